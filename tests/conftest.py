@@ -1,0 +1,32 @@
+"""Eight CPU devices for every test, and no silent rank promotion."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+NUM_DEVICES = 8
+
+jax.config.update("jax_num_cpu_devices", NUM_DEVICES)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository():
+    """The folder that holds configs/, experiments/ and repr_jax/."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def tfds_data_dir():
+    """A prepared tensorflow-datasets folder with MNIST; the test is skipped without."""
+    found = os.environ.get("REPR_JAX_TFDS_DATA_DIR")
+    path = pathlib.Path(found or REPOSITORY.parent / "shared/data/tensorflow_datasets")
+    if not (path / "mnist").is_dir():
+        pytest.skip(f"needs MNIST prepared by tensorflow-datasets; none in {path}")
+    return str(path)
