@@ -1,0 +1,1 @@
+"""Flax linen modules: `init` makes parameters, `apply` uses them, no loss inside."""
