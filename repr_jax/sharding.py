@@ -1,0 +1,158 @@
+"""The mesh and where arrays live: the only file that knows about devices.
+
+One mesh with one axis, `data`. A batch is split over it, everything else is on every
+device, and losses are written for the global batch, so `jax.jit` puts in the
+communication and no gradient needs averaging.
+"""
+
+import importlib.util
+import math
+import os
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+AXIS = "data"
+
+_ENV = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_SLURM = (
+    "SLURM_JOB_ID",
+    "SLURM_STEP_NODELIST",
+    "SLURM_NTASKS",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+)
+
+
+def make_mesh(devices=None) -> Mesh:
+    """All devices of all processes, or those given, along the axis `data`.
+
+    Automatic axes: the explicit kind, which `jax.make_mesh` makes unless told, rejects
+    a similarity matrix between the rows of a batch and themselves.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    if not devices:
+        raise ValueError("make_mesh: expected at least one device; got none.")
+    return jax.make_mesh(
+        (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same values on every device: parameters, optimizer state, counters."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """Array axis `axis` split over `data`; 1 if axis 0 stacks several steps."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+
+
+def to_global(batch, mesh: Mesh, axis: int = 0):
+    """This process's rows of a batch -> global arrays, split over `data`.
+
+    Args:
+      batch: a dict (or any tree) of NumPy arrays with this process's rows on `axis`;
+        process i holds rows [i n, (i + 1) n) of the global batch. Do not write to them
+        afterwards: on CPU the result may share their memory.
+      mesh: from `make_mesh`.
+      axis: the array axis that holds the batch.
+
+    Returns:
+      The same tree of jax arrays, whose `axis` has the global batch size.
+    """
+    sharding = batch_sharding(mesh, axis)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    )
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Raises ValueError unless every device of the mesh gets as many rows as any."""
+    processes = len({device.process_index for device in mesh.devices.flat})
+    unit = math.lcm(mesh.size, processes)
+    if batch_size < 1 or batch_size % unit:
+        below = max(batch_size // unit, 1) * unit
+        raise ValueError(
+            f"batch_size: expected a multiple of the {mesh.size} devices in "
+            f"{processes} process{'es' if processes > 1 else ''}, such as {below}; "
+            f"got {batch_size}."
+        )
+
+
+def is_main_process() -> bool:
+    """True in one process of all: the one that writes logs and reports."""
+    return jax.process_index() == 0
+
+
+def launcher() -> str | None:
+    """Which launcher started this process, among those that jax can read by itself.
+
+    Returns:
+      "tpu", "slurm", "ompi" (Open MPI up to 4), "mpi4py" (any MPI, when mpi4py is
+      installed), "k8s" (an indexed Job or a JobSet, with the package `kubernetes`), or
+      None. Looks at the environment and at installed packages; touches no device.
+    """
+
+    def installed(package):
+        return importlib.util.find_spec(package) is not None
+
+    env = os.environ
+    hosts = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES"} & env.keys()
+    # Importing jax sets TPU_SKIP_MDS_QUERY on a machine without TPU chips.
+    if installed("libtpu") and (hosts or "TPU_SKIP_MDS_QUERY" not in env):
+        return "tpu"
+    if all(name in env for name in _SLURM):
+        return "slurm"
+    if "OMPI_MCA_orte_hnp_uri" in env:
+        return "ompi"
+    if {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} & env.keys() and installed("mpi4py"):
+        return "mpi4py"
+    if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= env.keys():
+        return "k8s" if installed("kubernetes") else None
+    return None
+
+
+def initialize(mode: str = "auto") -> None:
+    """Joins the processes of one run; before any other use of jax's devices.
+
+    Args:
+      mode: "none": this process is the whole run. "env": JAX_COORDINATOR_ADDRESS
+        (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one it
+        is. "auto": asks the launcher (TPU slice, Slurm, MPI, Kubernetes) if there is
+        one, else as "none".
+
+    Raises:
+      ValueError: an unknown mode, or variables that are missing or not in range.
+    """
+    if mode not in ("auto", "none", "env"):
+        raise ValueError(f"distributed: expected auto, none or env; got {mode!r}.")
+    if mode == "none" or jax.distributed.is_initialized():
+        return
+    if mode == "env":
+        address, count, index = _from_environment()
+        jax.distributed.initialize(address, count, index)
+        return
+    found = launcher()
+    if found is not None:
+        method = found if found == "mpi4py" else None  # the others find themselves
+        jax.distributed.initialize(cluster_detection_method=method)
+
+
+def _from_environment() -> tuple[str, int, int]:
+    """(address, number of processes, index of this one) from the three variables."""
+    missing = [name for name in _ENV if not os.environ.get(name)]
+    if missing:
+        raise ValueError(
+            f"distributed=env: expected {', '.join(_ENV)} to be set; "
+            f"got no {', '.join(missing)}."
+        )
+    address, count, index = (os.environ[name] for name in _ENV)
+    if ":" not in address:
+        raise ValueError(f"{_ENV[0]}: expected host:port; got {address!r}.")
+    if not (count.isdigit() and index.isdigit() and int(index) < int(count)):
+        raise ValueError(
+            f"distributed=env: expected 0 <= {_ENV[2]} < {_ENV[1]}; "
+            f"got {index!r} and {count!r}."
+        )
+    return address, int(count), int(index)
