@@ -1,0 +1,1 @@
+"""What a trained model is worth: representation + dataset -> flat dict of floats."""

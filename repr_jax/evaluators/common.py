@@ -1,0 +1,119 @@
+"""What evaluators share: the trained model as they see it, and passes over a split.
+
+An evaluator is `evaluate(trained, dataset, *, keywords) -> dict[str, float]`, flat. It
+never sees parameters. It asks for a subset of the modalities by adding `present` to
+the batch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from repr_jax.ops.subsets import non_empty
+
+
+class Trained(NamedTuple):
+    """A model after training: parameters applied, each function jitted.
+
+    All take batches as the dataset yields them, before `Dataset.prepare`.
+    """
+
+    represent: Callable  # batch -> [batch, dim]; `present` selects the modalities
+    generate: Callable | None  # (key, batch) -> dict name -> [batch, ...] means
+    bound: Callable | None  # (key, batch) -> scalar, nats an example, beta = 1
+    prepare: Callable  # batch -> batch with the modalities in it
+    modalities: tuple[str, ...]  # columns of `present`; () if there is one input
+    workdir: str  # where an evaluator may keep what it trained
+
+
+def subsets(modalities: Sequence[str]) -> dict[str, np.ndarray]:
+    """{"m0": [True, False], ..., "m0+m1": [True, True]}: singles first, all last."""
+    rows = non_empty(len(modalities))
+    return {subset_name(modalities, row): row for row in rows}
+
+
+def subset_name(modalities: Sequence[str], subset) -> str:
+    """ "m0+m2" for the names at the True places of `subset`, bool [modality]."""
+    return "+".join(name for name, here in zip(modalities, subset) if here)
+
+
+def views(count: int) -> str:
+    """ "1_view", "2_views", ...: how an average over subsets of one size is called."""
+    return f"{count}_view" if count == 1 else f"{count}_views"
+
+
+def with_present(batch: Mapping, subset) -> dict:
+    """The batch with only the modalities of `subset`, bool [modality], observed.
+
+    A modality that the batch itself lacks stays absent.
+    """
+    rows = len(next(iter(batch.values())))
+    present = np.broadcast_to(np.asarray(subset, bool), (rows, len(subset)))
+    if "present" in batch:
+        present = present & batch["present"]
+    return {**batch, "present": present}
+
+
+def batches(
+    dataset, split: str, batch_size: int, *, limit: int | None = None, seed: int = 0
+) -> Iterator[dict]:
+    """One ordered pass over a split, or over `limit` random rows of it.
+
+    The rows depend on `seed` alone, not on the order of classes in the split. All
+    batches have the same shape; `where` marks the rows that count.
+    """
+    if limit is None or limit >= dataset.num_examples[split]:
+        yield from dataset.evaluate(split, batch_size)
+        return
+    num_rows = dataset.num_examples[split]
+    chosen = np.zeros(num_rows, bool)
+    chosen[np.random.default_rng(seed).permutation(num_rows)[:limit]] = True
+    seen, pool = 0, None
+    for batch in dataset.evaluate(split, batch_size):
+        keep = np.array(batch["where"])
+        count = int(keep.sum())
+        keep[keep] = chosen[seen : seen + count]
+        seen += count
+        rows = {name: value[keep] for name, value in batch.items()}
+        if pool is not None:
+            rows = {name: np.concatenate([pool[name], rows[name]]) for name in rows}
+        while len(rows["where"]) >= batch_size:
+            yield {name: value[:batch_size] for name, value in rows.items()}
+            rows = {name: value[batch_size:] for name, value in rows.items()}
+        pool = rows
+    count = len(pool["where"])
+    if count:
+        pad = np.minimum(np.arange(batch_size), count - 1)  # repeats the last row
+        last = {name: value[pad] for name, value in pool.items()}
+        yield {**last, "where": np.arange(batch_size) < count}
+
+
+def collect(trained, dataset, split, batch_size, present=None, limit=None):
+    """Representations and labels of a split, without the rows that only pad.
+
+    Args:
+      trained: Trained.
+      dataset: Dataset whose batches have a `label`.
+      split: "train" or "test".
+      batch_size: rows encoded at a time.
+      present: bool [modality], which to encode; None for all.
+      limit: number of random rows to stop at; None for all.
+
+    Returns:
+      x: [rows, dim] float32; y: [rows] int32.
+    """
+    x, y = collect_subsets(trained, dataset, split, batch_size, [present], limit)
+    return x[0], y
+
+
+def collect_subsets(trained, dataset, split, batch_size, chosen, limit=None):
+    """As `collect`, one pass for every entry of `chosen`: x [subset, rows, dim]."""
+    x, y = [], []
+    for batch in batches(dataset, split, batch_size, limit=limit):
+        where = np.asarray(batch["where"])
+        asked = [batch if s is None else with_present(batch, s) for s in chosen]
+        encoded = [np.asarray(trained.represent(b), np.float32)[where] for b in asked]
+        x.append(np.stack(encoded))
+        y.append(np.asarray(batch["label"], np.int32)[where])
+    return np.concatenate(x, axis=1), np.concatenate(y)
