@@ -1,0 +1,57 @@
+"""Rebuilds repr_jax/data/assets from the full MNIST and five photographs.
+
+python -m experiments.make_assets --data_dir=PREPARED --photographs=PHOTOGRAPHS.npz
+
+--data_dir is a tensorflow-datasets folder with MNIST prepared as array_record.
+--photographs is an .npz file with `images` uint8 [5, 224, 224, 3] and `names` [5]:
+astronaut, chelsea, coffee, flower and china, scaled and cropped to squares. Where they
+come from and under which terms is in NOTICE.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from repr_jax.data import mnist
+
+ASSETS = pathlib.Path(mnist.__file__).parent / "assets"
+PER_CLASS = {"train": 1800, "test": 200}
+FILES = {"train": 3, "test": 1}
+
+
+def balanced_rows(labels, per_class):
+    """The first rows of each class, the classes in turn: 0, 1, .. 9, 0, 1, .."""
+    rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]
+    return np.stack(rows, axis=1).ravel()
+
+
+def main():
+    """Writes mnist_train_{0,1,2}.npz, mnist_test.npz and photographs.npz."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--photographs", required=True)
+    parser.add_argument("--output", default=str(ASSETS))
+    flags = parser.parse_args()
+    output = pathlib.Path(flags.output)
+    output.mkdir(parents=True, exist_ok=True)
+    for split, count in FILES.items():
+        images, labels = mnist.arrays(split, source="tfds", data_dir=flags.data_dir)
+        rows = balanced_rows(labels, PER_CLASS[split])
+        for i, part in enumerate(np.split(rows, count)):
+            name = f"mnist_{split}_{i}.npz" if count > 1 else f"mnist_{split}.npz"
+            np.savez_compressed(
+                output / name, images=images[part], labels=labels[part].astype(np.uint8)
+            )
+    with np.load(flags.photographs) as photographs:
+        np.savez_compressed(
+            output / "photographs.npz",
+            images=photographs["images"],
+            names=photographs["names"],
+        )
+    for path in sorted(output.glob("*.npz")):
+        print(f"{path.name:20} {path.stat().st_size:>9,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Datasets: a NamedTuple of functions that yield dicts of NumPy arrays."""

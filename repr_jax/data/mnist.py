@@ -1,0 +1,106 @@
+"""MNIST digits as arrays: a subset that comes with the package, or all of them.
+
+Embedded: 18,000 training and 2,000 test images, 1,800 and 200 of each class, the first
+ones of MNIST's own splits, with the classes in turn (row i shows digit i % 10), so that
+the first rows are balanced too. The full 60,000 and 10,000 are read by
+tensorflow-datasets, without TensorFlow.
+
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits",
+http://yann.lecun.com/exdb/mnist.
+"""
+
+import functools
+import importlib.resources
+import os
+
+import numpy as np
+
+from repr_jax.data.dataset import check_split
+
+SOURCES = ("embedded", "tfds")
+DECODED_AT_ONCE = 1024  # records per read of the tfds files
+
+
+def arrays(
+    split: str, *, source: str = "embedded", data_dir: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """All digits of a split; read once a process, then shared and read-only.
+
+    Args:
+      split: "train" or "test".
+      source: "embedded", the subset in the package, or "tfds", all of MNIST.
+      data_dir: where tfds looks; None is $TFDS_DATA_DIR, or else
+        ~/tensorflow_datasets. Not used by "embedded".
+
+    Returns:
+      (images uint8 [num_examples, 28, 28], 255 is ink; labels int32 [num_examples]).
+
+    Raises:
+      ValueError: an unknown split or source.
+      FileNotFoundError: MNIST is not prepared in data_dir.
+      ImportError: "tfds" without tensorflow-datasets.
+    """
+    check_split("mnist.arrays", split)
+    if source == "embedded":
+        return _embedded(split)
+    if source == "tfds":
+        return _prepared(split, _directory(data_dir))
+    raise ValueError(f"mnist.arrays: source must be one of {SOURCES}, got {source!r}")
+
+
+def asset(name: str) -> dict[str, np.ndarray]:
+    """The arrays of one .npz file among the package's assets."""
+    path = importlib.resources.files("repr_jax").joinpath("data", "assets", name)
+    with path.open("rb") as file, np.load(file) as arrays:
+        return dict(arrays)
+
+
+@functools.cache
+def _embedded(split):
+    names = {
+        "train": [f"mnist_train_{i}.npz" for i in range(3)],
+        "test": ["mnist_test.npz"],
+    }
+    parts = [asset(name) for name in names[split]]
+    images = np.concatenate([part["images"] for part in parts])
+    labels = np.concatenate([part["labels"] for part in parts]).astype(np.int32)
+    return _frozen(images, labels)
+
+
+@functools.cache
+def _prepared(split, data_dir):
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            "mnist.arrays: source 'tfds' needs the package tensorflow-datasets "
+            f"(pip install repr-jax); {error}"
+        ) from error
+    try:
+        records = tfds.data_source(
+            "mnist", split=split, data_dir=data_dir, download=False
+        )
+    except Exception as error:  # tfds: NotImplementedError, ValueError, its own types
+        raise FileNotFoundError(
+            f"mnist.arrays: no MNIST prepared as array_record in {data_dir}; run `pip "
+            "install tensorflow-cpu` and `tfds build mnist --file_format=array_record "
+            f"--data_dir={data_dir}`, or use source 'embedded'"
+        ) from error
+    images = np.empty((len(records), 28, 28), np.uint8)
+    labels = np.empty(len(records), np.int32)
+    for start in range(0, len(records), DECODED_AT_ONCE):
+        rows = range(start, min(start + DECODED_AT_ONCE, len(records)))
+        for row, item in zip(rows, records.__getitems__(list(rows))):
+            images[row], labels[row] = item["image"][..., 0], item["label"]
+    return _frozen(images, labels)
+
+
+def _directory(data_dir):
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return os.path.expanduser(data_dir)
+
+
+def _frozen(*arrays):
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
