@@ -7,13 +7,14 @@ and marked by "where".
 """
 
 import functools
-import numbers
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
 import numpy as np
+
+from repr_jax.ops import checks
 
 SPLITS = ("train", "test")
 
@@ -34,37 +35,13 @@ class Dataset(NamedTuple):
     modalities: tuple[str, ...] = ()  # names of the modality entries, in order
 
 
-def limit(dataset: Dataset, **num_examples: int) -> Dataset:
-    """Evaluation of the first rows of each named split alone, as in `test=1000`.
-
-    Raises:
-      ValueError: a split that the dataset has not, or fewer than one row.
-    """
-    for split, wanted in num_examples.items():
-        check_split("dataset.limit", split)
-        check_positive("dataset.limit", **{split: wanted})
-    limits = {
-        k: min(n, num_examples.get(k, n)) for k, n in dataset.num_examples.items()
-    }
-
-    def evaluate(split, batch_size):
-        check_split("dataset.limit", split)
-        left = limits[split]
-        for batch in dataset.evaluate(split, batch_size):
-            yield {**batch, "where": batch["where"] & (np.arange(batch_size) < left)}
-            left -= batch_size
-            if left <= 0:
-                return
-
-    return dataset._replace(evaluate=evaluate, num_examples=limits)
-
-
 def this_process(rows):
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()
     if len(rows) % count:
         raise ValueError(
-            f"batch_size {len(rows)} must be divisible by the {count} processes"
+            f"this_process: expected rows divisible by the {count} processes; got "
+            f"{len(rows)}."
         )
     local = len(rows) // count
     return rows[jax.process_index() * local :][:local]
@@ -104,53 +81,40 @@ def _permutation(seed, epoch, n):
     return order
 
 
-def check_seed(who: str, seed: int) -> int:
-    """The seed, if it is an integer that NumPy and JAX both take."""
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-        raise TypeError(f"{who}: seed must be an integer, got {seed!r}")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"{who}: seed must be in [0, 2**32), got {seed}")
-    return int(seed)
-
-
-def check_positive(who: str, **values: int) -> None:
-    """Each value must be an integer of at least 1."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{who}: {name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{who}: {name} must be at least 1, got {value}")
-
-
 def check_train(who: str, batch_size: int, start_step: int) -> None:
     """What every `train` asks of its arguments, before the first batch."""
-    check_positive(who, batch_size=batch_size)
-    if start_step < 0:
-        raise ValueError(f"{who}: start_step must be at least 0, got {start_step}")
+    checks.count(who, batch_size=batch_size)
+    checks.count(who, minimum=0, start_step=start_step)
     if batch_size % jax.process_count():
         raise ValueError(
-            f"{who}: batch_size {batch_size} must be divisible by the "
-            f"{jax.process_count()} processes"
+            f"{who}: expected batch_size divisible by the {jax.process_count()} "
+            f"processes; got {batch_size}."
         )
 
 
-def check_split(who: str, split: str) -> None:
-    """The split must be "train" or "test"."""
-    if split not in SPLITS:
-        raise ValueError(f"{who}: split must be one of {SPLITS}, got {split!r}")
+def check_evaluate(who: str, split: str, batch_size: int) -> None:
+    """What every `evaluate` asks of its arguments, before the first batch."""
+    checks.one_of(who, SPLITS, split=split)
+    checks.count(who, batch_size=batch_size)
+
+
+def check_seed(who: str, seed: int) -> None:
+    """The seed must be a whole number that NumPy and JAX both take."""
+    checks.count(who, minimum=0, seed=seed)
+    if seed >= 2**32:
+        raise ValueError(f"{who}: expected seed < 2**32; got {seed}.")
 
 
 def check_modalities(who: str, modalities, known) -> tuple[str, ...]:
     """The names as a tuple, if there is one at least, each known, none twice."""
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
-    known = tuple(known)
     if not modalities:
-        raise ValueError(f"{who}: at least one modality is wanted, got none")
+        raise ValueError(f"{who}: expected at least one modality; got none.")
     for name in modalities:
         if name not in known:
             raise ValueError(
-                f"{who}: unknown modality {name!r}; wanted some of {', '.join(known)}"
+                f"{who}: expected modalities among {', '.join(known)}; got {name!r}."
             )
     if len(set(modalities)) < len(modalities):
-        raise ValueError(f"{who}: a modality is named twice in {modalities}")
+        raise ValueError(f"{who}: expected each modality once; got {modalities}.")
     return modalities

@@ -9,13 +9,26 @@ Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits",
 http://yann.lecun.com/exdb/mnist.
 """
 
+import contextlib
 import functools
 import importlib.resources
+import itertools
+import logging
 import os
 
 import numpy as np
 
-from repr_jax.data.dataset import check_split
+from repr_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    batch_indices,
+    check_evaluate,
+    check_seed,
+    check_train,
+    padded_rows,
+    this_process,
+)
+from repr_jax.ops import checks
 
 SOURCES = ("embedded", "tfds")
 DECODED_AT_ONCE = 1024  # records per read of the tfds files
@@ -40,12 +53,50 @@ def arrays(
       FileNotFoundError: MNIST is not prepared in data_dir.
       ImportError: "tfds" without tensorflow-datasets.
     """
-    check_split("mnist.arrays", split)
+    checks.one_of("mnist.arrays", SPLITS, split=split)
+    checks.one_of("mnist.arrays", SOURCES, source=source)
     if source == "embedded":
         return _embedded(split)
-    if source == "tfds":
-        return _prepared(split, _directory(data_dir))
-    raise ValueError(f"mnist.arrays: source must be one of {SOURCES}, got {source!r}")
+    return _prepared(split, _directory(data_dir))
+
+
+def digits(*, source: str = "embedded", data_dir: str | None = None, seed: int = 0):
+    """MNIST as a dataset; each epoch in a new order.
+
+    A batch has "image", uint8 [batch, 28, 28, 1], which `prepare` turns into float32 in
+    [0, 1]; "label" int32 [batch]; and "where" bool [batch] in evaluation. Arguments and
+    errors are those of `arrays`; `seed` is of the order.
+    """
+    who = "mnist.digits"
+    check_seed(who, seed)
+    data = {s: arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
+
+    def take(split, rows):
+        images, labels = data[split]
+        return {"image": images[rows][..., None], "label": labels[rows]}
+
+    def train(batch_size, start_step=0):
+        check_train(who, batch_size, start_step)
+        num_rows = len(data["train"][1])
+
+        def batch(step):
+            rows = batch_indices(seed, step, num_rows, batch_size)
+            return take("train", this_process(rows))
+
+        return map(batch, itertools.count(start_step))
+
+    def evaluate(split, batch_size):
+        check_evaluate(who, split, batch_size)
+        return (
+            {**take(split, rows), "where": where}
+            for rows, where in padded_rows(len(data[split][1]), batch_size)
+        )
+
+    def prepare(batch):
+        return {**batch, "image": batch["image"].astype(np.float32) / 255}
+
+    num_examples = {split: len(labels) for split, (_, labels) in data.items()}
+    return Dataset(train, evaluate, prepare, num_examples)
 
 
 def asset(name: str) -> dict[str, np.ndarray]:
@@ -71,28 +122,42 @@ def _embedded(split):
 def _prepared(split, data_dir):
     try:
         import tensorflow_datasets as tfds
+
+        with _quiet():  # tfds and array_record log advice at ERROR level
+            records = tfds.data_source(
+                "mnist", split=split, data_dir=data_dir, download=False
+            )
     except ImportError as error:
         raise ImportError(
-            "mnist.arrays: source 'tfds' needs the package tensorflow-datasets "
-            f"(pip install repr-jax); {error}"
+            "mnist.arrays: source 'tfds' needs tensorflow-datasets with array-record "
+            f"(pip install tensorflow-datasets array-record); {error}"
         ) from error
-    try:
-        records = tfds.data_source(
-            "mnist", split=split, data_dir=data_dir, download=False
-        )
-    except Exception as error:  # tfds: NotImplementedError, ValueError, its own types
+    except Exception as error:  # NotImplementedError and many more, by version
         raise FileNotFoundError(
-            f"mnist.arrays: no MNIST prepared as array_record in {data_dir}; run `pip "
-            "install tensorflow-cpu` and `tfds build mnist --file_format=array_record "
-            f"--data_dir={data_dir}`, or use source 'embedded'"
+            f"mnist.arrays: found no MNIST prepared as array_record in {data_dir}; to "
+            "prepare it there, run `pip install tensorflow-cpu` and `tfds build mnist "
+            f"--file_format=array_record --data_dir={data_dir}`, or choose source "
+            "'embedded'."
         ) from error
     images = np.empty((len(records), 28, 28), np.uint8)
     labels = np.empty(len(records), np.int32)
-    for start in range(0, len(records), DECODED_AT_ONCE):
-        rows = range(start, min(start + DECODED_AT_ONCE, len(records)))
-        for row, item in zip(rows, records.__getitems__(list(rows))):
-            images[row], labels[row] = item["image"][..., 0], item["label"]
+    with _quiet():
+        for start in range(0, len(records), DECODED_AT_ONCE):
+            rows = range(start, min(start + DECODED_AT_ONCE, len(records)))
+            for row, item in zip(rows, records.__getitems__(list(rows))):
+                images[row], labels[row] = item["image"][..., 0], item["label"]
     return _frozen(images, labels)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Holds back what is logged below CRITICAL."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _directory(data_dir):
