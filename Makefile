@@ -1,0 +1,39 @@
+# make demo: set up .venv, train, evaluate, report. FRESH=1 starts over.
+# make test: set up .venv with the test extra, run the whole suite.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+JOBS ?= 2
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/installed
+	$(if $(FRESH),rm -rf $(DEMO))
+	$(BIN)/python -m repr_jax.main \
+	  --config=configs/multimodal/mopoe_polymnist_demo.py --workdir=$(DEMO)
+
+test: $(VENV)/installed-test
+	$(BIN)/pytest -n $(JOBS)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit( \
+	  None if sys.version_info >= (3, 11) else \
+	  f"make: expected Python 3.11 or newer; got {v}; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/installed

@@ -1,0 +1,24 @@
+"""What every run has, whatever it trains.
+
+A config adds `experiment` (a `make`), `dataset`, `optimizer`, `loss`, and whatever else
+the experiment reads. All choices are dict(fn=..., keyword=...).
+"""
+
+import ml_collections
+
+
+def base(*, smoke: bool = False) -> ml_collections.ConfigDict:
+    """Defaults of the loop; the smoke form takes two steps of eight examples."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.num_steps = 2 if smoke else 10_000
+    config.batch_size = 8 if smoke else 256
+    config.steps_per_call = 1  # updates a dispatch; small models gain from more
+    config.accumulate = 1  # parts of a batch, one after another, for one update
+    config.log_every = 1 if smoke else 100  # steps; the metrics are means over them
+    config.checkpoint_every = 1 if smoke else 1_000  # steps
+    config.keep_last = 2  # checkpoints
+    config.best_metric = "loss"  # the best checkpoint is kept too; "" for none
+    config.ema_decay = 0.0  # of a moving average of parameters to evaluate; 0 for none
+    config.evals = ml_collections.ConfigDict()
+    return config

@@ -1,0 +1,153 @@
+"""Configs: from `dict(fn=f, a=1)` to `partial(f, a=1)`, and to JSON and back.
+
+A config is an ml_collections ConfigDict in which code is chosen by naming it. `bind`
+turns a choice into a partial; `to_json` and `from_json` store a resolved config in a
+working directory so that the run can be read, compared and repeated.
+"""
+
+import difflib
+import functools
+import importlib.util
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+
+import ml_collections
+
+FUNCTION = "code"  # JSON key of a function or class, "package.module:name"
+TUPLE = "tuple"  # JSON key of a tuple, which JSON would make a list
+
+
+def bind(choice, who: str = "config") -> Callable:
+    """dict(fn=f, a=1, b=dict(fn=g)) -> partial(f, a=1, b=partial(g)).
+
+    Args:
+      choice: a mapping with `fn` and keywords of it; nested choices are bound as well,
+        also inside tuples.
+      who: how errors call the choice, such as "config.loss".
+
+    Raises:
+      TypeError: there is no `fn`, or it has no such keyword; the nearest is suggested.
+    """
+    if (
+        not isinstance(choice, Mapping | ml_collections.ConfigDict)
+        or "fn" not in choice
+    ):
+        raise TypeError(f"{who}: expected dict(fn=..., keyword=...); got {choice!r}.")
+    fn = choice["fn"]
+    if not callable(fn):
+        raise TypeError(f"{who}.fn: expected a function or class; got {fn!r}.")
+    keywords = {
+        name: _bind_value(value, f"{who}.{name}")
+        for name, value in choice.items()
+        if name != "fn"
+    }
+    accepted = inspect.signature(fn).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        for name in keywords:
+            if name not in accepted:
+                raise TypeError(
+                    f"{who}: {_name(fn)} has no argument {name!r}"
+                    f"{_suggestion(name, accepted)}."
+                )
+    return functools.partial(fn, **keywords)
+
+
+def _bind_value(value, who):
+    if isinstance(value, ml_collections.ConfigDict | Mapping):
+        return bind(value, who) if "fn" in value else dict(value)
+    if isinstance(value, tuple):
+        return tuple(_bind_value(v, f"{who}[{i}]") for i, v in enumerate(value))
+    return value
+
+
+def _suggestion(name, known):
+    near = difflib.get_close_matches(name, [str(k) for k in known], n=1)
+    known = ", ".join(sorted(str(k) for k in known))
+    return f"; did you mean {near[0]!r}?" if near else f"; it has {known}"
+
+
+def _name(fn):
+    return f"{fn.__module__}.{fn.__qualname__}"
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+    """The resolved config as indented JSON; functions become `module:name`."""
+
+    def encode(value):
+        if isinstance(value, ml_collections.ConfigDict | Mapping):
+            return {name: encode(value[name]) for name in sorted(value)}
+        if isinstance(value, tuple):
+            return {TUPLE: [encode(v) for v in value]}
+        if callable(value):
+            if "<" in value.__qualname__:
+                raise TypeError(
+                    f"config: expected a function that a module names; got {value!r}."
+                )
+            return {FUNCTION: f"{value.__module__}:{value.__qualname__}"}
+        return value
+
+    return json.dumps(encode(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> ml_collections.ConfigDict:
+    """The inverse of `to_json`: imports the functions that the text names."""
+
+    def decode(value):
+        if isinstance(value, Mapping):
+            if set(value) == {FUNCTION}:
+                module, _, name = value[FUNCTION].partition(":")
+                found = importlib.import_module(module)
+                return functools.reduce(getattr, name.split("."), found)
+            if set(value) == {TUPLE}:
+                return tuple(decode(v) for v in value[TUPLE])
+            return {name: decode(v) for name, v in value.items()}
+        return value
+
+    return ml_collections.ConfigDict(decode(json.loads(text)))
+
+
+def diff(old: str, new: str) -> str:
+    """What changed between two configs of `to_json`, a line a value; "" if nothing."""
+    old, new = (_flatten(json.loads(text)) for text in (old, new))
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name, "absent"), new.get(name, "absent")
+        if before != after:
+            lines.append(f"  {name}: {before} there, {after} here")
+    return "\n".join(lines)
+
+
+def _flatten(value, prefix=""):
+    if not isinstance(value, Mapping) or set(value) in ({FUNCTION}, {TUPLE}):
+        if isinstance(value, Mapping):
+            (value,) = value.values()
+        return {prefix: json.dumps(value)}
+    flat = {}
+    for name, child in value.items():
+        flat |= _flatten(child, f"{prefix}.{name}" if prefix else name)
+    return flat
+
+
+def load(path: str, overrides: Mapping | None = None) -> ml_collections.ConfigDict:
+    """A config file's `get_config`, for notebooks: no flags are needed.
+
+    Args:
+      path: "configs/family/name.py", or with a mode as in "...py:smoke".
+      overrides: dotted names to values, as in {"loss.beta": 2.5}.
+
+    Raises:
+      FileNotFoundError: no such file. AttributeError: an override names no field.
+    """
+    path, _, mode = path.partition(":")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"config: expected a Python file; got {path}.")
+    spec = importlib.util.spec_from_file_location("repr_jax_config", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(mode).lock()
+    for name, value in (overrides or {}).items():
+        *parents, last = name.split(".")
+        setattr(functools.reduce(getattr, parents, config), last, value)
+    return config
