@@ -10,13 +10,17 @@ https://arxiv.org/abs/2105.02470, and its code, https://github.com/thomassutter/
 The five photographs of the published files are not known to us: ours are others.
 """
 
+import collections
 import functools
 import itertools
 import numbers
+import os
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from repr_jax.data import mnist, pairing
 from repr_jax.data.dataset import (
@@ -32,6 +36,7 @@ from repr_jax.data.dataset import (
 )
 
 MODALITIES = ("m0", "m1", "m2", "m3", "m4")
+NUM_VIEWS = len(MODALITIES)
 SIZE = 28
 INK = 128  # a pixel brighter than this belongs to the digit
 STREAMS = {"train": 1, "test": 2}  # crops of the evaluated splits; 0 is training
@@ -89,13 +94,13 @@ def composed(
 ) -> Dataset:
     """PolyMNIST made as it is needed, from MNIST and the photographs of the package.
 
-    Training never repeats an image: the digits of m0 go through MNIST in a new order
-    each epoch, the other views show other digits of that class, drawn anew with the
-    crops. Evaluation is fixed, one tuple per MNIST image in MNIST's order of labels: in
-    every view an independent permutation of the digits of each class, as published. The
-    views of a tuple always show different images of a digit; where the published
-    permutations clash (about ten tuples a class), they are permuted further. Leaving
-    out modalities leaves the others as they are.
+    Training never ends: the digits of m0 go through MNIST in a new order each epoch,
+    the other views show other digits of that class, drawn anew, as are the crops.
+    Evaluation is fixed, one tuple per MNIST image in MNIST's order of labels: in every
+    view an independent permutation of the digits of each class, as published. The views
+    of a tuple always show different images of a digit; where the published permutations
+    clash (about ten tuples a class), they are permuted further. Leaving out modalities
+    leaves the others as they are.
 
     Args:
       modalities: some of "m0" to "m4": the photographs astronaut, chelsea, coffee,
@@ -115,15 +120,14 @@ def composed(
     if not isinstance(contrast, numbers.Real) or not 0 <= contrast <= 1:
         raise ValueError(f"{who}: expected contrast in [0, 1]; got {contrast!r}.")
     check_seed(who, seed)
-    columns = np.array([MODALITIES.index(name) for name in modalities])
-    width = len(MODALITIES)
     digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
-    classes = {s: pairing.classes(digits[s][1], width=width) for s in SPLITS}
+    classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
+    views = np.array([MODALITIES.index(name) for name in modalities])
 
-    def batch_of(split, rows, number, stream):  # rows [b, 5] of digits[split]
+    def take(split, rows, number, stream):  # rows: [batch, 5]
         images, labels = digits[split]
         return {
-            "digits": images[rows[:, columns]],
+            "digits": images[rows[:, views]],
             "id": number.astype(np.uint32),
             "stream": np.full(len(rows), stream, np.uint32),
             "label": labels[rows[:, 0]],
@@ -131,51 +135,46 @@ def composed(
 
     def train(batch_size, start_step=0):
         check_train(who, batch_size, start_step)
-        num_rows = len(classes["train"].labels)
 
         def batch(step):
-            anchors = batch_indices(seed, step, num_rows, batch_size)
-            rng = np.random.default_rng((seed, step, 1))
-            rows = pairing.partners(rng, classes["train"], anchors, width=width)
+            rows = _training_rows(classes["train"], seed, step, batch_size)
             number = step * batch_size + np.arange(batch_size)
-            return batch_of("train", this_process(rows), this_process(number), 0)
+            return take("train", this_process(rows), this_process(number), 0)
 
         return map(batch, itertools.count(start_step))
 
     def evaluate(split, batch_size):
         check_evaluate(who, split, batch_size)
-        rows = tuples(split)
+        rows, stream = fixed_rows(split), STREAMS[split]
         return (
-            {**batch_of(split, rows[i], i, STREAMS[split]), "where": where}
+            {**take(split, rows[i], i, stream), "where": where}
             for i, where in padded_rows(len(rows), batch_size)
         )
 
     @functools.cache
-    def tuples(split):
+    def fixed_rows(split):
         rng = np.random.default_rng((seed, STREAMS[split], 2))
-        return pairing.tuples(rng, classes[split], width=width)
+        return pairing.tuples(rng, classes[split], width=NUM_VIEWS)
 
-    return Dataset(
-        train,
-        evaluate,
-        prepare=functools.partial(
-            _prepare, modalities=modalities, contrast=float(contrast), seed=seed
-        ),
-        num_examples={split: len(labels) for split, (_, labels) in digits.items()},
-        modalities=modalities,
-    )
-
-
-def photographs() -> np.ndarray:
-    """[5, 224, 224, 3] uint8: the backgrounds of m0 to m4; read once, read-only."""
-    return _photographs()
+    recipe = {"modalities": modalities, "contrast": float(contrast), "seed": int(seed)}
+    prepare = functools.partial(_prepare, **recipe)
+    num_examples = {split: len(labels) for split, (_, labels) in digits.items()}
+    return Dataset(train, evaluate, prepare, num_examples, modalities)
 
 
 @functools.cache
-def _photographs():
+def photographs() -> np.ndarray:
+    """[5, 224, 224, 3] uint8: the backgrounds of m0 to m4; read once, read-only."""
     images = mnist.asset("photographs.npz")["images"]
     images.setflags(write=False)
     return images
+
+
+def _training_rows(classes, seed, step, batch_size):
+    """[batch_size, 5] rows of MNIST, those of m0 without repeats within an epoch."""
+    anchors = batch_indices(seed, step, len(classes.labels), batch_size)
+    rng = np.random.default_rng((seed, step, 1))
+    return pairing.partners(rng, classes, anchors, width=NUM_VIEWS)
 
 
 def _prepare(batch, *, modalities, contrast, seed):
@@ -194,3 +193,152 @@ def _prepare(batch, *, modalities, contrast, seed):
         draw = functools.partial(image, column=MODALITIES.index(name))
         rest[name] = jax.vmap(draw)(stream, number, digits[:, i])
     return rest
+
+
+def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
+    """PolyMNIST from files in the official layout, {train,test}/m0/index.label.png.
+
+    Row i is the tuple of the i-th file name, in the order of index, then label, both as
+    numbers, so that the classes alternate. An image is decoded when it is first needed
+    and then kept: 0.7 GB for all files of all views. Batches hold uint8 images, which
+    `prepare` turns into float32 in [0, 1].
+
+    Args:
+      path: holds the folders train and test. The published files are at
+        https://zenodo.org/records/4899160; `write_folder` makes others.
+      modalities: names of folders in train and test.
+      seed: of the order in training.
+
+    Raises:
+      FileNotFoundError: a folder or a file is missing, or a folder has no images.
+      ValueError: an unknown modality, a file name not of this form, or an image that
+        is not 28 by 28 RGB (those in first place at once, others when decoded).
+    """
+    who = "polymnist.folder"
+    check_seed(who, seed)
+    images, labels = {}, {}
+    for split in SPLITS:
+        files = _list_files(os.path.join(path, split), modalities)
+        names = next(iter(files.values()))
+        images[split] = _decoder(files)
+        labels[split] = np.array([label for _, label in names], np.int32)
+    modalities = tuple(files)
+
+    def take(split, rows):
+        return {**images[split](rows), "label": labels[split][rows]}
+
+    def train(batch_size, start_step=0):
+        check_train(who, batch_size, start_step)
+        num_rows = len(labels["train"])
+
+        def batch(step):
+            rows = batch_indices(seed, step, num_rows, batch_size)
+            return take("train", this_process(rows))
+
+        return map(batch, itertools.count(start_step))
+
+    def evaluate(split, batch_size):
+        check_evaluate(who, split, batch_size)
+        return (
+            {**take(split, rows), "where": where}
+            for rows, where in padded_rows(len(labels[split]), batch_size)
+        )
+
+    def prepare(batch):
+        return {
+            name: x.astype(np.float32) / 255 if name in modalities else x
+            for name, x in batch.items()
+        }
+
+    num_examples = {split: len(labels[split]) for split in SPLITS}
+    return Dataset(train, evaluate, prepare, num_examples, modalities)
+
+
+def _list_files(path, modalities):
+    """{modality: {(index, label): file}}, the same keys in order for every modality."""
+    who = f"polymnist.folder, {path}"
+    found = os.scandir(path) if os.path.isdir(path) else ()
+    known = sorted(entry.name for entry in found if entry.is_dir())
+    if not known:
+        raise FileNotFoundError(f"{who}: expected folders m0, m1, ..; there are none.")
+    files = {}
+    for modality in check_modalities(who, modalities, known):
+        files[modality] = {}
+        for entry in os.scandir(os.path.join(path, modality)):
+            match = re.fullmatch(r"(\d+)\.(\d+)\.png", entry.name)
+            if match is not None:
+                files[modality][int(match[1]), int(match[2])] = entry.path
+            elif entry.name.endswith(".png"):
+                raise ValueError(
+                    f"{who}: expected names index.label.png; got {modality}/{entry.name}"
+                )
+        if not files[modality]:
+            raise FileNotFoundError(
+                f"{who}: expected files index.label.png in {modality}; there are none."
+            )
+    every = sorted(set().union(*files.values()))
+    for modality, names in files.items():
+        missing = [f"{i}.{label}.png" for i, label in every if (i, label) not in names]
+        if missing:
+            raise FileNotFoundError(
+                f"{who}: expected the same files for every modality; {modality} lacks "
+                f"{len(missing)} that others have, such as {missing[0]}."
+            )
+    return {m: {key: names[key] for key in every} for m, names in files.items()}
+
+
+def _decoder(files):
+    """rows -> {modality: uint8 [rows, 28, 28, 3]}; keeps what it has decoded."""
+    paths = np.array([list(names.values()) for names in files.values()]).T
+    decoded = np.empty(
+        (*paths.shape, SIZE, SIZE, 3), np.uint8
+    )  # takes memory when used
+    is_decoded = np.zeros(len(paths), bool)
+
+    def decode(path):
+        with Image.open(path) as image:
+            if image.mode != "RGB" or image.size != (SIZE, SIZE):
+                raise ValueError(
+                    f"polymnist.folder: expected images of {SIZE} x {SIZE} pixels in RGB; "
+                    f"{path} has {image.width} x {image.height} in {image.mode}."
+                )
+            return np.asarray(image)
+
+    def images(rows):
+        for row in np.unique(rows[~is_decoded[rows]]):
+            for i, path in enumerate(paths[row]):
+                decoded[row, i] = decode(path)
+            is_decoded[row] = True
+        return {modality: decoded[rows, i] for i, modality in enumerate(files)}
+
+    images(np.arange(1))  # a wrong size shows before the training starts
+    return images
+
+
+def write_folder(dataset, path, split, *, num_examples=None, batch_size=256) -> None:
+    """Writes tuples of a dataset as PNG files in the official layout, for `folder`.
+
+    Args:
+      dataset: its modalities are [batch, 28, 28, 3] in [0, 1] after `prepare`.
+      path: gets {split}/{modality}/index.label.png; index counts within the label.
+      split: "train" or "test".
+      num_examples: how many tuples, the first ones; None for all.
+      batch_size: tuples composed at a time.
+    """
+    left = num_examples or dataset.num_examples[split]
+    prepare = jax.jit(dataset.prepare)
+    seen = collections.Counter()
+    for name in dataset.modalities:
+        os.makedirs(os.path.join(path, split, name), exist_ok=True)
+    for batch in dataset.evaluate(split, batch_size):
+        images = prepare(batch)
+        images = {m: np.rint(np.asarray(images[m]) * 255) for m in dataset.modalities}
+        for row in np.flatnonzero(batch["where"])[:left]:
+            label = int(batch["label"][row])
+            for name in dataset.modalities:
+                file = os.path.join(path, split, name, f"{seen[label]}.{label}.png")
+                Image.fromarray(images[name][row].astype(np.uint8)).save(file)
+            seen[label] += 1
+        left -= batch_size
+        if left <= 0:
+            return
