@@ -1,22 +1,26 @@
 """Rebuilds repr_jax/data/assets from the full MNIST and five photographs.
 
-python -m experiments.make_assets --data_dir=PREPARED --photographs=PHOTOGRAPHS.npz
+python -m experiments.make_assets --data_dir=PREPARED --photographs=FOLDER
 
 --data_dir is a tensorflow-datasets folder with MNIST prepared as array_record.
---photographs is an .npz file with `images` uint8 [5, 224, 224, 3] and `names` [5]:
-astronaut, chelsea, coffee, flower and china, scaled and cropped to squares. Where they
-come from and under which terms is in NOTICE.
+--photographs is a folder with astronaut.png, chelsea.png and coffee.png, of
+scikit-image's sample images, and flower.jpg and china.jpg, of scikit-learn's; or an
+.npz file with `images` uint8 [5, 224, 224, 3] and `names` [5], made of them already.
+Who took them, and under which terms they are passed on, is in NOTICE.
 """
 
 import argparse
 import pathlib
 
 import numpy as np
+from PIL import Image
 
 from repr_jax.data import mnist
 
 ASSETS = pathlib.Path(mnist.__file__).parent / "assets"
 PER_CLASS = {"train": 1800, "test": 200}
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "flower", "china")
+SIDE = 224
 FILES = {"train": 3, "test": 1}
 
 
@@ -24,6 +28,22 @@ def balanced_rows(labels, per_class):
     """The first rows of each class, the classes in turn: 0, 1, .. 9, 0, 1, .."""
     rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]
     return np.stack(rows, axis=1).ravel()
+
+
+def photographs(path):
+    """(images [5, 224, 224, 3] uint8, names): central squares, scaled down."""
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return arrays["images"], arrays["names"]
+    images = []
+    for name in PHOTOGRAPHS:
+        (file,) = path.glob(f"{name}.*")
+        with Image.open(file) as image:
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.convert("RGB").crop((left, top, left + side, top + side))
+            images.append(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return np.stack([np.asarray(image) for image in images]), np.array(PHOTOGRAPHS)
 
 
 def main():
@@ -43,12 +63,8 @@ def main():
             np.savez_compressed(
                 output / name, images=images[part], labels=labels[part].astype(np.uint8)
             )
-    with np.load(flags.photographs) as photographs:
-        np.savez_compressed(
-            output / "photographs.npz",
-            images=photographs["images"],
-            names=photographs["names"],
-        )
+    images, names = photographs(pathlib.Path(flags.photographs))
+    np.savez_compressed(output / "photographs.npz", images=images, names=names)
     for path in sorted(output.glob("*.npz")):
         print(f"{path.name:20} {path.stat().st_size:>9,} bytes")
 

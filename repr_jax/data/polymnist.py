@@ -270,7 +270,7 @@ def _list_files(path, modalities):
                 files[modality][int(match[1]), int(match[2])] = entry.path
             elif entry.name.endswith(".png"):
                 raise ValueError(
-                    f"{who}: expected names index.label.png; got {modality}/{entry.name}"
+                    f"{who}: expected index.label.png; got {modality}/{entry.name}."
                 )
         if not files[modality]:
             raise FileNotFoundError(
@@ -289,17 +289,16 @@ def _list_files(path, modalities):
 
 def _decoder(files):
     """rows -> {modality: uint8 [rows, 28, 28, 3]}; keeps what it has decoded."""
-    paths = np.array([list(names.values()) for names in files.values()]).T
-    decoded = np.empty(
-        (*paths.shape, SIZE, SIZE, 3), np.uint8
-    )  # takes memory when used
+    paths = list(zip(*(names.values() for names in files.values())))
+    shape = (len(paths), len(files), SIZE, SIZE, 3)
+    decoded = np.empty(shape, np.uint8)  # takes memory where it is written to
     is_decoded = np.zeros(len(paths), bool)
 
     def decode(path):
         with Image.open(path) as image:
             if image.mode != "RGB" or image.size != (SIZE, SIZE):
                 raise ValueError(
-                    f"polymnist.folder: expected images of {SIZE} x {SIZE} pixels in RGB; "
+                    f"polymnist.folder: expected {SIZE} x {SIZE} pixels in RGB; "
                     f"{path} has {image.width} x {image.height} in {image.mode}."
                 )
             return np.asarray(image)
