@@ -103,17 +103,22 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
     Returns:
       x: [rows, dim] float32; y: [rows] int32.
     """
-    x, y = collect_subsets(trained, dataset, split, batch_size, [present], limit)
-    return x[0], y
-
-
-def collect_subsets(trained, dataset, split, batch_size, chosen, limit=None):
-    """As `collect`, one pass for every entry of `chosen`: x [subset, rows, dim]."""
     x, y = [], []
     for batch in batches(dataset, split, batch_size, limit=limit):
         where = np.asarray(batch["where"])
-        asked = [batch if s is None else with_present(batch, s) for s in chosen]
-        encoded = [np.asarray(trained.represent(b), np.float32)[where] for b in asked]
-        x.append(np.stack(encoded))
+        asked = batch if present is None else with_present(batch, present)
+        x.append(np.asarray(trained.represent(asked), np.float32)[where])
         y.append(np.asarray(batch["label"], np.int32)[where])
-    return np.concatenate(x, axis=1), np.concatenate(y)
+    return np.concatenate(x), np.concatenate(y)
+
+
+def mean_by_views(values: Mapping[str, float]) -> dict[str, float]:
+    """{"m0": a, "m1": b, "m0+m1": c} -> {"1_view": (a + b) / 2, "2_views": c}.
+
+    A target after an arrow, as in "m0->m1", is not counted as a view.
+    """
+    groups = {}
+    for name, value in values.items():
+        count = len(name.split("->")[0].split("+"))
+        groups.setdefault(views(count), []).append(value)
+    return {name: float(np.mean(group)) for name, group in groups.items()}

@@ -1,0 +1,267 @@
+"""Do generated modalities show what the given ones show? Classifiers are the judges."""
+
+import functools
+import hashlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+from etils import epath
+from flax import serialization
+
+from repr_jax import metrics
+from repr_jax.evaluators.common import batches, mean_by_views, subsets, with_present
+from repr_jax.models.classifier import ConvClassifier
+from repr_jax.ops.batch import masked_mean, present
+
+
+def present_rows(batch, column):
+    """[batch] bool: the rows that have modality number `column`."""
+    where = jnp.asarray(batch["where"]) if "where" in batch else None
+    if where is None:
+        where = jnp.ones(batch["label"].shape, bool)
+    return where & batch["present"][:, column] if "present" in batch else where
+
+
+def train_classifiers(
+    prepare, dataset, modalities, *, num_classes, num_steps, batch_size, peak, seed
+):
+    """One ConvClassifier per modality, all trained on the same training batches.
+
+    Adam, learning rate from `peak` to 0 on a cosine, cross-entropy.
+
+    Returns:
+      dict of parameters by name of the modality.
+    """
+    model = ConvClassifier(num_classes)
+    optimizer = optax.adam(optax.cosine_decay_schedule(peak, num_steps))
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def init(batch):
+        params = {}
+        for m, name in enumerate(modalities):
+            own_key = jax.random.fold_in(key, m)
+            params[name] = model.init(own_key, batch[name], train=False)["params"]
+        return params, optimizer.init(params)
+
+    def loss(params, batch, step_key):
+        total = 0.0
+        for m, name in enumerate(modalities):
+            where = present_rows(batch, m)
+            own_key = jax.random.fold_in(step_key, m)
+            x = present(batch[name], where)
+            logits = model.apply({"params": params[name]}, x, train=True, key=own_key)
+            nll = optax.softmax_cross_entropy_with_integer_labels(
+                logits, batch["label"]
+            )
+            total += masked_mean(nll, where=where)
+        return total
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, opt_state, batch, index):
+        step_key = jax.random.fold_in(jax.random.fold_in(key, len(modalities)), index)
+        grads = jax.grad(loss)(params, batch, step_key)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return optax.apply_updates(params, updates), opt_state
+
+    stream = dataset.train(batch_size)
+    params, opt_state = init(prepare(next(stream)))
+    for index, batch in zip(range(num_steps), dataset.train(batch_size)):
+        params, opt_state = step(params, opt_state, prepare(batch), index)
+    return jax.tree.map(np.asarray, params)
+
+
+def fingerprint(prepare, dataset, modalities, settings) -> str:
+    """A name for classifiers: of what they are trained on, and how.
+
+    The data speak through the first 64 training rows: as the dataset yields them, and
+    by their mean and spread once prepared, to the four digits that every device count
+    agrees on.
+    """
+    batch = next(iter(dataset.evaluate("train", 64)))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(json.dumps(dict(dataset.num_examples), sort_keys=True).encode())
+    for name in sorted(batch):
+        value = np.ascontiguousarray(batch[name])
+        digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
+    prepared = prepare(batch)
+    for name in modalities:
+        x = np.nan_to_num(np.asarray(prepared[name], np.float64))
+        digest.update(f"{name} {x.shape} {x.mean():.4f} {x.std():.4f}".encode())
+    return digest.hexdigest()[:16]
+
+
+def classifiers(trained, dataset, *, num_classes, num_steps, batch_size, peak, seed):
+    """As `train_classifiers`, kept in workdir/classifiers and trained only once."""
+    settings = dict(
+        modalities=trained.modalities,
+        num_classes=num_classes,
+        num_steps=num_steps,
+        batch_size=batch_size,
+        peak=peak,
+        seed=seed,
+    )
+    name = fingerprint(trained.prepare, dataset, trained.modalities, settings)
+    folder = epath.Path(trained.workdir) / "classifiers"
+    path = folder / f"{name}.msgpack"
+    if path.exists():
+        logging.info("coherence: reading classifiers from %s", path)
+        return serialization.msgpack_restore(path.read_bytes())
+    logging.info("coherence: training classifiers, %d steps", num_steps)
+    params = train_classifiers(trained.prepare, dataset, **settings)
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{name}.part"
+        part.write_bytes(serialization.msgpack_serialize(params))
+        part.rename(path)  # whole or not at all
+    return params
+
+
+def make_judge(params, modalities, num_classes):
+    """dict of images by modality -> [modality, batch] int32, the classes they show."""
+    model = ConvClassifier(num_classes)
+
+    @jax.jit
+    def predict(params, images):
+        logits = [
+            model.apply({"params": params[name]}, images[name], train=False)
+            for name in modalities
+        ]
+        return jnp.argmax(jnp.stack(logits), axis=-1).astype(jnp.int32)
+
+    return lambda images: predict(params, {name: images[name] for name in modalities})
+
+
+def unconditional(trained, dataset, judge, key, *, num_random, batch_size):
+    """[modality, num_random] int32: what the judges see in samples from the prior."""
+    template = next(iter(dataset.evaluate("test", batch_size)))
+    template = {**template, "where": np.ones(len(template["where"]), bool)}
+    nothing = with_present(template, np.zeros(len(trained.modalities), bool))
+    seen = []
+    for n in range(-(-num_random // len(template["where"]))):
+        images = trained.generate(jax.random.fold_in(key, n), nothing)
+        seen.append(np.asarray(judge(images)))
+    return np.concatenate(seen, axis=1)[:, :num_random]
+
+
+def conditional(trained, dataset, judge, key, *, batch_size, limit):
+    """What the judges see in the test images, and in those generated from subsets.
+
+    Returns:
+      originals: [modality, rows] int32.
+      generated: dict by name of the subset -> [modality, rows] int32.
+      where: [modality, rows] bool, False where the test set lacks the image.
+      labels: [rows] int32.
+    """
+    chosen = subsets(trained.modalities)
+    originals, where, labels = [], [], []
+    generated = {name: [] for name in chosen}
+    for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
+        rows = np.asarray(batch["where"])
+        prepared = trained.prepare(batch)
+        originals.append(np.asarray(judge(prepared))[:, rows])
+        there = [present_rows(prepared, m) for m in range(len(trained.modalities))]
+        where.append(np.asarray(jnp.stack(there))[:, rows])
+        labels.append(np.asarray(batch["label"], np.int32)[rows])
+        for s, (name, subset) in enumerate(chosen.items()):
+            own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
+            images = trained.generate(own_key, with_present(batch, subset))
+            generated[name].append(np.asarray(judge(images))[:, rows])
+    originals, where = (np.concatenate(x, axis=1) for x in (originals, where))
+    generated = {name: np.concatenate(x, axis=1) for name, x in generated.items()}
+    return originals, generated, where, np.concatenate(labels)
+
+
+def evaluate(
+    trained,
+    dataset,
+    *,
+    classifier_steps: int = 1500,
+    classifier_batch: int = 128,
+    classifier_peak: float = 2e-3,
+    num_classes: int = 10,
+    num_random: int = 10_000,
+    batch_size: int = 256,
+    limit: int | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """How often generated images show the class that they should, by classifiers.
+
+    Conditional: images of modality m generated from the modalities A of a test example,
+    z drawn from their posterior, show its label. Joint: all modalities generated from
+    one z of the prior show the same class. The classifiers, one a modality, are trained
+    here and kept in workdir/classifiers; their dropout is off when they judge, where
+    the published code leaves it on.
+
+    Args:
+      trained: Trained with a `generate`, of image modalities.
+      dataset: Dataset with a `label` in [0, num_classes).
+      classifier_steps, classifier_batch, classifier_peak: how the judges are trained;
+        the last is the largest learning rate.
+      num_classes: classes that the judges tell apart.
+      num_random: samples from the prior.
+      batch_size: rows generated at a time.
+      limit: number of random test rows to use; None for all.
+      seed: of the judges and of what is generated.
+
+    Returns:
+      Fractions in [0, 1]; 1 is best and 1 / num_classes is chance, except of the last.
+      "classifier/m0": accuracy of a judge on test images, the ceiling of the others.
+      "coherence/m0+m1->m2": for every proper subset and target outside it.
+      "coherence/1_view", "coherence/2_views", ...: means of those, by size of subset.
+      "self_coherence/m0+m1->m0": targets inside the subset, reconstructions; and their
+        means "self_coherence/1_view", ....
+      "coherence/joint": all judges agree; chance is num_classes^-(M - 1). Absent if
+        there is one modality.
+
+    Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019,
+      https://arxiv.org/abs/1911.03393, section 4; means by number of views as in
+      Sutter, Daunhawer and Vogt, 2021, https://arxiv.org/abs/2105.02470.
+    """
+    if trained.generate is None or not trained.modalities:
+        raise ValueError(
+            "coherence: expected a model that generates named modalities; got "
+            f"generate {trained.generate}, modalities {trained.modalities}."
+        )
+    names = trained.modalities
+    params = classifiers(
+        trained,
+        dataset,
+        num_classes=num_classes,
+        num_steps=classifier_steps,
+        batch_size=classifier_batch,
+        peak=classifier_peak,
+        seed=seed,
+    )
+    judge = make_judge(params, names, num_classes)
+    given_key, free_key = jax.random.split(jax.random.key(seed))
+    originals, generated, where, labels = conditional(
+        trained, dataset, judge, given_key, batch_size=batch_size, limit=limit
+    )
+    found = {}
+    for m, name in enumerate(names):
+        right = metrics.accuracy(originals[m], labels, where=where[m])
+        found[f"classifier/{name}"] = float(right)
+    outside, inside = {}, {}
+    for name, subset in subsets(names).items():
+        for m, target in enumerate(names):
+            right = float(metrics.accuracy(generated[name][m], labels))
+            (inside if subset[m] else outside)[f"{name}->{target}"] = right
+    for title, scores in (("coherence", outside), ("self_coherence", inside)):
+        scores = scores | mean_by_views(scores)
+        found |= {f"{title}/{name}": value for name, value in scores.items()}
+    if len(names) > 1:
+        seen = unconditional(
+            trained,
+            dataset,
+            judge,
+            free_key,
+            num_random=num_random,
+            batch_size=batch_size,
+        )
+        found["coherence/joint"] = float(metrics.agreement(seen))
+    return found

@@ -1,0 +1,57 @@
+"""How often classes are right. Classes are integers; `where` marks present rows."""
+
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import masked_mean
+
+
+def accuracy(
+    predictions: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Fraction of examples whose predicted class is their label.
+
+    Args:
+      predictions: [batch] int.
+      labels: [batch] int.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in [0, 1], 1 is all right; 0 if no row is present.
+
+    Raises:
+      ValueError: the two differ in shape or are not [batch].
+    """
+    checks.same_shape("accuracy", rank=1, predictions=predictions, labels=labels)
+    where = jnp.ones(labels.shape, bool) if where is None else where
+    right = (predictions == labels).astype(jnp.float32)
+    return masked_mean(right, where=where, axis_name=axis_name)
+
+
+def agreement(
+    predictions: Array, *, where: Array | None = None, axis_name: str | None = None
+) -> Array:
+    """Fraction of examples on which all judges name the same class.
+
+    Args:
+      predictions: [judge, batch] int, what each judge says.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in [0, 1], 1 is full agreement. Judges that guess uniformly
+      among C classes give C^-(judges - 1); 0 if no row is present.
+
+    Raises:
+      ValueError: predictions is not [judge, batch].
+    """
+    checks.same_shape("agreement", rank=2, predictions=predictions)
+    where = jnp.ones(predictions.shape[1:], bool) if where is None else where
+    same = jnp.all(predictions == predictions[:1], axis=0).astype(jnp.float32)
+    return masked_mean(same, where=where, axis_name=axis_name)
