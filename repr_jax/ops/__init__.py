@@ -1,0 +1,1 @@
+"""What losses, estimators, metrics and models share; jax and numpy only."""

@@ -1,0 +1,45 @@
+"""Padded and split batches: `where` marks present rows, `axis_name` a split batch."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+
+def all_rows(x: Array, rank: int = 1) -> Array:
+    """A `where` of the first `rank` axes of x that marks everything as present."""
+    return jnp.ones(x.shape[:rank], bool)
+
+
+def present(x: Array, where: Array) -> Array:
+    """x with zeros where `where`, a mask of its leading axes, is False."""
+    mask = where.reshape(where.shape + (1,) * (x.ndim - where.ndim))
+    return jnp.where(mask, x, jnp.zeros_like(x))
+
+
+def gather_rows(tree, axis_name: str | None):
+    """Arrays of the whole batch from arrays of this shard: [b, ...] -> [B, ...]."""
+    if axis_name is None:
+        return tree
+    return lax.all_gather(tree, axis_name, axis=0, tiled=True)
+
+
+def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:
+    """Mean of [batch] values over the present rows of the whole batch; 0 if none is."""
+    total, count = jnp.sum(present(values, where)), jnp.sum(where)
+    if axis_name is not None:
+        total, count = lax.psum((total, count), axis_name)
+    return total / jnp.maximum(count, 1)
+
+
+def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
+    """[batch] PRNG keys: row r folds in how many present rows come before it.
+
+    Rows count over the whole batch, so that a row draws the same numbers when absent
+    rows are deleted and when the batch is split. Holds for the default threefry keys;
+    rbg keys give other numbers in batches of another size.
+    """
+    rank = jnp.cumsum(gather_rows(where, axis_name)) - 1
+    if axis_name is not None:
+        start = lax.axis_index(axis_name) * where.shape[0]
+        rank = lax.dynamic_slice_in_dim(rank, start, where.shape[0])
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)

@@ -1,0 +1,80 @@
+"""Errors at trace time in one form: `who: expected this; got that.`"""
+
+import numbers
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def same_shape(who: str, *, rank: int | None = None, **arrays) -> None:
+    """ValueError unless all arrays have one shape, of this rank if one is given."""
+    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    wanted = "one shape" if rank is None else f"one shape of rank {rank}"
+    ranks_fit = rank is None or all(len(s) == rank for s in shapes.values())
+    if not ranks_fit or len(set(shapes.values())) > 1:
+        got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{who}: expected {wanted}; got {got}.")
+
+
+def shape(who: str, wanted: tuple[int, ...], **arrays) -> None:
+    """ValueError unless every array has exactly the wanted shape."""
+    for name, x in arrays.items():
+        if jnp.shape(x) != wanted:
+            raise ValueError(
+                f"{who}: expected {name} of shape {wanted}; got {jnp.shape(x)}."
+            )
+
+
+def rows(who: str, batch: int, **arrays) -> None:
+    """ValueError unless axis 0 of every array has the length `batch`."""
+    for name, x in arrays.items():
+        if jnp.ndim(x) == 0 or jnp.shape(x)[0] != batch:
+            raise ValueError(
+                f"{who}: expected {name} with {batch} rows; got shape {jnp.shape(x)}."
+            )
+
+
+def floating(who: str, **arrays) -> None:
+    """TypeError unless every array holds real floats, of any width."""
+    for name, x in arrays.items():
+        if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+            raise TypeError(
+                f"{who}: expected {name} of floats; got {jnp.result_type(x)}."
+            )
+
+
+def boolean(who: str, **arrays) -> None:
+    """TypeError unless every array is bool."""
+    for name, x in arrays.items():
+        if jnp.result_type(x) != jnp.bool_:
+            raise TypeError(f"{who}: expected {name} bool; got {jnp.result_type(x)}.")
+
+
+def non_negative(who: str, **values) -> None:
+    """ValueError for a negative or NaN number; arrays and traced values pass."""
+    for name, x in values.items():
+        if isinstance(x, numbers.Real | np.number) and not x >= 0:
+            raise ValueError(f"{who}: expected {name} >= 0; got {x}.")
+
+
+def positive(who: str, **values) -> None:
+    """ValueError for a number that is not above 0; arrays and traced values pass."""
+    for name, x in values.items():
+        if isinstance(x, numbers.Real | np.number) and not x > 0:
+            raise ValueError(f"{who}: expected {name} > 0; got {x}.")
+
+
+def count(who: str, *, minimum: int = 1, **values) -> None:
+    """A whole number, at least `minimum`: else TypeError or ValueError."""
+    for name, x in values.items():
+        if not isinstance(x, numbers.Integral) or isinstance(x, bool):
+            raise TypeError(f"{who}: expected {name} a whole number; got {x!r}.")
+        if x < minimum:
+            raise ValueError(f"{who}: expected {name} >= {minimum}; got {x}.")
+
+
+def one_of(who: str, choices: tuple, **values) -> None:
+    """ValueError unless every value is among the choices."""
+    for name, x in values.items():
+        if x not in choices:
+            raise ValueError(f"{who}: expected {name} among {choices}; got {x!r}.")

@@ -1,0 +1,119 @@
+"""Diagonal Gaussians as (mean, log_var) arrays of shape [..., dim], in nats.
+
+The standard normal, mean 0 and log_var 0, is the default second argument. Experts are
+stacked on axis 0. Finite for any sane or insane encoder output: beyond exp(30) an
+exponential is continued by its tangent, beyond 1e16 standard deviations a density is
+constant.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops.batch import present
+from repr_jax.ops.numerics import EXP_LIMIT, bounded_exp, bounded_expm1
+
+FARTHEST = 1e16  # standard deviations; the square still fits float32
+
+
+def kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0) -> Array:
+    """[..., dim] -> [...] KL(N(mean, log_var) || N(prior_mean, prior_log_var))."""
+    prior_mean, prior_log_var = _like(mean, prior_mean, prior_log_var)
+    distance = _standardised(mean, prior_mean, prior_log_var)
+    log_ratio = log_var - prior_log_var
+    terms = bounded_expm1(log_ratio) - log_ratio + distance**2
+    return 0.5 * jnp.sum(terms, axis=-1)
+
+
+def log_prob(x, mean=0.0, log_var=0.0) -> Array:
+    """[..., dim] -> [...] log N(x; mean, exp log_var)."""
+    mean, log_var = _like(x, mean, log_var)
+    distance = _standardised(x, mean, log_var)
+    return -0.5 * jnp.sum(distance**2 + log_var + math.log(2 * math.pi), axis=-1)
+
+
+def sample(keys, mean, log_var, num_samples: int | None = None) -> Array:
+    """One key per row: [..., batch, dim] -> [(num_samples,) ..., batch, dim].
+
+    Reparameterised, mean + exp(log_var / 2) * noise; see `batch.row_keys` for the keys.
+    """
+    noise = row_noise(jax.random.normal, keys, mean, num_samples)
+    mean, scale = _like(noise, mean, bounded_exp(log_var / 2))
+    return mean + scale * noise
+
+
+def precision(log_var) -> Array:
+    """exp(-log_var), with bounded growth and a lower bound above zero."""
+    above, below = jax.nn.relu(log_var - EXP_LIMIT), jax.nn.relu(-log_var - EXP_LIMIT)
+    inside = jnp.exp(-jnp.clip(log_var, -EXP_LIMIT, EXP_LIMIT))
+    return inside * (1 + below) / (1 + above)
+
+
+def row_noise(draw, keys, like, num_samples: int | None = None) -> Array:
+    """draw(key, shape, dtype) by row: noise of shape [(num_samples,) *like.shape]."""
+    lead = () if num_samples is None else (num_samples,)
+    shape = lead + like.shape[:-2] + like.shape[-1:]
+    noise = jax.vmap(lambda key: draw(key, shape, like.dtype))(keys)
+    return jnp.moveaxis(noise, 0, -2)
+
+
+def product_of_experts(mean, log_var, *, where=None, prior=False):
+    """Normalised product of the experts: precisions add, means weigh by precision.
+
+    mean, log_var: [experts, ..., dim]. where: [experts, ...] bool, the experts that
+    take part. prior: bool or [...] bool, is N(0, I) one more expert? Where no expert
+    takes part the product is N(0, I). Returns (mean, log_var), each [..., dim].
+    """
+    where = jnp.ones(mean.shape[:-1], bool) if where is None else where
+    prior = jnp.asarray(prior) | ~jnp.any(where, axis=0)  # [...]
+    where = jnp.concatenate([where, prior[None]])
+    return _fuse(mean, log_var, where, jnp.zeros(where.shape, mean.dtype))
+
+
+def geometric_mean(mean, log_var, *, weights=None, prior_weight=0.0, where=None):
+    """Normalised product of the experts, each to the power of its share of the weight.
+
+    weights: [experts] >= 0, default all 1; prior_weight: that of N(0, I). Shares sum to
+    1 over the prior and the experts that `where`, [experts, ...], marks. Else like
+    `product_of_experts`. Source: Sutter et al. 2020, https://arxiv.org/abs/2006.08242
+    """
+    where = jnp.ones(mean.shape[:-1], bool) if where is None else where
+    weights = jnp.ones(mean.shape[0]) if weights is None else jnp.asarray(weights)
+    weights = weights.astype(mean.dtype).reshape((-1,) + (1,) * (where.ndim - 1))
+    weights = jnp.where(where, weights, 0)  # [experts, ...]
+    total = jnp.sum(weights, axis=0, keepdims=True) + prior_weight
+    prior_weight = jnp.where(total > 0, prior_weight, 1.0)
+    share = jnp.concatenate([weights, prior_weight]) / jnp.where(total > 0, total, 1)
+    log_share = jnp.log(jnp.where(share > 0, share, 1))
+    return _fuse(mean, log_var, share > 0, log_share)
+
+
+def _fuse(mean, log_var, where, log_share):
+    """Product of Gaussians to the power of their shares, of which N(0, I) is the last.
+
+    where, log_share: [experts + 1, ...]. Precisions are relative to the largest one, so
+    that none overflows.
+    """
+    prior = jnp.zeros_like(mean[:1])
+    mean = present(jnp.concatenate([mean, prior]), where)
+    log_precision = log_share[..., None] - jnp.concatenate([log_var, prior])
+    where = where[..., None]
+    largest = jnp.where(where, log_precision, jnp.finfo(mean.dtype).min)
+    largest = jax.lax.stop_gradient(jnp.max(largest, axis=0, keepdims=True))
+    excess = jnp.where(where, log_precision - largest, 0)  # at most 0
+    weight = jnp.where(where, jnp.exp(excess), 0)
+    total = jnp.sum(weight, axis=0)  # from 1 to the number of experts
+    mean = jnp.sum(weight * mean, axis=0) / total
+    return mean, -(largest[0] + jnp.log(total))
+
+
+def _like(x, *parameters):
+    """Numbers, [dim] or [..., dim] parameters in the shape of x."""
+    return tuple(jnp.broadcast_to(p, x.shape).astype(x.dtype) for p in parameters)
+
+
+def _standardised(x, mean, log_var):
+    distance = (x - mean) * bounded_exp(-log_var / 2)
+    return jnp.clip(distance, -FARTHEST, FARTHEST)
