@@ -72,15 +72,13 @@ class Checkpoints:
         self.directory = _writable(directory)
         self._keep_last = keep_last
         self._best_metric = best_metric
-        self._response = None  # of the write in the background
-        self._damaged = set()  # steps that `restore` could not read
-        self._orbax = ocp.training.Checkpointer(
-            self.directory, preservation_policy=self
-        )
-        self._scores = {}  # step -> value of best_metric
-        if best_metric is not None:
-            for step in self._steps():
-                with contextlib.suppress(DamagedError):
+        self._pending = None  # (step, score, response) of the write in the background
+        self._damaged = []  # steps that `restore` passed over
+        self._scores = {}  # complete step -> its best_metric, None if it has none
+        for step in _of_main_process(_complete_steps(self.directory)):
+            self._scores[step] = None
+            if best_metric is not None:
+                with _quiet(), contextlib.suppress(DamagedError):
                     metrics = self._describe(step)["metrics"]
                     self._scores[step] = metrics.get(best_metric)
 
@@ -118,10 +116,9 @@ class Checkpoints:
                 f"the checkpoint to keep; got {sorted(metrics)}."
             )
         self.wait()
-        for damaged in sorted(self._damaged):  # or it would count as one of the last
-            self._orbax.delete(damaged, missing_ok=True)
-        self._damaged.clear()
-        if step in self._steps():
+        self._delete(self._damaged)  # or they would count among the last
+        self._damaged = []
+        if step in self._scores:
             return
         names, leaves = _flatten(state)
         leaves = [x if isinstance(x, jax.Array) else jnp.asarray(x) for x in leaves]
@@ -130,43 +127,42 @@ class Checkpoints:
             raise ValueError("save: expected a state with arrays; got an empty one.")
         sums = dict(zip(arrays, _checksums(list(arrays.values()))))
         described = {n: [_kind(x), sums.get(n)] for n, x in zip(names, leaves)}
-        self._scores[step] = metrics.get(self._best_metric)
-        response = self._orbax.save_checkpointables_async(
-            int(step),
+        response = ocp.save_checkpointables_async(
+            self.directory / str(step),
             {"state": arrays},
-            force=True,  # whether to save is the loop's decision
             custom_metadata=_sealed({"leaves": described, "metrics": metrics}),
         )
-        self._response = step, response
+        self._pending = step, metrics.get(self._best_metric), response
 
     def wait(self) -> None:
         """Returns once the last save is complete; raises OSError if it failed."""
-        response, self._response = self._response, None
-        if response is None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        step, response = response
+        step, score, response = pending
         try:
             response.result()
         except Exception as error:
-            self._orbax.reload()  # forget the step that is not there
             raise OSError(
                 f"{self.directory}: step {step} could not be saved: {_reason(error)}"
             ) from error
+        self._scores[step] = score
+        keep = {*sorted(self._scores)[-self._keep_last :], self.best_step()}
+        self._delete([step for step in self._scores if step not in keep])
 
     def close(self) -> None:
-        """Waits for the last save and lets go of the directory."""
-        try:
-            self.wait()
-        finally:
-            self._orbax.close()
+        """Waits for the last save; nothing else is held open."""
+        self.wait()
 
     def latest_step(self) -> int | None:
         """The newest complete checkpoint, readable or not; None if there is none."""
-        return max(self._steps(), default=None)
+        return max(self._scores, default=None)
 
     def best_step(self) -> int | None:
         """The checkpoint with the lowest `best_metric`; None if there is none."""
-        return self._best(self._steps())
+        known = sorted((k, v) for k, v in self._scores.items() if v is not None)
+        finite = {k: math.inf if math.isnan(v) else v for k, v in known}
+        return min(finite, key=finite.get, default=None)
 
     def restore(self, abstract_state, step: int | None = None):
         """The newest state that is intact, or the one of `step`.
@@ -190,17 +186,17 @@ class Checkpoints:
         """
         self.wait()
         wanted = abstract(abstract_state)
-        steps = self._steps() if step is None else [step]
-        steps = sorted(_of_main_process(steps), reverse=True)
-        if step is not None and step not in self._steps():
+        if step is not None and step not in self._scores:
             raise FileNotFoundError(
                 f"{self.directory}: expected a checkpoint of step {step}; it has "
-                f"{sorted(self._steps()) or 'none'}."
+                f"{sorted(self._scores) or 'none'}."
             )
+        steps = sorted(self._scores, reverse=True) if step is None else [step]
         problems = []
-        for candidate in steps:
+        for i, candidate in enumerate(steps):
             state, problem = self._read(candidate, wanted)
             if problem is None:
+                self._damaged = steps[:i]
                 if problems and sharding.is_main_process():
                     _LOGGER.warning(
                         "%s: %s; continuing from step %d instead.",
@@ -210,35 +206,26 @@ class Checkpoints:
                     )
                 return candidate, state
             problems.append(f"step {candidate} is damaged ({problem})")
-            self._damaged.add(candidate)
         if problems:
-            self._damaged.clear()  # nothing replaces them: keep the evidence
             raise DamagedError(
                 f"{self.directory}: expected an intact checkpoint; "
                 f"{'; '.join(problems)}."
             )
         return None
 
-    def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        """Which checkpoints stay: asked by orbax after every save."""
-        del context
-        steps = [info.step for info in checkpoints]
-        keep = {*sorted(steps)[-self._keep_last :], self._best(steps)}
-        return [step in keep for step in steps]
-
-    def _best(self, steps) -> int | None:
-        scores = {step: self._scores.get(step) for step in sorted(steps)}
-        known = {step: score for step, score in scores.items() if score is not None}
-        finite = {k: math.inf if math.isnan(v) else v for k, v in known.items()}
-        return min(finite, key=finite.get, default=None)
-
-    def _steps(self) -> list[int]:
-        return [info.step for info in self._orbax.checkpoints]
+    def _delete(self, steps) -> None:
+        """Removes steps; the main process does it, the others wait."""
+        for step in steps:
+            del self._scores[step]
+            if sharding.is_main_process():
+                (self.directory / str(step)).rmtree(missing_ok=True)
+        if steps and jax.process_count() > 1:
+            multihost_utils.sync_global_devices("repr_jax.checkpoint.delete")
 
     def _describe(self, step) -> dict:
         """{"leaves": {name: [kind, checksum]}, "metrics"}; reads no array."""
-        metadata = self._orbax.checkpointables_metadata(step).custom_metadata
-        body = _unsealed(metadata or {})
+        path = self.directory / str(step)
+        body = _unsealed(ocp.checkpointables_metadata(path).custom_metadata or {})
         if body is None:
             raise DamagedError("its description is missing or changed")
         return body
@@ -256,7 +243,11 @@ class Checkpoints:
         """Reads a step and compares its checksums; any error means damage."""
         names, structs = _flatten(wanted)
         asked = {name: x for name, x in zip(names, structs) if math.prod(x.shape)}
-        found = self._orbax.load_checkpointables(step, {"state": asked})["state"]
+        path = self.directory / str(step)
+        found = ocp.load_checkpointables(path, {"state": asked})["state"]
+        for name, x in asked.items():  # a lost description makes a key an integer
+            if _kind(found[name]) != _kind(x):
+                raise DamagedError(f"{name} came back as {_kind(found[name])}")
         now = _checksums([found[name] for name in asked])
         changed = [n for n, value in zip(asked, now) if described[n][1] != value]
         if changed:
@@ -284,6 +275,14 @@ def _writable(directory) -> epath.Path:
             f"{path}: expected a writable folder; this user may not write to it."
         )
     return path
+
+
+def _complete_steps(path: epath.Path) -> list[int]:
+    """Steps whose save was finished; the folder of another has a longer name."""
+    steps = [int(child.name) for child in path.iterdir() if child.name.isdigit()]
+    if "://" in str(path):  # no renaming there: orbax leaves a mark at the end
+        steps = [n for n in steps if (path / str(n) / "commit_success.txt").exists()]
+    return sorted(steps)
 
 
 def _flatten(state) -> tuple[list[str], list[Any]]:
@@ -397,8 +396,9 @@ def _attempt(read):
         raise
     except Exception as error:  # orbax has no error of its own for a damaged file
         result, problem = None, _reason(error)
-        time.sleep(0.2)  # let what it left behind finish and complain
-        gc.collect()
+        if not isinstance(error, DamagedError):
+            time.sleep(0.2)  # let what orbax left behind finish and complain
+            gc.collect()
     if jax.process_count() > 1:
         failed = multihost_utils.process_allgather(np.array(problem is not None))
         if problem is None and failed.any():
