@@ -75,13 +75,11 @@ def compose(key, digit, photograph, *, contrast=1.0):
         )
     y, x = jax.random.randint(key, (2,), 0, jnp.asarray(room))
     crop = jax.lax.dynamic_slice(photograph, (y, x, 0), (SIZE, SIZE, 3))
-    crop = crop.astype(jnp.float32) / 255
+    crop = crop.astype(jnp.float32)
     if not isinstance(contrast, numbers.Number) or contrast != 1:
-        mean = (
-            jnp.mean(photograph.astype(jnp.float32), axis=(0, 1), keepdims=True) / 255
-        )
+        mean = jnp.mean(photograph.astype(jnp.float32), axis=(0, 1), keepdims=True)
         crop = mean + contrast * (crop - mean)
-    return jnp.where(digit[..., None] > INK, 1 - crop, crop)
+    return jnp.where(digit[..., None] > INK, 255 - crop, crop) / 255
 
 
 def composed(

@@ -1,0 +1,180 @@
+"""Rows of batches: order, padding, and the split over processes."""
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax.data import dataset, mnist, polymnist, synthetic
+
+DATASETS = {
+    "blobs": lambda seed=0: synthetic.blobs(num_examples=30, seed=seed),
+    "multiview": lambda seed=0: synthetic.multiview(num_examples=30, size=8, seed=seed),
+    "digits": lambda seed=0: mnist.digits(seed=seed),
+    "polymnist": lambda seed=0: polymnist.composed(modalities=("m0", "m3"), seed=seed),
+}
+
+
+@pytest.fixture(params=DATASETS)
+def make(request):
+    return DATASETS[request.param]
+
+
+def take(iterator, count):
+    return [next(iterator) for _ in range(count)]
+
+
+def assert_equal(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def differ(a, b):
+    return any(not np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Makes JAX believe that this is process `index` of `count`."""
+
+    def become(index, count):
+        monkeypatch.setattr(jax, "process_index", lambda: index)
+        monkeypatch.setattr(jax, "process_count", lambda: count)
+
+    return become
+
+
+def test_epochs_are_permutations_laid_end_to_end():
+    batches = [dataset.batch_indices(3, step, 10, 4) for step in range(10)]
+    epochs = np.concatenate(batches).reshape(4, 10)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(10))
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    rows = dataset.batch_indices(0, 5, 3, 8)
+    assert rows.shape == (8,) and set(rows) == {0, 1, 2}
+    stream = np.concatenate([dataset.batch_indices(0, step, 3, 8) for step in range(6)])
+    np.testing.assert_array_equal(rows, stream[40:48])
+
+
+def test_padded_rows_cover_everything_once():
+    rows, where = (np.stack(x) for x in zip(*dataset.padded_rows(10, 4)))
+    np.testing.assert_array_equal(rows[where], np.arange(10))
+    np.testing.assert_array_equal(where.sum(axis=1), [4, 4, 2])
+    assert rows.shape == where.shape == (3, 4) and where.dtype == bool
+    assert list(dataset.padded_rows(0, 4)) == []
+
+
+def test_training_depends_on_seed_and_step_alone(make):
+    batches = take(make().train(8), 6)
+    for step, batch in enumerate(take(make().train(8, start_step=3), 3), start=3):
+        assert_equal(batch, batches[step])
+    assert differ(batches[0], batches[1])
+    assert differ(batches[0], next(make(seed=1).train(8)))
+
+
+def test_training_crosses_an_epoch_and_still_resumes(make):
+    steps = make().num_examples["train"] // 16 + 1
+    assert_equal(take(make().train(16), steps + 1)[-1], next(make().train(16, steps)))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_out_the_rows_of_a_batch(make, processes, count):
+    whole = take(make().train(8), 2)[1]
+    parts = []
+    for index in range(count):
+        processes(index, count)
+        parts.append(take(make().train(8), 2)[1])
+        assert len(parts[-1]["label"]) == 8 // count
+    together = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    assert_equal(together, whole)
+
+
+def test_evaluation_is_the_same_on_every_process(make, processes):
+    whole = next(make().evaluate("test", 16))
+    processes(1, 2)
+    assert_equal(next(make().evaluate("test", 16)), whole)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_evaluation_is_one_padded_pass_in_order(make, split):
+    data = make()
+    batch_size = data.num_examples[split] // 2 - 1  # so the third is mostly padding
+    batches = list(data.evaluate(split, batch_size))
+    assert len(batches) == 3
+    assert all(len(x) == batch_size for batch in batches for x in batch.values())
+    where = np.concatenate([batch["where"] for batch in batches])
+    np.testing.assert_array_equal(
+        where, np.arange(3 * batch_size) < data.num_examples[split]
+    )
+    for batch, again in zip(batches, data.evaluate(split, batch_size)):
+        assert_equal(batch, again)
+
+
+def test_prepared_batches_are_images_in_range(make):
+    data = make()
+    batch = next(data.evaluate("test", 4))
+    prepared = jax.jit(data.prepare)(batch)
+    names = data.modalities or ("image",)
+    assert set(prepared) == {*names, "label", "where"}
+    assert prepared["label"].dtype == np.int32
+    for name in names:
+        assert prepared[name].dtype == np.float32 and prepared[name].ndim == 4
+        if make is not DATASETS["blobs"]:
+            assert prepared[name].min() >= 0 and prepared[name].max() <= 1
+    assert_equal(
+        {k: prepared[k] for k in ("label", "where")},
+        {k: batch[k] for k in ("label", "where")},
+    )
+
+
+def test_prepare_keeps_which_modalities_are_present():
+    data = DATASETS["polymnist"]()
+    present = np.array([[True, False]] * 4)
+    batch = {**next(data.train(4)), "present": present}
+    np.testing.assert_array_equal(data.prepare(batch)["present"], present)
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda d: d.train(0), ValueError, "batch_size >= 1; got 0"),
+        (lambda d: d.train(2.0), TypeError, "batch_size a whole number; got 2.0"),
+        (lambda d: d.train(4, start_step=-1), ValueError, "start_step >= 0; got -1"),
+        (lambda d: d.evaluate("test", -1), ValueError, "batch_size >= 1; got -1"),
+        (lambda d: d.evaluate("valid", 4), ValueError, "'train', 'test'.*'valid'"),
+    ],
+)
+def test_wrong_calls_fail_before_the_first_batch(make, call, error, message):
+    with pytest.raises(error, match=message):
+        call(make())
+
+
+@pytest.mark.parametrize(
+    "seed, error",
+    [
+        (1.0, TypeError),
+        ("0", TypeError),
+        (True, TypeError),
+        (-1, ValueError),
+        (2**32, ValueError),
+    ],
+)
+def test_wrong_seeds_are_refused(make, seed, error):
+    with pytest.raises(error, match="seed"):
+        make(seed=seed)
+
+
+def test_the_largest_seed_works_on_host_and_device():
+    data = polymnist.composed(modalities=("m1",), seed=2**32 - 1)
+    assert data.prepare(next(data.train(2)))["m1"].shape == (2, 28, 28, 3)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(make, processes):
+    processes(0, 3)
+    with pytest.raises(ValueError, match="batch_size divisible by the 3 processes"):
+        make().train(8)
+    with pytest.raises(ValueError, match="divisible by the 3 processes; got 8"):
+        dataset.this_process(np.arange(8))
