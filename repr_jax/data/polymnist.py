@@ -83,12 +83,7 @@ def compose(key, digit, photograph, *, contrast=1.0):
 
 
 def composed(
-    *,
-    modalities=MODALITIES,
-    source="embedded",
-    data_dir=None,
-    contrast=1.0,
-    seed=0,
+    *, modalities=MODALITIES, source="embedded", data_dir=None, contrast=1.0, seed=0
 ) -> Dataset:
     """PolyMNIST made as it is needed, from MNIST and the photographs of the package.
 
@@ -109,8 +104,7 @@ def composed(
       seed: of pairing, order and crops.
 
     Raises:
-      ValueError: an unknown modality, source or split, none or one twice; contrast
-        or seed out of range.
+      ValueError: no modality, an unknown one, one twice; contrast out of range.
       FileNotFoundError, ImportError: see `mnist.arrays`.
     """
     who = "polymnist.composed"
@@ -154,8 +148,9 @@ def composed(
         rng = np.random.default_rng((seed, STREAMS[split], 2))
         return pairing.tuples(rng, classes[split], width=NUM_VIEWS)
 
-    recipe = {"modalities": modalities, "contrast": float(contrast), "seed": int(seed)}
-    prepare = functools.partial(_prepare, **recipe)
+    prepare = functools.partial(
+        _prepare, modalities=modalities, contrast=float(contrast), seed=int(seed)
+    )
     num_examples = {split: len(labels) for split, (_, labels) in digits.items()}
     return Dataset(train, evaluate, prepare, num_examples, modalities)
 
