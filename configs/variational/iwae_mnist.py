@@ -1,0 +1,18 @@
+"""The importance-weighted autoencoder on MNIST: the VAE's networks, a tighter bound.
+
+python -m repr_jax.main --config=configs/variational/iwae_mnist.py --workdir=runs/iwae
+Expect: not yet run.
+"""
+
+from configs.variational import vae_mnist
+from repr_jax import losses
+from repr_jax.ops import likelihood
+
+
+def get_config(mode=""):
+    config = vae_mnist.get_config(mode)
+    num_samples = 2 if mode == "smoke" else 5
+    config.loss = dict(
+        fn=losses.iwae, num_samples=num_samples, log_likelihood=likelihood.bernoulli
+    )
+    return config

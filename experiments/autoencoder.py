@@ -1,0 +1,68 @@
+"""One input, an encoder that returns a posterior, a decoder: VAE, IWAE and relatives.
+
+They differ in `config.loss`, the bound. A batch has `image` and may have `where`.
+"""
+
+import inspect
+
+import jax.numpy as jnp
+
+from repr_jax.config import bind
+from repr_jax.models.vae import VAE
+from repr_jax.ops import gaussian
+from repr_jax.ops.batch import masked_mean, present, row_keys
+from repr_jax.train import Experiment
+
+
+def make(config) -> Experiment:
+    """Reads encoder, decoder and loss."""
+    bound_fn = loss_fn = bind(config.loss, "config.loss")
+    if "beta" in inspect.signature(loss_fn).parameters:
+        bound_fn = bind({**config.loss, "beta": 1.0}, "config.loss")
+    model = VAE(
+        bind(config.encoder, "config.encoder")(),
+        bind(config.decoder, "config.decoder")(),
+    )
+
+    def rows(batch):
+        """Images with zeros where absent, and which rows are present."""
+        where = batch.get("where", jnp.ones(batch["image"].shape[0], bool))
+        return present(batch["image"], where), where
+
+    def encode(params, image, *, train):
+        return model.apply({"params": params}, image, train=train, method="encode")
+
+    def decoding(params, *, train):
+        def decode(z):
+            return model.apply({"params": params}, z, train=train, method="decode")
+
+        return decode
+
+    def objective(function, params, batch, key, *, train):
+        image, where = rows(batch)
+        posterior = encode(params, image, train=train)
+        decode = decoding(params, train=train)
+        return function(key, image, *posterior, decode, where=where), posterior, where
+
+    def init(key, batch):
+        return model.init(key, rows(batch)[0], train=False)["params"], {}
+
+    def loss(params, extras, batch, key):
+        value, posterior, where = objective(loss_fn, params, batch, key, train=True)
+        terms = {"kl": masked_mean(gaussian.kl(*posterior), where=where)}
+        return value, (extras, terms)
+
+    def represent(params, extras, batch):
+        return encode(params, rows(batch)[0], train=False).mean
+
+    def generate(params, extras, batch, key):
+        image, where = rows(batch)
+        posterior = encode(params, image, train=False)
+        mean, log_var = (present(x, where) for x in posterior)  # absent: the prior
+        z = gaussian.sample(row_keys(key, jnp.ones_like(where)), mean, log_var)
+        return {"image": decoding(params, train=False)(z)}
+
+    def bound(params, extras, batch, key):
+        return -objective(bound_fn, params, batch, key, train=False)[0]
+
+    return Experiment(init, loss, represent, generate, bound)

@@ -1,0 +1,42 @@
+"""Every config: the smoke form trains two steps, the full form can be built."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import config as configs
+from repr_jax import logs, train
+
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
+FILES = sorted(
+    str(path.relative_to(CONFIGS))
+    for path in CONFIGS.glob("*/*.py")
+    if path.name != "__init__.py"
+)
+
+
+def test_there_are_configs():
+    assert len(FILES) >= 5
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_smoke_form_trains(name, tmp_path):
+    config = configs.load(f"{CONFIGS / name}:smoke")
+    state = train.train(config, tmp_path)
+    assert int(state.step) == config.num_steps == 2
+    history = logs.read(tmp_path)
+    assert [row["step"] for row in history] == [1, 2]
+    assert all(np.isfinite(list(row.values())).all() for row in history)
+    assert configs.from_json(configs.to_json(config)) == config
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_full_form_can_be_built_and_traced(name):
+    config = configs.load(str(CONFIGS / name))
+    for choice in config.evals:
+        configs.bind(config.evals[choice], choice)
+    shapes = train.abstract_state(config, train.build(config))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) > 10_000
+    assert (CONFIGS / name).read_text().count("Expect:") == 1

@@ -1,0 +1,126 @@
+"""The command line, as a person uses it: a process of its own for every case."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+DEMO = "configs/multimodal/mopoe_polymnist_demo.py"
+
+
+@pytest.fixture(scope="module")
+def run(repository):
+    def run(*arguments, timeout=300):
+        return subprocess.run(
+            [sys.executable, "-m", "repr_jax.main", *arguments],
+            cwd=repository,
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(run, tmp_path_factory):
+    """A finished smoke run of the demo."""
+    workdir = tmp_path_factory.mktemp("smoke") / "run"
+    result = run(f"--config={DEMO}:smoke", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    return workdir, result
+
+
+def test_a_run_leaves_metrics_a_report_and_what_is_needed_to_repeat_it(finished):
+    workdir, result = finished
+    assert f"report: {workdir}/report/index.html" in result.stdout
+    for name in ("metrics.jsonl", "config.json", "starts.jsonl", "report/metrics.json"):
+        assert (workdir / name).exists(), name
+    metrics = json.loads((workdir / "report" / "metrics.json").read_text())
+    assert metrics["step"] == 2
+    assert 0 <= metrics["linear_probe/m0+m1"] <= 1
+    start = json.loads((workdir / "starts.jsonl").read_text())
+    assert "jax" in start["versions"] and start["devices"] == ["cpu"]
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_the_stored_config_runs_again_and_gives_the_same_numbers(
+    run, finished, tmp_path
+):
+    workdir, _ = finished
+    before = json.loads((workdir / "report" / "metrics.json").read_text())
+    result = run("--mode=eval", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    again = json.loads((workdir / "report" / "metrics.json").read_text())
+    assert again == pytest.approx(before)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "config.json").write_text((workdir / "config.json").read_text())
+    result = run(f"--workdir={copy}")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((copy / "report" / "metrics.json").read_text()) == pytest.approx(
+        before
+    )
+
+
+def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
+    run, finished
+):
+    workdir, _ = finished
+    result = run(
+        f"--config={DEMO}:smoke", "--config.loss.beta=2.0", f"--workdir={workdir}"
+    )
+    assert result.returncode == 2
+    assert "another config" in result.stderr
+    assert "loss.beta: 2.5 there, 2.0 here" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.modalities=('m0', 'm9')"], "unknown modality 'm9'"),
+        (["--config.encoder.shape=(32, 32, 3)"], "expected images [batch, *(32, 32, 3"),
+        (["--config.latent_dim=0"], "expected latent_dim of 1 or more; got 0"),
+        (["--config.loss.beta=-1.0"], "beta >= 0; got -1.0"),
+        (["--config.los.beta=1.0"], 'Did you mean "loss"'),
+        (["--config.batch_size=many"], "batch_size"),
+        (["--config.data_source=imagenet"], "imagenet"),
+        (["--config.data_source=tfds", "--config.data_dir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_values_give_one_line(run, tmp_path, arguments, message):
+    result = run(f"--config={DEMO}:smoke", f"--workdir={tmp_path / 'w'}", *arguments)
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_missing_config_workdir_or_run_is_named(run, tmp_path):
+    below_a_file = tmp_path / "file" / "below"
+    (tmp_path / "file").write_text("")
+    for arguments, message in [
+        (["--config=configs/nowhere.py", f"--workdir={tmp_path}"], "nowhere.py"),
+        ([f"--config={DEMO}:smoke", f"--workdir={below_a_file}"], "file"),
+        ([f"--workdir={tmp_path}"], "expected --config"),
+        (
+            [f"--config={DEMO}:smoke", f"--workdir={tmp_path}", "--mode=eval"],
+            "got none",
+        ),
+    ]:
+        result = run(*arguments)
+        assert result.returncode == 2, result.stderr
+        last = result.stderr.strip().splitlines()[-1]
+        assert last.startswith("error: ") and message in last
+        assert "Traceback" not in result.stderr
+    assert run(f"--config={DEMO}:smoke").returncode != 0  # absl says: --workdir
+
+
+def test_help_tells_how_to_run_what_the_flags_are_and_the_exit_codes(run):
+    text = run("--help").stdout
+    for wanted in ("--workdir", "--mode", "--distributed", ":smoke", "Exit codes"):
+        assert wanted in text
