@@ -31,6 +31,16 @@ def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) ->
     return total / jnp.maximum(count, 1)
 
 
+def by_row(function, z: Array):
+    """function([n, dim]), which acts on each row by itself, of z [..., batch, dim].
+
+    Every array that it returns gets the leading axes of z: [..., batch, ...].
+    """
+    lead = z.shape[:-1]
+    out = function(z.reshape(-1, z.shape[-1]))
+    return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), out)
+
+
 def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     """[batch] PRNG keys: row r folds in how many present rows come before it.
 

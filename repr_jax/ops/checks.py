@@ -34,6 +34,15 @@ def rows(who: str, batch: int, **arrays) -> None:
             )
 
 
+def length(who: str, wanted: int, **sequences) -> None:
+    """ValueError unless every tuple has `wanted` members, one per modality."""
+    for name, x in sequences.items():
+        if len(x) != wanted:
+            raise ValueError(
+                f"{who}: expected {wanted} {name}, one per modality; got {len(x)}."
+            )
+
+
 def floating(who: str, **arrays) -> None:
     """TypeError unless every array holds real floats, of any width."""
     for name, x in arrays.items():

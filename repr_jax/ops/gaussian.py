@@ -20,7 +20,7 @@ FARTHEST = 1e16  # standard deviations; the square still fits float32
 
 def kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0) -> Array:
     """[..., dim] -> [...] KL(N(mean, log_var) || N(prior_mean, prior_log_var))."""
-    prior_mean, prior_log_var = _like(mean, prior_mean, prior_log_var)
+    prior_mean, prior_log_var = like(mean, prior_mean, prior_log_var)
     distance = _standardised(mean, prior_mean, prior_log_var)
     log_ratio = log_var - prior_log_var
     terms = bounded_expm1(log_ratio) - log_ratio + distance**2
@@ -29,7 +29,7 @@ def kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0) -> Array:
 
 def log_prob(x, mean=0.0, log_var=0.0) -> Array:
     """[..., dim] -> [...] log N(x; mean, exp log_var)."""
-    mean, log_var = _like(x, mean, log_var)
+    mean, log_var = like(x, mean, log_var)
     distance = _standardised(x, mean, log_var)
     return -0.5 * jnp.sum(distance**2 + log_var + math.log(2 * math.pi), axis=-1)
 
@@ -40,7 +40,7 @@ def sample(keys, mean, log_var, num_samples: int | None = None) -> Array:
     Reparameterised, mean + exp(log_var / 2) * noise; see `batch.row_keys` for the keys.
     """
     noise = row_noise(jax.random.normal, keys, mean, num_samples)
-    mean, scale = _like(noise, mean, bounded_exp(log_var / 2))
+    mean, scale = like(noise, mean, bounded_exp(log_var / 2))
     return mean + scale * noise
 
 
@@ -109,7 +109,7 @@ def _fuse(mean, log_var, where, log_share):
     return mean, -(largest[0] + jnp.log(total))
 
 
-def _like(x, *parameters):
+def like(x, *parameters):
     """Numbers, [dim] or [..., dim] parameters in the shape of x."""
     return tuple(jnp.broadcast_to(p, x.shape).astype(x.dtype) for p in parameters)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import present
 from repr_jax.ops.numerics import to_float
 
 
@@ -42,6 +43,22 @@ def categorical(x, logits) -> Array:
     """Sum of log softmax(logits)[class]; x is one-hot over the last axis."""
     x, logits = _pair("likelihood.categorical", x, logits)
     return _total(x * jax.nn.log_softmax(logits, axis=-1))
+
+
+def by_row(log_likelihood, x, decoded, where) -> Array:
+    """log p(x | decoded) of the present rows, 0 for absent ones: [..., batch].
+
+    x: [batch, ...]; decoded: the same with any number of sample axes in front; where:
+    [batch]. Whatever the absent rows hold, nothing of it reaches value or gradient.
+    """
+
+    def score(decoded):
+        log_p = log_likelihood(present(x, where), present(decoded, where))
+        return present(log_p, where)
+
+    for _ in range(decoded.ndim - x.ndim):
+        score = jax.vmap(score)
+    return score(to_float(decoded))
 
 
 def _pair(who, x, decoded, scale=1.0):

@@ -34,7 +34,11 @@ def draw(keys: Array, members: np.ndarray, where: Array) -> Array:
     keys: [batch]; members: [subset, modality]; where: [modality, batch]. Returns the
     members of each row's subset, [modality, batch] bool, none if no subset is valid.
     """
-    allowed = valid(members, where)  # [subset, batch]
+    return choose(keys, members, valid(members, where))
+
+
+def choose(keys: Array, members: np.ndarray, allowed: Array) -> Array:
+    """As `draw`, uniform over the subsets that `allowed`, [subset, batch], marks."""
     uniform = jax.vmap(jax.random.uniform)(keys)  # [batch], in [0, 1)
     rank = jnp.cumsum(allowed, axis=0)
     wanted = 1 + jnp.floor(uniform * rank[-1]).astype(rank.dtype)  # [batch]
