@@ -11,6 +11,7 @@ import optax
 from absl import logging
 from etils import epath
 from flax import serialization
+from jax.experimental import multihost_utils
 
 from repr_jax import metrics
 from repr_jax.evaluators.common import batches, mean_by_views, subsets, with_present
@@ -27,7 +28,16 @@ def present_rows(batch, column):
 
 
 def train_classifiers(
-    prepare, dataset, modalities, *, num_classes, num_steps, batch_size, peak, seed
+    prepare,
+    dataset,
+    modalities,
+    *,
+    num_classes,
+    num_steps,
+    batch_size,
+    peak,
+    dropout,
+    seed,
 ):
     """One ConvClassifier per modality, all trained on the same training batches.
 
@@ -36,7 +46,7 @@ def train_classifiers(
     Returns:
       dict of parameters by name of the modality.
     """
-    model = ConvClassifier(num_classes)
+    model = ConvClassifier(num_classes, dropout=dropout)
     optimizer = optax.adam(optax.cosine_decay_schedule(peak, num_steps))
     key = jax.random.key(seed)
 
@@ -95,25 +105,21 @@ def fingerprint(prepare, dataset, modalities, settings) -> str:
     return digest.hexdigest()[:16]
 
 
-def classifiers(trained, dataset, *, num_classes, num_steps, batch_size, peak, seed):
+def classifiers(trained, dataset, **settings):
     """As `train_classifiers`, kept in workdir/classifiers and trained only once."""
-    settings = dict(
-        modalities=trained.modalities,
-        num_classes=num_classes,
-        num_steps=num_steps,
-        batch_size=batch_size,
-        peak=peak,
-        seed=seed,
-    )
+    settings = dict(modalities=trained.modalities, **settings)
     name = fingerprint(trained.prepare, dataset, trained.modalities, settings)
     folder = epath.Path(trained.workdir) / "classifiers"
     path = folder / f"{name}.msgpack"
     if path.exists():
         logging.info("coherence: reading classifiers from %s", path)
-        return serialization.msgpack_restore(path.read_bytes())
-    logging.info("coherence: training classifiers, %d steps", num_steps)
-    params = train_classifiers(trained.prepare, dataset, **settings)
-    if jax.process_index() == 0:
+        params = serialization.msgpack_restore(path.read_bytes())
+    else:
+        logging.info("coherence: training classifiers")
+        params = train_classifiers(trained.prepare, dataset, **settings)
+    if jax.process_count() > 1:  # each has seen its own rows: all judge as the first
+        params = multihost_utils.broadcast_one_to_all(params)
+    if jax.process_index() == 0 and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{name}.part"
         part.write_bytes(serialization.msgpack_serialize(params))
@@ -182,7 +188,8 @@ def evaluate(
     *,
     classifier_steps: int = 1500,
     classifier_batch: int = 128,
-    classifier_peak: float = 2e-3,
+    classifier_peak: float = 4e-3,
+    classifier_dropout: float = 0.0,
     num_classes: int = 10,
     num_random: int = 10_000,
     batch_size: int = 256,
@@ -194,14 +201,16 @@ def evaluate(
     Conditional: images of modality m generated from the modalities A of a test example,
     z drawn from their posterior, show its label. Joint: all modalities generated from
     one z of the prior show the same class. The classifiers, one a modality, are trained
-    here and kept in workdir/classifiers; their dropout is off when they judge, where
+    here and kept in workdir/classifiers; their dropout is off when they judge, while
     the published code leaves it on.
 
     Args:
       trained: Trained with a `generate`, of image modalities.
       dataset: Dataset with a `label` in [0, num_classes).
-      classifier_steps, classifier_batch, classifier_peak: how the judges are trained;
-        the last is the largest learning rate.
+      classifier_steps, classifier_batch: how long the judges are trained.
+      classifier_peak: their largest learning rate.
+      classifier_dropout: theirs; 0.5 as published suits a fixed training set, and 0 one
+        that is composed anew at each step.
       num_classes: classes that the judges tell apart.
       num_random: samples from the prior.
       batch_size: rows generated at a time.
@@ -235,6 +244,7 @@ def evaluate(
         num_steps=classifier_steps,
         batch_size=classifier_batch,
         peak=classifier_peak,
+        dropout=classifier_dropout,
         seed=seed,
     )
     judge = make_judge(params, names, num_classes)

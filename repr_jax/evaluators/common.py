@@ -29,7 +29,7 @@ class Trained(NamedTuple):
 
 def subsets(modalities: Sequence[str]) -> dict[str, np.ndarray]:
     """{"m0": [True, False], ..., "m0+m1": [True, True]}: singles first, all last."""
-    rows = non_empty(len(modalities))
+    rows = non_empty(len(modalities)) if modalities else ()
     return {subset_name(modalities, row): row for row in rows}
 
 

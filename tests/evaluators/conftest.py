@@ -1,0 +1,80 @@
+"""A dataset of three views that spell out the label, and models with known scores."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.data.dataset import Dataset, batch_indices, padded_rows
+from repr_jax.evaluators.common import Trained
+
+MODALITIES = ("m0", "m1", "m2")
+NUM_CLASSES = 4
+
+
+def paint(labels, column):
+    """[...] labels -> [..., 28, 28, 3]: a bright bar, at the place of the label."""
+    bars = jnp.repeat(jnp.eye(NUM_CLASSES), 7, axis=1)[labels]  # [..., 28]
+    shape = (*labels.shape, 28, 28, 3)
+    brightness = (1.0, 0.7, 0.4)[column]
+    return brightness * jnp.broadcast_to(bars[..., :, None, None], shape)
+
+
+@pytest.fixture
+def dataset():
+    """40 training and 21 test rows, sorted by label, composed on the device."""
+    labels = {"train": np.arange(40) // 10, "test": np.arange(21) // 6}
+
+    def take(split, rows):
+        return {"label": labels[split][rows].astype(np.int32), "row": rows}
+
+    def train(batch_size, start_step=0):
+        step = start_step
+        while True:
+            yield take("train", batch_indices(0, step, 40, batch_size))
+            step += 1
+
+    def evaluate(split, batch_size):
+        for rows, where in padded_rows(len(labels[split]), batch_size):
+            yield {**take(split, rows), "where": where}
+
+    def prepare(batch):
+        noise_key = jax.random.key(0)
+        views = {}
+        for m, name in enumerate(MODALITIES):
+            noise = jax.random.uniform(noise_key, (len(batch["row"]), 28, 28, 3))
+            views[name] = paint(batch["label"], m) + 0.1 * noise
+        return {**batch, **views}
+
+    num_examples = {split: len(rows) for split, rows in labels.items()}
+    return Dataset(train, evaluate, prepare, num_examples, MODALITIES)
+
+
+@pytest.fixture
+def perfect(dataset, tmp_path):
+    """Knows every label; without any view it draws one, the same for all views."""
+
+    def generate(key, batch):
+        drawn = jax.random.randint(key, batch["label"].shape, 0, NUM_CLASSES)
+        given = jnp.any(batch["present"], axis=1)
+        labels = jnp.where(given, batch["label"], drawn)
+        return {name: paint(labels, m) for m, name in enumerate(MODALITIES)}
+
+    def represent(batch):
+        return jax.nn.one_hot(batch["label"], NUM_CLASSES)
+
+    def bound(key, batch):
+        """-(number of views) for each row, plus the row number."""
+        rows = jnp.ones((len(batch["row"]), 3), bool)
+        views = jnp.sum(batch.get("present", rows), axis=1)
+        value = jnp.where(batch["where"], batch["row"] - views, 0)
+        return jnp.sum(value) / jnp.sum(batch["where"])
+
+    return Trained(
+        represent=jax.jit(represent),
+        generate=jax.jit(generate),
+        bound=jax.jit(bound),
+        prepare=jax.jit(dataset.prepare),
+        modalities=MODALITIES,
+        workdir=str(tmp_path),
+    )
