@@ -293,8 +293,7 @@ def mopoe(
     posterior = subsets.posterior(mean, log_var, drawn, prior_expert=prior_expert)
     z = gaussian.sample(row_keys(noise_key, rows, axis_name), *posterior)
     log_p = _log_likelihood(views, decode, z, where)
-    kls = subsets.posterior_kls(mean, log_var, prior_expert=prior_expert)
-    kl = _mean_observed(kls, subsets.valid(members, where))
+    kl = subsets.mean_kl(mean, log_var, where, prior_expert=prior_expert)
     return masked_mean(beta * kl - log_p, where=rows, axis_name=axis_name)
 
 
