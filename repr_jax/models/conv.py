@@ -1,46 +1,169 @@
-"""Two-dimensional convolutions over NHWC images, in one place.
+"""Two-dimensional convolutions of NHWC images that are quick on every backend.
 
-Parameters, shapes and values are those of `flax.linen.Conv` and
-`flax.linen.ConvTranspose`.
+Parameters, values and gradients are those of `flax.linen.Conv` and
+`flax.linen.ConvTranspose`. TPU and GPU run XLA's own convolution. On CPU XLA computes
+gradients of strided and transposed convolutions slowly, and inside `lax.scan` 70 times
+more slowly, so there
+
+    conv(x, kernel) = patches(x) @ kernel,   conv_transpose(x, kernel) = add(x @ kernel)
+
+where `patches` collects what each output pixel sees and `add` is its transpose: it adds
+to each output pixel what its inputs contribute. Each is the other's gradient, so plain
+differentiation yields matrix products again, and every transformation of JAX works.
 """
 
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def conv(x, kernel, *, strides, padding):
-    """Strided convolution: [batch, H, W, in] with [kh, kw, in, out]."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        strides,
-        [(pad, pad) for pad in padding],
-        dimension_numbers=DIMENSIONS,
-    )
+def conv(x, kernel, *, strides=(1, 1), padding=(0, 0)):
+    """Strided convolution, a cross-correlation as everywhere in deep learning.
+
+    y[n, i, j] = sum_{a, b} x[n, s i + a - p, s j + b - p] @ kernel[a, b], where x is
+    zero outside the image.
+
+    Args:
+      x: [batch, height, width, in] float.
+      kernel: [kernel_height, kernel_width, in, out], of x's dtype.
+      strides: s, one per spatial axis.
+      padding: p, rows and columns of zeros added on each side.
+
+    Returns:
+      [batch, (height + 2 p - k) // s + 1, likewise, out] of x's dtype. Products
+      accumulate in float32 or better.
+
+    Raises:
+      ValueError: x is not of rank 4, channels differ, or nothing is left.
+    """
+    sizes = [
+        (n + 2 * p - k) // s + 1
+        for n, k, s, p in zip(x.shape[1:3], kernel.shape, strides, padding)
+    ]
+    check("conv", x, kernel, sizes)
+
+    def products(x, kernel):
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        seen = patches(x.astype(wide), kernel.shape[:2], strides, padding, sizes)
+        y = jnp.dot(seen, kernel.astype(wide).reshape(-1, kernel.shape[-1]))
+        return y.astype(x.dtype)
+
+    def xla(x, kernel):
+        pads = [(p, p) for p in padding]
+        return lax.conv_general_dilated(
+            x, kernel, strides, pads, dimension_numbers=LAYOUT
+        )
+
+    return lax.platform_dependent(x, kernel, cpu=products, default=xla)
 
 
-def conv_transpose(x, kernel, *, strides, padding, output_padding):
-    """Transposed convolution: [batch, H, W, in] with [kh, kw, in, out]."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
-        [
-            (k - 1 - p, k - 1 - p + extra)
-            for k, p, extra in zip(kernel.shape[:2], padding, output_padding)
-        ],
-        lhs_dilation=strides,
-        dimension_numbers=DIMENSIONS,
-    )
+def conv_transpose(x, kernel, *, strides=(1, 1), padding=(0, 0), output_padding=(0, 0)):
+    """Transposed convolution: what maps the output of a strided one to its input size.
+
+    It is `conv` with stride 1 of x dilated by s, with k - 1 - p zeros before and
+    k - 1 - p + op after: each x[n, u, v] @ kernel[a, b] is added to
+    y[n, s u + k - 1 - a - p, s v + k - 1 - b - p]. So the kernel is not flipped: it is
+    that of `flax.linen.ConvTranspose` with transpose_kernel=False, its default, and
+    explicit padding (k - 1 - p, k - 1 - p + op). Flip both axes of a torch kernel.
+
+    Args:
+      x: [batch, height, width, in] float.
+      kernel: [kernel_height, kernel_width, in, out], of x's dtype.
+      strides: s, one per spatial axis.
+      padding: p, rows and columns cut off on each side.
+      output_padding: op, rows and columns more at the end; 1 gives even sizes at s = 2.
+
+    Returns:
+      [batch, (height - 1) s - 2 p + k + op, likewise, out] of x's dtype.
+
+    Raises:
+      ValueError: x is not of rank 4, channels differ, or nothing is left.
+    """
+    sizes = [
+        (n - 1) * s - 2 * p + k + op
+        for n, k, s, p, op in zip(
+            x.shape[1:3], kernel.shape, strides, padding, output_padding
+        )
+    ]
+    check("conv_transpose", x, kernel, sizes)
+
+    def products(x, kernel):
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        taps = kernel.astype(wide).transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
+        given = jnp.dot(x.astype(wide), taps)
+        y = add_patches(given, kernel.shape[:2], strides, padding, sizes)
+        return y.astype(x.dtype)
+
+    def xla(x, kernel):
+        pads = [
+            (k - 1 - p, k - 1 - p + op)
+            for k, p, op in zip(kernel.shape, padding, output_padding)
+        ]
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), pads, lhs_dilation=strides, dimension_numbers=LAYOUT
+        )
+
+    return lax.platform_dependent(x, kernel, cpu=products, default=xla)
+
+
+def patches(x, kernel_size, strides, padding, sizes):
+    """[batch, H, W, in] -> [batch, *sizes, taps * in]: what each output pixel sees."""
+    ends = [s * (m - 1) + 1 for s, m in zip(strides, sizes)]  # from first to last
+    pads = [
+        (p, end + k - 1 - n - p, 0)
+        for n, k, p, end in zip(x.shape[1:3], kernel_size, padding, ends)
+    ]
+    x = lax.pad(x, np.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    taps = [
+        x[:, a : a + ends[0] : strides[0], b : b + ends[1] : strides[1]]
+        for a, b in np.ndindex(*kernel_size)
+    ]
+    return jnp.concatenate(taps, axis=-1)
+
+
+def add_patches(given, kernel_size, strides, padding, sizes):
+    """[batch, H, W, taps * out] -> [batch, *sizes, out]: contributions, added up."""
+    num_taps = kernel_size[0] * kernel_size[1]
+    width = given.shape[-1] // num_taps
+    ends = [s * (n - 1) + 1 for s, n in zip(strides, given.shape[1:3])]
+    total = 0
+    for offsets, tap in zip(
+        np.ndindex(*kernel_size),
+        lax.split(given, (width,) * num_taps, axis=given.ndim - 1),
+    ):
+        low = [k - 1 - a - p for k, a, p in zip(kernel_size, offsets, padding)]
+        pads = [
+            (lo, m - lo - end, s - 1)
+            for lo, m, end, s in zip(low, sizes, ends, strides)
+        ]
+        total += lax.pad(tap, np.zeros((), tap.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    return total
+
+
+def check(who, x, kernel, sizes):
+    """Rank, channels and the resulting size of the image."""
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[2]:
+        raise ValueError(
+            f"{who}: expected x [batch, height, width, in] and kernel "
+            f"[height, width, in, out]; got {x.shape} and {kernel.shape}."
+        )
+    if min(sizes) < 1:
+        raise ValueError(
+            f"{who}: expected at least one pixel to come out; got {tuple(sizes)} from "
+            f"images {x.shape[1:3]} and kernel {kernel.shape[:2]}."
+        )
 
 
 class Conv(nn.Module):
-    """[batch, H, W, in] -> [batch, (H + 2p - k) // s + 1, ..., features]."""
+    """[batch, H, W, in] -> [batch, (H + 2 p - k) // s + 1, likewise, features].
+
+    `conv` plus a bias; the parameters are those of `flax.linen.Conv`.
+    """
 
     features: int
     kernel_size: Sequence[int] = (3, 3)
@@ -52,16 +175,16 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", self.bias_init, (self.features,))
-        x, kernel, bias = (jnp.asarray(a, self.dtype) for a in (x, kernel, bias))
+        x, kernel, bias = parameters(self, x)
         y = conv(x, kernel, strides=self.strides, padding=self.padding)
         return y + bias[None, None, None, :]
 
 
 class ConvTranspose(nn.Module):
-    """[batch, H, W, in] -> [batch, (H - 1) s - 2p + k + op, ..., features]."""
+    """[batch, H, W, in] -> [batch, (H - 1) s - 2 p + k + op, likewise, features].
+
+    `conv_transpose` plus a bias; its parameters are `flax.linen.ConvTranspose`'s.
+    """
 
     features: int
     kernel_size: Sequence[int] = (3, 3)
@@ -74,10 +197,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", self.bias_init, (self.features,))
-        x, kernel, bias = (jnp.asarray(a, self.dtype) for a in (x, kernel, bias))
+        x, kernel, bias = parameters(self, x)
         y = conv_transpose(
             x,
             kernel,
@@ -86,3 +206,11 @@ class ConvTranspose(nn.Module):
             output_padding=self.output_padding,
         )
         return y + bias[None, None, None, :]
+
+
+def parameters(module, x):
+    """x, kernel and bias of a module, in its dtype."""
+    shape = (*module.kernel_size, x.shape[-1], module.features)
+    kernel = module.param("kernel", module.kernel_init, shape)
+    bias = module.param("bias", module.bias_init, (module.features,))
+    return tuple(jnp.asarray(a, module.dtype) for a in (x, kernel, bias))
