@@ -11,11 +11,12 @@ import importlib.util
 import inspect
 import json
 import os
+import types
 from collections.abc import Callable, Mapping
 
 import ml_collections
 
-FUNCTION = "code"  # JSON key of a function or class, "package.module:name"
+CODE = "code"  # JSON key of "package.module:name", or of a module without a name
 TUPLE = "tuple"  # JSON key of a tuple, which JSON would make a list
 
 
@@ -73,19 +74,21 @@ def _name(fn):
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:
-    """The resolved config as indented JSON; functions become `module:name`."""
+    """The resolved config as indented JSON; code becomes `module:name` or `module`."""
 
     def encode(value):
         if isinstance(value, ml_collections.ConfigDict | Mapping):
             return {name: encode(value[name]) for name in sorted(value)}
         if isinstance(value, tuple):
             return {TUPLE: [encode(v) for v in value]}
+        if isinstance(value, types.ModuleType):
+            return {CODE: value.__name__}
         if callable(value):
             if "<" in value.__qualname__:
                 raise TypeError(
                     f"config: expected a function that a module names; got {value!r}."
                 )
-            return {FUNCTION: f"{value.__module__}:{value.__qualname__}"}
+            return {CODE: f"{value.__module__}:{value.__qualname__}"}
         return value
 
     return json.dumps(encode(config), indent=2) + "\n"
@@ -96,10 +99,10 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
     def decode(value):
         if isinstance(value, Mapping):
-            if set(value) == {FUNCTION}:
-                module, _, name = value[FUNCTION].partition(":")
+            if set(value) == {CODE}:
+                module, _, name = value[CODE].partition(":")
                 found = importlib.import_module(module)
-                return functools.reduce(getattr, name.split("."), found)
+                return functools.reduce(getattr, name.split(".") if name else [], found)
             if set(value) == {TUPLE}:
                 return tuple(decode(v) for v in value[TUPLE])
             return {name: decode(v) for name, v in value.items()}
@@ -120,7 +123,7 @@ def diff(old: str, new: str) -> str:
 
 
 def _flatten(value, prefix=""):
-    if not isinstance(value, Mapping) or set(value) in ({FUNCTION}, {TUPLE}):
+    if not isinstance(value, Mapping) or set(value) in ({CODE}, {TUPLE}):
         if isinstance(value, Mapping):
             (value,) = value.values()
         return {prefix: json.dumps(value)}

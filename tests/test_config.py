@@ -21,6 +21,7 @@ def choices():
             "name": "run",
             "rate": 0.5,
             "empty": None,
+            "distribution": functools,
             "loss": dict(fn=apply, offset=1.0, to=dict(fn=scale, factor=5.0)),
             "widths": (1, (2, 3)),
         }

@@ -29,7 +29,8 @@ def test_smoke_form_trains(name, tmp_path):
     history = logs.read(tmp_path)
     assert [row["step"] for row in history] == [1, 2]
     assert all(np.isfinite(list(row.values())).all() for row in history)
-    assert configs.from_json(configs.to_json(config)) == config
+    stored = configs.to_json(config)
+    assert configs.to_json(configs.from_json(stored)) == stored
 
 
 @pytest.mark.parametrize("name", FILES)
