@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops.batch import present
-from repr_jax.ops.numerics import EXP_LIMIT, bounded_exp, bounded_expm1
+from repr_jax.ops.numerics import bounded_exp, bounded_expm1
 
 FARTHEST = 1e16  # standard deviations; the square still fits float32
 
@@ -42,13 +42,6 @@ def sample(keys, mean, log_var, num_samples: int | None = None) -> Array:
     noise = row_noise(jax.random.normal, keys, mean, num_samples)
     mean, scale = like(noise, mean, bounded_exp(log_var / 2))
     return mean + scale * noise
-
-
-def precision(log_var) -> Array:
-    """exp(-log_var), with bounded growth and a lower bound above zero."""
-    above, below = jax.nn.relu(log_var - EXP_LIMIT), jax.nn.relu(-log_var - EXP_LIMIT)
-    inside = jnp.exp(-jnp.clip(log_var, -EXP_LIMIT, EXP_LIMIT))
-    return inside * (1 + below) / (1 + above)
 
 
 def row_noise(draw, keys, like, num_samples: int | None = None) -> Array:

@@ -42,5 +42,4 @@ def sample(keys, mean, log_var, num_samples: int | None = None) -> Array:
 
 def scale(log_var) -> Array:
     """The mean absolute deviation: sqrt(variance / 2), bounded on either side."""
-    half = (log_var - math.log(2)) / 2
-    return jnp.where(half < 0, 1 / bounded_exp(-half), bounded_exp(half))
+    return bounded_exp((log_var - math.log(2)) / 2)

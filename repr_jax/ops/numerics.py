@@ -14,12 +14,17 @@ def to_float(x) -> Array:
 
 
 def bounded_exp(x: Array) -> Array:
-    """exp(x) up to x = 30 and its tangent beyond: finite, rising and differentiable."""
-    return jnp.exp(jnp.minimum(x, EXP_LIMIT)) * (1 + jax.nn.relu(x - EXP_LIMIT))
+    """exp(x) for |x| up to 30, its tangent above, exp(-30) / (1 + distance) below.
+
+    Finite, above zero, rising, and differentiable; bounded_exp(-x) is its reciprocal.
+    """
+    inside = jnp.exp(jnp.clip(x, -EXP_LIMIT, EXP_LIMIT))
+    above, below = jax.nn.relu(x - EXP_LIMIT), jax.nn.relu(-x - EXP_LIMIT)
+    return inside * (1 + above) / (1 + below)
 
 
 def bounded_expm1(x: Array) -> Array:
-    """bounded_exp(x) - 1 without cancellation near 0."""
+    """exp(x) - 1 up to x = 30 and its tangent beyond; no cancellation near 0."""
     slope = jnp.exp(jnp.asarray(EXP_LIMIT, x.dtype))
     return jnp.expm1(jnp.minimum(x, EXP_LIMIT)) + slope * jax.nn.relu(x - EXP_LIMIT)
 

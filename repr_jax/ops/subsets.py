@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks, gaussian
+from repr_jax.ops.numerics import bounded_exp
 
 PRIOR_EXPERTS = ("full", "all", "none")
 
@@ -69,7 +70,7 @@ def mean_kl(mean, log_var, where, *, prior_expert="full") -> Array:
     members = non_empty(mean.shape[0])
     allowed = valid(members, where)  # [subset, batch]
     shares = allowed / jnp.maximum(jnp.sum(allowed, axis=0, keepdims=True), 1)
-    precisions = [gaussian.precision(expert) for expert in log_var]
+    precisions = [bounded_exp(-expert) for expert in log_var]
     weighted = [p * expert for p, expert in zip(precisions, mean)]
     total = jnp.zeros_like(mean[0])  # [batch, dim]
     for subset, share in zip(members, shares.astype(mean.dtype)):

@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.ops import checks
+
+
+@pytest.mark.parametrize(
+    "error, message, check",
+    [
+        (
+            ValueError,
+            "f: expected one shape of rank 2; got a (8, 3), b (8, 4).",
+            lambda: checks.same_shape(
+                "f", rank=2, a=np.ones((8, 3)), b=np.ones((8, 4))
+            ),
+        ),
+        (
+            ValueError,
+            "f: expected one shape of rank 2; got a (8,).",
+            lambda: checks.same_shape("f", rank=2, a=np.ones(8)),
+        ),
+        (
+            ValueError,
+            "f: expected one shape; got a (8,), b (1,).",
+            lambda: checks.same_shape("f", a=np.ones(8), b=np.ones(1)),
+        ),
+        (
+            ValueError,
+            "f: expected where of shape (8,); got (4,).",
+            lambda: checks.shape("f", (8,), where=np.ones(4)),
+        ),
+        (
+            ValueError,
+            "f: expected x with 8 rows; got shape (4, 2).",
+            lambda: checks.rows("f", 8, x=np.ones((4, 2))),
+        ),
+        (
+            ValueError,
+            "f: expected 3 inputs, one per modality; got 2.",
+            lambda: checks.length("f", 3, inputs=(1, 2)),
+        ),
+        (
+            TypeError,
+            "f: expected x of floats; got int32.",
+            lambda: checks.floating("f", x=np.ones(4, np.int32)),
+        ),
+        (
+            TypeError,
+            "f: expected where bool; got float32.",
+            lambda: checks.boolean("f", where=np.ones(4, np.float32)),
+        ),
+        (
+            ValueError,
+            "f: expected beta >= 0; got -1.0.",
+            lambda: checks.non_negative("f", beta=-1.0),
+        ),
+        (
+            ValueError,
+            "f: expected beta >= 0; got nan.",
+            lambda: checks.non_negative("f", beta=float("nan")),
+        ),
+        (
+            ValueError,
+            "f: expected scale > 0; got 0.0.",
+            lambda: checks.positive("f", scale=0.0),
+        ),
+        (
+            ValueError,
+            "f: expected num_samples >= 1; got 0.",
+            lambda: checks.count("f", num_samples=0),
+        ),
+        (
+            TypeError,
+            "f: expected num_samples a whole number; got 1.5.",
+            lambda: checks.count("f", num_samples=1.5),
+        ),
+        (
+            ValueError,
+            "f: expected kind among ('a', 'b'); got 'c'.",
+            lambda: checks.one_of("f", ("a", "b"), kind="c"),
+        ),
+    ],
+)
+def test_messages_say_who_what_was_wanted_and_what_came(error, message, check):
+    with pytest.raises(error) as raised:
+        check()
+    assert str(raised.value) == message
+
+
+def test_good_arguments_pass_and_traced_values_are_let_through():
+    checks.same_shape("f", rank=2, a=np.ones((8, 3)), b=jnp.ones((8, 3)))
+    checks.shape("f", (8,), where=np.ones(8))
+    checks.rows("f", 8, x=np.ones((8, 2)))
+    checks.floating("f", x=jnp.ones(2, jnp.bfloat16), y=1.0)
+    checks.boolean("f", where=np.ones(2, bool))
+    checks.count("f", minimum=0, num_subsets=0, num_samples=np.int64(3))
+    checks.one_of("f", ("a", "b"), kind="a")
+    jax.jit(lambda beta: checks.non_negative("f", beta=beta))(-1.0)
+    jax.jit(lambda scale: checks.positive("f", scale=scale))(0.0)

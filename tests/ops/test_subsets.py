@@ -1,0 +1,178 @@
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax.ops import gaussian, subsets
+from repr_jax.ops.batch import row_keys
+
+mean_kl = jax.jit(subsets.mean_kl, static_argnames="prior_expert")
+
+
+def has_prior(subset, num_modalities, prior_expert):
+    if prior_expert == "full":
+        return len(subset) == num_modalities
+    return prior_expert == "all"
+
+
+def mean_kl_in_loops(mean, log_var, where, prior_expert):
+    """[batch], one subset and one latent at a time in float64."""
+    num_modalities, batch, dim = mean.shape
+    result = np.zeros(batch)
+    for row in range(batch):
+        kls = []
+        for size in range(1, num_modalities + 1):
+            for subset in itertools.combinations(range(num_modalities), size):
+                if not all(where[m, row] for m in subset):
+                    continue
+                kl = 0.0
+                for d in range(dim):
+                    prior = has_prior(subset, num_modalities, prior_expert)
+                    precision, weighted = float(prior), 0.0
+                    for m in subset:
+                        one = math.exp(-float(log_var[m, row, d]))
+                        precision += one
+                        weighted += one * float(mean[m, row, d])
+                    fused = weighted / precision
+                    kl += 0.5 * (1 / precision - 1 + math.log(precision) + fused**2)
+                kls.append(kl)
+        result[row] = sum(kls) / max(len(kls), 1)
+    return result
+
+
+@pytest.mark.parametrize("num_modalities, count", [(1, 1), (2, 3), (3, 7), (5, 31)])
+def test_non_empty_has_each_subset_once_by_size(num_modalities, count):
+    members = subsets.non_empty(num_modalities)
+    assert members.shape == (count, num_modalities)
+    assert len(np.unique(members, axis=0)) == count
+    sizes = members.sum(axis=1)
+    assert (np.diff(sizes) >= 0).all()
+    for size in range(1, num_modalities + 1):
+        assert (sizes == size).sum() == math.comb(num_modalities, size)
+    np.testing.assert_array_equal(members[:num_modalities], np.eye(num_modalities))
+    assert members[-1].all()
+
+
+def test_valid_subsets_are_those_of_the_observed():
+    members = subsets.non_empty(4)
+    where = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]], bool)
+    allowed = subsets.valid(members, where)
+    np.testing.assert_array_equal(allowed.sum(axis=0), 2 ** where.sum(axis=0) - 1)
+    assert not (members[:, :, None] & ~where[None] & allowed[:, None]).any()
+
+
+@pytest.mark.parametrize(
+    "observed", [(1, 1, 1, 1, 1), (1, 0, 1, 1, 0), (0, 0, 0, 1, 0)]
+)
+def test_drawn_subsets_are_uniform_over_the_valid(observed):
+    rows = 31_000
+    where = np.repeat(np.array(observed, bool)[:, None], rows, axis=1)
+    members = subsets.non_empty(5)
+    keys = row_keys(jax.random.key(0), np.ones(rows, bool))
+    drawn = np.asarray(jax.jit(subsets.draw)(keys, members, where))
+    assert not (drawn & ~where).any()
+    codes = np.bincount(drawn.T @ (1 << np.arange(5)), minlength=32)
+    valid = 2 ** sum(observed) - 1
+    counts = codes[codes > 0]
+    assert codes[0] == 0 and len(counts) == valid
+    sigma = math.sqrt(rows / valid * (1 - 1 / valid))
+    assert (abs(counts - rows / valid) <= 4 * sigma).all()
+
+
+def test_a_row_without_modalities_draws_nothing():
+    keys = row_keys(jax.random.key(0), np.ones(3, bool))
+    where = np.zeros((2, 3), bool)
+    assert not subsets.draw(keys, subsets.non_empty(2), where).any()
+
+
+@pytest.mark.parametrize("prior_expert", subsets.PRIOR_EXPERTS)
+def test_posterior_has_the_prior_where_it_is_said_to(prior_expert):
+    mean, log_var = np.random.default_rng(0).normal(size=(2, 3, 7, 2)).astype("f")
+    members = subsets.non_empty(3)
+    fused = subsets.posterior(mean, log_var, members.T, prior_expert=prior_expert)
+    for row, member in enumerate(members):
+        prior = has_prior(np.flatnonzero(member), 3, prior_expert)
+        alone = gaussian.product_of_experts(
+            mean[member, row], log_var[member, row], prior=prior
+        )
+        np.testing.assert_allclose(fused[0][row], alone[0], rtol=1e-5)
+        np.testing.assert_allclose(fused[1][row], alone[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("prior_expert", subsets.PRIOR_EXPERTS)
+@pytest.mark.parametrize("num_modalities", [1, 3, 4])
+def test_mean_kl_matches_the_loops(num_modalities, prior_expert):
+    rng = np.random.default_rng(num_modalities)
+    mean, log_var = rng.normal(size=(2, num_modalities, 6, 3)).astype("f")
+    where = rng.random((num_modalities, 6)) < 0.7
+    where[:, 0], where[:, 1] = True, False
+    actual = mean_kl(mean, log_var, where, prior_expert=prior_expert)
+    expected = mean_kl_in_loops(mean, log_var, where, prior_expert)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "prior_expert, expected", [("full", 2.097191), ("none", 2.637238)]
+)
+def test_mean_kl_by_hand(prior_expert, expected):
+    """N(1, 2) and N(3, 1): .653426 and 4.5; 2.758288 or, with prior, 1.138145."""
+    mean = np.array([[[1.0]], [[3.0]]], "f")
+    log_var = np.log(np.array([[[2.0]], [[1.0]]], "f"))
+    actual = mean_kl(mean, log_var, np.ones((2, 1), bool), prior_expert=prior_expert)
+    np.testing.assert_allclose(actual, [expected], atol=1e-5)
+
+
+def test_gradient_of_mean_kl_is_that_of_its_definition():
+    rng = np.random.default_rng(0)
+    mean, log_var = rng.normal(size=(2, 3, 4, 2)).astype("f")
+    where = np.ones((3, 4), bool)
+    members = subsets.non_empty(3)
+
+    def plain(mean, log_var):
+        kls = []
+        for member in members:
+            row = np.repeat(member[:, None], 4, axis=1)
+            kls.append(gaussian.kl(*subsets.posterior(mean, log_var, row)).sum())
+        return sum(kls) / len(members)
+
+    def fast(mean, log_var):
+        return mean_kl(mean, log_var, where).sum()
+
+    expected = jax.jit(jax.grad(plain, argnums=(0, 1)))(mean, log_var)
+    actual = jax.jit(jax.grad(fast, argnums=(0, 1)))(mean, log_var)
+    for a, b in zip(actual, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_modalities", [2, 3, 5])
+def test_a_product_of_equal_experts_divides_their_variance(num_modalities):
+    """So the KL of a subset of size s from one of its members is known."""
+    zero = np.zeros((num_modalities, 1, 1), "f")
+    fused = subsets.posterior(
+        zero, zero, np.ones((num_modalities, 1), bool), prior_expert="none"
+    )
+    np.testing.assert_allclose(np.exp(fused[1]), [[1 / num_modalities]], rtol=1e-6)
+    expected = {2: 0.096574, 3: 0.215973, 5: 0.404719}[num_modalities]
+    np.testing.assert_allclose(gaussian.kl(*fused), [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e4, -1e4])
+def test_mean_kl_is_finite_with_gradient_far_out(size):
+    mean = np.full((3, 2, 4), size, "f")
+    where = np.ones((3, 2), bool)
+    for mixed in (mean, mean * np.array([1, -1, 0.5], "f")[:, None, None]):
+        value, gradient = jax.jit(
+            jax.value_and_grad(lambda *a: mean_kl(*a, where).sum(), argnums=(0, 1))
+        )(mean, mixed)
+        assert np.isfinite(value)
+        assert all(np.isfinite(g).all() for g in gradient)
+
+
+def test_an_unknown_place_for_the_prior_is_refused():
+    one = np.ones((2, 1, 1), "f")
+    with pytest.raises(ValueError, match=r"subsets\.posterior: expected prior_expert"):
+        subsets.posterior(one, one, np.ones((2, 1), bool), prior_expert="some")
+    with pytest.raises(ValueError, match=r"subsets\.mean_kl: expected prior_expert"):
+        subsets.mean_kl(one, one, np.ones((2, 1), bool), prior_expert="some")
