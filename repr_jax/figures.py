@@ -1,0 +1,190 @@
+"""What matplotlib is told, in one place: arrays in, PNG bytes out.
+
+matplotlib is imported by the functions, and no global state of it is touched. A
+picture of images shows pixels as they are, clipped to [0, 1], without smoothing.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+DPI = 120
+CELL, GAP = 84, 4  # pixels: the side of an image, the space between two
+COLUMN, BREAK = 130, 22  # pixels: width of the labels, space between blocks
+GIVEN, INK, GRID = "#d9480f", "#1f2933", "#d5dbe1"  # colours
+
+
+class Row(NamedTuple):
+    """A line of images in a mosaic."""
+
+    label: str  # at its left
+    images: np.ndarray  # [column, height, width, 1 or 3] in [0, 1]
+    given: bool = False  # what the model saw: marked by a bar and a bold label
+
+
+def png(figure) -> bytes:
+    """The figure as a file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=figure.dpi)
+    return file.getvalue()
+
+
+def cell(image) -> np.ndarray:
+    """[height, width, 1 or 3] -> [CELL, CELL, 3] in [0, 1], nearest pixel."""
+    image = np.clip(np.nan_to_num(np.asarray(image, np.float32)), 0, 1)
+    down, across = (np.arange(CELL) * n // CELL for n in image.shape[:2])
+    image = image[down][:, across]
+    return np.broadcast_to(image, (CELL, CELL, 3))
+
+
+def mosaic(blocks: Sequence[Sequence[Row]]) -> bytes:
+    """Rows of images, in blocks with some space between them."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    columns = max(len(row.images) for block in blocks for row in block)
+    num_rows = sum(len(block) for block in blocks)
+    step = CELL + GAP
+    width = COLUMN + columns * step + GAP
+    height = num_rows * step + (len(blocks) - 1) * BREAK + 2 * GAP
+    canvas = np.ones((height, width, 3), np.float32)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    top = GAP
+    for number, block in enumerate(blocks):
+        top += BREAK if number else 0
+        for row in block:
+            for i, image in enumerate(row.images):
+                left = COLUMN + i * step
+                canvas[top : top + CELL, left : left + CELL] = cell(image)
+            middle = 1 - (top + CELL / 2) / height
+            figure.text(
+                (COLUMN - 14) / width,
+                middle,
+                row.label,
+                ha="right",
+                va="center",
+                fontsize=9,
+                color=GIVEN if row.given else INK,
+                fontweight="bold" if row.given else "normal",
+            )
+            if row.given:
+                corner = ((COLUMN - 8) / width, 1 - (top + CELL) / height)
+                bar = Rectangle(corner, 4 / width, CELL / height, color=GIVEN)
+                figure.add_artist(bar)
+            top += step
+    figure.figimage(canvas, origin="upper", zorder=-1)
+    return png(figure)
+
+
+def curves(history: Sequence[dict]) -> bytes | None:
+    """A panel for the loss and each group of terms, over steps; None if no row."""
+    from matplotlib.figure import Figure
+
+    groups = {}
+    for row in history:
+        for name, value in row.items():
+            if name != "step" and isinstance(value, int | float):
+                series = groups.setdefault(name.split("/")[0], {})
+                series.setdefault(name, []).append((row["step"], value))
+    if not groups:
+        return None
+    names = sorted(groups, key=lambda name: name != "loss")
+    down = -(-len(names) // 2)
+    across = min(2, len(names))
+    figure = Figure(figsize=(5.2 * across, 3.0 * down), dpi=DPI, layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis, name in zip(axes, names):
+        late = []
+        for label, points in groups[name].items():
+            steps, values = np.array(points, float).T
+            legend = label.partition("/")[2] or None
+            marker = "o" if len(steps) == 1 else None
+            axis.plot(steps, values, linewidth=1.4, label=legend, marker=marker)
+            late.append(values[np.isfinite(values)][len(values) // 20 :])
+        if name == "grad_norm":
+            axis.set_yscale("log")
+        else:
+            set_limits(axis, np.concatenate(late))
+        axis.set_title(name.replace("_", " "), fontsize=10, loc="left", color=INK)
+        axis.set_xlabel("step", fontsize=8)
+        if any(label != name for label in groups[name]):
+            axis.legend(fontsize=8, frameon=False)
+        tidy(axis)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    return png(figure)
+
+
+def set_limits(axis, values) -> None:
+    """y limits around these values, with a margin."""
+    if values.size and np.ptp(values) > 0:
+        margin = 0.06 * np.ptp(values)
+        axis.set_ylim(values.min() - margin, values.max() + margin)
+
+
+def tidy(axis) -> None:
+    """Light grid behind the data, no box, small numbers."""
+    axis.grid(color=GRID, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+
+
+def principal(x) -> tuple[np.ndarray, np.ndarray]:
+    """The two directions of largest variance.
+
+    Returns:
+      [rows, 2] coordinates and [2] shares of the variance. The largest loading of a
+      direction is positive. Zeros stand in for what rank or dimensions lack.
+    """
+    x = np.asarray(x, np.float64)
+    x = x - x.mean(axis=0)
+    _, scale, directions = np.linalg.svd(x, full_matrices=False)
+    found = min(2, len(scale))
+    directions = directions[:found]
+    largest = np.abs(directions).argmax(axis=1)[:, None]
+    directions = directions * np.sign(np.take_along_axis(directions, largest, axis=1))
+    coordinates, share = np.zeros((len(x), 2)), np.zeros(2)
+    coordinates[:, :found] = x @ directions.T
+    share[:found] = scale[:found] ** 2 / max(np.sum(scale**2), 1e-30)
+    return coordinates, share
+
+
+def scatter(x, labels) -> bytes:
+    """[rows, dim] representations on their two principal axes, coloured by class."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    points, share = principal(x)
+    figure = Figure(figsize=(7.4, 5.6), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    classes = np.unique(labels)
+    colours = matplotlib.colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for i, name in enumerate(classes):
+        here = points[labels == name]
+        colour = colours(i % colours.N)
+        axis.scatter(*here.T, s=9, color=colour, alpha=0.65, linewidths=0, label=name)
+        axis.annotate(
+            str(name),
+            np.median(here, axis=0),
+            ha="center",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+            color=INK,
+            bbox=dict(boxstyle="circle,pad=0.25", fc="white", ec=colour, alpha=0.85),
+        )
+    axis.set_xlabel(f"first principal axis ({share[0]:.0%} of the variance)")
+    axis.set_ylabel(f"second principal axis ({share[1]:.0%})")
+    if len(classes) <= 20:
+        axis.legend(
+            title="class",
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            frameon=False,
+            markerscale=2,
+        )
+    tidy(axis)
+    return png(figure)
