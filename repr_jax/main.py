@@ -17,7 +17,7 @@ import os
 import platform
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -79,6 +79,8 @@ def run() -> None:
 
     from repr_jax import evaluate, sharding, train
 
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
     _use_cache(jax)
     sharding.initialize(DISTRIBUTED.value)
     workdir = epath.Path(WORKDIR.value)

@@ -8,8 +8,11 @@ communication and no gradient needs averaging.
 import importlib.util
 import math
 import os
+import signal
+import threading
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
@@ -156,3 +159,29 @@ def _from_environment() -> tuple[str, int, int]:
             f"got {index!r} and {count!r}."
         )
     return address, int(count), int(index)
+
+
+class Preemption:
+    """Notices that the run has to stop: SIGTERM here, or the cluster's notice."""
+
+    def __enter__(self):
+        self._distributed = jax.distributed.is_initialized()
+        self._asked, self._previous = False, None
+        if not self._distributed and (
+            threading.current_thread() is threading.main_thread()
+        ):
+            self._previous = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def _ask(self, *_):
+        self._asked = True
+
+    def reached(self, step: int) -> bool:
+        """True on every host at one and the same step."""
+        if self._distributed:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+    def __exit__(self, *_):
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)

@@ -6,23 +6,18 @@ state is all that a run is, and a killed run continues as if nothing had happene
 
 import collections
 import functools
-import itertools
 import math
-import queue
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from etils import epath
-from jax.experimental import multihost_utils
 
 from repr_jax import checkpoint, logs, sharding
 from repr_jax.config import bind
+from repr_jax.data.dataset import prefetch, stacked
 
 STEPS_IN_FLIGHT = 8  # more can deadlock collectives on CPU, and queue up memory
 
@@ -180,54 +175,6 @@ def init_state(experiment, optimizer, prepare, config, batch, mesh) -> TrainStat
     return jax.jit(init, out_shardings=sharding.replicated(mesh))(batch)
 
 
-def prefetch(batches: Iterator, size: int = 2) -> Iterator:
-    """Runs an iterator in a thread, `size` items ahead; its errors are raised here."""
-    ready, stop = queue.Queue(size), threading.Event()
-
-    def put(item):
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work():
-        try:
-            for batch in batches:
-                put((batch, None))
-                if stop.is_set():
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:
-            put((None, error))
-
-    thread = threading.Thread(target=work, daemon=True, name="prefetch")
-    thread.start()
-    try:
-        while True:
-            batch, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield batch
-    finally:
-        stop.set()
-        thread.join()
-
-
-def stacked(batches: Iterator, step: int, config) -> Iterator:
-    """Host batches from `step` on, in groups: leaves [steps_per_call, batch, ...].
-
-    A run that stopped between two calls begins with a shorter group.
-    """
-    while step < config.num_steps:
-        size = config.steps_per_call - step % config.steps_per_call
-        group = list(itertools.islice(batches, size))
-        yield jax.tree.map(lambda *leaves: np.stack(leaves), *group)
-        step += size
-
-
 def check(config, mesh) -> None:
     """Raises ValueError for numbers that the loop cannot work with."""
     for name in ("num_steps", "batch_size", "steps_per_call", "accumulate"):
@@ -329,7 +276,7 @@ def train(config, workdir, *, on_log: Callable | None = None) -> TrainState:
             keep_last=config.keep_last,
             best_metric=config.best_metric or None,
         ) as checkpoints,
-        _Preemption() as preemption,
+        sharding.Preemption() as preemption,
     ):
         found = checkpoints.restore(shapes)
         if found is None:
@@ -359,7 +306,9 @@ def _loop(config, parts, state, workdir, checkpoints, preemption, on_log):
     host_batches = parts.dataset.train(config.batch_size, start_step=step)
     batches = prefetch(
         sharding.to_global(group, parts.mesh, axis=1)
-        for group in stacked(host_batches, step, config)
+        for group in stacked(
+            host_batches, step, config.num_steps, config.steps_per_call
+        )
     )
     in_flight = collections.deque()
     max_in_flight = max(1, STEPS_IN_FLIGHT // config.steps_per_call)
@@ -425,29 +374,3 @@ def _offender(config, parts, state):
     return "the gradient of " + ", ".join(
         jax.tree_util.keystr(path, simple=True, separator="/") for path in bad[:3]
     )
-
-
-class _Preemption:
-    """Notices that the run has to stop: SIGTERM here, or the cluster's notice."""
-
-    def __enter__(self):
-        self._distributed = jax.distributed.is_initialized()
-        self._asked, self._previous = False, None
-        if not self._distributed and (
-            threading.current_thread() is threading.main_thread()
-        ):
-            self._previous = signal.signal(signal.SIGTERM, self._ask)
-        return self
-
-    def _ask(self, *_):
-        self._asked = True
-
-    def reached(self, step: int) -> bool:
-        """True on every host at one and the same step."""
-        if self._distributed:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
-
-    def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ import pytest
 
 from configs.base import base
 from repr_jax import logs, optim, train
-from repr_jax.data.dataset import Dataset
+from repr_jax.data.dataset import Dataset, stacked
 from repr_jax.train import Experiment
 
 DIM, ROWS = 3, 64
@@ -154,7 +153,7 @@ def test_a_run_compiles_its_step_once():
         parts.experiment, parts.optimizer, parts.dataset.prepare, config
     )
     call = train.make_call(step, parts.mesh)
-    batches = train.stacked(parts.dataset.train(8), 0, config)
+    batches = stacked(parts.dataset.train(8), 0, 10, 2)
     state = None
     for host in batches:
         batch = train.sharding.to_global(host, parts.mesh, axis=1)
@@ -190,19 +189,3 @@ def test_impossible_numbers_are_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         train.train(tiny(**overrides), workdir)
     assert not workdir.exists()
-
-
-def test_prefetch_yields_in_order_raises_what_its_iterator_raises_and_ends():
-    def numbers():
-        yield from range(5)
-        raise RuntimeError("five")
-
-    seen, before = [], threading.active_count()
-    with pytest.raises(RuntimeError, match="five"):
-        for number in train.prefetch(numbers()):
-            seen.append(number)
-    assert seen == [0, 1, 2, 3, 4]
-    early = train.prefetch(iter(range(100)))
-    assert next(early) == 0
-    early.close()
-    assert threading.active_count() == before

@@ -7,6 +7,9 @@ and marked by "where".
 """
 
 import functools
+import itertools
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -96,6 +99,55 @@ def check_evaluate(who: str, split: str, batch_size: int) -> None:
     """What every `evaluate` asks of its arguments, before the first batch."""
     checks.one_of(who, SPLITS, split=split)
     checks.count(who, batch_size=batch_size)
+
+
+def prefetch(batches: Iterator, size: int = 2) -> Iterator:
+    """Runs an iterator in a thread, `size` items ahead; its errors are raised here."""
+    ready, stop = queue.Queue(size), threading.Event()
+
+    def put(item):
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work():
+        try:
+            for batch in batches:
+                put((batch, None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True, name="prefetch")
+    thread.start()
+    try:
+        while True:
+            batch, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield batch
+    finally:
+        stop.set()
+        thread.join()
+
+
+def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> Iterator:
+    """Groups of batches that end at multiples of `size`: leaves [size, batch, ...].
+
+    From `start_step` to `num_steps`; a run that stopped in between starts with fewer.
+    """
+    step = start_step
+    while step < num_steps:
+        count = min(size - step % size, num_steps - step)
+        group = list(itertools.islice(batches, count))
+        yield jax.tree.map(lambda *leaves: np.stack(leaves), *group)
+        step += count
 
 
 def check_seed(who: str, seed: int) -> None:

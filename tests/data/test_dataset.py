@@ -1,5 +1,7 @@
 """Rows of batches: order, padding, and the split over processes."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -178,3 +180,25 @@ def test_a_batch_that_processes_cannot_share_is_refused(make, processes):
         make().train(8)
     with pytest.raises(ValueError, match="divisible by the 3 processes; got 8"):
         dataset.this_process(np.arange(8))
+
+
+def test_prefetch_yields_in_order_raises_what_its_iterator_raises_and_ends():
+    def numbers():
+        yield from range(5)
+        raise RuntimeError("five")
+
+    seen, before = [], threading.active_count()
+    with pytest.raises(RuntimeError, match="five"):
+        for number in dataset.prefetch(numbers()):
+            seen.append(number)
+    assert seen == [0, 1, 2, 3, 4]
+    early = dataset.prefetch(iter(range(100)))
+    assert next(early) == 0
+    early.close()
+    assert threading.active_count() == before
+
+
+def test_groups_end_at_multiples_of_their_size():
+    steps = ({"step": np.array(step)} for step in range(3, 10))
+    groups = dataset.stacked(steps, start_step=3, num_steps=9, size=4)
+    assert [list(group["step"]) for group in groups] == [[3], [4, 5, 6, 7], [8]]
