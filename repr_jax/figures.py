@@ -103,10 +103,7 @@ def curves(history: Sequence[dict]) -> bytes | None:
             marker = "o" if len(steps) == 1 else None
             axis.plot(steps, values, linewidth=1.4, label=legend, marker=marker)
             late.append(values[np.isfinite(values)][len(values) // 20 :])
-        if name == "grad_norm":
-            axis.set_yscale("log")
-        else:
-            set_limits(axis, np.concatenate(late))
+        set_limits(axis, np.concatenate(late))
         axis.set_title(name.replace("_", " "), fontsize=10, loc="left", color=INK)
         axis.set_xlabel("step", fontsize=8)
         if any(label != name for label in groups[name]):

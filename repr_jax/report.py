@@ -28,7 +28,7 @@ CAPTIONS = {
         "Each block starts with the one view that the model was given, real test "
         "images marked in orange; below it are the other views that the model drew "
         "from it. Look down a column: the class should stay the same, while style and "
-        "background are free. How often it does is the coherence above.",
+        "background are free. Coherence is how often it does.",
     ),
     "reconstructions": (
         "Originals and reconstructions",
@@ -44,7 +44,7 @@ CAPTIONS = {
     "latents": (
         "The latent space",
         "Posterior means of test examples, all views given, on the two directions of "
-        "largest variance; a colour a class, its digit at the median. Classes that "
+        "largest variance; a colour a class, its name at the median. Classes that "
         "overlap here may still be apart in the other dimensions, which the linear "
         "probe sees and the picture does not.",
     ),
@@ -200,8 +200,8 @@ def by_views(metrics, modalities) -> Table:
         "Means over the subsets of so many views. Linear probe: accuracy of a linear "
         "classifier of the latent mean, fitted to the training split or to so many "
         "rows of it. Coherence: how often a view generated from others shows their "
-        "class, as a classifier sees it. Self-coherence: the same for views that were "
-        "among the given ones."
+        "class, as a classifier sees it; chance is one over the number of classes. "
+        "Self-coherence: the same for views that were among the given ones."
     )
     return without_empty(
         Table("By number of views", note, ("given", *columns.values()), rows)
@@ -255,7 +255,7 @@ def tabulate(metrics, modalities) -> list[Table]:
     tables = [
         by_views(metrics, modalities),
         by_subset(metrics, modalities),
-        Table("Other figures", note, ("figure", "value"), rest),
+        Table("Other numbers", note, ("name", "value"), rest),
     ]
     return [table for table in tables if table.rows]
 
@@ -293,7 +293,8 @@ def coherence_csv(metrics, modalities) -> str:
         prefixes = ["self_coherence" if here else "coherence" for here in subset]
         keys = [f"{p}/{name}->{target}" for p, target in zip(prefixes, modalities)]
         found |= any(key in metrics for key in keys)
-        table.writerow((name, *(metrics.get(key, "") for key in keys)))
+        cells = (f"{metrics[key]:.4f}" if key in metrics else "" for key in keys)
+        table.writerow((name, *cells))
     return file.getvalue() if found else ""
 
 
@@ -325,7 +326,7 @@ a { color: #0b6e99; }
 
 
 def cards(metrics, modalities) -> list[tuple[str, float]]:
-    """The few figures to see first: (what, value)."""
+    """The few numbers to see first: (what, value)."""
     last = len(modalities)
     wanted = {
         f"linear_probe/{views(last)}": "linear probe, all views",
@@ -356,14 +357,14 @@ def as_html(table: Table) -> str:
 
 
 def page(title, metrics, modalities, tables, files) -> str:
-    """index.html: figures first, then pictures in the order of CAPTIONS."""
+    """index.html: key numbers first, then pictures in the order of CAPTIONS."""
     title = html.escape(title)
     step = f"After {metrics['step']:,} training steps. " if "step" in metrics else ""
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width, initial-scale=1">',
         f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
-        f"<h1>{title}</h1><p>{step}All figures are on held-out test examples.</p>",
+        f"<h1>{title}</h1><p>{step}All numbers are of held-out test examples.</p>",
         "<div class=cards>",
     ]
     for text, value in cards(metrics, modalities):
@@ -383,5 +384,5 @@ def page(title, metrics, modalities, tables, files) -> str:
         section(table.title, table.note, as_html(table))
     links = [n for n in ("metrics.json", "coherence.csv") if n in files]
     links = ", ".join(f'<a href="{name}">{name}</a>' for name in links)
-    parts.append(f"<p>The figures as files: {links}.</p></main></body></html>\n")
+    parts.append(f"<p>The numbers as files: {links}.</p></main></body></html>\n")
     return "".join(parts)

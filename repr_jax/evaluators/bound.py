@@ -34,9 +34,9 @@ def evaluate(
     if trained.bound is None:
         raise ValueError("bound: expected a model with an evidence bound; got none.")
     names = trained.modalities
-    asked = {"joint": None}
+    asked = {"joint": np.ones(len(names), bool)}
     if len(names) > 1:
-        asked |= {name: row for name, row in zip(names, np.eye(len(names), dtype=bool))}
+        asked |= dict(zip(names, np.eye(len(names), dtype=bool)))
     key = jax.random.key(seed)
     totals, count = dict.fromkeys(asked, 0.0), 0
     for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
@@ -44,6 +44,6 @@ def evaluate(
         count += rows
         for s, (name, subset) in enumerate(asked.items()):
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
-            given = batch if subset is None else with_present(batch, subset)
+            given = with_present(batch, subset) if names else batch
             totals[name] += rows * float(trained.bound(own_key, given))
     return {f"bound/{name}": total / count for name, total in totals.items()}

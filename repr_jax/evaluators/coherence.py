@@ -186,7 +186,7 @@ def evaluate(
     trained,
     dataset,
     *,
-    classifier_steps: int = 1500,
+    classifier_steps: int = 800,
     classifier_batch: int = 128,
     classifier_peak: float = 4e-3,
     classifier_dropout: float = 0.0,
