@@ -15,10 +15,11 @@ from repr_jax.train import Experiment
 
 
 def make(config) -> Experiment:
-    """Reads encoder, decoder and loss."""
+    """Reads encoder, decoder, loss, and decoded_mean: decoder output -> mean of x."""
     bound_fn = loss_fn = bind(config.loss, "config.loss")
     if "beta" in inspect.signature(loss_fn).parameters:
         bound_fn = bind({**config.loss, "beta": 1.0}, "config.loss")
+    decoded_mean = bind(config.decoded_mean, "config.decoded_mean")
     model = VAE(
         bind(config.encoder, "config.encoder")(),
         bind(config.decoder, "config.decoder")(),
@@ -60,7 +61,7 @@ def make(config) -> Experiment:
         posterior = encode(params, image, train=False)
         mean, log_var = (present(x, where) for x in posterior)  # absent: the prior
         z = gaussian.sample(row_keys(key, jnp.ones_like(where)), mean, log_var)
-        return {"image": decoding(params, train=False)(z)}
+        return {"image": decoded_mean(decoding(params, train=False)(z))}
 
     def bound(params, extras, batch, key):
         return -objective(bound_fn, params, batch, key, train=False)[0]

@@ -1,8 +1,10 @@
-"""A variational autoencoder on MNIST, two hidden layers' worth of convolutions.
+"""A convolutional variational autoencoder on MNIST, pixels as Bernoulli variables.
 
 python -m repr_jax.main --config=configs/variational/vae_mnist.py --workdir=runs/vae
 Expect: not yet run; IWAE is configs/variational/iwae_mnist.py.
 """
+
+import jax
 
 from configs.base import base
 from experiments import autoencoder
@@ -38,6 +40,7 @@ def get_config(mode=""):
         widths=(4, 4, 4) if smoke else (128, 64, 32),
         shape=(28, 28, 1),
     )
+    config.decoded_mean = dict(fn=jax.nn.sigmoid)  # the likelihood takes logits
     config.loss = dict(fn=losses.elbo, beta=1.0, log_likelihood=likelihood.bernoulli)
     config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
     config.evals.bound = dict(fn=bound.evaluate)
