@@ -46,8 +46,8 @@ class Log:
         self._events = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=start_step + 1
         )
-        self._start = time.monotonic()
-        self._start_step, self._num_steps = start_step, num_steps
+        self._last_time, self._last_step = time.monotonic(), start_step
+        self._num_steps = num_steps
         self._bar = None
         if sys.stderr.isatty():
             import tqdm
@@ -72,7 +72,9 @@ class Log:
             self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self._bar.update(step - self._bar.n)
             return
-        rate = (step - self._start_step) / (time.monotonic() - self._start)
+        now = time.monotonic()
+        rate = (step - self._last_step) / (now - self._last_time)
+        self._last_time, self._last_step = now, step
         left = _clock((self._num_steps - step) / rate) if rate else "unknown"
         self.say(
             f"step {step}/{self._num_steps}  loss {loss:.4f}  "
