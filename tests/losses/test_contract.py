@@ -1,0 +1,278 @@
+"""What holds for every loss in losses.__all__, whatever it computes.
+
+A loss is called through its row in ROWS, which says how to draw its arrays, batch axis
+first, and how to call it on them. `run` lets learned parameters act on every array, as
+a network does: replicated where the batch is split.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from repr_jax import losses
+from repr_jax.ops import laplace
+
+BATCH, DIM, NUM_DEVICES = 8, 2, 4
+KEY = jax.random.key(7)
+
+
+class Row(NamedTuple):
+    call: Callable  # loss, arrays, decoder [DIM, 3], **where and axis_name -> scalar
+    shapes: dict[str, tuple[int, ...]]  # of one row of each array
+    modalities: int | None = None  # of `where`, if it has an axis of them
+
+
+def unimodal(loss, arrays, decoder, **rest):
+    return loss(KEY, **arrays, decode=lambda z: z @ decoder, **rest)
+
+
+def multimodal(loss, arrays, decoder, *, where, **rest):
+    """Modality m has m + 1 features."""
+    modalities = range(where.shape[1])
+    inputs = tuple(arrays[f"input{m}"] for m in modalities)
+    posterior = (jnp.moveaxis(arrays[name], 1, 0) for name in ("mean", "log_var"))
+
+    def decode(z):
+        return tuple((z @ decoder)[:, : m + 1] for m in modalities)
+
+    return loss(KEY, inputs, *posterior, decode, where=where.T, **rest)
+
+
+UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
+THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
+THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
+TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
+ROWS = {
+    "elbo": Row(unimodal, UNIMODAL),
+    "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
+    "dreg": Row(partial(unimodal, num_samples=2), UNIMODAL),
+    "mvae": Row(partial(multimodal, num_subsets=1), THREE, 3),
+    "moe_elbo": Row(partial(multimodal, distribution=laplace), TWO, 2),
+    "mmvae": Row(partial(multimodal, num_samples=2), TWO, 2),
+    "mmvae_iwae": Row(partial(multimodal, num_samples=2, distribution=laplace), TWO, 2),
+    "mmvae_tight": Row(partial(multimodal, num_samples=2), TWO, 2),
+    "mopoe": Row(multimodal, THREE, 3),
+}
+every_loss = pytest.mark.parametrize("name", losses.__all__)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiling is nearly all that these tests do; the optimiser is another's test."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def draw(name):
+    """Arrays and `where`; two rows are absent, one whole device's share of them."""
+    rng = np.random.default_rng(0)
+    row = ROWS[name]
+    arrays = {
+        key: rng.normal(size=(BATCH, *shape)).astype("f")
+        for key, shape in row.shapes.items()
+    }
+    where = np.ones(BATCH, bool)
+    if row.modalities:
+        where = rng.random((BATCH, row.modalities)) < 0.7
+        where[0] = True
+        where[:, 0] |= ~where.any(axis=1)
+    where[[2, 3, 5]] = False
+    return arrays, where
+
+
+def parameters(name):
+    arrays, _ = draw(name)
+    decoder = np.random.default_rng(1).normal(size=(DIM, 3)).astype("f")
+    return {
+        "gain": {key: np.float32(1.0) for key in arrays},
+        "shift": {key: np.float32(0.0) for key in arrays},
+        "decoder": decoder,
+    }
+
+
+def run(name, params, arrays, where, axis_name=None, dtype=None):
+    arrays = {
+        key: (x * params["gain"][key] + params["shift"][key]).astype(dtype or x.dtype)
+        for key, x in arrays.items()
+    }
+    loss, row = getattr(losses, name), ROWS[name]
+    decoder = params["decoder"]
+    return row.call(loss, arrays, decoder, where=where, axis_name=axis_name)
+
+
+@cache
+def value_and_grad(name):
+    """Compiled: params, arrays, where -> value, gradients by params and by arrays."""
+    return jax.jit(jax.value_and_grad(partial(run, name), argnums=(0, 1)))
+
+
+def assert_same(actual, expected, rtol=1e-4):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-5)
+
+
+def test_every_loss_has_a_row():
+    assert set(ROWS) == set(losses.__all__)
+
+
+@every_loss
+def test_float32_scalar_that_jit_does_not_change(name):
+    arrays, where = draw(name)
+    eager = run(name, parameters(name), arrays, where)
+    compiled, _ = value_and_grad(name)(parameters(name), arrays, where)
+    assert eager.shape == () and eager.dtype == jnp.float32
+    assert compiled.shape == () and compiled.dtype == jnp.float32
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5)
+
+
+@every_loss
+def test_bfloat16_in_float32_inside(name):
+    arrays, where = draw(name)
+    rounded = {k: np.float32(x.astype(jnp.bfloat16)) for k, x in arrays.items()}
+    params = parameters(name)
+    low = run(name, params, arrays, where, dtype=jnp.bfloat16)
+    high, _ = value_and_grad(name)(params, rounded, where)
+    assert low.dtype == jnp.float32
+    np.testing.assert_allclose(low, high, rtol=1e-5)
+
+
+@every_loss
+def test_integers_are_refused(name):
+    arrays, where = draw(name)
+    with pytest.raises(TypeError, match=f"{name}: expected .* of floats; got int32"):
+        run(name, parameters(name), arrays, where, dtype=jnp.int32)
+
+
+@every_loss
+@pytest.mark.parametrize("constant", [0.0, 3.0, 1e4, -1e4])
+def test_finite_with_gradient_at_constant_inputs(name, constant):
+    arrays, where = draw(name)
+    arrays = {key: np.full_like(x, constant) for key, x in arrays.items()}
+    value, gradient = value_and_grad(name)(parameters(name), arrays, where)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+@every_loss
+def test_finite_with_gradient_at_large_inputs(name):
+    arrays, where = draw(name)
+    arrays = {key: 1e4 * x for key, x in arrays.items()}
+    value, gradient = value_and_grad(name)(parameters(name), arrays, where)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+@every_loss
+def test_absent_is_deleted_even_if_nan(name):
+    arrays, where = draw(name)
+    evaluate, params = value_and_grad(name), parameters(name)
+    expected = evaluate(params, arrays, where)
+
+    def spoiled(key, x):
+        if where.ndim == 1:
+            absent = ~where
+        else:
+            absent = ~where[:, int(key[-1])] if key[-1].isdigit() else ~where
+        mask = absent.reshape(absent.shape + (1,) * (x.ndim - absent.ndim))
+        return np.where(mask, np.nan, x).astype("f")
+
+    broken = {key: spoiled(key, x) for key, x in arrays.items()}
+    value, (_, by_array) = evaluate(params, broken, where)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+    assert_same(by_array, expected[1][1])
+    for key, gradient in by_array.items():
+        assert (np.asarray(gradient)[np.isnan(broken[key])] == 0).all()
+    there = where if where.ndim == 1 else where.any(axis=1)
+    deleted = {key: x[there] for key, x in arrays.items()}
+    value, (by_parameter, by_array) = evaluate(params, deleted, where[there])
+    assert_same((value, by_parameter), (expected[0], expected[1][0]))
+    for key, gradient in by_array.items():
+        assert_same(gradient, np.asarray(expected[1][1][key])[there])
+
+
+@every_loss
+def test_nothing_present_is_0(name):
+    arrays, where = draw(name)
+    value, gradient = value_and_grad(name)(parameters(name), arrays, where & False)
+    assert value == 0
+    assert all((g == 0).all() for g in jax.tree.leaves(gradient))
+
+
+def mesh():
+    axes = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh(
+        (NUM_DEVICES,), ("data",), axis_types=axes, devices=jax.devices()[:NUM_DEVICES]
+    )
+
+
+def on_a_shard(name):
+    """Value and gradient as a trainer takes them inside a mapped function."""
+
+    def step(params, arrays, where):
+        loss = partial(run, name, axis_name="data")
+        value, gradient = jax.value_and_grad(loss)(params, arrays, where)
+        return value, jax.lax.pmean(gradient, "data")
+
+    return step
+
+
+def by_shard_map(name, params, *batch, check_vma):
+    step = jax.shard_map(
+        on_a_shard(name),
+        mesh=mesh(),
+        in_specs=(P(), P("data"), P("data")),
+        out_specs=P(),
+        check_vma=check_vma,
+    )
+    return jax.jit(step)(params, *batch)
+
+
+def stacked(batch):
+    return jax.tree.map(lambda x: x.reshape(NUM_DEVICES, -1, *x.shape[1:]), batch)
+
+
+def by_pmap(name, params, *batch):
+    step = jax.pmap(
+        on_a_shard(name),
+        axis_name="data",
+        in_axes=(None, 0, 0),
+        devices=jax.devices()[:NUM_DEVICES],
+    )
+    return jax.tree.map(lambda x: x[1], step(params, *stacked(batch)))
+
+
+def by_vmap(name, params, *batch):
+    step = jax.vmap(on_a_shard(name), axis_name="data", in_axes=(None, 0, 0))
+    return jax.tree.map(lambda x: x[1], jax.jit(step)(params, *stacked(batch)))
+
+
+def by_sharded_arrays(name, params, *batch):
+    batch = jax.device_put(batch, NamedSharding(mesh(), P("data")))
+    value, (by_parameter, _) = value_and_grad(name)(params, *batch)
+    return value, by_parameter
+
+
+@every_loss
+@pytest.mark.parametrize(
+    "split",
+    [
+        partial(by_shard_map, check_vma=True),
+        partial(by_shard_map, check_vma=False),
+        by_pmap,
+        by_vmap,
+        by_sharded_arrays,
+    ],
+    ids=["shard_map", "shard_map_unchecked", "pmap", "vmap", "sharded_arrays"],
+)
+def test_a_split_batch_has_the_value_and_gradient_of_the_whole(name, split):
+    batch = draw(name)
+    value, (by_parameter, _) = value_and_grad(name)(parameters(name), *batch)
+    assert_same(split(name, parameters(name), *batch), (value, by_parameter))
