@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import losses
 from repr_jax.ops import laplace
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, DIM, NUM_DEVICES = 8, 2, 4
 KEY = jax.random.key(7)
 
@@ -61,14 +62,6 @@ ROWS = {
     "mopoe": Row(multimodal, THREE, 3),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiling is nearly all that these tests do; the optimiser is another's test."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def draw(name):
