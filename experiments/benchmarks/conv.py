@@ -3,10 +3,10 @@
 python -m experiments.benchmarks.conv --batch=256 --steps=10
 
 The step is that of MoPoE on noise shaped like PolyMNIST: the published encoders and
-decoders, one latent per example, Laplace likelihood, Adam. Each lowering runs as a plain
-loop over steps and inside `lax.scan`. All programs are compiled first and then take
-turns, so whatever else the machine does meets them alike: believe the ratios more than
-the seconds, and run it on an idle machine all the same.
+decoders, one latent per example, Laplace likelihood, Adam. Each lowering runs as a loop
+over steps and inside `lax.scan`. All programs are compiled first and then take turns;
+whatever else the machine does meets them alike, so believe the ratios more than the
+seconds, and run it on an idle machine all the same.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def main():
     for program in programs:
         program.take_turn(record=False)
     for turn in range(args.steps):
-        # Gradients of XLA's convolutions take minutes in a scan: two turns must do.
+        # In a scan the gradients of XLA's convolutions are slow: two turns must do.
         for program in programs[: 3 if turn >= 2 else None]:
             program.take_turn()
     print(table(programs))

@@ -112,7 +112,7 @@ def conv_transpose(x, kernel, *, strides=(1, 1), padding=(0, 0), output_padding=
     @quick.defjvp
     def quick_jvp(primals, tangents):
         (x, kernel), (x_dot, kernel_dot) = primals, tangents
-        return xla(x, kernel), products(x_dot, kernel) + products(x, kernel_dot)
+        return quick(x, kernel), products(x_dot, kernel) + products(x, kernel_dot)
 
     def products(x, kernel):
         wide = jnp.promote_types(x.dtype, jnp.float32)
