@@ -7,13 +7,19 @@ import jax
 import pytest
 
 NUM_DEVICES = 8
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
+# Compiled programs are shared by workers, by the processes that tests start, and by
+# the next run of the suite.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cache" / "jax")
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_num_cpu_devices", NUM_DEVICES)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

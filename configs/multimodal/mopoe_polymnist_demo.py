@@ -1,7 +1,8 @@
 """The demo: MoPoE-VAE on three views over softened photographs, minutes on a CPU.
 
 Two departures from the published data, so that two cores learn it in minutes: three
-views of five, and photographs at 0.4 of their contrast.
+views of five, and photographs softened to 0.4 of their contrast, towards black, so that
+digits stand out; see `polymnist.compose`.
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist_demo.py \
     --workdir=runs/demo
@@ -17,7 +18,7 @@ def get_config(mode=""):
     if mode == "smoke":
         return config
     config.modalities = ("m0", "m1", "m2")
-    config.num_steps = 5_000
-    config.checkpoint_every = 500
+    config.num_steps = 3_600
+    config.checkpoint_every = 400
     config.optimizer.learning_rate = 2e-3
     return config
