@@ -6,6 +6,7 @@ exponential is continued by its tangent, beyond 1e16 standard deviations a densi
 constant.
 """
 
+import functools
 import math
 
 import jax
@@ -87,19 +88,20 @@ def _fuse(mean, log_var, where, log_share):
     """Product of Gaussians to the power of their shares, of which N(0, I) is the last.
 
     where, log_share: [experts + 1, ...]. Precisions are relative to the largest one, so
-    that none overflows.
+    that none overflows. Sums over experts are unrolled: several times faster on a CPU.
     """
-    prior = jnp.zeros_like(mean[:1])
-    mean = present(jnp.concatenate([mean, prior]), where)
-    log_precision = log_share[..., None] - jnp.concatenate([log_var, prior])
-    where = where[..., None]
-    largest = jnp.where(where, log_precision, jnp.finfo(mean.dtype).min)
-    largest = jax.lax.stop_gradient(jnp.max(largest, axis=0, keepdims=True))
-    excess = jnp.where(where, log_precision - largest, 0)  # at most 0
-    weight = jnp.where(where, jnp.exp(excess), 0)
-    total = jnp.sum(weight, axis=0)  # from 1 to the number of experts
-    mean = jnp.sum(weight * mean, axis=0) / total
-    return mean, -(largest[0] + jnp.log(total))
+    mean = (*present(mean, where[:-1]), jnp.zeros_like(mean[0]))
+    log_var = (*log_var, jnp.zeros_like(log_var[0]))
+    log_precision = [a[..., None] - b for a, b in zip(log_share, log_var)]
+    where = list(where[..., None])
+    lowest = jnp.finfo(mean[0].dtype).min
+    there = [jnp.where(w, p, lowest) for w, p in zip(where, log_precision)]
+    largest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, there))
+    excess = [jnp.where(w, p - largest, 0) for w, p in zip(where, log_precision)]
+    weight = [jnp.where(w, jnp.exp(e), 0) for w, e in zip(where, excess)]
+    total = sum(weight)  # from 1 to the number of experts
+    fused_mean = sum(w * m for w, m in zip(weight, mean)) / total
+    return fused_mean, -(largest + jnp.log(total))
 
 
 def like(x, *parameters):

@@ -330,7 +330,7 @@ MULTIMODAL = {
 
 @pytest.mark.parametrize("name", MULTIMODAL)
 def test_an_absent_modality_gets_no_gradient_anywhere(name):
-    """Neither its encoder nor, as a target, its decoder, even where its arrays are NaN."""
+    """Neither its encoder nor, as a target, its decoder, even if its arrays are NaN."""
     inputs, mean, log_var, decoders = draw()
     where = np.ones((3, 6), bool)
     where[1] = False
