@@ -1,9 +1,9 @@
 """Diagonal Gaussians as (mean, log_var) arrays of shape [..., dim], in nats.
 
 The standard normal, mean 0 and log_var 0, is the default second argument. Experts are
-stacked on axis 0. Finite for any sane or insane encoder output: beyond exp(30) an
-exponential is continued by its tangent, beyond 1e16 standard deviations a density is
-constant.
+stacked on axis 0. Values and gradients are finite up to 1e4 in any array at least:
+beyond exp(30) exponentials go on along their tangent, and beyond 1e16 standard
+deviations a density is constant.
 """
 
 import functools

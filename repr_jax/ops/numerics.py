@@ -1,4 +1,4 @@
-"""Arithmetic in a dtype that can bear it, finite for every finite input."""
+"""Arithmetic in a dtype that can bear it, finite even for a diverged network."""
 
 import jax
 import jax.numpy as jnp
