@@ -54,9 +54,9 @@ INPUT_ERRORS = (ValueError, TypeError, AttributeError, OSError, ImportError)
 def main(argv) -> None:
     """Runs with parsed flags; see the module's docstring."""
     if len(argv) > 1:
-        raise app.UsageError(f"expected flags alone; got {' '.join(argv[1:])}")
+        _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
-        raise app.UsageError("expected --workdir=DIR; got none")
+        _exit(2, "expected --workdir=DIR; got none.")
     if TRACEBACK.value:
         return run()
     from repr_jax.train import Interrupted, NonFiniteError
@@ -168,12 +168,14 @@ def _exit(code, error):
 
 def _parse(argv):
     """Parses flags; what is wrong with --config is one line, too."""
-    if "--traceback" in argv:
-        return app.parse_flags_with_usage(argv)
     try:
-        return app.parse_flags_with_usage(argv)
-    except INPUT_ERRORS as error:
-        _exit(2, error)
+        arguments = flags.FLAGS(argv)
+        if CONFIG.value is not None:
+            len(CONFIG.value.keys())  # raises if there was no such file
+        return arguments
+    except (flags.Error, KeyError, *INPUT_ERRORS) as error:
+        text = error.args[0] if isinstance(error, KeyError) else error  # no quotes
+        _exit(2, " ".join(str(text).split()))
 
 
 if __name__ == "__main__":

@@ -40,11 +40,13 @@ def get_config(mode=""):
         latent_dim=latent_dim,
         widths=(4, 4, 4) if smoke else (32, 64, 128),
         hidden=8 if smoke else 512,
+        shape=(28, 28, 3),
         dtype="float32",
     )
     config.decoder = dict(
         fn=vae.ConvDecoder,
         widths=(4, 4, 4) if smoke else (128, 64, 32),
+        shape=(28, 28, 3),
         dtype="float32",
     )
     config.loss = dict(
