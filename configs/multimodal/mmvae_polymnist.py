@@ -5,11 +5,17 @@ python -m repr_jax.main --config=configs/multimodal/mmvae_polymnist.py \
 Expect: not yet run.
 """
 
+import math
+
 from configs.multimodal import mopoe_polymnist
 from experiments import multimodal_vae
 from repr_jax import losses
 from repr_jax.models import vae
 from repr_jax.ops import laplace, likelihood
+
+PRIOR_LOG_VAR = math.log(
+    2
+)  # Laplace of scale 1; the published runs learn it from there
 
 
 def get_config(mode=""):
@@ -19,7 +25,12 @@ def get_config(mode=""):
         fn=losses.mmvae,
         num_samples=2 if mode == "smoke" else 10,
         distribution=laplace,
+        prior_log_var=PRIOR_LOG_VAR,
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
-    config.posterior = dict(fn=multimodal_vae.mixture_of_experts, distribution=laplace)
+    config.posterior = dict(
+        fn=multimodal_vae.mixture_of_experts,
+        distribution=laplace,
+        prior_log_var=PRIOR_LOG_VAR,
+    )
     return config
