@@ -14,7 +14,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
-	$(if $(FRESH),rm -rf $(DEMO))
+	$(if $(filter 1,$(FRESH)),rm -rf $(DEMO))
 	$(BIN)/python -m repr_jax.main \
 	  --config=configs/multimodal/mopoe_polymnist_demo.py --workdir=$(DEMO)
 

@@ -3,8 +3,6 @@
 They differ in `config.loss`, the bound. A batch has `image` and may have `where`.
 """
 
-import inspect
-
 import jax.numpy as jnp
 
 from repr_jax.config import bind
@@ -15,10 +13,13 @@ from repr_jax.train import Experiment
 
 
 def make(config) -> Experiment:
-    """Reads encoder, decoder, loss, and decoded_mean: decoder output -> mean of x."""
-    bound_fn = loss_fn = bind(config.loss, "config.loss")
-    if "beta" in inspect.signature(loss_fn).parameters:
-        bound_fn = bind({**config.loss, "beta": 1.0}, "config.loss")
+    """Reads encoder, decoder, loss, bound and decoded_mean.
+
+    `config.bound` is a loss that is minus a bound of log p(x), such as the training
+    loss at beta 1; `config.decoded_mean` maps what the decoder returns to x's mean.
+    """
+    loss_fn = bind(config.loss, "config.loss")
+    bound_fn = bind(config.bound, "config.bound")
     decoded_mean = bind(config.decoded_mean, "config.decoded_mean")
     model = VAE(
         bind(config.encoder, "config.encoder")(),

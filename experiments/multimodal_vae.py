@@ -7,7 +7,6 @@ A batch has an array for each of `config.modalities`, and may have `where` [batc
 rows that are present, and `present` [batch, modality], the modalities that are.
 """
 
-import inspect
 from typing import NamedTuple
 
 import jax
@@ -60,11 +59,16 @@ def mixture_of_experts(
 
 
 def make(config) -> Experiment:
-    """Reads modalities, encoder, decoder, loss and posterior."""
+    """Reads modalities, encoder, decoder, loss, posterior and bound.
+
+    `config.bound` is a loss that is minus a bound of log p(x), which not every training
+    loss is; without it the held-out bound is not known.
+    """
     names = tuple(config.modalities)
-    bound_fn = loss_fn = bind(config.loss, "config.loss")
-    if "beta" in inspect.signature(loss_fn).parameters:
-        bound_fn = bind({**config.loss, "beta": 1.0}, "config.loss")
+    loss_fn = bind(config.loss, "config.loss")
+    bound_fn = bind(config.bound, "config.bound") if "bound" in config else None
+    distribution = config.posterior.get("distribution", gaussian)
+    prior_log_var = config.posterior.get("prior_log_var", 0.0)
     subset_posterior = bind(config.posterior, "config.posterior")
     encoder = bind(config.encoder, "config.encoder")
     decoder = bind(config.decoder, "config.decoder")
@@ -116,7 +120,7 @@ def make(config) -> Experiment:
 
     def loss(params, extras, batch, key):
         value, posterior, where = objective(loss_fn, params, batch, key, train=True)
-        divergence = gaussian.kl(*posterior)  # [modality, batch], from the prior
+        divergence = distribution.kl(*posterior, 0.0, prior_log_var)  # from the prior
         terms = {
             f"kl/{name}": masked_mean(divergence[m], where=where[m])
             for m, name in enumerate(names)
@@ -133,4 +137,4 @@ def make(config) -> Experiment:
     def bound(params, extras, batch, key):
         return -objective(bound_fn, params, batch, key, train=False)[0]
 
-    return Experiment(init, loss, represent, generate, bound)
+    return Experiment(init, loss, represent, generate, bound if bound_fn else None)

@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import json
 import os
+import sys
 import types
 from collections.abc import Callable, Mapping
 
@@ -84,7 +85,7 @@ def to_json(config: ml_collections.ConfigDict) -> str:
         if isinstance(value, types.ModuleType):
             return {CODE: value.__name__}
         if callable(value):
-            if "<" in value.__qualname__:
+            if "<" in value.__qualname__ or value.__module__ not in sys.modules:
                 raise TypeError(
                     f"config: expected a function that a module names; got {value!r}."
                 )
@@ -111,11 +112,16 @@ def from_json(text: str) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(decode(json.loads(text)))
 
 
-def diff(old: str, new: str) -> str:
-    """What changed between two configs of `to_json`, a line a value; "" if nothing."""
+def diff(old: str, new: str, *, ignore: str | None = None) -> str:
+    """What changed between two configs of `to_json`, a line a value; "" if nothing.
+
+    The top-level field `ignore` may differ.
+    """
     old, new = (_flatten(json.loads(text)) for text in (old, new))
     lines = []
     for name in sorted(old.keys() | new.keys()):
+        if name.split(".")[0] == ignore:
+            continue
         before, after = old.get(name, "absent"), new.get(name, "absent")
         if before != after:
             lines.append(f"  {name}: {before} there, {after} here")

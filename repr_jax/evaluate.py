@@ -7,7 +7,6 @@ import jax
 from etils import epath
 
 from repr_jax import logs, report, sharding
-from repr_jax.config import bind
 from repr_jax.evaluators.common import Trained
 from repr_jax.train import Parts, TrainState, build, restore
 
@@ -53,26 +52,25 @@ def place(batch: Mapping, mesh) -> dict:
     return {name: jax.device_put(value, where) for name, value in batch.items()}
 
 
-def evaluate(config, workdir, *, step: int | None = None) -> dict[str, float]:
+def evaluate(
+    config, workdir, *, step: int | None = None, parts: Parts | None = None
+) -> dict[str, float]:
     """Every evaluator in `config.evals` on the newest state in workdir, and a report.
 
     Args:
       config: what the state was trained with; `config.evals` may differ.
       workdir: has checkpoints/; report/ is written into it.
       step: of another checkpoint than the newest.
+      parts: of `train.build(config)`, if that was called already.
 
     Returns:
       All metrics, prefixed as the evaluators prefix them.
     """
-    parts = build(config)
+    parts = parts or build(config)
     state = restore(config, parts, workdir, step)
     model = trained(config, parts, state, workdir)
-    evaluators = {
-        name: bind(choice, f"config.evals.{name}")
-        for name, choice in config.evals.items()
-    }
     metrics = {}
-    for name, evaluator in evaluators.items():
+    for name, evaluator in parts.evaluators.items():
         if sharding.is_main_process():
             print(f"evaluating {name}", flush=True)
         metrics |= evaluator(model, parts.dataset)

@@ -16,9 +16,13 @@ METRICS = "metrics.jsonl"
 
 
 def read(workdir) -> list[dict]:
-    """The rows of workdir/metrics.jsonl, oldest first; [] if there is no such file."""
+    """The rows of workdir/metrics.jsonl, oldest first; [] if there is no such file.
+
+    A last row that a killed process wrote half of does not count.
+    """
     path = epath.Path(workdir) / METRICS
-    return [json.loads(row) for row in path.open()] if path.exists() else []
+    rows = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(row) for row in rows]
 
 
 class Log:

@@ -29,6 +29,9 @@ WORKDIR = flags.DEFINE_string(
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval"], "train also evaluates at the end."
 )
+STEP = flags.DEFINE_integer(
+    "step", None, "Evaluate the checkpoint of this step, not the newest one."
+)
 DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
@@ -57,8 +60,7 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
-    if TRACEBACK.value:
-        return run()
+    from repr_jax.checkpoint import DamagedError
     from repr_jax.train import Interrupted, NonFiniteError
 
     try:
@@ -68,16 +70,33 @@ def main(argv) -> None:
     except Interrupted as error:
         print(f"{error} The same command continues.", file=sys.stderr)
         sys.exit(143)
-    except INPUT_ERRORS as error:
+    except DamagedError as error:
         _exit(2, error)
 
 
 def run() -> None:
     """Trains unless finished, evaluates, reports."""
+    from repr_jax import evaluate, sharding, train
+
+    try:
+        config, parts, workdir = _prepare()
+    except INPUT_ERRORS as error:
+        if TRACEBACK.value:
+            raise
+        _exit(2, error)
+    if MODE.value == "train":
+        train.train(config, workdir, parts=parts)
+    evaluate.evaluate(config, workdir, step=STEP.value, parts=parts)
+    if sharding.is_main_process():
+        print(f"report: {workdir / 'report' / 'index.html'}")
+
+
+def _prepare():
+    """Config, what it is bound to, and workdir: all that a user can get wrong."""
     import jax
     from etils import epath
 
-    from repr_jax import evaluate, sharding, train
+    from repr_jax import sharding, train
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
@@ -86,18 +105,14 @@ def run() -> None:
     workdir = epath.Path(WORKDIR.value)
     config = _resolve(workdir)
     parts = train.build(config)
-    if MODE.value == "train":
-        train.abstract_state(config, parts)  # finds errors before anything is written
-        if sharding.is_main_process():
-            _describe(config, workdir)
-        train.train(config, workdir)
-    evaluate.evaluate(config, workdir)
-    if sharding.is_main_process():
-        print(f"report: {workdir / 'report' / 'index.html'}")
+    train.abstract_state(config, parts)  # traces the loss
+    if MODE.value == "train" and sharding.is_main_process():
+        _describe(config, workdir)
+    return config, parts, workdir
 
 
 def _resolve(workdir):
-    """The config of the flags, which must be the workdir's if that has one.
+    """The config of the flags; but for `evals` it must be the workdir's, if any.
 
     Raises:
       ValueError: the two differ; the message is the difference.
@@ -115,7 +130,7 @@ def _resolve(workdir):
         return configs.from_json(stored.read_text())
     text = configs.to_json(CONFIG.value)
     if stored.exists():
-        changes = configs.diff(stored.read_text(), text)
+        changes = configs.diff(stored.read_text(), text, ignore="evals")
         if changes:
             raise ValueError(
                 f"{workdir}: written by another config; use another --workdir, or the "

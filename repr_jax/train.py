@@ -17,8 +17,9 @@ from etils import epath
 
 from repr_jax import checkpoint, logs, sharding
 from repr_jax.config import bind
-from repr_jax.data.dataset import prefetch, stacked
+from repr_jax.data.dataset import Dataset, prefetch, stacked
 
+NO_STEP = 2**32 - 1  # is folded into the key of what happens before the first step
 STEPS_IN_FLIGHT = 8  # more can deadlock collectives on CPU, and queue up memory
 
 
@@ -61,20 +62,17 @@ class Interrupted(Exception):
     """The run was asked to stop, saved its state, and can be continued."""
 
 
-def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
-    """(state, batch) -> (state, metrics), one update; pure, to be jitted or scanned.
+def make_gradient(experiment: Experiment, config) -> Callable:
+    """(params, extras, batch, step_key) -> (loss, (extras, terms)), gradients.
 
-    `metrics` are means over the steps since the last multiple of `config.log_every`.
-    A step whose loss or gradient is not finite changes nothing and sets `halted`.
+    Means over `config.accumulate` parts of the batch, one after another.
     """
     gradient = jax.value_and_grad(experiment.loss, has_aux=True)
-    key = jax.random.key(config.seed)
+    k = config.accumulate
+    if k == 1:
+        return gradient
 
     def accumulated(params, extras, batch, step_key):
-        """The mean over `config.accumulate` parts of the batch, one after another."""
-        if config.accumulate == 1:
-            return gradient(params, extras, batch, step_key)
-
         def part(carry, inputs):
             index, batch = inputs
             total, extras = carry
@@ -83,7 +81,6 @@ def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
             total = jax.tree.map(jnp.add, total, (loss, terms, grads))
             return (total, extras), None
 
-        k = config.accumulate
         parts = jax.tree.map(  # rows i, i + k, ...: every device keeps its own rows
             lambda x: jnp.swapaxes(x.reshape(-1, k, *x.shape[1:]), 0, 1), batch
         )
@@ -98,9 +95,21 @@ def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
         loss, terms, grads = jax.tree.map(lambda x: x / k, total)
         return (loss, (extras, terms)), grads
 
+    return accumulated
+
+
+def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
+    """(state, batch) -> (state, metrics), one update; pure, to be jitted or scanned.
+
+    `metrics` are means over the steps since the last multiple of `config.log_every`.
+    A step whose loss or gradient is not finite changes nothing and sets `halted`.
+    """
+    gradient = make_gradient(experiment, config)
+    key = jax.random.key(config.seed)
+
     def step(state, batch):
         step_key = jax.random.fold_in(key, state.step)
-        (loss, (extras, terms)), grads = accumulated(
+        (loss, (extras, terms)), grads = gradient(
             state.params, state.extras, prepare(batch), step_key
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -157,7 +166,7 @@ def init_state(experiment, optimizer, prepare, config, batch, mesh) -> TrainStat
     """
 
     def init(batch):
-        key = jax.random.fold_in(jax.random.key(config.seed), 0x1217)
+        key = jax.random.fold_in(jax.random.key(config.seed), NO_STEP)
         batch = prepare(batch)
         params, extras = experiment.init(key, batch)
         _, (_, terms) = jax.eval_shape(experiment.loss, params, extras, batch, key)
@@ -196,26 +205,42 @@ def check(config, mesh) -> None:
             f"config.batch_size: expected a multiple of accumulate "
             f"({config.accumulate}); got {config.batch_size}."
         )
-    sharding.check_batch_size(config.batch_size // config.accumulate, mesh)
+    if config.keep_last < 1:
+        raise ValueError(
+            f"config.keep_last: expected at least 1; got {config.keep_last}."
+        )
+    try:
+        sharding.check_batch_size(config.batch_size // config.accumulate, mesh)
+    except ValueError as error:
+        parts = (
+            f" of each of {config.accumulate} parts" if config.accumulate > 1 else ""
+        )
+        raise ValueError(f"config.batch_size{parts}: {error}") from None
 
 
 class Parts(NamedTuple):
     """What a config is bound to."""
 
-    dataset: Any
+    dataset: Dataset
     experiment: Experiment
     optimizer: optax.GradientTransformation
+    evaluators: dict[str, Callable]
     mesh: jax.sharding.Mesh
 
 
 def build(config) -> Parts:
-    """Binds a config; everything that can be wrong with it is wrong here."""
+    """Binds a config, with whatever it will use after training too."""
     mesh = sharding.make_mesh()
     check(config, mesh)
-    dataset = bind(config.dataset, "config.dataset")()
-    experiment = config.experiment(config)
     return Parts(
-        dataset, experiment, bind(config.optimizer, "config.optimizer")(), mesh
+        dataset=bind(config.dataset, "config.dataset")(),
+        experiment=config.experiment(config),
+        optimizer=bind(config.optimizer, "config.optimizer")(),
+        evaluators={
+            name: bind(choice, f"config.evals.{name}")
+            for name, choice in config.evals.items()
+        },
+        mesh=mesh,
     )
 
 
@@ -234,7 +259,11 @@ def restore(config, parts: Parts, workdir, step: int | None = None) -> TrainStat
 
 
 def abstract_state(config, parts: Parts) -> TrainState:
-    """Shapes, dtypes and shardings of the train state; computes nothing."""
+    """Shapes, dtypes and shardings of the train state; computes nothing.
+
+    Raises:
+      ValueError: what the traced loss raises, or best_metric is none of its metrics.
+    """
     batch = next(parts.dataset.train(config.batch_size))
     make = functools.partial(
         init_state,
@@ -245,19 +274,31 @@ def abstract_state(config, parts: Parts) -> TrainState:
         mesh=parts.mesh,
     )
     everywhere = sharding.replicated(parts.mesh)
+    state = jax.eval_shape(make, batch)
+    if config.best_metric and config.best_metric not in state.sums:
+        raise ValueError(
+            f"config.best_metric: expected one of {', '.join(sorted(state.sums))}, or "
+            f'""; got {config.best_metric!r}.'
+        )
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-        jax.eval_shape(make, batch),
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
     )
 
 
-def train(config, workdir, *, on_log: Callable | None = None) -> TrainState:
+def train(
+    config,
+    workdir,
+    *,
+    on_log: Callable | None = None,
+    parts: Parts | None = None,
+) -> TrainState:
     """Trains until `config.num_steps`, from the newest checkpoint if there is one.
 
     Args:
       config: as `configs/base.py` describes.
       workdir: a folder for metrics.jsonl, tensorboard/ and checkpoints/.
       on_log: called with (step, metrics) at every log point, for notebooks.
+      parts: of `build(config)`, if that was called already.
 
     Returns:
       The final state.
@@ -267,7 +308,7 @@ def train(config, workdir, *, on_log: Callable | None = None) -> TrainState:
       Interrupted: SIGTERM came, or the cluster preempts; the state was saved.
       ValueError, TypeError: the config asks for what cannot be; nothing was written.
     """
-    parts = build(config)
+    parts = parts or build(config)
     shapes = abstract_state(config, parts)
     workdir = epath.Path(workdir)
     with (
@@ -297,6 +338,8 @@ def train(config, workdir, *, on_log: Callable | None = None) -> TrainState:
 def _loop(config, parts, state, workdir, checkpoints, preemption, on_log):
     step = int(state.step)
     log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    log.say(f"{count:,} parameters")
     if step:
         log.say(f"continuing after step {step} of {config.num_steps}")
     call = make_call(
@@ -329,7 +372,9 @@ def _loop(config, parts, state, workdir, checkpoints, preemption, on_log):
                     if on_log is not None:
                         on_log(done, metrics)
             if save or stop:
-                checkpoints.save(step, state, outcome[1])
+                whole = step % config.log_every == 0  # else the means are of few steps
+                metrics = outcome[1] if whole else {config.best_metric: math.inf}
+                checkpoints.save(step, state, metrics)
             if stop and step < config.num_steps:
                 checkpoints.wait()
                 raise Interrupted(f"stopped after step {step}; the state is saved.")
@@ -359,7 +404,7 @@ def _offender(config, parts, state):
 
     def again(state, batch):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        gradient = jax.value_and_grad(parts.experiment.loss, has_aux=True)
+        gradient = make_gradient(parts.experiment, config)
         (loss, (_, terms)), grads = gradient(
             state.params, state.extras, parts.dataset.prepare(batch), key
         )
@@ -371,6 +416,8 @@ def _offender(config, parts, state):
         return ", ".join(bad)
     leaves = jax.tree_util.tree_leaves_with_path(grads)
     bad = [path for path, leaf in leaves if not jnp.all(jnp.isfinite(leaf))]
+    if not bad:
+        return "the norm of the gradient"
     return "the gradient of " + ", ".join(
         jax.tree_util.keystr(path, simple=True, separator="/") for path in bad[:3]
     )

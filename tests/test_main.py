@@ -52,7 +52,7 @@ def test_the_stored_config_runs_again_and_gives_the_same_numbers(
 ):
     workdir, _ = finished
     before = json.loads((workdir / "report" / "metrics.json").read_text())
-    result = run("--mode=eval", f"--workdir={workdir}")
+    result = run("--mode=eval", f"--workdir={workdir}", "--step=2")
     assert result.returncode == 0, result.stderr
     again = json.loads((workdir / "report" / "metrics.json").read_text())
     assert again == pytest.approx(before)
@@ -88,6 +88,15 @@ def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
         (["--config.los.beta=1.0"], 'Did you mean "loss"'),
         (["--config.batch_size=many"], "batch_size"),
         (["--config.data_source=imagenet"], "imagenet"),
+        (["--config.best_metric=los"], "expected one of grad_norm"),
+        (
+            [
+                "--config.data_source=folder",
+                "--config.contrast=1",
+                "--config.data_dir=.",
+            ],
+            "train",
+        ),
         (["--config.data_source=tfds", "--config.data_dir=/nowhere"], "/nowhere"),
     ],
 )

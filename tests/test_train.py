@@ -3,6 +3,7 @@
 import os
 import signal
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,13 +38,17 @@ def regression(*, poison_step=-1):
     return Dataset(batches, evaluate=None, num_examples={"train": ROWS, "test": ROWS})
 
 
-def squares(config):
+def squares(config, *, draw_bad=False):
+    """Least squares; `draw_bad` makes one loss in ten infinite, by its key alone."""
+
     def init(key, batch):
         params = {"weights": jnp.zeros(batch["x"].shape[1])}
         return params, {"updates": jnp.zeros((), jnp.int32)}
 
     def loss(params, extras, batch, key):
         error = batch["x"] @ params["weights"] - batch["y"]
+        if draw_bad:
+            error += jnp.where(jax.random.uniform(key) < 0.1, jnp.inf, 0.0)
         return jnp.mean(error**2), (extras, {"bias": jnp.mean(error)})
 
     def after_update(params, extras, step):
@@ -110,8 +115,7 @@ def test_a_run_in_two_halves_is_one_run(plain, tmp_path):
         train.train(tiny(), tmp_path, on_log=interrupt)
     assert logs.read(tmp_path)[-1]["step"] < 24
     state = train.train(tiny(), tmp_path)
-    for left, right in zip(jax.tree.leaves(state), jax.tree.leaves(plain[0])):
-        np.testing.assert_array_equal(left, right)
+    chex.assert_trees_all_equal(state, plain[0])
     assert logs.read(tmp_path) == plain[1]
 
 
@@ -121,11 +125,12 @@ def test_a_finished_run_is_not_trained_again(plain, tmp_path):
     assert int(again.step) == 4
 
 
-def test_a_step_that_is_not_finite_stops_the_run_and_names_the_term(tmp_path):
-    overrides = {"dataset.poison_step": 10}
-    config = tiny()
-    config.dataset = dict(fn=regression, poison_step=-1)
-    config.update_from_flattened_dict(overrides)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_that_is_not_finite_stops_the_run_and_names_the_term(
+    tmp_path, accumulate
+):
+    config = tiny(accumulate=accumulate, batch_size=16)
+    config.dataset = dict(fn=regression, poison_step=10)
     with pytest.raises(train.NonFiniteError, match=r"step 11: .*bias.* after step 10"):
         train.train(config, tmp_path)
     state = train.restore(config, train.build(config), tmp_path)
@@ -171,6 +176,26 @@ def test_a_run_compiles_its_step_once():
     assert int(state.step) == 10
 
 
+def unlucky(config):
+    return squares(config, draw_bad=True)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_bad_draw_is_found_again_by_its_key(tmp_path, accumulate):
+    config = tiny(accumulate=accumulate, batch_size=16, num_steps=96)
+    config.experiment = unlucky
+    with pytest.raises(train.NonFiniteError, match=r"step \d+: bias, loss is not"):
+        train.train(config, tmp_path)
+
+
+def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
+    train.train(tiny(num_steps=8), tmp_path)
+    whole = logs.read(tmp_path)
+    with (tmp_path / logs.METRICS).open("a") as file:
+        file.write('{"step": 12, "lo')
+    assert logs.read(tmp_path) == whole and len(whole) == 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -179,6 +204,8 @@ def test_a_run_compiles_its_step_once():
         ({"steps_per_call": 5}, "multiple of steps_per_call"),
         ({"accumulate": 3}, "multiple of accumulate"),
         ({"ema_decay": 1.0}, "ema_decay"),
+        ({"keep_last": 0}, "keep_last: expected at least 1; got 0"),
+        ({"best_metric": "los"}, "expected one of bias, grad_norm, loss"),
         ({"optimizer.learning_rate": -1.0}, "learning_rate > 0; got -1.0"),
     ],
 )

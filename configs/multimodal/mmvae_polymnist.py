@@ -13,21 +13,21 @@ from repr_jax import losses
 from repr_jax.models import vae
 from repr_jax.ops import laplace, likelihood
 
-PRIOR_LOG_VAR = math.log(
-    2
-)  # Laplace of scale 1; the published runs learn it from there
+# A Laplace prior of scale 1. The published runs learn the scale from there.
+PRIOR_LOG_VAR = math.log(2)
 
 
 def get_config(mode=""):
-    config = mopoe_polymnist.get_config(mode)
+    config = mopoe_polymnist.get_config(mode)  # networks, data, batch, rate: MoPoE's
     config.encoder.log_var = vae.laplace_simplex_log_var
     config.loss = dict(
         fn=losses.mmvae,
-        num_samples=2 if mode == "smoke" else 10,
+        num_samples=2 if mode == "smoke" else 10,  # ours; 30 on MNIST-SVHN
         distribution=laplace,
         prior_log_var=PRIOR_LOG_VAR,
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
+    config.bound = {**config.loss, "fn": losses.mmvae_tight}
     config.posterior = dict(
         fn=multimodal_vae.mixture_of_experts,
         distribution=laplace,

@@ -2,7 +2,7 @@
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist.py \
     --config.data_source=tfds --config.data_dir=DIR --workdir=runs/mopoe
-Expect: see experiments/RESULTS.md. 300 epochs, as published.
+Expect: see experiments/RESULTS.md. With all of MNIST, 300 epochs, as published.
 """
 
 from configs.base import base
@@ -23,17 +23,18 @@ def get_config(mode=""):
     config.batch_size = 8 if smoke else 256  # published
     config.modalities = ("m0", "m1") if smoke else ("m0", "m1", "m2", "m3", "m4")
     config.latent_dim = 4 if smoke else 512  # published
-    config.data_source = "embedded"  # or tfds: all of MNIST
-    config.data_dir = ""  # of tfds; its own default if empty
+    config.data_source = "embedded"  # tfds: all of MNIST; folder: the official files
+    config.data_dir = ""  # of the last two; for tfds its own default if empty
     config.contrast = 1.0  # of the photographs; published
     modalities, latent_dim = config.get_ref("modalities"), config.get_ref("latent_dim")
     config.experiment = multimodal_vae.make
     config.dataset = dict(
-        fn=polymnist.composed,
+        fn=polymnist.load,
         modalities=modalities,
         source=config.get_ref("data_source"),
         data_dir=config.get_ref("data_dir"),
         contrast=config.get_ref("contrast"),
+        seed=config.get_ref("seed"),
     )
     config.encoder = dict(
         fn=vae.ConvEncoder,
@@ -54,6 +55,11 @@ def get_config(mode=""):
         beta=2.5,  # published
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),  # published
         prior_expert="full",  # as in the authors' code
+    )
+    config.bound = dict(
+        fn=losses.mopoe,
+        log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
+        prior_expert="full",
     )
     config.posterior = dict(fn=multimodal_vae.product_of_experts, prior_expert="full")
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published

@@ -6,7 +6,8 @@ digits stand out; see `polymnist.compose`.
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist_demo.py \
     --workdir=runs/demo
-Expect: see README.md; about 4 minutes on 2 CPU cores.
+Expect: linear probe 0.95 of one view, 0.99 of two; coherence 0.86 from one view, 0.95
+from two; 5 minutes on 2 CPU cores (2026-11-22).
 """
 
 from configs.multimodal import mopoe_polymnist_small

@@ -12,7 +12,7 @@ def get_config(mode=""):
     config = mopoe_polymnist.get_config(mode)
     if mode == "smoke":
         return config
-    config.num_steps = 20_000
+    config.num_steps = 40_000
     config.batch_size = 128
     config.latent_dim = 64
     config.encoder.widths = (16, 32, 64)

@@ -15,4 +15,5 @@ def get_config(mode=""):
     config.loss = dict(
         fn=losses.iwae, num_samples=num_samples, log_likelihood=likelihood.bernoulli
     )
+    config.bound = config.loss
     return config

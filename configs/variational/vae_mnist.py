@@ -27,6 +27,7 @@ def get_config(mode=""):
         fn=mnist.digits,
         source=config.get_ref("data_source"),
         data_dir=config.get_ref("data_dir"),
+        seed=config.get_ref("seed"),
     )
     config.encoder = dict(
         fn=vae.ConvEncoder,
@@ -42,6 +43,7 @@ def get_config(mode=""):
     )
     config.decoded_mean = dict(fn=jax.nn.sigmoid)  # the likelihood takes logits
     config.loss = dict(fn=losses.elbo, beta=1.0, log_likelihood=likelihood.bernoulli)
+    config.bound = dict(fn=losses.elbo, log_likelihood=likelihood.bernoulli)
     config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)

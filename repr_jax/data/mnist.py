@@ -122,23 +122,26 @@ def _embedded(split):
 def _prepared(split, data_dir):
     try:
         import tensorflow_datasets as tfds
-
-        with _quiet():  # tfds and array_record log advice at ERROR level
-            records = tfds.data_source(
-                "mnist", split=split, data_dir=data_dir, download=False
-            )
     except ImportError as error:
         raise ImportError(
             "mnist.arrays: source 'tfds' needs tensorflow-datasets with array-record "
             f"(pip install tensorflow-datasets array-record); {error}"
         ) from error
-    except Exception as error:  # NotImplementedError and many more, by version
-        raise FileNotFoundError(
-            f"mnist.arrays: found no MNIST prepared as array_record in {data_dir}; to "
-            "prepare it there, run `pip install tensorflow-cpu` and `tfds build mnist "
-            f"--file_format=array_record --data_dir={data_dir}`, or choose source "
-            "'embedded'."
-        ) from error
+    advice = (
+        f"mnist.arrays: expected MNIST prepared as array_record in {data_dir}; got "
+        "none. To prepare it there, run `pip install tensorflow-cpu` and `tfds build "
+        f"mnist --file_format=array_record --data_dir={data_dir}`, or choose source "
+        "'embedded'."
+    )
+    if not os.path.isdir(os.path.join(data_dir, "mnist")):
+        raise FileNotFoundError(advice)
+    try:
+        with _quiet():  # tfds and array_record log advice at ERROR level
+            records = tfds.data_source(
+                "mnist", split=split, data_dir=data_dir, download=False
+            )
+    except NotImplementedError as error:  # how tfds says: prepared, but as TFRecord
+        raise FileNotFoundError(advice) from error
     images = np.empty((len(records), 28, 28), np.uint8)
     labels = np.empty(len(records), np.int32)
     with _quiet():

@@ -82,6 +82,34 @@ def compose(key, digit, photograph, *, contrast=1.0):
     return jnp.where(digit[..., None] > INK, 255 - crop, crop) / 255
 
 
+def load(
+    *, modalities=MODALITIES, source="embedded", data_dir=None, contrast=1.0, seed=0
+) -> Dataset:
+    """PolyMNIST from any source: `composed`, or the official files with `folder`.
+
+    Args:
+      source: "embedded" or "tfds", see `composed`; "folder", see `folder`, whose path
+        is `data_dir`. The official files are what they are: contrast must be 1.
+      modalities, data_dir, contrast, seed: as there.
+
+    Raises:
+      ValueError: as there, or a contrast for files.
+    """
+    if source != "folder":
+        return composed(
+            modalities=modalities,
+            source=source,
+            data_dir=data_dir,
+            contrast=contrast,
+            seed=seed,
+        )
+    if contrast != 1:
+        raise ValueError(
+            f"polymnist.load: expected contrast 1 of source folder; got {contrast}."
+        )
+    return folder(path=data_dir, modalities=modalities, seed=seed)
+
+
 def composed(
     *, modalities=MODALITIES, source="embedded", data_dir=None, contrast=1.0, seed=0
 ) -> Dataset:

@@ -228,7 +228,7 @@ def evaluate(
         there is one modality.
 
     Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019,
-      https://arxiv.org/abs/1911.03393, section 4; means by number of views as in
+      https://arxiv.org/abs/1911.03393; means by number of views as in
       Sutter, Daunhawer and Vogt, 2021, https://arxiv.org/abs/2105.02470.
     """
     if trained.generate is None or not trained.modalities:

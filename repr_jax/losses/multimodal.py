@@ -122,7 +122,7 @@ def moe_elbo(
       beta: >= 0, weight of the divergence.
 
     Source: Shi et al., "Variational Mixture-of-Experts Autoencoders for Multi-Modal
-      Deep Generative Models", 2019, eq. 3, https://arxiv.org/abs/1911.03393.
+      Deep Generative Models", 2019, https://arxiv.org/abs/1911.03393.
     """
     checks.non_negative("moe_elbo", beta=beta)
     views = _views(
@@ -163,7 +163,7 @@ def mmvae(
       distribution: `ops.gaussian` or `ops.laplace`, of the posteriors and the prior.
       prior_log_var: number or [dim], of the prior, whose mean is 0.
 
-    Source: Shi et al. 2019 (as `moe_elbo`), section 3, and the authors' code, whose
+    Source: Shi et al. 2019 (as `moe_elbo`), and the authors' code, whose
       other forms are `mmvae_iwae`, `mmvae_tight`; the gradient by Tucker et al. 2019.
     """
     views = _views(

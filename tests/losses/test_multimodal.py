@@ -102,7 +102,7 @@ def over_rows(term, where):
     return np.mean([term(i, seen) for i, seen in enumerate(observed) if seen])
 
 
-def mopoe_from_the_paper(where, weights, beta, prior_expert):
+def mopoe_in_loops(where, weights, beta, prior_expert):
     subset_key, noise_key = jax.random.split(KEY)
     uniform, noise = uniforms(subset_key, where), normals(noise_key, where)
 
@@ -120,7 +120,7 @@ def mopoe_from_the_paper(where, weights, beta, prior_expert):
     return over_rows(term, where)
 
 
-def mvae_from_the_paper(where, weights, beta, num_subsets):
+def mvae_in_loops(where, weights, beta, num_subsets):
     subset_key, noise_key = jax.random.split(KEY)
     terms = 4 + num_subsets  # joint, three singles, drawn ones
     noise = [normals(jax.random.fold_in(noise_key, n), where) for n in range(terms)]
@@ -156,7 +156,7 @@ def log_density(z, mean, variance, family):
     return sum(DENSITIES[family](*one) for one in zip(z, mean, variance))
 
 
-def mmvae_from_the_paper(where, weights, num_samples, family, prior_log_var, tight):
+def mmvae_in_loops(where, weights, num_samples, family, prior_log_var, tight):
     """Weights of all samples of all experts; one mean inside the log, or two."""
     _, mean, log_var, _ = draw()
     noise = normals(KEY, where, (num_samples, 3, 2), family)
@@ -185,7 +185,7 @@ def mmvae_from_the_paper(where, weights, num_samples, family, prior_log_var, tig
     return over_rows(term, where)
 
 
-def moe_elbo_from_the_paper(where, weights, beta, family, prior_log_var):
+def moe_elbo_in_loops(where, weights, beta, family, prior_log_var):
     """KL of two Laplace densities: (b0 exp(-a / b0) + a) / b1 - 1 + log b1 / b0."""
     _, mean, log_var, _ = draw()
     noise = normals(KEY, where, (3, 2), family)
@@ -236,7 +236,7 @@ ALL = np.ones_like(WHERE)
 def test_mopoe_matches_the_paper(beta, prior_expert, weights, where):
     options = dict(beta=beta, prior_expert=prior_expert, where=where)
     actual = evaluated("mopoe", likelihood_weights=weights, **options)
-    expected = mopoe_from_the_paper(where, weights, beta, prior_expert)
+    expected = mopoe_in_loops(where, weights, beta, prior_expert)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -247,7 +247,7 @@ def test_mopoe_matches_the_paper(beta, prior_expert, weights, where):
 def test_mvae_matches_the_paper(beta, num_subsets, weights, where):
     options = dict(beta=beta, num_subsets=num_subsets, where=where)
     actual = evaluated("mvae", likelihood_weights=weights, **options)
-    expected = mvae_from_the_paper(where, weights, beta, num_subsets)
+    expected = mvae_in_loops(where, weights, beta, num_subsets)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -268,7 +268,7 @@ def test_mmvae_matches_the_paper(
         likelihood_weights=weights,
         where=where,
     )
-    expected = mmvae_from_the_paper(
+    expected = mmvae_in_loops(
         where, weights, num_samples, family, prior_log_var, name == "mmvae_tight"
     )
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
@@ -288,7 +288,7 @@ def test_moe_elbo_matches_the_paper(beta, family, prior_log_var, weights, where)
         likelihood_weights=weights,
         where=where,
     )
-    expected = moe_elbo_from_the_paper(where, weights, beta, family, prior_log_var)
+    expected = moe_elbo_in_loops(where, weights, beta, family, prior_log_var)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
