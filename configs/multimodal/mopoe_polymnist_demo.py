@@ -6,7 +6,7 @@ digits stand out; see `polymnist.compose`.
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist_demo.py \
     --workdir=runs/demo
-Expect: linear probe 0.95 of one view, 0.99 of two; coherence 0.86 from one view, 0.95
+Expect: linear probe 0.95 of one view, 0.99 of two; coherence 0.85 from one view, 0.95
 from two; 5 minutes on 2 CPU cores (2026-11-22).
 """
 
