@@ -7,10 +7,6 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 JOBS ?= 2
 
-# Large pages for the temporaries of every step: glibc maps them anew each time, which
-# costs a tenth and more of a step on a CPU. Ignored where there is no glibc.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
-
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
