@@ -38,6 +38,45 @@ class Dataset(NamedTuple):
     modalities: tuple[str, ...] = ()  # names of the modality entries, in order
 
 
+def of_rows(
+    who: str,
+    take: Callable,
+    num_examples: Mapping[str, int],
+    *,
+    seed: int,
+    prepare: Callable = identity,
+    modalities: tuple[str, ...] = (),
+) -> Dataset:
+    """A dataset whose rows can be taken in any order.
+
+    Args:
+      who: the function that makes it, for errors.
+      take: (split, rows [batch] int64) -> batch, without `where`.
+      num_examples: rows of each split.
+      seed: of the order of training, a new permutation each epoch.
+      prepare, modalities: as of `Dataset`.
+    """
+    check_seed(who, seed)
+
+    def train(batch_size, start_step=0):
+        check_train(who, batch_size, start_step)
+
+        def batch(step):
+            rows = batch_indices(seed, step, num_examples["train"], batch_size)
+            return take("train", this_process(rows))
+
+        return map(batch, itertools.count(start_step))
+
+    def evaluate(split, batch_size):
+        check_evaluate(who, split, batch_size)
+        return (
+            {**take(split, rows), "where": where}
+            for rows, where in padded_rows(num_examples[split], batch_size)
+        )
+
+    return Dataset(train, evaluate, prepare, num_examples, modalities)
+
+
 def this_process(rows):
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()

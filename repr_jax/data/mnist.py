@@ -12,22 +12,12 @@ http://yann.lecun.com/exdb/mnist.
 import contextlib
 import functools
 import importlib.resources
-import itertools
 import logging
 import os
 
 import numpy as np
 
-from repr_jax.data.dataset import (
-    SPLITS,
-    Dataset,
-    batch_indices,
-    check_evaluate,
-    check_seed,
-    check_train,
-    padded_rows,
-    this_process,
-)
+from repr_jax.data.dataset import SPLITS, Dataset, of_rows
 from repr_jax.ops import checks
 
 SOURCES = ("embedded", "tfds")
@@ -60,43 +50,26 @@ def arrays(
     return _prepared(split, _directory(data_dir))
 
 
-def digits(*, source: str = "embedded", data_dir: str | None = None, seed: int = 0):
+def digits(
+    *, source: str = "embedded", data_dir: str | None = None, seed: int = 0
+) -> Dataset:
     """MNIST as a dataset; each epoch in a new order.
 
     A batch has "image", uint8 [batch, 28, 28, 1], which `prepare` turns into float32 in
     [0, 1]; "label" int32 [batch]; and "where" bool [batch] in evaluation. Arguments and
     errors are those of `arrays`; `seed` is of the order.
     """
-    who = "mnist.digits"
-    check_seed(who, seed)
     data = {s: arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
 
     def take(split, rows):
         images, labels = data[split]
         return {"image": images[rows][..., None], "label": labels[rows]}
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-        num_rows = len(data["train"][1])
-
-        def batch(step):
-            rows = batch_indices(seed, step, num_rows, batch_size)
-            return take("train", this_process(rows))
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        return (
-            {**take(split, rows), "where": where}
-            for rows, where in padded_rows(len(data[split][1]), batch_size)
-        )
-
     def prepare(batch):
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
-    return Dataset(train, evaluate, prepare, num_examples)
+    return of_rows("mnist.digits", take, num_examples, seed=seed, prepare=prepare)
 
 
 def asset(name: str) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ from repr_jax.data.dataset import (
     check_modalities,
     check_seed,
     check_train,
+    of_rows,
     padded_rows,
     this_process,
 )
@@ -235,8 +236,6 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
       ValueError: an unknown modality, a file name not of this form, or an image that
         is not 28 by 28 RGB (those in first place at once, others when decoded).
     """
-    who = "polymnist.folder"
-    check_seed(who, seed)
     images, labels = {}, {}
     for split in SPLITS:
         files = _list_files(os.path.join(path, split), modalities)
@@ -248,23 +247,6 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
     def take(split, rows):
         return {**images[split](rows), "label": labels[split][rows]}
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-        num_rows = len(labels["train"])
-
-        def batch(step):
-            rows = batch_indices(seed, step, num_rows, batch_size)
-            return take("train", this_process(rows))
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        return (
-            {**take(split, rows), "where": where}
-            for rows, where in padded_rows(len(labels[split]), batch_size)
-        )
-
     def prepare(batch):
         return {
             name: x.astype(np.float32) / 255 if name in modalities else x
@@ -272,7 +254,14 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
         }
 
     num_examples = {split: len(labels[split]) for split in SPLITS}
-    return Dataset(train, evaluate, prepare, num_examples, modalities)
+    return of_rows(
+        "polymnist.folder",
+        take,
+        num_examples,
+        seed=seed,
+        prepare=prepare,
+        modalities=modalities,
+    )
 
 
 def _list_files(path, modalities):

@@ -4,19 +4,14 @@ Images are float32 [batch, size, size, 3] on the host already, so `prepare` has 
 to do. Pixels of `blobs` are unbounded, those of `multiview` in [0, 1].
 """
 
-import itertools
-
 import numpy as np
 
 from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
-    check_evaluate,
     check_modalities,
     check_seed,
-    check_train,
-    padded_rows,
-    this_process,
+    of_rows,
 )
 from repr_jax.ops import checks
 
@@ -38,11 +33,11 @@ def blobs(*, num_classes=4, num_examples=64, size=8, seed=0) -> Dataset:
     noise = rng.normal(size=shape).astype(np.float32)
     labels = (np.arange(num_examples) % num_classes).astype(np.int32)
 
-    def take(rows):
+    def take(split, rows):  # every split is the same here
         image = noise[labels[rows]] + np.float32(0.1) * noise[rows]
         return {"image": image, "label": labels[rows]}
 
-    return _dataset(who, {split: (take, num_examples) for split in SPLITS}, seed)
+    return of_rows(who, take, dict.fromkeys(SPLITS, num_examples), seed=seed)
 
 
 def multiview(
@@ -71,41 +66,13 @@ def multiview(
     shape = (num_examples, len(modalities), size, size, 3)
     noise = {s: rng.uniform(-0.1, 0.1, shape).astype(np.float32) for s in SPLITS}
 
-    def taker(split):
-        def take(rows):
-            ink = pattern[labels[rows]].astype(int)
-            views = {
-                name: colours[i][ink] + noise[split][rows, i]
-                for i, name in enumerate(modalities)
-            }
-            return {**views, "label": labels[rows]}
+    def take(split, rows):
+        ink = pattern[labels[rows]].astype(int)
+        views = {
+            name: colours[i][ink] + noise[split][rows, i]
+            for i, name in enumerate(modalities)
+        }
+        return {**views, "label": labels[rows]}
 
-        return take
-
-    splits = {split: (taker(split), num_examples) for split in SPLITS}
-    return _dataset(who, splits, seed)._replace(modalities=modalities)
-
-
-def _dataset(who, splits, seed):
-    """A dataset of {split: (take, num_examples)}; take: rows [b] -> batch."""
-
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-        take, num_examples = splits["train"]
-
-        def batch(step):
-            rng = np.random.default_rng((seed, step))
-            return take(this_process(rng.integers(num_examples, size=batch_size)))
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        take, num_examples = splits[split]
-        return (
-            {**take(rows), "where": where}
-            for rows, where in padded_rows(num_examples, batch_size)
-        )
-
-    num_examples = {split: num for split, (_, num) in splits.items()}
-    return Dataset(train, evaluate, num_examples=num_examples)
+    num_examples = dict.fromkeys(SPLITS, num_examples)
+    return of_rows(who, take, num_examples, seed=seed, modalities=modalities)
