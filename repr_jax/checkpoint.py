@@ -391,6 +391,7 @@ def _attempt(read):
     except Exception as error:  # orbax has no error of its own for a damaged file
         result, problem = None, _reason(error)
         if not isinstance(error, DamagedError):
+            logging.getLogger("asyncio").addFilter(_not_of_orbax)
             time.sleep(0.2)  # let what orbax left behind finish and complain
             gc.collect()
     if jax.process_count() > 1:
@@ -398,6 +399,11 @@ def _attempt(read):
         if problem is None and failed.any():
             problem = f"found by process {int(np.argmax(failed))}"
     return (result, None) if problem is None else (None, problem)
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """False for complaints of reads that orbax gave up; they come at any later time."""
+    return "orbax" not in record.getMessage()
 
 
 def _of_main_process(steps) -> list[int]:
