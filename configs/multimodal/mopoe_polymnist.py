@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist.py \
     --config.data_source=tfds --config.data_dir=DIR --workdir=runs/mopoe
-Expect: see experiments/RESULTS.md. With all of MNIST, 300 epochs, as published.
+Expect: not yet run to its end; speed and memory in experiments/RESULTS.md. With all of
+MNIST, 300 epochs, as published.
 """
 
 from configs.base import base

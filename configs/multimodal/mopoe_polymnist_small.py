@@ -2,7 +2,7 @@
 
 python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist_small.py \
     --workdir=runs/mopoe_small
-Expect: see experiments/RESULTS.md.
+Expect: not yet run to its end; speed and memory in experiments/RESULTS.md.
 """
 
 from configs.multimodal import mopoe_polymnist
