@@ -94,7 +94,7 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
 
     Args:
       trained: Trained.
-      dataset: Dataset whose batches have a `label`.
+      dataset: Dataset whose batches have a `label`, before or after `prepare`.
       split: "train" or "test".
       batch_size: rows encoded at a time.
       present: bool [modality], which to encode; None for all.
@@ -103,13 +103,44 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
     Returns:
       x: [rows, dim] float32; y: [rows] int32.
     """
-    x, y = [], []
+    x, y = collect_targets(
+        trained, dataset, split, batch_size, ("label",), present, limit
+    )
+    return x, y["label"].astype(np.int32)
+
+
+def collect_targets(
+    trained, dataset, split, batch_size, targets, present=None, limit=None
+):
+    """As `collect`, with any entries of the batches in place of the label.
+
+    Args:
+      targets: names of entries of a batch, before or after `prepare`. Those that the
+        dataset does not yield are taken from `trained.prepare(batch)`.
+
+    Returns:
+      x: [rows, dim] float32; dict of [rows, ...] arrays by name, in the order of
+      targets.
+
+    Raises:
+      ValueError: an entry is in neither batch.
+    """
+    x, y = [], {name: [] for name in targets}
     for batch in batches(dataset, split, batch_size, limit=limit):
         where = np.asarray(batch["where"])
+        entries = batch
+        if not all(name in batch for name in targets):
+            entries = {**trained.prepare(batch), **batch}
+        for name, rows in y.items():
+            if name not in entries:
+                raise ValueError(
+                    f"collect: expected {name!r} among the entries of a batch; got "
+                    f"{', '.join(sorted(entries))}."
+                )
+            rows.append(np.asarray(entries[name])[where])
         asked = batch if present is None else with_present(batch, present)
         x.append(np.asarray(trained.represent(asked), np.float32)[where])
-        y.append(np.asarray(batch["label"], np.int32)[where])
-    return np.concatenate(x), np.concatenate(y)
+    return np.concatenate(x), {name: np.concatenate(rows) for name, rows in y.items()}
 
 
 def mean_by_views(values: Mapping[str, float]) -> dict[str, float]:

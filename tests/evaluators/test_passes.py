@@ -76,3 +76,12 @@ def test_mean_by_views():
     assert common.mean_by_views(arrows) == pytest.approx(
         {"1_view": 0.6, "2_views": 1.0}
     )
+
+
+def test_targets_come_from_the_batch_or_from_prepare(perfect, dataset):
+    x, found = common.collect_targets(perfect, dataset, "test", 8, ("row", "m1"))
+    np.testing.assert_array_equal(found["row"], np.arange(21))
+    assert list(found) == ["row", "m1"] and found["m1"].shape == (21, 28, 28, 3)
+    np.testing.assert_array_equal(x.argmax(axis=1), np.arange(21) // 6)
+    with pytest.raises(ValueError, match="expected 'hue' among the entries"):
+        common.collect_targets(perfect, dataset, "test", 8, ("hue",))
