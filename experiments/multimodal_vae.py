@@ -58,6 +58,25 @@ def mixture_of_experts(
     return Fused(jnp.sum(present(mean, where), axis=0) / count, sample)
 
 
+def observed(batch, names):
+    """Inputs with zeros where absent, a tuple, and presence [modality, batch].
+
+    Raises:
+      ValueError: the batch lacks a modality.
+    """
+    missing = [name for name in names if name not in batch]
+    if missing:
+        raise ValueError(
+            f"config.modalities: expected names that the dataset has; got "
+            f"{', '.join(missing)}."
+        )
+    rows = batch[names[0]].shape[0]
+    here = batch.get("present", jnp.ones((rows, len(names)), bool))
+    here = here & batch.get("where", jnp.ones(rows, bool))[:, None]
+    inputs = tuple(present(batch[name], here[:, m]) for m, name in enumerate(names))
+    return inputs, here.T
+
+
 def make(config) -> Experiment:
     """Reads modalities, encoder, decoder, loss, posterior and bound.
 
@@ -77,20 +96,6 @@ def make(config) -> Experiment:
         decoders=tuple(decoder() for _ in names),
     )
 
-    def observed(batch):
-        """Inputs with zeros where absent, and presence [modality, batch]."""
-        missing = [name for name in names if name not in batch]
-        if missing:
-            raise ValueError(
-                f"config.modalities: expected names that the dataset has; got "
-                f"{', '.join(missing)}."
-            )
-        rows = batch[names[0]].shape[0]
-        here = batch.get("present", jnp.ones((rows, len(names)), bool))
-        here = here & batch.get("where", jnp.ones(rows, bool))[:, None]
-        inputs = tuple(present(batch[name], here[:, m]) for m, name in enumerate(names))
-        return inputs, here.T
-
     def encode(params, inputs, *, train):
         return model.apply({"params": params}, inputs, train=train, method="encode")
 
@@ -101,7 +106,7 @@ def make(config) -> Experiment:
         return decode
 
     def objective(function, params, batch, key, *, train):
-        inputs, where = observed(batch)
+        inputs, where = observed(batch, names)
         posterior = encode(params, inputs, train=train)
         value = function(
             key, inputs, *posterior, decoding(params, train=train), where=where
@@ -109,13 +114,13 @@ def make(config) -> Experiment:
         return value, posterior, where
 
     def fused(params, batch, key):
-        inputs, where = observed(batch)
+        inputs, where = observed(batch, names)
         experts = encode(params, inputs, train=False)
         keys = row_keys(key, jnp.ones(where.shape[1], bool))
         return subset_posterior(keys, *experts, where=where)
 
     def init(key, batch):
-        inputs, _ = observed(batch)
+        inputs, _ = observed(batch, names)
         return model.init(key, inputs, train=False)["params"], {}
 
     def loss(params, extras, batch, key):

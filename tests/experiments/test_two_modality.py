@@ -1,0 +1,205 @@
+"""Encodings of two modalities: who shares, who takes part, what is learned."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from experiments import two_modality
+from repr_jax.models.mlp import MLP
+from repr_jax.ops.batch import masked_mean
+
+
+def distance(a, b, *, where, temperature=1.0, bias=0.0):
+    """A loss that pulls pairs together and scales with what may be learned."""
+    squares = jnp.sum((a - b) ** 2, axis=-1)
+    return masked_mean(squares, where=where) / temperature + bias
+
+
+def three_way(encodings, *, where):
+    assert encodings.ndim == 3 and where.shape == encodings.shape[:2]
+    return jnp.sum(jnp.where(where[..., None], encodings, 0.0) ** 2)
+
+
+def against_negatives(a, b, negatives_a, negatives_b, *, where, where_negatives):
+    assert a.shape == negatives_b.shape and where.shape == where_negatives.shape
+    pull = masked_mean(jnp.sum((a - b) ** 2, axis=-1), where=where)
+    push = masked_mean(
+        jnp.sum((negatives_a - negatives_b) ** 2, axis=-1), where=where_negatives
+    )
+    return pull - 0.5 * push
+
+
+def make_config(**changes):
+    config = ml_collections.ConfigDict(
+        {
+            "modalities": ("left", "right"),
+            "batch_size": 8,
+            "accumulate": 1,
+            "encoders": {
+                "left": dict(fn=MLP, widths=(8, 3)),
+                "right": dict(fn=MLP, widths=(5, 3), batch_norm=True),
+            },
+            "loss": dict(fn=distance),
+        }
+    )
+    config.unlock()
+    for name, value in changes.items():
+        config[name] = value
+    return config
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    shapes = {"left": (8, 4), "right": (8, 2, 3), "third": (8, 4)}
+    return {m: rng.normal(size=s).astype(np.float32) for m, s in shapes.items()}
+
+
+def started(config, batch, make=two_modality.make):
+    experiment = make(config)
+    params, extras = experiment.init(jax.random.key(0), batch)
+    return experiment, params, extras
+
+
+def test_loss_is_that_of_the_two_encodings(batch):
+    config = make_config()
+    experiment, params, extras = started(config, batch)
+    value, (new, terms) = experiment.loss(params, extras, batch, jax.random.key(1))
+    left = MLP((8, 3)).apply(
+        {"params": params["encoders"]["left"]}, batch["left"], train=True
+    )
+    right, stats = MLP((5, 3), batch_norm=True).apply(
+        {"params": params["encoders"]["right"], **extras["right"]},
+        batch["right"],
+        train=True,
+        mutable=["batch_stats"],
+    )
+    expected = np.mean(np.sum((np.asarray(left) - np.asarray(right)) ** 2, axis=1))
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(terms["alignment"], expected, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, new["right"], dict(stats))
+    assert not new["left"] and jax.tree.structure(new) == jax.tree.structure(extras)
+
+
+def test_one_modality_is_represented_by_its_own_encoding_and_two_by_their_mean(batch):
+    experiment, params, extras = started(make_config(), batch)
+
+    def represent(left, right):
+        rows = jnp.broadcast_to(jnp.array([left, right]), (8, 2))
+        return experiment.represent(params, extras, {**batch, "present": rows})
+
+    left, right = represent(True, False), represent(False, True)
+    expected = MLP((8, 3)).apply(
+        {"params": params["encoders"]["left"]}, batch["left"], train=False
+    )
+    np.testing.assert_allclose(left, expected, rtol=1e-6)
+    np.testing.assert_allclose(represent(True, True), (left + right) / 2, rtol=1e-5)
+    assert not np.any(represent(False, False))
+
+
+def test_absent_modality_is_as_good_as_deleted(batch):
+    plain = {m: dict(fn=MLP, widths=(4, 3)) for m in ("left", "right")}
+    experiment, params, extras = started(make_config(encoders=plain), batch)
+    present = np.ones((8, 2), bool)
+    present[2, 0] = present[5, 1] = False
+    spoiled = {**batch, "left": batch["left"].copy(), "present": present}
+    spoiled["left"][2] = np.nan
+    rest = {m: np.delete(batch[m], (2, 5), axis=0) for m in ("left", "right")}
+
+    def of(batch):
+        return experiment.loss(params, extras, batch, jax.random.key(0))[0]
+
+    np.testing.assert_allclose(of(spoiled), of(rest), rtol=1e-6)
+
+
+def test_shared_encoder_has_one_set_of_parameters(batch):
+    encoders = {"shared": dict(fn=MLP, widths=(6, 3), batch_norm=True)}
+    same = {"left": batch["left"], "right": batch["left"]}
+    experiment, params, extras = started(make_config(encoders=encoders), same)
+    assert list(params["encoders"]) == ["shared"]
+    value, (extras, _) = experiment.loss(params, extras, same, jax.random.key(0))
+    assert float(value) == 0.0
+    mean = extras["shared"]["batch_stats"]["BatchNorm_0"]["mean"]
+    assert np.any(np.asarray(mean) != 0)  # has seen both modalities
+
+
+def test_three_modalities_reach_the_loss_as_one_array(batch):
+    names = ("left", "right", "third")
+    encoders = {m: dict(fn=MLP, widths=(3,)) for m in names}
+    config = make_config(modalities=names, encoders=encoders, loss=dict(fn=three_way))
+    experiment, params, extras = started(config, batch)
+    value, (_, terms) = experiment.loss(params, extras, batch, jax.random.key(0))
+    assert float(value) > 0 and float(terms["alignment"]) > 0
+
+
+def test_learned_temperature_and_bias(batch):
+    config = make_config(
+        temperature=dict(initial=0.5, lowest=0.01), bias=dict(initial=-3.0)
+    )
+    experiment, params, extras = started(config, batch)
+
+    def loss(params):
+        return experiment.loss(params, extras, batch, jax.random.key(0))
+
+    (value, (_, terms)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    np.testing.assert_allclose(terms["temperature"], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(value, terms["alignment"] / 0.5 - 3.0, rtol=1e-5)
+    np.testing.assert_allclose(  # d/dlog t of alignment / t
+        grads["log_temperature"], -terms["alignment"] / 0.5, rtol=1e-5
+    )
+    assert float(grads["bias"]) == 1.0
+    params["log_temperature"] = jnp.log(1e-4)
+    np.testing.assert_allclose(loss(params)[1][1]["temperature"], 0.01, rtol=1e-6)
+
+
+def test_fresh_negatives_are_the_second_half(batch):
+    plain = {m: dict(fn=MLP, widths=(4, 3)) for m in ("left", "right")}
+    config = make_config(encoders=plain, loss=dict(fn=against_negatives))
+    experiment, params, extras = started(
+        config, batch, two_modality.make_fresh_negatives
+    )
+    value, _ = experiment.loss(params, extras, batch, jax.random.key(0))
+    pairs = make_config(encoders=plain)
+    reference = two_modality.make(pairs)
+
+    def of_rows(rows):
+        part = {name: x[rows] for name, x in batch.items()}
+        return reference.loss(params, extras, part, jax.random.key(0))[0]
+
+    expected = of_rows(slice(0, 4)) - 0.5 * of_rows(slice(4, 8))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modalities": ("left",)}, "expected two or more"),
+        (
+            {"encoders": {"left": dict(fn=MLP, widths=(3,))}},
+            "or shared alone; got left",
+        ),
+    ],
+)
+def test_wrong_configs_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        two_modality.make(make_config(**changes))
+
+
+def test_fresh_negatives_want_an_even_batch_of_two_modalities():
+    make = two_modality.make_fresh_negatives
+    with pytest.raises(ValueError, match="as many negatives"):
+        make(make_config(batch_size=9))
+    with pytest.raises(ValueError, match="expected two modalities; got 3"):
+        make(make_config(modalities=("left", "right", "third")))
+
+
+def test_encodings_of_two_sizes_are_refused(batch):
+    encoders = {
+        "left": dict(fn=MLP, widths=(3,)),
+        "right": dict(fn=MLP, widths=(4,)),
+    }
+    experiment, params, extras = started(make_config(encoders=encoders), batch)
+    with pytest.raises(ValueError, match="expected one shape of rank 2"):
+        experiment.loss(params, extras, batch, jax.random.key(0))
