@@ -44,7 +44,7 @@ def make_fresh_negatives(config) -> Experiment:
 
     The first half of a batch are the pairs, the second half the negatives, so
     `config.batch_size` is twice the number of pairs. `config.loss` is called as
-    loss(a, b, negatives_a, negatives_b, where=..., where_negatives=...).
+    loss(a, b, negatives_a, negatives_b, where=..., negatives_where=...).
     """
     if len(config.modalities) != 2:
         raise ValueError(
@@ -72,7 +72,7 @@ def _of_halves(loss_fn, encodings, where):
         *encodings[:, :half],
         *encodings[:, half:],
         where=where[:half],
-        where_negatives=where[half:],
+        negatives_where=where[half:],
     )
 
 

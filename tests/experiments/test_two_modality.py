@@ -22,11 +22,11 @@ def three_way(encodings, *, where):
     return jnp.sum(jnp.where(where[..., None], encodings, 0.0) ** 2)
 
 
-def against_negatives(a, b, negatives_a, negatives_b, *, where, where_negatives):
-    assert a.shape == negatives_b.shape and where.shape == where_negatives.shape
+def against_negatives(a, b, negatives_a, negatives_b, *, where, negatives_where):
+    assert a.shape == negatives_b.shape and where.shape == negatives_where.shape
     pull = masked_mean(jnp.sum((a - b) ** 2, axis=-1), where=where)
     push = masked_mean(
-        jnp.sum((negatives_a - negatives_b) ** 2, axis=-1), where=where_negatives
+        jnp.sum((negatives_a - negatives_b) ** 2, axis=-1), where=negatives_where
     )
     return pull - 0.5 * push
 
