@@ -46,9 +46,23 @@ def multimodal(loss, arrays, decoder, *, where, **rest):
     return loss(KEY, inputs, *posterior, decode, where=where.T, **rest)
 
 
+def embeddings(loss, arrays, decoder, **rest):
+    """Losses of what encoders returned, which decode nothing."""
+    return loss(**arrays, **rest)
+
+
+def fresh_negatives(loss, arrays, decoder, *, where, **rest):
+    """As many fresh examples as pairs, present and absent alike."""
+    return loss(**arrays, where=where, negatives_where=where, **rest)
+
+
 UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
 THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
 THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
+VIEWS = {"view_a": (DIM,), "view_b": (DIM,)}
+CAPTIONED = {"images": (DIM,), "texts": (DIM,)}
+QUERIES = {"queries": (DIM,), "keys": (DIM,)}
+FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
@@ -60,6 +74,12 @@ ROWS = {
     "mmvae_iwae": Row(partial(multimodal, num_samples=2, distribution=laplace), TWO, 2),
     "mmvae_tight": Row(partial(multimodal, num_samples=2), TWO, 2),
     "mopoe": Row(multimodal, THREE, 3),
+    "info_nce": Row(embeddings, QUERIES),
+    "symmetric_info_nce": Row(embeddings, VIEWS),
+    "nt_xent": Row(embeddings, VIEWS),
+    "clip": Row(embeddings, CAPTIONED),
+    "siglip": Row(embeddings, CAPTIONED),
+    "fresh_negatives_nce": Row(fresh_negatives, FRESH),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
 

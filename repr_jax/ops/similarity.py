@@ -1,0 +1,60 @@
+"""How alike rows are: each similarity is a name with two functions, chosen by name.
+
+`of_rows` compares row i with row i, `of_pairs` every row with every other; both are in
+full float32 and agree to rounding. Any object with these two functions will do.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot
+
+
+class dot:
+    """a . b, any real number."""
+
+    @staticmethod
+    def of_rows(a: Array, b: Array) -> Array:
+        """[n, dim], [n, dim] -> [n]."""
+        return jnp.sum(a * b, axis=-1)
+
+    @staticmethod
+    def of_pairs(a: Array, b: Array) -> Array:
+        """[n, dim], [m, dim] -> [n, m]."""
+        return pairwise_dot(a, b)
+
+
+class cosine:
+    """a . b / (|a| |b|), in [-1, 1]; 0 if either is the zero vector."""
+
+    @staticmethod
+    def of_rows(a: Array, b: Array) -> Array:
+        """[n, dim], [n, dim] -> [n]."""
+        return dot.of_rows(l2_normalize(a), l2_normalize(b))
+
+    @staticmethod
+    def of_pairs(a: Array, b: Array) -> Array:
+        """[n, dim], [m, dim] -> [n, m]."""
+        return pairwise_dot(l2_normalize(a), l2_normalize(b))
+
+
+class negative_squared_distance:
+    """-|a - b|^2, at most 0.
+
+    Rows are subtracted directly. Pairs expand the square, which holds no [n, m, dim]
+    array, around the mean of b, so that what cancels is the spread and not the distance
+    from the origin.
+    """
+
+    @staticmethod
+    def of_rows(a: Array, b: Array) -> Array:
+        """[n, dim], [n, dim] -> [n]."""
+        return -jnp.sum((a - b) ** 2, axis=-1)
+
+    @staticmethod
+    def of_pairs(a: Array, b: Array) -> Array:
+        """[n, dim], [m, dim] -> [n, m]."""
+        center = lax.stop_gradient(jnp.mean(b, axis=0, keepdims=True))
+        a, b = a - center, b - center
+        squares = jnp.sum(a * a, axis=-1)[:, None] + jnp.sum(b * b, axis=-1)[None]
+        return jnp.minimum(2 * pairwise_dot(a, b) - squares, 0.0)
