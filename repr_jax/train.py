@@ -341,7 +341,8 @@ def _loop(config, parts, state, workdir, checkpoints, preemption, on_log):
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     log.say(f"{count:,} parameters")
     if step:
-        log.say(f"continuing after step {step} of {config.num_steps}")
+        begins = "continuing" if step < config.num_steps else "finished"
+        log.say(f"{begins} after step {step} of {config.num_steps}")
     call = make_call(
         make_step(parts.experiment, parts.optimizer, parts.dataset.prepare, config),
         parts.mesh,
