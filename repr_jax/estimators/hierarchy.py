@@ -1,0 +1,46 @@
+"""Hierarchies from logits: a binary tree over the classes of any frozen model.
+
+    from repr_jax.estimators import hierarchy
+    tree = hierarchy.fit(logits)  # [rows, K], from any framework
+    labels = hierarchy.cut(tree, 10)  # [K], ten groups of classes
+
+`fit` reads arrays and memory maps on the host, `fit_stream` batches that need not fit
+in memory, `fit_dense` is one jitted program, `fit_sharded` splits rows over devices.
+They return the same tree, bit for bit: `hierarchy_arithmetic` says how. `fit_soft` and
+`fit_sparse` are approximations. From a shell:
+
+    python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
+"""
+
+from repr_jax.estimators.hierarchy_device import (
+    fit_dense,
+    fit_sharded,
+    steps_on_device,
+)
+from repr_jax.estimators.hierarchy_host import fit
+from repr_jax.estimators.hierarchy_merging import (
+    Aggregation,
+    Hierarchy,
+    mean_all,
+    mean_mean,
+    sum_mean,
+    sum_sum,
+)
+from repr_jax.estimators.hierarchy_stream import fit_stream
+from repr_jax.estimators.hierarchy_variants import bootstrap, fit_soft
+
+__all__ = [
+    "Aggregation",
+    "Hierarchy",
+    "bootstrap",
+    "fit",
+    "fit_dense",
+    "fit_sharded",
+    "fit_soft",
+    "fit_stream",
+    "mean_all",
+    "mean_mean",
+    "steps_on_device",
+    "sum_mean",
+    "sum_sum",
+]

@@ -1,0 +1,253 @@
+"""Masked confidences whose bits depend on the row and the mask, and on nothing else.
+
+A tree is a chain of comparisons, so one bit may change it. Every form of the algorithm,
+on the host and on devices, therefore computes the confidence of a row by the same list
+of operations, each of which has one right answer:
+
+- Differences to the largest logit that is not masked, times log2(e) / temperature, are
+  split into a whole part and a remainder in [-1/2, 1/2]; 2^remainder is a polynomial of
+  degree 5 (largest relative error 2e-7), and the whole part is added to the exponent
+  bits. So no libm, whose last bits differ from machine to machine, has a part in it.
+- Compilers may turn a product and a sum into one fused operation that rounds once.
+  NumPy never does; in jax every product that meets a sum passes through `_rounded`,
+  a bitwise "and" with an argument of the program whose bits happen to be all set.
+- The terms of a row are added in halves: with h the largest power of two below the
+  number of columns, column j takes in column h + j, and so on down to one column.
+- A confidence is rounded to a multiple of 2^-30. Sums over rows are sums of integers,
+  and do not depend on order, blocks, threads or devices.
+
+Rounding to float32 first, a normaliser of K terms has a relative error below 1e-6; it
+is never obtained by subtraction from the unmasked one, which may leave 0 / 0.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+FRACTION = 30  # confidences are whole multiples of 2^-FRACTION
+LOWEST = -100.0  # exponents of two are cut off here: 2^-100 is lost in a sum >= 1
+ROUND = np.float32(1.5 * 2**23)  # added and taken away again, leaves a whole number
+
+# 2^f = 1 + f (c0 + f (c1 + ...)) on [-1/2, 1/2]; fitted here to the least largest
+# relative error, with the constant 1 kept so that the largest term is exactly 1.
+COEFFICIENTS = (
+    0.6931470036506653,
+    0.24022242426872253,
+    0.05550733581185341,
+    0.009671512991189957,
+    0.001326472731307149,
+)
+
+
+def log2_scale(temperature: float) -> np.float32:
+    """What turns differences of logits into exponents of two."""
+    return np.float32(np.log2(np.e) / temperature)
+
+
+# ---------------------------------------------------------------------------- host
+
+
+class Workspace:
+    """Three buffers of [rows, columns] float32 that a thread works in."""
+
+    def __init__(self, rows: int, columns: int):
+        self.x, self.y, self.z = np.empty((3, rows, columns), np.float32)
+        self.rows = np.arange(rows)
+
+
+def load(block: np.ndarray, x: np.ndarray) -> None:
+    """Writes the block to x as float32, exactly; float64 is rounded.
+
+    float16 and bfloat16 go through integers, several times quicker than NumPy's cast.
+    In float16, infinity and NaN come out as numbers of 65536 and more.
+    """
+    bits = x.view(np.int32)
+    if block.dtype == np.float16:
+        np.copyto(bits, block.view(np.int16))  # repeats the sign bit
+        np.left_shift(bits, 13, out=bits)
+        np.bitwise_and(bits, np.int32(~0x70000000), out=bits)
+        np.multiply(x, np.float32(2.0**112), out=x)
+    elif block.dtype == jnp.bfloat16:
+        np.copyto(bits, block.view(np.int16))
+        np.left_shift(bits, 16, out=bits)
+    else:
+        with np.errstate(over="ignore"):
+            np.copyto(x, block, casting="same_kind")
+
+
+def largest_finite(dtype) -> float:
+    """The bound that `load` keeps finite logits of this dtype within."""
+    limit = 65504.0 if dtype == np.float16 else np.finfo(np.float32).max
+    return float(limit)
+
+
+def exp2_of(y, r, out) -> None:
+    """out = 2^y for y >= LOWEST, all float32; y and r are overwritten."""
+    np.add(y, ROUND, out=r)
+    np.subtract(r, ROUND, out=out)
+    np.subtract(y, out, out=y)
+    np.multiply(y, np.float32(COEFFICIENTS[-1]), out=out)
+    for c in COEFFICIENTS[-2::-1]:
+        np.add(out, np.float32(c), out=out)
+        np.multiply(out, y, out=out)
+    np.add(out, np.float32(1), out=out)
+    exponent, bits = r.view(np.int32), out.view(np.int32)
+    np.left_shift(exponent, 23, out=exponent)
+    np.add(bits, exponent, out=bits)
+
+
+def sum_in_halves(terms: np.ndarray) -> np.ndarray:
+    """[rows, columns] -> [rows]; the order of the module's docstring; overwrites."""
+    n = terms.shape[1]
+    while n > 16:  # then columns first: NumPy is slow on short rows
+        half = 1 << ((n - 1).bit_length() - 1)
+        np.add(terms[:, : n - half], terms[:, half:n], out=terms[:, : n - half])
+        n = half
+    terms = np.ascontiguousarray(terms[:, :n].T)
+    while n > 1:
+        half = 1 << ((n - 1).bit_length() - 1)
+        terms[: n - half] += terms[half:n]
+        n = half
+    return terms[0]
+
+
+def normaliser(x, best, scale, y, r) -> np.ndarray:
+    """[rows]: sum_j exp((x_j - best) / temperature); -inf adds nothing. Overwrites."""
+    np.subtract(x, best[:, None], out=y)
+    np.multiply(y, scale, out=y)
+    np.maximum(y, np.float32(LOWEST), out=y)
+    exp2_of(y, r, x)
+    return sum_in_halves(x)
+
+
+def to_fixed(sums: np.ndarray) -> np.ndarray:
+    """1 / sums as int32 multiples of 2^-FRACTION."""
+    return np.rint(np.float32(2**FRACTION) * (np.float32(1) / sums)).astype(np.int32)
+
+
+def masked(block, bias, scale, work: Workspace):
+    """Where rows go, and how surely, when the classes of a group do not exist.
+
+    Args:
+      block: [rows, K] logits.
+      bias: [K] float32, -inf for the classes of the group, 0 for others.
+
+    Returns:
+      [rows] int: the best other class; [rows] int32: its confidence, in fixed point.
+    """
+    n = len(block)
+    x, y, z, rows = work.x[:n], work.y[:n], work.z[:n], work.rows[:n]
+    load(block, x)
+    np.add(x, bias, out=x)
+    best = x.argmax(axis=1)
+    return best, to_fixed(normaliser(x, x[rows, best], scale, y, z))
+
+
+def both_choices(block, scale, work: Workspace):
+    """All that the first pass wants of a block, with one exponential per logit.
+
+    The terms are taken relative to the second best logit and without the best, which
+    gives the masked confidence of a group of one; one more term gives the unmasked.
+
+    Returns:
+      [rows] int and int32 twice: the best class and its confidence; the second best
+      and its confidence when the best is masked; and [rows] bool, the rows of finite
+      logits, on which alone the others mean anything.
+    """
+    n = len(block)
+    x, y, z, rows = work.x[:n], work.y[:n], work.z[:n], work.rows[:n]
+    load(block, x)
+    limit = largest_finite(block.dtype)
+    first = x.argmax(axis=1)
+    best = x[rows, first]
+    finite = (best <= limit) & (x.min(axis=1) >= -limit)
+    if not finite.all():
+        return first, None, None, None, finite
+    x[rows, first] = -np.inf
+    second = x.argmax(axis=1)
+    second_best = x[rows, second]
+    sums = normaliser(x, second_best, scale, y, z)
+    gap = np.maximum((second_best - best) * scale, np.float32(LOWEST))
+    ratio, whole = np.empty((2, n), np.float32)
+    exp2_of(gap, whole, ratio)
+    return first, to_fixed(np.float32(1) + sums * ratio), second, to_fixed(sums), finite
+
+
+# -------------------------------------------------------------------------- device
+
+
+class Scale(NamedTuple):
+    """What jitted functions take as an argument, not as a constant of theirs."""
+
+    log2: Array  # [] float32, as `log2_scale`
+    keep: Array  # [] int32 with all bits set, which no compiler knows
+
+
+def device_scale(temperature: float) -> Scale:
+    """A Scale of NumPy scalars."""
+    return Scale(log2_scale(temperature), np.int32(-1))
+
+
+def _rounded(product: Array, keep: Array) -> Array:
+    """The product, rounded to float32 before anything else happens to it."""
+    bits = lax.bitcast_convert_type(product, jnp.int32) & keep
+    return lax.bitcast_convert_type(bits, jnp.float32)
+
+
+def _exp2(y: Array, keep: Array) -> Array:
+    """`exp2_of` in jax."""
+    whole = jnp.round(y)
+    y = y - whole
+    out = _rounded(y * np.float32(COEFFICIENTS[-1]), keep)
+    for c in COEFFICIENTS[-2::-1]:
+        out = _rounded((out + np.float32(c)) * y, keep)
+    bits = lax.bitcast_convert_type(out + np.float32(1), jnp.int32)
+    bits = bits + (whole.astype(jnp.int32) << 23)
+    return lax.bitcast_convert_type(bits, jnp.float32)
+
+
+def _exponent(difference: Array, scale: Scale) -> Array:
+    product = _rounded(difference * scale.log2, scale.keep)
+    return jnp.maximum(product, np.float32(LOWEST))
+
+
+def _best(x: Array) -> tuple[Array, Array]:
+    """argmax and max of rows; the lowest index of equals."""
+    best = jnp.max(x, axis=-1)
+    index = jnp.arange(x.shape[-1], dtype=jnp.int32)
+    equal = x == best[:, None]
+    return jnp.min(jnp.where(equal, index[None], x.shape[-1]), axis=-1), best
+
+
+def _normaliser(x: Array, best: Array, scale: Scale) -> Array:
+    terms = _exp2(_exponent(x - best[:, None], scale), scale.keep)
+    n = 1 << (x.shape[-1] - 1).bit_length()
+    terms = jnp.pad(terms, ((0, 0), (0, n - x.shape[-1])))
+    while n > 1:
+        n //= 2
+        terms = terms[:, :n] + terms[:, n:]
+    return terms[:, 0]
+
+
+def _to_fixed(sums: Array) -> Array:
+    return jnp.round((1 / sums) * np.float32(2**FRACTION)).astype(jnp.int32)
+
+
+def masked_on_device(x: Array, in_group: Array, scale: Scale) -> tuple[Array, Array]:
+    """`masked` in jax: [rows, K] float32 and [K] bool."""
+    x = jnp.where(in_group, -jnp.inf, x)
+    index, best = _best(x)
+    return index, _to_fixed(_normaliser(x, best, scale))
+
+
+def first_choice_on_device(x: Array, scale: Scale) -> tuple[Array, Array]:
+    """The best class of each row and its confidence, as `both_choices` has them."""
+    first, best = _best(x)
+    own = jnp.arange(x.shape[-1], dtype=jnp.int32) == first[:, None]
+    x = jnp.where(own, -jnp.inf, x)
+    second_best = jnp.max(x, axis=-1)
+    sums = _normaliser(x, second_best, scale)
+    ratio = _exp2(_exponent(second_best - best, scale), scale.keep)
+    return first, _to_fixed(1 + _rounded(sums * ratio, scale.keep))

@@ -1,0 +1,366 @@
+"""Trees of logits inside jit: whole on a device, or split by rows over a mesh.
+
+There are no 64-bit integers in jax unless asked for, so sums over rows are digits of
+base 256 in int32: what a device adds up, and `psum` over devices, is exact for up to
+2^23 rows in all. Quotients and comparisons go digit by digit. The merges are those of
+`hierarchy_merging`, bit by bit.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import Mesh, PartitionSpec
+
+from repr_jax.estimators import hierarchy_arithmetic as arithmetic
+from repr_jax.estimators import hierarchy_merging as merging
+from repr_jax.estimators.hierarchy_host import check_logits, fit
+from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.ops import checks
+
+BASE_BITS = 8
+DIGITS = 7  # of a sum of confidences over at most MAX_ROWS rows
+MAX_ROWS = 2**23
+
+
+class DeviceSteps(NamedTuple):
+    """`merging.Steps` in digits, least first, with what else the tree needs."""
+
+    merges: Array  # [T, 2] int32
+    scores: Array  # [T, digits] int32
+    drawn: Array  # [T, 2, DIGITS] int32, of the refuge and of the runner-up
+    sizes: Array  # [T, 2] int32, clusters in them
+    rows: Array  # [T] int32
+    moved: Array  # [T] int32
+    runner_ups: Array  # [T] int32
+    assignments: Array  # [rows] int32
+    sums: Array  # [K, DIGITS] int32
+    counts: Array  # [K] int32
+
+
+def carried(digits: Array, length: int) -> Array:
+    """[..., d] non-negative int32 -> [..., length] digits below the base."""
+    out, carry = [], jnp.zeros_like(digits[..., 0])
+    for i in range(length):
+        if i < digits.shape[-1]:
+            carry = carry + digits[..., i]
+        out.append(carry & (2**BASE_BITS - 1))
+        carry = carry >> BASE_BITS
+    return jnp.stack(out, axis=-1)
+
+
+def divided(digits: Array, divisor: Array, fraction: int) -> Array:
+    """floor(256^fraction digits / divisor), in `fraction` more digits."""
+    rest, out = jnp.zeros_like(divisor), []
+    for i in range(digits.shape[-1] + fraction):
+        place = digits.shape[-1] - 1 - i
+        rest = (rest << BASE_BITS) + (digits[..., place] if place >= 0 else 0)
+        out.append(rest // divisor)
+        rest = rest - out[-1] * divisor
+    return jnp.stack(out[::-1], axis=-1)
+
+
+def index_of_extreme(digits: Array, eligible: Array, *, largest: bool) -> Array:
+    """[K, d], [K] -> int32: the lowest index of the extreme; -1 if none is eligible."""
+    left = eligible
+    for i in reversed(range(digits.shape[-1])):
+        column = digits[:, i] if largest else (2**BASE_BITS - 1) - digits[:, i]
+        left = left & (column == jnp.max(jnp.where(left, column, -1)))
+    return jnp.where(jnp.any(eligible), jnp.argmax(left), -1).astype(jnp.int32)
+
+
+def _summed(index, fixed, where, k, axis_name):
+    """[K, DIGITS] sums of fixed-point numbers by index, and [K] how many, of all."""
+    shifts = BASE_BITS * jnp.arange(4, dtype=jnp.int32)
+    digits = (fixed[:, None] >> shifts[None]) & (2**BASE_BITS - 1)
+    columns = jnp.concatenate([digits, jnp.ones_like(digits[:, :1])], axis=1)
+    columns = jnp.where(where[:, None], columns, 0)
+    total = jax.ops.segment_sum(columns, index, num_segments=k)
+    if axis_name is not None:
+        total = lax.psum(total, axis_name)
+    return carried(total[:, :4], DIGITS), total[:, 4]
+
+
+def _scores(state, aggregation: Aggregation) -> Array:
+    """[K, digits]: `merging.group_scores` of the state."""
+    total = state["total"]
+    if aggregation.over_clusters:
+        total = divided(total, jnp.maximum(state["size"], 1), 0)
+    if aggregation.over_rows:
+        extra = merging.MEAN_FRACTION // BASE_BITS
+        total = divided(total, jnp.maximum(state["rows"], 1), extra)
+    return total
+
+
+def steps_on_device(
+    logits: Array,
+    scale: arithmetic.Scale,
+    where: Array,
+    *,
+    aggregation: Aggregation = sum_mean,
+    empty: str = "last",
+    block: int | None = None,
+    axis_name: str | None = None,
+) -> DeviceSteps:
+    """The merges of finite logits; jits, and maps over a leading axis by vmap.
+
+    Args:
+      logits: [rows, K] float, K >= 2.
+      scale: `device_scale(temperature)`, an argument of the jitted function: as a
+        constant of it, it may change the last bits.
+      where: [rows] bool, False for absent rows.
+      aggregation, empty: as for `fit`; "drop" is the same as "last" here.
+      block: None re-assigns all rows at each merge and uses those of the group,
+        O(rows K^2). A number sorts rows by class and skips blocks of so many rows
+        that hold none of the group; it has to divide the rows. Do not vmap that.
+      axis_name: the mapped axis that rows are split over; None if they are whole.
+
+    Returns:
+      DeviceSteps, the same on every shard, but for the assignments.
+    """
+    x = logits.astype(jnp.float32)
+    k = x.shape[1]
+    first, confidence = arithmetic.first_choice_on_device(x, scale)
+    assignments = first
+    sums, counts = _summed(first, confidence, where, k, axis_name)
+    if block is not None:
+        order = jnp.argsort(first)
+        x, first, where = x[order], first[order], where[order]
+
+    def masked(in_group):
+        if block is None:
+            return arithmetic.masked_on_device(x, in_group, scale)
+
+        def one(part):
+            rows, names = part
+            return lax.cond(
+                jnp.any(in_group[names]),
+                lambda: arithmetic.masked_on_device(rows, in_group, scale),
+                lambda: (jnp.zeros_like(names), jnp.zeros_like(names)),
+            )
+
+        blocks = (x.reshape(-1, block, k), first.reshape(-1, block))
+        return jax.tree.map(jnp.ravel, lax.map(one, blocks))
+
+    def step(t, carry):
+        state, out = carry
+        index = jnp.arange(k, dtype=jnp.int32)
+        awake = state["alive"]
+        if empty != "zero":
+            awake = awake & (state["rows"] > 0)
+        score = _scores(state, aggregation)
+        absorbed = index_of_extreme(score, awake, largest=False)
+        in_group = state["group"] == absorbed
+        best, fixed = masked(in_group)
+        moved = _summed(best, fixed, where & in_group[first], k, axis_name)
+        drawn, drawn_rows = (
+            jax.ops.segment_sum(m, state["group"], num_segments=k) for m in moved
+        )
+        drawn = carried(drawn, DIGITS)
+        average = divided(drawn, state["size"], merging.AVERAGE_FRACTION // BASE_BITS)
+        others = awake & (index != absorbed)
+        asleep = state["alive"] & (index != absorbed)
+        others = jnp.where(jnp.any(others), others, asleep)
+        refuge = index_of_extreme(average, others, largest=True)
+        second = index_of_extreme(average, others & (index != refuge), largest=True)
+        pair = jnp.stack([refuge, jnp.maximum(second, 0)])
+        name = state["node"]
+        row = dict(
+            merges=jnp.stack([name[absorbed], name[refuge]]),
+            scores=score[absorbed],
+            drawn=drawn[pair],
+            sizes=state["size"][pair],
+            rows=state["rows"][absorbed],
+            moved=drawn_rows[refuge],
+            runner_ups=jnp.where(second >= 0, name[second], -1),
+        )
+        out = {key: out[key].at[t].set(value) for key, value in row.items()}
+        kept, gone = jnp.minimum(absorbed, refuge), jnp.maximum(absorbed, refuge)
+        new = {key: state[key].at[kept].add(state[key][gone]) for key in added}
+        new["total"] = carried(new["total"], new["total"].shape[-1])
+        new["group"] = jnp.where(state["group"] == gone, kept, state["group"])
+        new["node"] = name.at[kept].set(k + t)
+        new["alive"] = state["alive"].at[gone].set(False)
+        return new, out
+
+    added = ("total", "size", "rows")
+    total = sums
+    if aggregation.cluster_means:
+        extra = merging.MEAN_FRACTION // BASE_BITS
+        total = divided(sums, jnp.maximum(counts, 1), extra)
+    names = jnp.arange(k, dtype=jnp.int32)
+    state = dict(total=total, size=jnp.ones(k, jnp.int32), rows=counts)
+    state |= dict(group=names, node=names, alive=jnp.ones(k, bool))
+    shapes = dict(merges=(2,), drawn=(2, DIGITS), sizes=(2,))
+    shapes |= dict(scores=_scores(state, aggregation).shape[1:])
+    shapes |= dict(rows=(), moved=(), runner_ups=())
+    out = {key: jnp.zeros((k - 1, *shape), jnp.int32) for key, shape in shapes.items()}
+    _, out = lax.fori_loop(0, k - 1, step, (state, out))
+    return DeviceSteps(**out, assignments=assignments, sums=sums, counts=counts)
+
+
+def _integer(digits) -> int:
+    return sum(int(d) << BASE_BITS * i for i, d in enumerate(digits))
+
+
+def to_hierarchy(
+    found: DeviceSteps, *, num_rows, aggregation, height, empty
+) -> Hierarchy:
+    """What `steps_on_device` found, as `fit` returns it."""
+    found = jax.tree.map(np.asarray, found)
+    fraction = aggregation.fraction
+    affinities = np.array(
+        [
+            [
+                merging.to_float(_integer(d), arithmetic.FRACTION) / max(n, 1)
+                for d, n in zip(*pair)
+            ]
+            for pair in zip(found.drawn, found.sizes)
+        ]
+    ).reshape(-1, 2)
+    steps = merging.Steps(
+        merges=found.merges.astype(np.int64),
+        scores=np.array(
+            [merging.to_float(_integer(s), fraction) for s in found.scores]
+        ),
+        affinities=affinities[:, 0],
+        rows=found.rows.astype(np.int64),
+        moved=found.moved.astype(np.int64),
+        runner_ups=found.runner_ups.astype(np.int64),
+        runner_up_affinities=np.where(found.runner_ups >= 0, affinities[:, 1], 0.0),
+    )
+    sums = np.array([_integer(s) for s in found.sums])
+    assignments = found.assignments[:num_rows]
+    counts = found.counts.astype(np.int64)
+    return merging.finish(steps, assignments, sums, counts, height=height, empty=empty)
+
+
+def _checked(who, logits, *, empty, height, temperature):
+    """The logits as a NumPy array, finite and not too many."""
+    logits = check_logits(who, logits)
+    merging.check_options(who, empty=empty, height=height, temperature=temperature)
+    if len(logits) > MAX_ROWS:
+        raise ValueError(
+            f"{who}: expected at most {MAX_ROWS} rows; got {len(logits)}; use fit."
+        )
+    rows = np.isfinite(logits.astype(np.float32)).all(axis=1)
+    if not rows.all():
+        raise ValueError(
+            f"{who}: expected finite logits; got others in row {rows.argmin()}."
+        )
+    return logits
+
+
+def fit_dense(
+    logits,
+    *,
+    aggregation: Aggregation = sum_mean,
+    empty: str = "last",
+    height: str = "score",
+    temperature: float = 1.0,
+) -> Hierarchy:
+    """`fit` as one jitted program on one device, O(rows K^2): for accelerators.
+
+    Args:
+      logits: [rows, K] float, at most 2^23 rows.
+      aggregation, empty, height, temperature: as for `fit`.
+
+    Returns:
+      Hierarchy, the same as that of `fit`, where the device rounds float32 sums,
+      products and quotients as IEEE 754 has it (tested on CPU).
+
+    Raises:
+      ValueError, TypeError: as `fit`.
+    """
+    options = dict(aggregation=aggregation, height=height, empty=empty)
+    logits = _checked(
+        "fit_dense", logits, empty=empty, height=height, temperature=temperature
+    )
+    if logits.shape[1] == 1:
+        return fit(logits, **options)
+    found = _dense(
+        logits,
+        arithmetic.device_scale(temperature),
+        np.ones(len(logits), bool),
+        aggregation=aggregation,
+        empty="zero" if empty == "zero" else "last",
+    )
+    return to_hierarchy(found, num_rows=len(logits), **options)
+
+
+_dense = partial(jax.jit, static_argnames=("aggregation", "empty", "block"))(
+    steps_on_device
+)
+
+
+@partial(jax.jit, static_argnames=("mesh", "axis_name", "options"))
+def _split(logits, scale, where, *, mesh, axis_name, options):
+    """`steps_on_device` with rows over a mesh axis."""
+    rows, whole = PartitionSpec(axis_name), PartitionSpec()
+    specs = {name: whole for name in DeviceSteps._fields}
+    specs["assignments"] = rows
+    return jax.shard_map(
+        partial(steps_on_device, axis_name=axis_name, **dict(options)),
+        mesh=mesh,
+        in_specs=(rows, arithmetic.Scale(whole, whole), rows),
+        out_specs=DeviceSteps(**specs),
+    )(logits, scale, where)
+
+
+def fit_sharded(
+    logits,
+    mesh: Mesh,
+    *,
+    axis_name: str = "data",
+    block: int = 1024,
+    aggregation: Aggregation = sum_mean,
+    empty: str = "last",
+    height: str = "score",
+    temperature: float = 1.0,
+) -> Hierarchy:
+    """`fit` with rows split over the devices of a mesh; O(rows K log K / devices).
+
+    Devices hold their rows sorted by class, skip blocks without rows of the group, and
+    exchange K sums of integers at each merge, so the tree does not depend on them.
+
+    Args:
+      logits: [rows, K] float in the memory of this process, at most 2^23 rows; padded
+        to a multiple of devices times block.
+      mesh: such as `repr_jax.sharding.make_mesh()`.
+      axis_name: the axis of the mesh that rows are split over.
+      block: rows that are read or skipped together.
+      aggregation, empty, height, temperature: as for `fit`.
+
+    Returns:
+      Hierarchy, the same as that of `fit`.
+
+    Raises:
+      ValueError, TypeError: as `fit`, and for an axis that the mesh has not.
+    """
+    who = "fit_sharded"
+    options = dict(aggregation=aggregation, height=height, empty=empty)
+    logits = _checked(who, logits, empty=empty, height=height, temperature=temperature)
+    checks.one_of(who, mesh.axis_names, axis_name=axis_name)
+    checks.count(who, block=block)
+    num_rows, k = logits.shape
+    if k == 1:
+        return fit(logits, **options)
+    shards = mesh.shape[axis_name]
+    block = min(block, -(-num_rows // shards))
+    padding = -num_rows % (shards * block)
+    found = _split(
+        np.pad(logits, ((0, padding), (0, 0))),
+        arithmetic.device_scale(temperature),
+        np.arange(num_rows + padding) < num_rows,
+        mesh=mesh,
+        axis_name=axis_name,
+        options=(
+            ("aggregation", aggregation),
+            ("empty", "zero" if empty == "zero" else "last"),
+            ("block", block),
+        ),
+    )
+    return to_hierarchy(found, num_rows=num_rows, **options)
