@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import jax
+import numpy as np
 import pytest
 
 NUM_DEVICES = 8
@@ -35,4 +36,46 @@ def tfds_data_dir():
     path = pathlib.Path(found or REPOSITORY.parent / "shared/data/tensorflow_datasets")
     if not (path / "mnist").is_dir():
         pytest.skip(f"needs MNIST prepared by tensorflow-datasets; none in {path}")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def emoji_file(tmp_path_factory):
+    """A file in the form of `data.emoji`: ten emoji, the last two in three tones."""
+    rng = np.random.default_rng(0)
+    base = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 9, 9, 9])
+    tone = np.array([-1] * 8 + [0, 1, 5] * 2)
+    images = rng.integers(256, size=(2, len(base), 32, 32, 3), dtype=np.uint8)
+    things = (
+        "sun",
+        "moon",
+        "star",
+        "apple",
+        "pear",
+        "plum",
+        "cat",
+        "dog",
+        "hand",
+        "nose",
+    )
+    path = tmp_path_factory.mktemp("emoji") / "emoji.npz"
+    np.savez(
+        path,
+        noto=images[0],
+        twemoji=images[1],
+        name=np.array([f"bright {things[b]}" for b in base]),
+        category=base % 3,
+        base=base,
+        tone=tone,
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def real_emoji_file():
+    """The emoji of two artists; the test is skipped without them."""
+    found = os.environ.get("REPR_JAX_EMOJI")
+    path = pathlib.Path(found or REPOSITORY.parent / "shared/data/emoji.npz")
+    if not path.is_file():
+        pytest.skip(f"needs a file of emoji; none at {path}")
     return str(path)

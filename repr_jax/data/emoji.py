@@ -1,0 +1,151 @@
+"""Emoji, each drawn by two artists and named in words: pairs that are real and small.
+
+A batch after `prepare` has
+  noto, twemoji: float32 [batch, 32, 32, 3] in [0, 1], on white, one artist each;
+  name: float32 [batch, num_features], its words and their parts, of length 1;
+  label: int32 [batch], the category, 0 to 8;
+  caption: uint8 [batch, letters], the name as bytes, padded with zeros;
+  where: bool [batch], in evaluation;
+and the images are uint8 before. A fifth of the emoji is held out, chosen once for all
+seeds. One emoji in several skin tones is one emoji: its variants, which all carry the
+same name, are on one side of the split. Training draws all of them; the test split has
+each emoji once, in its default tone, so that a name has one right answer.
+
+The file is an .npz of noto and twemoji, uint8 [N, 32, 32, 3]; name, str [N]; category,
+int [N]; base, int [N], one per emoji whatever its tone; and tone, int [N], -1 if there
+is none and 0 for the default. Noto Emoji is by Google, Apache-2.0; Twemoji by Twitter
+and contributors, CC-BY 4.0.
+"""
+
+import functools
+import os
+import re
+import zlib
+
+import numpy as np
+
+from repr_jax.data.dataset import Dataset, check_modalities, of_rows
+from repr_jax.ops import checks
+
+IMAGES = ("noto", "twemoji")
+MODALITIES = (*IMAGES, "name")
+ENTRIES = (*MODALITIES, "category", "base", "tone")
+HELD_OUT = 0.2  # of the emoji
+
+
+def load(
+    *,
+    path: str,
+    modalities: tuple[str, ...] = MODALITIES,
+    num_features: int = 2048,
+    seed: int = 0,
+) -> Dataset:
+    """The emoji as a dataset, each epoch in a new order; see the module.
+
+    Args:
+      path: the .npz file, or a folder with emoji.npz in it.
+      modalities: which of noto, twemoji, name a batch has, in this order.
+      num_features: buckets that the parts of names are hashed into.
+      seed: of the order.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: an array is missing from it, or a modality is unknown or there twice.
+    """
+    modalities = check_modalities("emoji.load", modalities, known=MODALITIES)
+    checks.count("emoji.load", num_features=num_features)
+    data = _read(_file(path))
+    rows_of = split(data["base"], data["tone"])
+    names = [str(name) for name in data["name"]]
+    features = np.stack([name_features(name, num_features) for name in names])
+    captions = _as_bytes(names)
+
+    def take(split, rows):
+        rows = rows_of[split][rows]
+        batch = {"name": features[rows]} if "name" in modalities else {}
+        batch |= {name: data[name][rows] for name in modalities if name in IMAGES}
+        label = data["category"][rows].astype(np.int32)
+        return {**batch, "label": label, "caption": captions[rows]}
+
+    def prepare(batch):
+        images = {
+            name: batch[name].astype(np.float32) / 255
+            for name in IMAGES
+            if name in batch
+        }
+        return {**batch, **images}
+
+    num_examples = {split: len(rows) for split, rows in rows_of.items()}
+    return of_rows(
+        "emoji.load",
+        take,
+        num_examples,
+        seed=seed,
+        prepare=prepare,
+        modalities=modalities,
+    )
+
+
+def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
+    """{"train": rows, "test": rows}: a fifth of the emoji is held out, once each.
+
+    base, tone: [N] int, as in the module. Test rows are those without another tone.
+    """
+    emoji = np.unique(base)
+    order = np.random.default_rng(0).permutation(emoji)
+    held_out = np.isin(base, order[: round(HELD_OUT * len(emoji))])
+    return {
+        "train": np.flatnonzero(~held_out),
+        "test": np.flatnonzero(held_out & (tone <= 0)),
+    }
+
+
+def name_features(name: str, num_features: int) -> np.ndarray:
+    """[num_features] float32 of length 1: counts of words and of their trigrams.
+
+    A word counts as a whole and by its trigrams, with a mark at either end, so that an
+    unseen word is near those that share a part with it. Every part is hashed into a
+    bucket. Source of the idea: Bojanowski et al., "Enriching Word Vectors with Subword
+    Information", 2017, https://arxiv.org/abs/1607.04606.
+    """
+    counts = np.zeros(num_features, np.float32)
+    for word in re.findall(r"[^\W_]+", name.lower()):
+        marked = f"<{word}>"
+        parts = [marked, *(marked[i : i + 3] for i in range(len(marked) - 2))]
+        for part in parts:
+            counts[zlib.crc32(part.encode()) % num_features] += 1
+    return counts / max(float(np.linalg.norm(counts)), 1.0)
+
+
+def _as_bytes(names):
+    encoded = [name.encode() for name in names]
+    captions = np.zeros((len(names), max(map(len, encoded))), np.uint8)
+    for row, text in zip(captions, encoded):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    return captions
+
+
+def _file(path):
+    path = os.path.expanduser(path)
+    path = os.path.join(path, "emoji.npz") if os.path.isdir(path) else path
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"emoji.load: expected an .npz of {', '.join(ENTRIES)}; got no such file: "
+            f"{path or 'no path'}."
+        )
+    return path
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path):
+    with np.load(path) as file:
+        missing = [name for name in ENTRIES if name not in file]
+        if missing:
+            raise ValueError(
+                f"emoji.load: expected arrays {', '.join(ENTRIES)} in {path}; it has "
+                f"no {', '.join(missing)}."
+            )
+        data = {name: file[name] for name in ENTRIES}
+    for array in data.values():
+        array.setflags(write=False)
+    return data

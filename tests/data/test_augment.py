@@ -1,0 +1,77 @@
+"""Augmentations: nothing where nothing is asked, what is asked by hand, row by row."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.data import augment
+
+STILL = dict(shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
+KEY = jax.random.key(0)
+
+
+def draw():
+    rng = np.random.default_rng(0)
+    return rng.uniform(size=(6, 8, 8, 3)).astype("f")
+
+
+def test_jitter_without_any_is_the_image():
+    images = draw()
+    np.testing.assert_allclose(
+        augment.jitter(KEY, images, **STILL), images, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_jitter_shifts_by_whole_and_half_images_at_most():
+    corner = np.ones((64, 8, 8, 1), "f")
+    corner[:, 3:5, 3:5] = 0.0  # a dark square in the middle
+    moved = augment.jitter(KEY, corner, **(STILL | dict(shift=0.25)))
+    dark = 1 - np.asarray(moved)[..., 0]
+    np.testing.assert_allclose(dark.sum(axis=(1, 2)), 4.0, rtol=1e-4)  # stays inside
+    rows = (dark.sum(axis=2) * np.arange(8)).sum(axis=1) / 4 - 3.5
+    assert np.abs(rows).max() <= 2.0 + 1e-4
+    assert np.abs(rows).max() > 1.5 and np.abs(np.mean(rows)) < 0.6
+
+
+def test_jitter_brightness_and_contrast_by_hand():
+    grey = jnp.full((32, 4, 4, 3), 0.5)
+    bright = augment.jitter(KEY, grey, **(STILL | dict(brightness=0.2)))
+    assert np.ptp(bright, axis=(1, 2, 3)).max() < 1e-6  # all pixels alike
+    assert 0.15 < np.abs(bright - 0.5).max() <= 0.2 + 1e-6
+    halves = grey.at[:, :2].set(0.4).at[:, 2:].set(0.6)
+    stretched = augment.jitter(KEY, halves, **(STILL | dict(contrast=0.5)))
+    np.testing.assert_allclose(stretched.mean(axis=(1, 2, 3)), 0.5, atol=1e-6)
+    spread = np.asarray(stretched[:, 3, 0, 0] - stretched[:, 0, 0, 0])
+    assert spread.min() >= 0.1 - 1e-6 and spread.max() <= 0.3 + 1e-6
+    assert np.ptp(spread) > 0.1
+
+
+def test_jitter_stays_in_range_and_differs_by_row_and_key():
+    jitter = jax.jit(augment.jitter)
+    same = np.repeat(draw()[:1], 6, axis=0)
+    one, other = jitter(KEY, same), jitter(jax.random.key(1), same)
+    for images in (one, other):
+        assert images.min() >= 0 and images.max() <= 1
+    assert all((one[0] != one[i]).any() for i in range(1, 6))
+    assert (one != other).any()
+    np.testing.assert_array_equal(one, jitter(KEY, same))
+
+
+def test_dropout_keeps_or_drops():
+    ones = jnp.ones((200, 100))
+    kept = jax.jit(partial(augment.dropout, rate=0.3))(KEY, ones)
+    assert set(np.unique(kept)) == {0.0, 1.0}
+    assert abs(kept.mean() - 0.7) < 4 * np.sqrt(0.21 / kept.size)
+    np.testing.assert_array_equal(augment.dropout(KEY, ones, rate=0.0), ones)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(
+        ValueError, match=r"augment.jitter: expected one shape of rank 4"
+    ):
+        augment.jitter(KEY, draw()[0])
+    with pytest.raises(ValueError, match="expected zoom >= 0; got -1"):
+        augment.jitter(KEY, draw(), zoom=-1)

@@ -1,0 +1,85 @@
+"""Emoji: what a batch holds, that no emoji is on both sides, and names as features."""
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax.data import emoji
+
+
+def test_a_batch_holds_what_the_module_says(emoji_file):
+    dataset = emoji.load(path=emoji_file, num_features=64)
+    raw = next(dataset.train(5))
+    batch = jax.jit(dataset.prepare)(raw)
+    for name in ("noto", "twemoji"):
+        assert batch[name].shape == (5, 32, 32, 3) and batch[name].dtype == np.float32
+        np.testing.assert_allclose(batch[name], raw[name] / 255.0, rtol=1e-6)
+    assert batch["name"].shape == (5, 64) and batch["name"].dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(batch["name"], axis=1), 1, rtol=1e-6)
+    text = bytes(raw["caption"][0]).rstrip(b"\0").decode()
+    np.testing.assert_array_equal(emoji.name_features(text, 64), batch["name"][0])
+    assert dataset.modalities == emoji.MODALITIES
+    (pair,) = [next(emoji.load(path=emoji_file, modalities=("noto",)).train(2))]
+    assert set(pair) == {"noto", "label", "caption"}
+
+
+def check_split(base, tone):
+    rows = emoji.split(base, tone)
+    assert not set(base[rows["train"]]) & set(base[rows["test"]])
+    assert set(base[rows["train"]]) | set(base[rows["test"]]) == set(base)
+    assert len(set(base[rows["test"]])) == len(rows["test"])
+    assert (tone[rows["test"]] <= 0).all()
+    held_out = np.isin(base, base[rows["test"]])
+    assert len(rows["train"]) == np.sum(~held_out)
+    return rows
+
+
+def test_no_emoji_is_on_both_sides_and_each_is_tested_once(emoji_file):
+    with np.load(emoji_file) as data:
+        rows = check_split(data["base"], data["tone"])
+    assert len(rows["test"]) == 2
+
+
+def test_the_split_does_not_depend_on_the_seed_but_the_order_does(emoji_file):
+    first, second = (emoji.load(path=emoji_file, seed=seed) for seed in (0, 1))
+    a, b = (next(d.evaluate("test", 4)) for d in (first, second))
+    np.testing.assert_array_equal(a["noto"], b["noto"])
+    a, b = (next(d.train(8)) for d in (first, second))
+    assert (a["noto"] != b["noto"]).any()
+    again = next(emoji.load(path=emoji_file, seed=1).train(8))
+    np.testing.assert_array_equal(again["noto"], b["noto"])
+
+
+def test_the_real_file(real_emoji_file):
+    with np.load(real_emoji_file) as data:
+        rows = check_split(data["base"], data["tone"])
+    assert len(rows["test"]) == 381
+    batch = next(emoji.load(path=real_emoji_file).evaluate("test", 381))
+    assert batch["where"].all()
+    unlike = np.abs(batch["noto"] - batch["twemoji"].astype(float)).mean(axis=(1, 2, 3))
+    assert (unlike > 0).all()  # two artists never draw the same pixels
+
+
+def test_names_share_the_parts_that_their_words_share():
+    def features(name):
+        return emoji.name_features(name, 4096)
+
+    cat, cats, dog = features("cat face"), features("cats, face"), features("dog")
+    assert cat @ cats > 0.5 > cat @ dog
+    np.testing.assert_array_equal(features("Cat FACE"), cat)
+    # By hand: <dog>, and its trigrams <do, dog, og>, once each.
+    assert np.count_nonzero(dog) == 4
+    np.testing.assert_allclose(dog[dog > 0], 0.5)
+    assert not features("").any() and not features("?!").any()
+
+
+def test_bad_input_is_named(emoji_file, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected an .npz of noto.*nowhere"):
+        emoji.load(path=str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match=r"emoji.npz"):
+        emoji.load(path=str(tmp_path))
+    np.savez(tmp_path / "other.npz", noto=np.zeros(3))
+    with pytest.raises(ValueError, match="it has no twemoji, name"):
+        emoji.load(path=str(tmp_path / "other.npz"))
+    with pytest.raises(ValueError, match="expected modalities among noto"):
+        emoji.load(path=emoji_file, modalities=("noto", "apple"))
