@@ -35,6 +35,9 @@ def make(config) -> Experiment:
     `config.temperature = dict(initial=0.07, lowest=0.01)`: its logarithm is learned,
     and the loss gets temperature=max(exp(log_temperature), lowest); once at the lowest
     it stays there. `config.bias = dict(initial=-10.0)`: learned too, passed as bias.
+
+    `config.augment` may have a choice per modality, (key, x) -> x of the same shape,
+    which changes what is trained on at random, and nothing that is evaluated.
     """
     return _experiment(config, _of_pairs)
 
@@ -111,12 +114,21 @@ def _encoders(config):
     return modules, serving
 
 
+def _augmentations(config):
+    """{name: (key, x) -> x} of the modalities that training changes at random."""
+    choices = config.get("augment", {})
+    for name in choices:
+        checks.one_of("config.augment", tuple(config.modalities), modality=name)
+    return {name: bind(choices[name], f"config.augment.{name}") for name in choices}
+
+
 def _experiment(config, objective) -> Experiment:
     """`objective(loss_fn, encodings, where)` says how the loss is called."""
     names = tuple(config.modalities)
     modules, serving = _encoders(config)
     loss_fn = bind(config.loss, "config.loss")
     temperature, bias = config.get("temperature"), config.get("bias")
+    augmentations = _augmentations(config)
 
     def encode(params, extras, batch, *, train):
         """[modality, batch, dim], presence [modality, batch], and new extras."""
@@ -160,7 +172,15 @@ def _experiment(config, objective) -> Experiment:
             keywords["bias"] = params["bias"]
         return keywords
 
+    def augmented(batch, key):
+        changed = {
+            name: augment(jax.random.fold_in(key, names.index(name)), batch[name])
+            for name, augment in augmentations.items()
+        }
+        return {**batch, **changed}
+
     def loss(params, extras, batch, key):
+        batch = augmented(batch, key)
         encodings, where, extras = encode(params, extras, batch, train=True)
         keywords = learned(params)
         value = objective(functools.partial(loss_fn, **keywords), encodings, where)

@@ -5,7 +5,8 @@ picture of images shows pixels as they are, clipped to [0, 1], without smoothing
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ DPI = 120
 CELL, GAP = 84, 4  # pixels: the side of an image, the space between two
 COLUMN, BREAK = 130, 22  # pixels: width of the labels, space between blocks
 GIVEN, INK, GRID = "#d9480f", "#1f2933", "#d5dbe1"  # colours
+RIGHT = "#2f9e44"  # of what was found and should be
+LABEL = 20  # letters of a row's label that fit
 
 
 class Row(NamedTuple):
@@ -22,6 +25,7 @@ class Row(NamedTuple):
     label: str  # at its left
     images: np.ndarray  # [column, height, width, 1 or 3] in [0, 1]
     given: bool = False  # what the model saw: marked by a bar and a bold label
+    frames: Mapping[int, str] = MappingProxyType({})  # colour around an image, by place
 
 
 def png(figure) -> bytes:
@@ -41,6 +45,7 @@ def cell(image) -> np.ndarray:
 
 def mosaic(blocks: Sequence[Sequence[Row]]) -> bytes:
     """Rows of images, in blocks with some space between them."""
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -57,12 +62,16 @@ def mosaic(blocks: Sequence[Sequence[Row]]) -> bytes:
         for row in block:
             for i, image in enumerate(row.images):
                 left = COLUMN + i * step
+                if i in row.frames:
+                    edge = slice(top - GAP, top + CELL + GAP)
+                    across = slice(left - GAP, left + CELL + GAP)
+                    canvas[edge, across] = to_rgb(row.frames[i])
                 canvas[top : top + CELL, left : left + CELL] = cell(image)
             middle = 1 - (top + CELL / 2) / height
             figure.text(
                 (COLUMN - 14) / width,
                 middle,
-                row.label,
+                shortened(row.label),
                 ha="right",
                 va="center",
                 fontsize=9,
@@ -76,6 +85,11 @@ def mosaic(blocks: Sequence[Sequence[Row]]) -> bytes:
             top += step
     figure.figimage(canvas, origin="upper", zorder=-1)
     return png(figure)
+
+
+def shortened(text: str) -> str:
+    """The text, or its start and an ellipsis where it is too long for a label."""
+    return text if len(text) <= LABEL else text[: LABEL - 1].rstrip() + "\u2026"
 
 
 def curves(history: Sequence[dict]) -> bytes | None:

@@ -15,12 +15,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from repr_jax import figures
-from repr_jax.evaluators.common import batches, collect, subsets, views, with_present
-
-COLUMNS = 10  # examples in a picture
-RANDOM_COLUMNS = 12
-MAX_POINTS = 2000  # in the projection of latents
+from repr_jax import figures, pictures
+from repr_jax.evaluators.common import subsets, views
 
 CAPTIONS = {
     "conditional": (
@@ -41,9 +37,17 @@ CAPTIONS = {
         "Nothing was given; one random latent a column, decoded into every view. Look "
         "for images that could be real, and for views of a column that agree.",
     ),
+    "retrieval": (
+        "Nearest in another modality",
+        "Each line starts with what was asked, a test example marked in orange, or its "
+        "text; then come the test examples whose other modality is nearest, the "
+        "nearest first, the right one framed in green. Look at what the wrong ones "
+        "have in common with it. Recall at k counts the lines with the right one among "
+        "the first k.",
+    ),
     "latents": (
         "The latent space",
-        "Posterior means of test examples, all views given, on the two directions of "
+        "Representations of test examples, all views given, on the two directions of "
         "largest variance; a colour a class, its name at the median. Classes that "
         "overlap here may still be apart in the other dimensions, which the linear "
         "probe sees and the picture does not.",
@@ -93,10 +97,10 @@ def write(
       The path of index.html.
     """
     folder = epath.Path(workdir) / "report"
-    pictures = draw(trained, dataset, batch_size)
+    drawn = pictures.draw(trained, dataset, batch_size)
     losses = figures.curves(history)
     if losses is not None:
-        pictures["losses"] = losses
+        drawn["losses"] = losses
     if jax.process_index() != 0:
         return folder / "index.html"
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +109,7 @@ def write(
     coherence = coherence_csv(metrics, trained.modalities)
     if coherence:
         files["coherence.csv"] = coherence.encode()
-    files |= {f"{name}.png": picture for name, picture in pictures.items()}
+    files |= {f"{name}.png": picture for name, picture in drawn.items()}
     title = title or epath.Path(workdir).name or "repr_jax"
     files["index.html"] = page(
         title, metrics, trained.modalities, tables, files
@@ -114,69 +118,6 @@ def write(
         (folder / name).write_bytes(content)
     print("\n".join(as_text(table) for table in tables), flush=True)
     return folder / "index.html"
-
-
-def draw(trained, dataset, batch_size) -> dict[str, bytes]:
-    """All pictures that need the model, as PNG by name."""
-    everything = np.ones(len(trained.modalities), bool)
-    present = everything if trained.modalities else None
-    x, labels = collect(trained, dataset, "test", batch_size, present, MAX_POINTS)
-    pictures = {}
-    if trained.generate is not None:
-        pictures |= draw_images(trained, dataset, batch_size)
-    pictures["latents"] = figures.scatter(x, labels)
-    return pictures
-
-
-def draw_images(trained, dataset, batch_size) -> dict[str, bytes]:
-    """Conditional generations, reconstructions and samples; images alone."""
-    batch = next(batches(dataset, "test", batch_size, limit=batch_size))
-    prepared = trained.prepare(batch)
-    shown = examples(batch["label"], batch["where"], COLUMNS)
-    key = jax.random.key(0)
-
-    def generated(number, subset, rows):
-        own_key = jax.random.fold_in(key, number)
-        asked = with_present(batch, subset) if trained.modalities else dict(batch)
-        if not np.any(subset):
-            nobody = np.zeros_like(batch["where"])  # nothing given, of any modality
-            asked["where"] = nobody if not trained.modalities else ~nobody
-        images = trained.generate(own_key, asked)
-        return {name: np.asarray(value)[rows] for name, value in images.items()}
-
-    some = np.ones(max(len(trained.modalities), 1), bool)
-    rebuilt = generated(0, some, shown)
-    names = [name for name, x in rebuilt.items() if x.ndim == 4 and name in prepared]
-    if not names:
-        return {}
-    originals = {name: np.asarray(prepared[name])[shown] for name in names}
-    between, given_all = [], []
-    for m, name in enumerate(names):
-        real = figures.Row(f"{name} given", originals[name], given=True)
-        given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name])])
-        if len(names) > 1:
-            column = trained.modalities.index(name)
-            drawn = generated(m + 1, np.arange(len(some)) == column, shown)
-            others = [figures.Row(f"to {n}", drawn[n]) for n in names if n != name]
-            between.append([real._replace(label=f"from {name}"), *others])
-    pictures = {"conditional": figures.mosaic(between)} if between else {}
-    pictures["reconstructions"] = figures.mosaic(given_all)
-    rows = np.arange(min(RANDOM_COLUMNS, len(batch["where"])))
-    free = generated(len(names) + 1, ~some, rows)
-    samples = [figures.Row(name, free[name]) for name in names]
-    pictures["unconditional"] = figures.mosaic([samples])
-    return pictures
-
-
-def examples(labels, where, count) -> np.ndarray:
-    """Up to `count` rows that are present, sorted by class, as mixed as possible."""
-    rows = np.flatnonzero(where)
-    turn = np.zeros(len(rows))
-    for name in np.unique(labels[rows]):
-        mine = labels[rows] == name
-        turn[mine] = np.arange(np.sum(mine))  # the first of each class, then seconds
-    rows = rows[np.argsort(turn, kind="stable")[:count]]
-    return rows[np.argsort(labels[rows], kind="stable")]
 
 
 def column_names(metrics) -> dict[str, str]:

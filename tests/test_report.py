@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import figures, report
+from repr_jax import figures, pictures, report
 from repr_jax.data import synthetic
 from repr_jax.evaluators.common import Trained, subsets
 
@@ -159,10 +159,10 @@ def test_columns_that_nobody_measured_are_left_out():
 def test_examples_are_of_every_class_and_present():
     labels = np.array([3, 3, 3, 1, 1, 0, 2, 0])
     where = np.array([True] * 6 + [False, True])
-    rows = report.examples(labels, where, 4)
+    rows = pictures.examples(labels, where, 4)
     np.testing.assert_array_equal(labels[rows], [0, 1, 3, 3])
-    np.testing.assert_array_equal(report.examples(labels, where, 3), [5, 3, 0])
-    assert len(report.examples(labels, where, 100)) == 7
+    np.testing.assert_array_equal(pictures.examples(labels, where, 3), [5, 3, 0])
+    assert len(pictures.examples(labels, where, 100)) == 7
 
 
 def test_mosaic_shows_the_pixels():
@@ -218,3 +218,38 @@ def test_matplotlib_is_left_as_it_was():
     figures.scatter(np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 3)
     after = dict(matplotlib.rcParams), matplotlib.get_backend(auto_select=False)
     assert before == after
+
+
+def test_retrieval_shows_the_question_first_and_frames_the_right_answer(tmp_path):
+    from matplotlib.image import imread
+
+    dataset = synthetic.multiview(num_examples=12, size=28)
+    model = copying(dataset, tmp_path)
+    rows = {}  # by the bytes of m0, so that every modality finds its own row
+    for batch in dataset.evaluate("test", 12):
+        rows = {x.tobytes(): i for i, x in enumerate(batch["m0"])}
+
+    def represent(batch):
+        return np.eye(12)[[rows[np.asarray(x).tobytes()] for x in batch["m0"]]]
+
+    model = model._replace(represent=represent, generate=None)
+    drawn = pictures.draw(model, dataset, 12)
+    assert set(drawn) == {"retrieval", "latents"}
+    pixels = imread(io.BytesIO(drawn["retrieval"]), format="png")
+    top, left = figures.GAP, figures.COLUMN
+    step = figures.CELL + figures.GAP
+
+    def colour(column):  # of the frame above an image of the first line
+        return tuple(np.round(255 * pixels[top - 1, left + column * step + 9, :3]))
+
+    def rgb(name):
+        return tuple(int(name[i : i + 2], 16) for i in (1, 3, 5))
+
+    assert colour(0) == rgb(figures.GIVEN)
+    assert colour(1) == rgb(figures.RIGHT)  # it finds itself first
+    assert colour(2) == (255, 255, 255)
+
+
+def test_long_labels_are_shortened():
+    assert figures.shortened("cat") == "cat"
+    assert figures.shortened("woman in motorized wheelchair") == "woman in motorized…"

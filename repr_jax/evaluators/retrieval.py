@@ -8,6 +8,7 @@ import numpy as np
 
 from repr_jax import metrics
 from repr_jax.evaluators.common import collect, subsets
+from repr_jax.ops import similarity
 
 
 def evaluate(
@@ -41,8 +42,16 @@ def evaluate(
     return found
 
 
-def of_each_modality(trained, dataset, batch_size) -> dict[str, np.ndarray]:
-    """{modality: [rows, dim] encodings of the test split, given it alone}."""
+def similarities(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """[n, dim], [m, dim] -> [n, m] cosines."""
+    return np.asarray(jax.jit(similarity.cosine.of_pairs)(queries, keys))
+
+
+def of_each_modality(trained, dataset, batch_size, limit=None) -> dict[str, np.ndarray]:
+    """{modality: [rows, dim] encodings of the test split, given it alone}.
+
+    limit: number of random rows to stop at, the same as `batches` draws.
+    """
     if len(trained.modalities) < 2:
         raise ValueError(
             f"retrieval: expected a model of two or more modalities; got "
@@ -50,6 +59,6 @@ def of_each_modality(trained, dataset, batch_size) -> dict[str, np.ndarray]:
         )
     alone = list(subsets(trained.modalities).items())[: len(trained.modalities)]
     return {
-        name: collect(trained, dataset, "test", batch_size, subset)[0]
+        name: collect(trained, dataset, "test", batch_size, subset, limit)[0]
         for name, subset in alone
     }
