@@ -11,10 +11,10 @@ seeds. One emoji in several skin tones is one emoji: its variants, which all car
 same name, are on one side of the split. Training draws all of them; the test split has
 each emoji once, in its default tone, so that a name has one right answer.
 
-The file is an .npz of noto and twemoji, uint8 [N, 32, 32, 3]; name, str [N]; category,
-int [N]; base, int [N], one per emoji whatever its tone; and tone, int [N], -1 if there
-is none and 0 for the default. Noto Emoji is by Google, Apache-2.0; Twemoji by Twitter
-and contributors, CC-BY 4.0.
+`experiments.make_emoji` makes the file. It is an .npz of noto and twemoji, uint8
+[N, 32, 32, 3]; name, str [N]; category, int [N]; base, int [N], one per emoji whatever
+its tone; and tone, int [N], -1 if there is none and 0 for the default. Noto Emoji is by
+Google, Apache-2.0; Twemoji by Twitter and contributors, CC-BY 4.0.
 """
 
 import functools

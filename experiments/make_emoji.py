@@ -1,0 +1,95 @@
+"""Makes emoji.npz, the file that `data.emoji` reads, from two published packages.
+
+npm pack emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0
+mkdir google twitter
+tar xzf emoji-datasource-google-*.tgz -C google
+tar xzf emoji-datasource-twitter-*.tgz -C twitter
+python -m experiments.make_emoji --google=google --twitter=twitter --out=emoji.npz
+
+Emoji that both artists drew, in the order of Unicode, each followed by its skin tones;
+those of two people with two tones, and the bare tones, are left out. Images are 32 x 32
+on white. Noto Emoji is by Google, Apache-2.0; Twemoji by Twitter and contributors,
+CC-BY 4.0; names and categories by the emoji-data project, MIT.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+SIDE, MARGIN = 32, 1  # pixels of an emoji in its sheet, and around it
+TONES = ("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")
+ARTISTS = {"noto": "google", "twemoji": "twitter"}
+
+
+def drawn_by_both(entry) -> bool:
+    """Do both sheets have a picture of it?"""
+    return all(entry[f"has_img_{artist}"] for artist in ARTISTS.values())
+
+
+def rows(emoji) -> list[dict]:
+    """A row an image: where it stands in the sheets, name, categories, base, tone."""
+    found = []
+    for base, entry in enumerate(sorted(emoji, key=lambda e: e["sort_order"])):
+        if entry["category"] == "Component" or not drawn_by_both(entry):
+            continue
+        variants = entry.get("skin_variations", {})
+        toned = [
+            (tone, variants[key])
+            for tone, key in enumerate(TONES, 1)
+            if key in variants and drawn_by_both(variants[key])
+        ]
+        first = 0 if variants else -1
+        for tone, variant in [(first, entry), *toned]:
+            found.append(
+                dict(
+                    place=(variant["sheet_x"], variant["sheet_y"]),
+                    name=entry["name"].lower(),
+                    category=entry["category"],
+                    subcategory=entry["subcategory"],
+                    base=base,
+                    tone=tone,
+                )
+            )
+    return found
+
+
+def cut(folder: pathlib.Path, artist: str, places) -> np.ndarray:
+    """[N, 32, 32, 3] uint8 on white, from the sheet of an unpacked package."""
+    path = folder / "package" / "img" / artist / "sheets" / f"{SIDE}.png"
+    sheet = Image.open(path).convert("RGBA")
+    white = Image.new("RGBA", sheet.size, "white")
+    sheet = np.asarray(Image.alpha_composite(white, sheet).convert("RGB"))
+    step = SIDE + 2 * MARGIN
+    corners = [(y * step + MARGIN, x * step + MARGIN) for x, y in places]
+    return np.stack([sheet[y : y + SIDE, x : x + SIDE] for y, x in corners])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for artist in ARTISTS.values():
+        parser.add_argument(f"--{artist}", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, default="emoji.npz")
+    args = parser.parse_args()
+    emoji = json.loads((args.google / "package" / "emoji.json").read_text())
+    found = rows(emoji)
+    arrays = {
+        name: cut(getattr(args, artist), artist, [row["place"] for row in found])
+        for name, artist in ARTISTS.items()
+    }
+    for kind in ("category", "subcategory"):
+        names, index = np.unique([row[kind] for row in found], return_inverse=True)
+        arrays |= {f"{kind}_names": names, kind: index.astype(np.int32)}
+    arrays["name"] = np.array([row["name"] for row in found])
+    for number in ("base", "tone"):
+        arrays[number] = np.array([row[number] for row in found], np.int32)
+    np.savez_compressed(args.out, **arrays)
+    print(f"{args.out}: {len(found)} images of {len(set(arrays['base']))} emoji")
+
+
+if __name__ == "__main__":
+    main()
