@@ -1,0 +1,43 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.ops import similarity
+
+EVERY = (similarity.dot, similarity.cosine, similarity.negative_squared_distance)
+
+
+def from_the_definition(kind, a, b):
+    a, b = a.astype(float), b.astype(float)
+    if kind is similarity.negative_squared_distance:
+        return -((a - b) ** 2).sum()
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return a @ b / (lengths if kind is similarity.cosine else 1)
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def test_rows_and_pairs_match_the_definition(kind):
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("f")
+    expected = np.array([[from_the_definition(kind, x, y) for y in b[:4]] for x in a])
+    np.testing.assert_allclose(kind.of_pairs(a, b[:4]), expected, rtol=2e-5, atol=1e-6)
+    rows = kind.of_rows(a[:4], b[:4])
+    np.testing.assert_allclose(rows, np.diag(expected[:4]), rtol=2e-5, atol=1e-6)
+
+
+def test_distances_are_right_far_from_the_origin_and_never_positive():
+    a, b = np.random.default_rng(0).normal(size=(2, 64, 3)).astype("f")
+    near = similarity.negative_squared_distance.of_pairs(a, b)
+    far = similarity.negative_squared_distance.of_pairs(a + 1024, b + 1024)
+    np.testing.assert_allclose(far, near, rtol=1e-3, atol=2e-3)
+    same = similarity.negative_squared_distance.of_pairs(a, a)
+    assert (same <= 0).all()
+    np.testing.assert_allclose(np.diag(same), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def test_zero_rows_have_a_finite_gradient(kind):
+    zero = jnp.zeros((3, 2))
+    for function in (kind.of_rows, kind.of_pairs):
+        gradient = jax.jit(jax.grad(lambda a, f=function: f(a, a).sum()))(zero)
+        assert np.isfinite(gradient).all()
