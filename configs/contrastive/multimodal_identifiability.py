@@ -72,5 +72,5 @@ def get_config(mode=""):
         intervene=content_style.permute_content,
     )
     if smoke:
-        config.evals.latents.update(kernel_rows=32, num_rounds=1, batch_size=64)
+        config.evals.latents.update(kernel_rows=32, num_rounds=1, intervene=None)
     return config

@@ -48,6 +48,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.special import ndtri
 
 from repr_jax.data import mixing
 from repr_jax.data.dataset import (
@@ -154,25 +155,21 @@ def sample(
         block: np.linalg.cholesky(covariance)
         for block, covariance in process.covariances.items()
     }
-    ends = np.cumsum([len(root) for name, root in roots.items() if name != "content"])
+    ends = np.cumsum([*map(len, roots.values()), len(process.offset)])
+    threshold = ndtri(jnp.float32(process.change_rate))  # of a normal number
 
-    def content(key):
-        noise = jax.random.normal(jax.random.fold_in(key, 0), process.effect.shape[1:])
-        return _times(noise, roots["content"])
+    def draw(key):
+        *noise, mask = jnp.split(jax.random.normal(key, ends[-1:]), ends[:-1])
+        return {name: _times(x, roots[name]) for name, x in zip(BLOCKS, noise)}, mask
 
-    own = content(key)
-    noise = jax.random.normal(jax.random.fold_in(key, 1), ends[-1:])
-    pieces = jnp.split(noise, ends[:-1])
-    draws = {name: _times(x, roots[name]) for name, x in zip(BLOCKS[1:], pieces)}
-    offset = jnp.asarray(process.offset, jnp.float32)
-    mask = jax.random.bernoulli(
-        jax.random.fold_in(key, 2), process.change_rate, offset.shape
-    )
-    style = offset + _times(own, process.effect) + draws["style"]
+    draws, mask = draw(key)
+    effect = _times(draws["content"], process.effect)
+    style = jnp.asarray(process.offset, jnp.float32) + effect + draws["style"]
+    shown = draws if content_key is None else draw(content_key)[0]
     return {
-        "content": own if content_key is None else content(content_key),
+        "content": shown["content"],
         "style": style,
-        "style_changed": style + jnp.where(mask, draws["change"], 0.0),
+        "style_changed": style + jnp.where(mask < threshold, draws["change"], 0.0),
         "modality1": draws["modality1"],
         "modality2": draws["modality2"],
     }

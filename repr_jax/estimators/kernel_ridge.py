@@ -37,7 +37,7 @@ class KernelRidge(NamedTuple):
 class Search(NamedTuple):
     """How well every pair of numbers did on rows that were held out."""
 
-    scores: Array  # [gamma, penalty, target], mean R2; NaN if not solvable
+    scores: np.ndarray  # [gamma, penalty, target], mean R2; NaN if not solvable
     gammas: tuple[float, ...]
     penalties: tuple[float, ...]
 
@@ -110,6 +110,7 @@ def predict(ridge: KernelRidge, x: Array) -> Array:
 @jax.jit
 def _held_out(x, y, fold, penalties, gamma):
     """[penalty, target] R2 on the rows of a fold of a fit to all others."""
+    x, y = to_float(x), to_float(y)
     matrix = kernel(x, x, gamma)
 
     def score(penalty):
@@ -152,24 +153,21 @@ def search(
             f"{who}: expected num_rounds <= num_folds; got {num_rounds} and "
             f"{num_folds}."
         )
-    x, y = to_float(x), to_float(y)
-    fold = jnp.arange(len(x)) % num_folds
-    scores = jnp.stack(
+    fold = np.arange(len(x)) % num_folds
+    scores = [
         [
-            sum(
-                _held_out(x, y, fold == held, jnp.asarray(penalties, x.dtype), gamma)
-                for held in range(num_rounds)
-            )
-            / num_rounds
+            _held_out(x, y, fold == held, np.asarray(penalties), gamma)
             for gamma in gammas
         ]
-    )
+        for held in range(num_rounds)
+    ]
+    scores = np.mean(np.asarray(scores), axis=0)
     return Search(scores, tuple(gammas), tuple(penalties))
 
 
 def best(search: Search, columns=slice(None)) -> tuple[float, float]:
     """The (gamma, penalty) of the highest mean R2 over some columns of the targets."""
-    scores = np.asarray(search.scores)[..., columns].mean(axis=-1)
+    scores = search.scores[..., columns].mean(axis=-1)
     found = np.nan_to_num(scores, nan=-np.inf).argmax()
     row, column = np.unravel_index(found, scores.shape)
     return search.gammas[row], search.penalties[column]

@@ -24,6 +24,9 @@ def standardized(x, *others):
     return tuple((a - mean) / std for a in (x, *others))
 
 
+r2 = jax.jit(metrics.r2)
+
+
 @jax.jit
 def linear(x, y, x_test):
     """Ordinary least squares: predictions for x_test."""
@@ -83,7 +86,7 @@ def probes(fit, test, *, kernel_rows, num_rounds, network_steps, seed):
     ]
     some = np.random.default_rng(seed).permutation(len(x))[:kernel_rows]
     search = kernel_ridge.search(x[some], y[some], num_rounds=num_rounds)
-    all_linear = linear(x, y, x_test)
+    all_linear = np.asarray(linear(x, y, x_test))
     if network_steps:
         all_network = network(x, y, x_test, num_steps=network_steps, seed=seed)
     found = {}
@@ -95,7 +98,7 @@ def probes(fit, test, *, kernel_rows, num_rounds, network_steps, seed):
         if network_steps:
             predictions["network"] = all_network[:, column]
         for probe, prediction in predictions.items():
-            found[f"{name}/{probe}"] = float(metrics.r2(prediction, truth))
+            found[f"{name}/{probe}"] = float(r2(np.asarray(prediction), truth))
     return found
 
 
@@ -110,7 +113,7 @@ def evaluate(
     num_rounds: int = 1,
     network_steps: int = 0,
     intervene: Callable | None = None,
-    batch_size: int = 1_024,
+    batch_size: int = 256,
     seed: int = 0,
 ) -> dict[str, float]:
     """R2 on the test split of predicting every factor from every modality's encoding.
