@@ -237,7 +237,7 @@ def _to_fixed(sums: Array) -> Array:
 
 def masked_on_device(x: Array, in_group: Array, scale: Scale) -> tuple[Array, Array]:
     """`masked` in jax: [rows, K] float32 and [K] bool."""
-    x = jnp.where(in_group, -jnp.inf, x)
+    x = jnp.where(in_group[None], -jnp.inf, x)
     index, best = _best(x)
     return index, _to_fixed(_normaliser(x, best, scale))
 
@@ -245,7 +245,7 @@ def masked_on_device(x: Array, in_group: Array, scale: Scale) -> tuple[Array, Ar
 def first_choice_on_device(x: Array, scale: Scale) -> tuple[Array, Array]:
     """The best class of each row and its confidence, as `both_choices` has them."""
     first, best = _best(x)
-    own = jnp.arange(x.shape[-1], dtype=jnp.int32) == first[:, None]
+    own = jnp.arange(x.shape[-1], dtype=jnp.int32)[None] == first[:, None]
     x = jnp.where(own, -jnp.inf, x)
     second_best = jnp.max(x, axis=-1)
     sums = _normaliser(x, second_best, scale)

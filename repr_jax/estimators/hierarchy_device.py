@@ -43,32 +43,39 @@ class DeviceSteps(NamedTuple):
 
 def carried(digits: Array, length: int) -> Array:
     """[..., d] non-negative int32 -> [..., length] digits below the base."""
-    out, carry = [], jnp.zeros_like(digits[..., 0])
-    for i in range(length):
-        if i < digits.shape[-1]:
-            carry = carry + digits[..., i]
-        out.append(carry & (2**BASE_BITS - 1))
-        carry = carry >> BASE_BITS
-    return jnp.stack(out, axis=-1)
+    missing = jnp.zeros((*digits.shape[:-1], length - digits.shape[-1]), jnp.int32)
+    digits = jnp.concatenate([digits, missing], axis=-1)
+
+    def one(carry, digit):
+        carry = carry + digit
+        return carry >> BASE_BITS, carry & (2**BASE_BITS - 1)
+
+    first = jnp.moveaxis(digits, -1, 0)
+    return jnp.moveaxis(lax.scan(one, jnp.zeros_like(first[0]), first)[1], 0, -1)
 
 
 def divided(digits: Array, divisor: Array, fraction: int) -> Array:
     """floor(256^fraction digits / divisor), in `fraction` more digits."""
-    rest, out = jnp.zeros_like(divisor), []
-    for i in range(digits.shape[-1] + fraction):
-        place = digits.shape[-1] - 1 - i
-        rest = (rest << BASE_BITS) + (digits[..., place] if place >= 0 else 0)
-        out.append(rest // divisor)
-        rest = rest - out[-1] * divisor
-    return jnp.stack(out[::-1], axis=-1)
+
+    def one(rest, digit):
+        rest = (rest << BASE_BITS) + digit
+        return rest % divisor, rest // divisor
+
+    zeros = jnp.zeros((*digits.shape[:-1], fraction), jnp.int32)
+    digits = jnp.moveaxis(jnp.concatenate([zeros, digits], axis=-1), -1, 0)
+    _, out = lax.scan(one, jnp.zeros_like(divisor), digits, reverse=True)
+    return jnp.moveaxis(out, 0, -1)
 
 
 def index_of_extreme(digits: Array, eligible: Array, *, largest: bool) -> Array:
     """[K, d], [K] -> int32: the lowest index of the extreme; -1 if none is eligible."""
-    left = eligible
-    for i in reversed(range(digits.shape[-1])):
-        column = digits[:, i] if largest else (2**BASE_BITS - 1) - digits[:, i]
-        left = left & (column == jnp.max(jnp.where(left, column, -1)))
+
+    def one(left, column):
+        column = column if largest else -column
+        best = jnp.max(jnp.where(left, column, -(2**BASE_BITS)))
+        return left & (column == best), None
+
+    left, _ = lax.scan(one, eligible, digits.T, reverse=True)
     return jnp.where(jnp.any(eligible), jnp.argmax(left), -1).astype(jnp.int32)
 
 
@@ -155,13 +162,14 @@ def steps_on_device(
         absorbed = index_of_extreme(score, awake, largest=False)
         in_group = state["group"] == absorbed
         best, fixed = masked(in_group)
-        moved = _summed(best, fixed, where & in_group[first], k, axis_name)
+        others = awake & (index != absorbed)
+        moving = where & in_group[first] & jnp.any(others)
+        moved = _summed(best, fixed, moving, k, axis_name)
         drawn, drawn_rows = (
             jax.ops.segment_sum(m, state["group"], num_segments=k) for m in moved
         )
         drawn = carried(drawn, DIGITS)
         average = divided(drawn, state["size"], merging.AVERAGE_FRACTION // BASE_BITS)
-        others = awake & (index != absorbed)
         asleep = state["alive"] & (index != absorbed)
         others = jnp.where(jnp.any(others), others, asleep)
         refuge = index_of_extreme(average, others, largest=True)

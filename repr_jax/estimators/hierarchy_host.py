@@ -17,7 +17,7 @@ from repr_jax.estimators import hierarchy_merging as merging
 from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
-BUFFER_BYTES = 2**18  # of float32 in a block; three of them stay in a core's cache
+BUFFER_BYTES = 2**19  # of float32 in a block; three of them stay in a core's cache
 CHUNK_BYTES = 2**26  # of logits between two calls of `progress`, and in a spool's chunk
 EXACT = 2**22  # int32 summed as float64 by bincount without rounding
 
@@ -165,12 +165,12 @@ def grow(
 def check_logits(who: str, logits):
     """The array or memory map itself, after what can be told without reading it."""
     logits = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
+    if not logits.dtype.isnative:
+        raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
     checks.same_shape(who, rank=2, logits=logits)
     checks.floating(who, logits=logits)
     if 0 in logits.shape:
         raise ValueError(f"{who}: expected rows and classes; got {logits.shape}.")
-    if not logits.dtype.isnative:
-        raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
     return logits
 
 
@@ -227,10 +227,10 @@ def fit(
       logits: [rows, K] float of any width, such as a memory map: rows are read when
         they are needed. float64 is rounded to float32.
       aggregation: sum_mean, sum_sum, mean_mean or mean_all. The last two make chains.
-      empty: of classes that are no row's best. "last": they join the root, one by
-        one. "zero": their score is 0, so they join first, the lowest class if no row
-        says otherwise. "drop": not in the tree; `leaves` says which are. The paper
-        does not say.
+      empty: of classes that are no row's best. "last": they join the root in the
+        end, one by one. "zero": their score is 0, so they are picked first, and join
+        the lowest other class, as no row says better. "drop": not in the tree;
+        `leaves` says which are. The paper does not say.
       height: "score" of the picked group (the largest so far, which sum_mean and
         sum_sum have by themselves), "step" (1, 2, ...), or "neg_affinity", 1 minus
         the confidence drawn per row, the largest so far. The paper gives the order.

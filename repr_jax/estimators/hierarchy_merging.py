@@ -125,7 +125,7 @@ def merge_all(
         each other class, in fixed point, and [K] int64, how many rows.
       aggregation: of confidences to scores.
       empty: "zero" lets a class without rows be a group of score 0; otherwise it waits
-        until no other group is left.
+        until no other group is left, and joins the root in the order of classes.
       progress: called with (merges done, merges in all).
     """
     k = len(sums)
@@ -137,13 +137,13 @@ def merge_all(
         awake = alive if empty == "zero" else alive & (rows > 0)
         score = group_scores(total, size, rows, aggregation)
         absorbed = int(np.where(awake, score, NEVER).argmin())
-        members = np.flatnonzero(group == absorbed)
-        moved, moved_rows = reassign(members)
-        drawn, drawn_rows = np.zeros((2, k), np.int64)
-        np.add.at(drawn, group, moved)
-        np.add.at(drawn_rows, group, moved_rows)
         others = awake & (np.arange(k) != absorbed)
-        if not others.any():  # all other groups are empty
+        drawn, drawn_rows = np.zeros((2, k), np.int64)
+        if others.any():
+            moved, moved_rows = reassign(np.flatnonzero(group == absorbed))
+            np.add.at(drawn, group, moved)
+            np.add.at(drawn_rows, group, moved_rows)
+        else:  # the root and classes without rows, which draw nothing
             others = alive & (np.arange(k) != absorbed)
         refuge = best_average(drawn, size, others)
         others[refuge] = False

@@ -1,0 +1,435 @@
+"""Trees of logits: the paper's loop in float64, by hand, and one tree in every form."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax import sharding
+from repr_jax.estimators import hierarchy, hierarchy_host
+
+AGGREGATIONS = {
+    "sum_mean": hierarchy.sum_mean,
+    "sum_sum": hierarchy.sum_sum,
+    "mean_mean": hierarchy.mean_mean,
+    "mean_all": hierarchy.mean_all,
+}
+BY_HAND = np.log(
+    [
+        [0.60, 0.30, 0.06, 0.04],
+        [0.50, 0.40, 0.03, 0.07],
+        [0.20, 0.70, 0.04, 0.06],
+        [0.05, 0.05, 0.80, 0.10],
+        [0.10, 0.10, 0.20, 0.60],
+        [0.05, 0.20, 0.05, 0.70],
+    ]
+)
+
+
+def from_the_paper(logits, aggregation):
+    """Pairs of leaf sets (absorbed, refuge) and scores; no class may be empty."""
+    logits = np.asarray(logits, np.float64)
+    n, k = logits.shape
+    softmax = np.exp(logits - logits.max(axis=1, keepdims=True))
+    softmax /= softmax.sum(axis=1, keepdims=True)
+    h = [int(np.argmax(p)) for p in softmax]
+    g = [max(p) for p in softmax]
+    groups = [frozenset([c]) for c in range(k)]
+    merges, scores = [], []
+
+    def score(group):
+        per = [[g[x] for x in range(n) if h[x] == c] for c in group]
+        if aggregation == "sum_sum":
+            return sum(map(sum, per))
+        if aggregation == "mean_all":
+            return sum(map(sum, per)) / sum(map(len, per))
+        means = [sum(p) / len(p) for p in per]
+        return sum(means) / (len(means) if aggregation == "mean_mean" else 1)
+
+    while len(groups) > 1:
+        absorbed = min(groups, key=score)
+        drawn = [0.0] * k
+        for x in range(n):
+            if h[x] in absorbed:
+                outside = [c for c in range(k) if c not in absorbed]
+                masked = np.exp(logits[x, outside] - max(logits[x, outside]))
+                drawn[outside[int(np.argmax(masked))]] += max(masked) / sum(masked)
+        others = [group for group in groups if group != absorbed]
+        refuge = max(
+            others, key=lambda group: sum(drawn[c] for c in group) / len(group)
+        )
+        merges.append((absorbed, refuge))
+        scores.append(score(absorbed))
+        groups = sorted([*(set(others) - {refuge}), absorbed | refuge], key=min)
+    return merges, scores
+
+
+def leaf_sets(tree):
+    """The merges as pairs of sets of classes."""
+    sets = [frozenset([int(c)]) for c in tree.leaves]
+    for a, b in tree.merges:
+        sets.append(sets[a] | sets[b])
+    return [(sets[a], sets[b]) for a, b in tree.merges]
+
+
+def assert_same(actual, expected):
+    for name, x, y in zip(expected._fields, actual, expected):
+        assert x.dtype == y.dtype, name
+        np.testing.assert_array_equal(x, y, err_msg=name)
+
+
+def every_class_has_rows(seed, n, k, dtype=np.float32, spread=2.0):
+    """Random logits in which row c prefers class c."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, k)) * spread
+    logits[np.arange(k), np.arange(k)] += 4 * spread
+    return logits.astype(dtype)
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+@pytest.mark.parametrize(("seed", "n", "k"), [(0, 40, 5), (1, 120, 9), (2, 200, 17)])
+def test_fit_matches_the_paper(name, seed, n, k):
+    logits = every_class_has_rows(seed, n, k)
+    merges, scores = from_the_paper(logits, name)
+    tree = hierarchy.fit(logits, aggregation=AGGREGATIONS[name])
+    assert leaf_sets(tree) == merges
+    np.testing.assert_allclose(tree.scores, scores, rtol=1e-6)
+
+
+def test_default_tree_by_hand():
+    tree = hierarchy.fit(BY_HAND)
+    expected = [[0, 1, 0.55, 2], [2, 3, 0.65, 2], [4, 5, 1.25, 4]]
+    np.testing.assert_allclose(tree.linkage, expected, rtol=1e-6)
+    np.testing.assert_array_equal(tree.merges, [[0, 1], [3, 2], [4, 5]])
+    np.testing.assert_array_equal(tree.parents, [4, 4, 5, 5, 6, 6, -1])
+    np.testing.assert_allclose(tree.affinities, [1.55, 0.5, 0.95], rtol=1e-6)
+    np.testing.assert_allclose(tree.confidences, [0.55, 0.7, 0.8, 0.65], rtol=1e-6)
+    np.testing.assert_array_equal(tree.assignments, [0, 0, 1, 2, 3, 3])
+    np.testing.assert_array_equal(tree.rows, [2, 2, 3])
+    np.testing.assert_allclose(tree.supports, [1, 0.5, 1])
+    # x6 goes to {0, 1} with 2/3, half a cluster's share: 1/2 - 1/3.
+    np.testing.assert_array_equal(tree.runner_ups[:2], [2, 4])
+    assert tree.margins[1] == pytest.approx(1 / 6, rel=1e-5)
+
+
+def test_refuges_are_averaged_over_their_clusters():
+    # Without the division, {3} would join {0, 1}: 2/3 against 1/2, a chain.
+    tree = hierarchy.fit(BY_HAND)
+    assert leaf_sets(tree)[1] == ({3}, {2})
+    tree_of_sums = from_the_paper(BY_HAND, "sum_mean")[0]
+    assert leaf_sets(tree) == tree_of_sums
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "heights"),
+    [
+        ("sum_sum", [({1}, {0}), ({2}, {3}), ({0, 1}, {2, 3})], [0.7, 0.8, 1.8]),
+        (
+            "mean_mean",
+            [({0}, {1}), ({0, 1}, {3}), ({0, 1, 3}, {2})],
+            [0.55, 0.625, 0.63333],
+        ),
+        ("mean_all", [({0}, {1}), ({0, 1}, {3}), ({0, 1, 3}, {2})], [0.55, 0.6, 0.62]),
+    ],
+)
+def test_other_aggregations_by_hand(name, pairs, heights):
+    tree = hierarchy.fit(BY_HAND, aggregation=AGGREGATIONS[name])
+    assert [set(map(frozenset, p)) for p in leaf_sets(tree)] == [
+        set(map(frozenset, p)) for p in pairs
+    ]
+    np.testing.assert_allclose(tree.linkage[:, 2], heights, rtol=1e-4)
+
+
+def test_heights():
+    steps = hierarchy.fit(BY_HAND, height="step").linkage[:, 2]
+    np.testing.assert_array_equal(steps, [1, 2, 3])
+    tree = hierarchy.fit(BY_HAND, height="neg_affinity")
+    expected = [1 - 1.55 / 2, 1 - 0.5 / 2, 1 - 0.95 / 3]
+    expected[2] = max(expected)  # the largest so far
+    np.testing.assert_allclose(tree.linkage[:, 2], expected, rtol=1e-6)
+
+
+def test_two_classes_and_one():
+    tree = hierarchy.fit(np.log([[0.7, 0.3], [0.4, 0.6]]))
+    np.testing.assert_allclose(tree.linkage, [[0, 1, 0.6, 2]], rtol=1e-6)
+    np.testing.assert_array_equal(tree.merges, [[1, 0]])
+    for fit in (hierarchy.fit, hierarchy.fit_dense, hierarchy.fit_soft):
+        one = fit(np.zeros((3, 1), np.float32))
+        assert one.linkage.shape == (0, 4)
+        np.testing.assert_array_equal(one.parents, [-1])
+        np.testing.assert_array_equal(one.confidences, [1])
+    assert_same(hierarchy.fit_stream([np.zeros((3, 1), np.float32)]), one)
+
+
+def test_empty_classes():
+    logits = np.column_stack([BY_HAND, np.full(6, -50.0)])
+    plain = leaf_sets(hierarchy.fit(BY_HAND))
+    last = hierarchy.fit(logits)
+    assert leaf_sets(last) == [*plain, ({0, 1, 2, 3}, {4})]
+    assert np.isfinite(last.linkage).all()
+    zero = hierarchy.fit(logits, empty="zero")
+    assert leaf_sets(zero)[0] == ({4}, {0})
+    assert zero.linkage[0, 2] == 0
+    assert [tuple(s - {4} for s in pair) for pair in leaf_sets(zero)[1:]] == plain
+    drop = hierarchy.fit(np.column_stack([np.full(6, -50.0), BY_HAND]), empty="drop")
+    np.testing.assert_array_equal(drop.leaves, [1, 2, 3, 4])
+    np.testing.assert_array_equal(drop.linkage, hierarchy.fit(BY_HAND).linkage)
+    np.testing.assert_array_equal(drop.counts, [0, 2, 1, 1, 2])
+
+
+def test_equal_logits_take_the_lowest_class():
+    for empty in ("last", "zero"):
+        tree = hierarchy.fit(np.ones((5, 4), np.float32), empty=empty)
+        np.testing.assert_array_equal(tree.assignments, np.zeros(5))
+        assert np.isfinite(tree.linkage).all()
+        merged = leaf_sets(tree)
+        if empty == "last":
+            assert merged == [({0}, {1}), ({0, 1}, {2}), ({0, 1, 2}, {3})]
+        else:
+            assert merged == [({1}, {0}), ({2}, {0, 1}), ({3}, {0, 1, 2})]
+    assert np.isclose(tree.confidences[0], 0.25)
+
+
+def test_invariances():
+    rng = np.random.default_rng(0)
+    logits = every_class_has_rows(0, 300, 11)
+    sets = leaf_sets(hierarchy.fit(logits))
+    shifted = logits + rng.normal(size=(300, 1)).astype(np.float32) * 10
+    assert leaf_sets(hierarchy.fit(shifted)) == sets
+    shuffled = hierarchy.fit(rng.permutation(logits))
+    np.testing.assert_array_equal(shuffled.linkage, hierarchy.fit(logits).linkage)
+    new = rng.permutation(11)  # class c is called new[c]
+    renamed = hierarchy.fit(logits[:, np.argsort(new)])
+    expected = [tuple({int(new[c]) for c in s} for s in pair) for pair in sets]
+    assert leaf_sets(renamed) == expected
+    thrice = hierarchy.fit(np.repeat(logits, 3, axis=0))
+    np.testing.assert_array_equal(thrice.linkage, hierarchy.fit(logits).linkage)
+
+
+def test_temperature_matters():
+    logits = np.random.default_rng(0).normal(size=(400, 12))
+    sets = leaf_sets(hierarchy.fit(logits))
+    assert leaf_sets(hierarchy.fit(logits, temperature=1.0)) == sets
+    for scale in (0.1, 5.0):
+        assert leaf_sets(hierarchy.fit(logits * scale)) != sets
+        tempered = hierarchy.fit(logits, temperature=1 / scale)
+        assert leaf_sets(tempered) == leaf_sets(hierarchy.fit(logits * scale))
+
+
+@pytest.mark.parametrize("name", ["sum_mean", "sum_sum"])
+def test_linkage_is_valid_and_rises_and_reads_stay_few(name):
+    from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
+
+    k = 60
+    logits = every_class_has_rows(3, 2000, k, spread=1.0)
+    tree = hierarchy.fit(logits, aggregation=AGGREGATIONS[name])
+    assert is_valid_linkage(tree.linkage)
+    assert is_monotonic(tree.linkage)
+    assert len(tree.parents) == 2 * k - 1
+    assert sorted(tree.merges.ravel()) == list(range(2 * k - 2))
+    np.testing.assert_array_equal(tree.linkage[:, :2], np.sort(tree.merges, axis=1))
+    picked = np.zeros(k, int)
+    for absorbed, _ in leaf_sets(tree):
+        picked[list(absorbed)] += 1
+    scores = tree.confidences * (tree.counts if name == "sum_sum" else 1)
+    assert picked.max() <= np.log2(scores.sum() / scores.min())
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_blocks_of_classes_are_found_by_scores_that_add_up(name):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(12), 50)
+    block = np.arange(12) // 3
+    logits = np.where(block[y][:, None] == block, 3.0, 0.0)
+    logits[np.arange(600), y] = 6
+    logits += rng.normal(size=logits.shape) * 0.1
+    tree = hierarchy.fit(logits, aggregation=AGGREGATIONS[name])
+    joined = {s for pair in leaf_sets(tree) for s in pair}
+    found = [frozenset(range(3 * b, 3 * b + 3)) in joined for b in range(4)]
+    assert all(found) == name.startswith("sum")  # means chain
+
+
+def test_dominant_logit_that_is_masked():
+    # Subtracting it from the full normaliser would leave 0 / 0 in float32.
+    logits = np.array([[100.0, 0, -1], [0, 50, -50], [0, -50, 50]])
+    for dtype in (np.float32, np.float16, jnp.bfloat16):
+        tree = hierarchy.fit(logits.astype(dtype))
+        assert leaf_sets(tree)[0] == ({0}, {1})
+        assert tree.affinities[0] == pytest.approx(0.731059, abs=1e-6)
+        assert tree.runner_ups[0] == 2
+        assert np.isfinite(tree.linkage).all()
+
+
+FORMS = [
+    ("sum_mean", np.float16, "last"),
+    ("mean_all", np.float16, "last"),
+    ("sum_sum", np.float32, "zero"),
+    ("mean_mean", jnp.bfloat16, "drop"),
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "empty"), FORMS)
+def test_every_form_gives_the_same_bits(name, dtype, empty, monkeypatch, tmp_path):
+    rng = np.random.default_rng(7)
+    logits = (rng.normal(size=(333, 21)) * 2).astype(dtype)
+    logits[:, 20] -= 20  # nobody's best
+    options = dict(aggregation=AGGREGATIONS[name], empty=empty, temperature=0.7)
+    tree = hierarchy.fit(logits, num_threads=1, **options)
+    assert tree.counts[20] == 0
+    assert_same(hierarchy.fit_dense(logits, **options), tree)
+    for buffer, chunk in [(84, 42), (840, 4200), (8400, 10**6)]:
+        monkeypatch.setattr(hierarchy_host, "BUFFER_BYTES", buffer)
+        monkeypatch.setattr(hierarchy_host, "CHUNK_BYTES", chunk)
+        assert_same(hierarchy.fit(logits, num_threads=2, **options), tree)
+        batches = (logits[i : i + 50] for i in range(0, 333, 50))
+        stream = hierarchy.fit_stream(batches, spool=tmp_path, **options)
+        assert_same(stream, tree)
+    assert not list(tmp_path.iterdir())
+    if dtype == np.float16:
+        np.save(tmp_path / "logits.npy", logits)
+        mapped = np.load(tmp_path / "logits.npy", mmap_mode="r")
+        assert_same(hierarchy.fit(mapped, **options), tree)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_sharded_tree_has_the_same_bits(devices):
+    logits = every_class_has_rows(5, 203, 10, np.float16)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    tree = hierarchy.fit_sharded(logits, mesh, block=16)
+    assert_same(tree, hierarchy.fit(logits))
+
+
+def test_steps_on_device_map_over_sets_of_logits():
+    from repr_jax.estimators.hierarchy_arithmetic import device_scale
+
+    logits = np.stack([every_class_has_rows(seed, 40, 6) for seed in range(3)])
+    steps = functools.partial(hierarchy.steps_on_device, aggregation=hierarchy.sum_mean)
+    run = jax.jit(jax.vmap(steps, in_axes=(0, None, None)))
+    merges = run(logits, device_scale(1.0), np.ones(40, bool)).merges
+    for x, pairs in zip(logits, merges):
+        np.testing.assert_array_equal(pairs, hierarchy.fit(x).merges)
+
+
+def test_every_half_precision_number_is_read_exactly():
+    from repr_jax.estimators.hierarchy_arithmetic import load
+
+    for dtype in (np.float16, jnp.bfloat16):
+        numbers = np.arange(2**16, dtype=np.uint16).view(dtype)
+        numbers = numbers[np.isfinite(numbers.astype(np.float32))][None]
+        out = np.empty(numbers.shape, np.float32)
+        load(numbers, out)
+        np.testing.assert_array_equal(out, numbers.astype(np.float32))
+
+
+def test_soft_tree_is_close_to_the_exact_one():
+    rng = np.random.default_rng(0)
+    y, block = np.repeat(np.arange(12), 40), np.arange(12) // 3
+    logits = np.where(block[y][:, None] == block, 3.0, 0.0)
+    logits[np.arange(480), y] = 6
+    logits += rng.normal(size=logits.shape) * 0.5
+    soft = hierarchy.fit_soft(logits)
+    joined = {s for pair in leaf_sets(soft) for s in pair}
+    assert all(frozenset(range(3 * b, 3 * b + 3)) in joined for b in range(4))
+    assert np.isnan(soft.supports).all()
+    # The affinity of the first merge, from the definition.
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    absorbed, refuge = soft.merges[0]
+    expected = p[p.argmax(axis=1) == absorbed, refuge].sum()
+    assert soft.affinities[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_bootstrap_draws_rows_with_replacement():
+    logits = every_class_has_rows(1, 80, 5)
+    trees = hierarchy.bootstrap(logits, num_samples=3, seed=4)
+    for sample, tree in enumerate(trees):
+        rows = np.random.default_rng((4, sample)).integers(80, size=80)
+        expected = hierarchy.fit(logits[np.sort(rows)])
+        assert_same(tree, expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_that_are_not_finite_are_named(bad, dtype):
+    logits = every_class_has_rows(0, 50, 6, dtype)
+    logits[37, 2] = bad
+    for fit in (hierarchy.fit, lambda x: hierarchy.fit_stream(np.split(x, 5))):
+        with pytest.raises(
+            ValueError, match=r"finite logits; got .* in row 37, column 2"
+        ):
+            fit(logits)
+    with pytest.raises(ValueError, match=r"fit_dense: expected finite .* row 37"):
+        hierarchy.fit_dense(logits)
+
+
+def test_wrong_arguments_are_told():
+    logits = np.zeros((3, 2), np.float32)
+    cases = [
+        (TypeError, "floats", lambda: hierarchy.fit(logits.astype(int))),
+        (ValueError, "rank 2", lambda: hierarchy.fit(logits[0])),
+        (ValueError, "rows and classes", lambda: hierarchy.fit(logits[:0])),
+        (ValueError, "empty among", lambda: hierarchy.fit(logits, empty="first")),
+        (ValueError, "height among", lambda: hierarchy.fit(logits, height="x")),
+        (ValueError, "temperature > 0", lambda: hierarchy.fit(logits, temperature=0)),
+        (TypeError, "byte order", lambda: hierarchy.fit(logits.astype(">f4"))),
+        (ValueError, "batch or more", lambda: hierarchy.fit_stream([])),
+        (
+            ValueError,
+            "2 columns of float32",
+            lambda: hierarchy.fit_stream([logits, logits[:, :1]]),
+        ),
+    ]
+    for error, words, call in cases:
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_progress_is_told():
+    told = []
+    logits = every_class_has_rows(0, 30, 4)
+    hierarchy.fit(logits, progress=lambda *x: told.append(x))
+    expected = [("rows read", 30, 30), *(("merges", i, 3) for i in (1, 2, 3))]
+    assert told == expected
+
+
+def test_a_killed_stream_leaves_nothing(repository, tmp_path):
+    script = """
+import itertools, sys, time
+import numpy as np
+from repr_jax.estimators import hierarchy, hierarchy_host
+hierarchy_host.CHUNK_BYTES = 1000
+batch = np.random.default_rng(0).normal(size=(100, 5))
+def endless():
+    for i in itertools.count():
+        yield batch
+        if i == 20: print("going", flush=True)
+        time.sleep(0.001)
+hierarchy.fit_stream(endless(), spool=sys.argv[1])
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    run = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "going\n"
+    os.kill(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    time.sleep(0.1)
+    assert not list(tmp_path.iterdir())
+    assert hierarchy.fit_stream([BY_HAND], spool=tmp_path).linkage.shape == (3, 4)
+
+
+def test_the_estimator_needs_jax_and_numpy_alone(repository):
+    script = (
+        "import sys; from repr_jax.estimators import hierarchy; import numpy as np; "
+        "hierarchy.fit(np.eye(3)); print(*{n.partition('.')[0] for n in sys.modules})"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(
+        command, cwd=repository, check=True, capture_output=True, text=True
+    )
+    foreign = {"flax", "optax", "scipy", "sklearn", "matplotlib", "networkx", "absl"}
+    assert not set(run.stdout.split()) & foreign
