@@ -1,7 +1,57 @@
 """Numbers to read, not to differentiate: arrays in, numbers out. jax and numpy only."""
 
 from repr_jax.metrics.classification import accuracy, agreement
+from repr_jax.metrics.clustering import (
+    adjusted_rand_index,
+    contingency,
+    hungarian_accuracy,
+    hungarian_matching,
+    leaf_purity,
+    mean_leaf_purity,
+    nmi,
+    nmi_geometric,
+)
+from repr_jax.metrics.hierarchy import (
+    dasgupta_cost,
+    dendrogram_purity,
+    lhd_log,
+    lhd_mistake,
+    lhd_pair,
+    macro_dendrogram_purity,
+    sampled_dendrogram_purity,
+)
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
+from repr_jax.metrics.taxonomy import (
+    best_f1,
+    cophenetic_correlation,
+    robinson_foulds,
+    triplet_agreement,
+)
 
-__all__ = ["accuracy", "agreement", "r2", "ranks", "recall_at_k"]
+__all__ = [
+    "accuracy",
+    "adjusted_rand_index",
+    "agreement",
+    "best_f1",
+    "contingency",
+    "cophenetic_correlation",
+    "dasgupta_cost",
+    "dendrogram_purity",
+    "hungarian_accuracy",
+    "hungarian_matching",
+    "leaf_purity",
+    "lhd_log",
+    "lhd_mistake",
+    "lhd_pair",
+    "macro_dendrogram_purity",
+    "mean_leaf_purity",
+    "nmi",
+    "nmi_geometric",
+    "r2",
+    "ranks",
+    "recall_at_k",
+    "robinson_foulds",
+    "sampled_dendrogram_purity",
+    "triplet_agreement",
+]

@@ -1,0 +1,266 @@
+"""How good a tree is, by the classes of its rows, by similarities, or by a taxonomy.
+
+A tree is an int array `parents`: entry i is the node above node i, always a higher
+number; the last node is the root, whose entry is ignored. Nodes 0 to L - 1 are the
+leaves. Nodes may have any number of children. `Hierarchy.parents` is one; a linkage Z
+of scipy is one by parents[Z[t, :2]] = L + t. On the host, in float64.
+"""
+
+import numpy as np
+
+from repr_jax.metrics.clustering import check_table, hungarian_matching, pairs
+from repr_jax.ops import checks
+
+
+def check_parents(who: str, parents, num_leaves: int) -> np.ndarray:
+    """parents as int64; ValueError unless it is a tree with these leaves."""
+    parents = np.array(parents, np.int64)
+    checks.same_shape(who, rank=1, parents=parents)
+    last = len(parents) - 1
+    above, nodes = parents[:-1], np.arange(last)
+    if last < 0 or np.any(above <= nodes) or np.any(above > last):
+        raise ValueError(
+            f"{who}: expected parents to have higher numbers than their children, and "
+            f"the root to be last; got {parents}."
+        )
+    inner = np.unique(above)
+    if not np.array_equal(inner, np.arange(num_leaves, last + 1)):
+        raise ValueError(
+            f"{who}: expected the {num_leaves} leaves to be the first nodes and the "
+            f"others to have children; got {parents}."
+        )
+    parents[-1] = -1
+    return parents
+
+
+def count_leaves(parents) -> int:
+    """The leaves of a tree: the nodes before the first that has a child."""
+    return int(np.min(np.asarray(parents)[:-1], initial=len(parents)))
+
+
+def node_sums(parents: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+    """[nodes, ...]: sums over the leaves below each node of [L, ...] values."""
+    out = np.zeros((len(parents), *leaves.shape[1:]), leaves.dtype)
+    out[: len(leaves)] = leaves
+    for node, parent in enumerate(parents[:-1]):
+        out[parent] += out[node]
+    return out
+
+
+def below(parents: np.ndarray, num_leaves: int) -> np.ndarray:
+    """[nodes, L] bool: which leaves are below each node; a leaf is below itself."""
+    return node_sums(parents, np.eye(num_leaves, dtype=np.int32)) > 0
+
+
+def depths(parents: np.ndarray) -> np.ndarray:
+    """[nodes] int64: edges between a node and the root."""
+    out = np.zeros(len(parents), np.int64)
+    for node in range(len(parents) - 2, -1, -1):
+        out[node] = out[parents[node]] + 1
+    return out
+
+
+def lowest_common_ancestors(parents: np.ndarray, num_leaves: int) -> np.ndarray:
+    """[L, L] int64: the lowest node above both leaves; a leaf with itself."""
+    members = below(parents, num_leaves)
+    out = np.empty((num_leaves, num_leaves), np.int64)
+    for node in range(len(parents) - 1, -1, -1):  # lower nodes overwrite
+        here = np.flatnonzero(members[node])
+        out[np.ix_(here, here)] = node
+    return out
+
+
+def _pair_counts(parents, table):
+    """[nodes, C]: pairs of rows of a class whose lowest node is this; class shares."""
+    counts = node_sums(parents, table)
+    inside = pairs(counts)
+    own = inside.copy()
+    for node, parent in enumerate(parents[:-1]):
+        own[parent] -= inside[node]
+    return own, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def dendrogram_purity(parents, table) -> float:
+    """Mean, over pairs of rows of a class, of the class's share under both.
+
+    sum over pairs i < j of one class c of share_c(lca(i, j)) / number of pairs; rows of
+    a leaf have the leaf as their lowest node. Exact, in O(nodes C).
+
+    Args:
+      parents: [nodes] int, a tree as in the module's docstring.
+      table: [L, C] counts, of each leaf's rows by class, as from `contingency`.
+
+    Returns:
+      in (0, 1], 1 if every class has a subtree of its own; chance is about 1 / C. With
+      pure leaves and one leaf a class it is 1 for every tree. NaN without any pair.
+
+    Raises:
+      ValueError: not a tree of L leaves, or not counts.
+
+    Source: Heller and Ghahramani, "Bayesian Hierarchical Clustering", 2005, sec. 4;
+      here every pair weighs the same, as in Kobren et al., "A Hierarchical Algorithm
+      for Extreme Clustering", 2017.
+    """
+    table = check_table("dendrogram_purity", table)
+    parents = check_parents("dendrogram_purity", parents, len(table))
+    own, share = _pair_counts(parents, table)
+    total = own.sum()
+    return float(np.sum(own * share) / total) if total else float("nan")
+
+
+def macro_dendrogram_purity(parents, table) -> float:
+    """`dendrogram_purity` of each class by itself, averaged over classes with pairs."""
+    table = check_table("macro_dendrogram_purity", table)
+    parents = check_parents("macro_dendrogram_purity", parents, len(table))
+    own, share = _pair_counts(parents, table)
+    total = own.sum(axis=0)
+    some = total > 0
+    if not some.any():
+        return float("nan")
+    return float(np.mean(np.sum(own * share, axis=0)[some] / total[some]))
+
+
+def sampled_dendrogram_purity(
+    parents, table, *, num_pairs: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """An estimate of `dendrogram_purity` from random pairs, and its standard error.
+
+    Classes are drawn as often as they have pairs, then two different rows of them.
+
+    Args:
+      parents, table: as for `dendrogram_purity`.
+      num_pairs: how many are drawn, with replacement; at least 2.
+      seed: of NumPy's generator.
+
+    Returns:
+      the estimate in [0, 1] and its standard error; NaN both without any pair.
+
+    Raises:
+      ValueError: as `dendrogram_purity`, or too few pairs.
+    """
+    who = "sampled_dendrogram_purity"
+    table = check_table(who, table)
+    parents = check_parents(who, parents, len(table))
+    checks.count(who, num_pairs=num_pairs, minimum=2)
+    rng = np.random.default_rng(seed)
+    sizes = table.sum(axis=0)
+    if not pairs(sizes).sum():
+        return float("nan"), float("nan")
+    classes = rng.choice(len(sizes), num_pairs, p=pairs(sizes) / pairs(sizes).sum())
+    first = np.floor(rng.random(num_pairs) * sizes[classes])
+    second = np.floor(rng.random(num_pairs) * (sizes[classes] - 1))
+    second += second >= first  # another row
+    ends = np.cumsum(table, axis=0)  # row r of class c is in the first leaf with > r
+    leaves = [
+        [np.searchsorted(ends[:, c], r, side="right") for c, r in zip(classes, rows)]
+        for rows in (first, second)
+    ]
+    nodes = lowest_common_ancestors(parents, len(table))[tuple(leaves)]
+    _, share = _pair_counts(parents, table)
+    purity = share[nodes, classes]
+    return float(purity.mean()), float(purity.std(ddof=1) / np.sqrt(num_pairs))
+
+
+def lhd_pair(parents, table) -> float:
+    """How far apart the rows of a class are: a distance of our own definition.
+
+    Mean over pairs of rows of one class in different leaves of the number of edges
+    between their leaves, divided by the largest number between any two leaves.
+
+    The published "least hierarchical distance" could not be consulted; this one,
+    `lhd_mistake` and `lhd_log` are ours, and not comparable with published figures.
+
+    Args:
+      parents, table: as for `dendrogram_purity`.
+
+    Returns:
+      in [0, 1], lower is better; 0 if no class is in two leaves.
+
+    Raises:
+      ValueError: as `dendrogram_purity`.
+    """
+    table = check_table("lhd_pair", table)
+    parents = check_parents("lhd_pair", parents, len(table))
+    depth = depths(parents)
+    up = depth[lowest_common_ancestors(parents, len(table))]
+    leaf = depth[: len(table)]
+    edges = leaf[:, None] + leaf[None] - 2 * up
+    weight = table @ table.T
+    np.fill_diagonal(weight, 0)
+    if not weight.sum():
+        return 0.0
+    return float(np.sum(weight * edges) / weight.sum() / edges.max())
+
+
+def _mistakes(who, parents, table, cost) -> float:
+    """Mean cost of rows that are not in the leaf matched to their class."""
+    matching = hungarian_matching(table)
+    wrong = table.copy()
+    matched = np.flatnonzero(matching >= 0)
+    wrong[matched, matching[matched]] = 0
+    if not wrong.sum():
+        return 0.0
+    cost = cost[lowest_common_ancestors(parents, len(table))]
+    majority = np.where(table.sum(axis=1) > 0, table.argmax(axis=1), -1)
+    nearest = np.ones_like(wrong)  # of classes that are the largest of no leaf
+    for c in np.unique(majority[majority >= 0]):
+        nearest[:, c] = cost[:, majority == c].min(axis=1)
+    return float(np.sum(wrong * nearest) / wrong.sum())
+
+
+def lhd_mistake(parents, table, heights) -> float:
+    """How high above a misplaced row its class is met: our definition, see `lhd_pair`.
+
+    Mean over rows that are not in the leaf matched to their class (Hungarian) of the
+    height of the lowest node above their leaf and a leaf whose largest class is theirs,
+    divided by the root's; 1 if there is no such leaf. Needs scipy.
+
+    Args:
+      parents, table: as for `dendrogram_purity`.
+      heights: [nodes] float, 0 for leaves and never lower than a child's.
+
+    Returns:
+      in [0, 1], lower is better; 0 if no row is misplaced.
+
+    Raises:
+      ValueError: as `dendrogram_purity`, or heights of another length.
+    """
+    table = check_table("lhd_mistake", table)
+    parents = check_parents("lhd_mistake", parents, len(table))
+    heights = np.asarray(heights, np.float64)
+    checks.shape("lhd_mistake", parents.shape, heights=heights)
+    return _mistakes("lhd_mistake", parents, table, heights / max(heights[-1], 1e-300))
+
+
+def lhd_log(parents, table) -> float:
+    """`lhd_mistake` with log2(leaves under a node) / log2(L) in place of heights."""
+    table = check_table("lhd_log", table)
+    parents = check_parents("lhd_log", parents, len(table))
+    size = node_sums(parents, np.ones(len(table)))
+    cost = np.log2(size) / max(np.log2(len(table)), 1.0)
+    return _mistakes("lhd_log", parents, table, cost)
+
+
+def dasgupta_cost(parents, similarity) -> float:
+    """sum over pairs of leaves i < j of similarity_ij times the leaves under both.
+
+    Args:
+      parents: [nodes] int, a tree as in the module's docstring.
+      similarity: [L, L] float, symmetric; the diagonal does not count.
+
+    Returns:
+      lower is better; of the unit of the similarity.
+
+    Raises:
+      ValueError: not a tree of L leaves, or similarity is not [L, L].
+
+    Source: Dasgupta, "A cost function for similarity-based hierarchical clustering",
+      2016, eq. 1.
+    """
+    similarity = np.asarray(similarity, np.float64)
+    checks.same_shape("dasgupta_cost", rank=2, similarity=similarity)
+    num = len(similarity)
+    checks.shape("dasgupta_cost", (num, num), similarity=similarity)
+    parents = check_parents("dasgupta_cost", parents, num)
+    size = node_sums(parents, np.ones(num))[lowest_common_ancestors(parents, num)]
+    return float(np.sum(np.triu(similarity * size, k=1)))

@@ -1,0 +1,278 @@
+"""Scores of trees against brute force over all pairs and triplets, and by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from repr_jax import metrics
+from repr_jax.metrics import hierarchy as tree_metrics
+
+BALANCED = [4, 4, 5, 5, 6, 6, -1]  # ((0, 1), (2, 3))
+CHAIN = [4, 4, 5, 6, 5, 6, -1]  # (((0, 1), 2), 3)
+BY_HAND = [0, 0, 1, 2, 3, 3]  # the leaf of each of six rows
+
+
+def random_tree(rng, leaves):
+    """Binary, joining two random groups at a time."""
+    parents, alive = np.full(2 * leaves - 1, -1), list(range(leaves))
+    for node in range(leaves, 2 * leaves - 1):
+        for child in rng.choice(alive, 2, replace=False):
+            parents[child] = node
+            alive.remove(child)
+        alive.append(node)
+    return parents
+
+
+def wide_tree(rng, leaves):
+    """A random binary tree some of whose inner nodes are taken out."""
+    parents = random_tree(rng, leaves)
+    for node in range(leaves, len(parents) - 1):
+        if rng.random() < 0.4:
+            parents[parents == node] = parents[node]
+    kept = [n for n in range(len(parents)) if n < leaves or (parents == n).any()]
+    new = {n: i for i, n in enumerate(kept)}
+    return np.array([new.get(parents[n], -1) for n in kept])
+
+
+def above(parents, node):
+    out = [node]
+    while node != len(parents) - 1:
+        node = int(parents[node])
+        out.append(node)
+    return out
+
+
+def meet(parents, a, b):
+    path = set(above(parents, a))
+    return next(n for n in above(parents, b) if n in path)
+
+
+def leaves_of(parents, node, num):
+    return [leaf for leaf in range(num) if node in above(parents, leaf)]
+
+
+def draw(seed, leaves=7, classes=3, rows=50, tree=random_tree):
+    rng = np.random.default_rng(seed)
+    parents = tree(rng, leaves)
+    h, y = rng.integers(leaves, size=rows), rng.integers(classes, size=rows)
+    return parents, h, y, metrics.contingency(h, y, num_clusters=leaves)
+
+
+def purity_by_brute_force(parents, h, y, leaves):
+    values = []
+    for i, j in itertools.combinations(range(len(h)), 2):
+        if y[i] == y[j]:
+            under = leaves_of(parents, meet(parents, h[i], h[j]), leaves)
+            inside = np.isin(h, under)
+            values.append((y[i], np.mean(y[inside] == y[i])))
+    return np.array(values)
+
+
+@pytest.mark.parametrize("tree", [random_tree, wide_tree])
+@pytest.mark.parametrize("seed", range(3))
+def test_dendrogram_purity_is_that_of_all_pairs(seed, tree):
+    parents, h, y, table = draw(seed, tree=tree)
+    classes, values = purity_by_brute_force(parents, h, y, 7).T
+    assert metrics.dendrogram_purity(parents, table) == pytest.approx(values.mean())
+    macro = np.mean([values[classes == c].mean() for c in np.unique(classes)])
+    assert metrics.macro_dendrogram_purity(parents, table) == pytest.approx(macro)
+
+
+@pytest.mark.parametrize(
+    ("y", "purity"),
+    [
+        ([0, 0, 0, 1, 1, 1], 1),
+        ([0, 1, 0, 1, 0, 1], 5 / 9),
+        ([0, 1, 2, 3, 0, 1], 1 / 3),
+        ([0, 0, 0, 0, 0, 0], 1),
+    ],
+)
+def test_dendrogram_purity_by_hand(y, purity):
+    table = metrics.contingency(np.array(BY_HAND), np.array(y), num_clusters=4)
+    assert metrics.dendrogram_purity(BALANCED, table) == pytest.approx(purity)
+    if y == [0, 1, 0, 1, 0, 1]:
+        assert metrics.leaf_purity(table) == pytest.approx(2 / 3)
+
+
+def test_dendrogram_purity_of_a_published_case():
+    # Higra's unit test of its own implementation.
+    table = np.eye(2)[[1, 1, 0, 1, 0]]
+    parents = [5, 5, 6, 7, 7, 6, 8, 8, 8]
+    assert metrics.dendrogram_purity(parents, table) == pytest.approx(0.65)
+
+
+def test_dendrogram_purity_at_chance_is_one_of_the_classes():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(10), 100)
+    table = metrics.contingency(rng.integers(10, size=1000), y)
+    purity = metrics.dendrogram_purity(random_tree(rng, 10), table)
+    assert 0.1 < purity < 0.11
+
+
+def test_sampled_purity_is_near_the_exact_one():
+    parents, _, _, table = draw(5, rows=200)
+    exact = metrics.dendrogram_purity(parents, table)
+    value, error = metrics.sampled_dendrogram_purity(parents, table, num_pairs=20_000)
+    assert 0 < error < 0.002
+    assert abs(value - exact) < 4 * error
+    few = metrics.sampled_dendrogram_purity(parents, table, num_pairs=200)[1]
+    assert few == pytest.approx(10 * error, rel=0.2)
+
+
+def test_purity_without_pairs_is_not_a_number():
+    table = np.eye(4)
+    assert np.isnan(metrics.dendrogram_purity(BALANCED, table))
+    assert np.isnan(metrics.macro_dendrogram_purity(BALANCED, table))
+    assert np.isnan(metrics.sampled_dendrogram_purity(BALANCED, table)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lhd_pair_is_that_of_all_pairs(seed):
+    parents, h, y, table = draw(seed)
+
+    def edges(a, b):
+        return len(set(above(parents, a)) ^ set(above(parents, b)))
+
+    values = [
+        edges(h[i], h[j])
+        for i, j in itertools.combinations(range(len(h)), 2)
+        if y[i] == y[j] and h[i] != h[j]
+    ]
+    longest = max(edges(a, b) for a in range(7) for b in range(7))
+    expected = np.mean(values) / longest
+    assert metrics.lhd_pair(parents, table) == pytest.approx(expected)
+    assert metrics.lhd_pair(BALANCED, np.diag([2, 3, 1, 1])) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lhd_of_mistakes_is_that_of_all_rows(seed):
+    parents, h, y, table = draw(seed, leaves=5, classes=4)
+    heights = np.maximum(np.arange(len(parents)) - 4.0, 0)
+    matching = metrics.hungarian_matching(table)
+    size = [len(leaves_of(parents, n, 5)) for n in range(len(parents))]
+    for score, cost in [
+        (metrics.lhd_mistake(parents, table, heights), heights / heights[-1]),
+        (metrics.lhd_log(parents, table), np.log2(size) / np.log2(5)),
+    ]:
+        values = []
+        for leaf, c in zip(h, y):
+            if matching[leaf] != c:
+                mine = [m for m in range(5) if table[m].argmax() == c]
+                costs = [cost[meet(parents, leaf, m)] for m in mine]
+                values.append(min(costs, default=1.0))
+        assert score == pytest.approx(np.mean(values))
+    right = np.diag([1, 2, 3, 4])
+    assert metrics.lhd_log(BALANCED, right) == 0
+    assert metrics.lhd_mistake(BALANCED, right, [0, 0, 0, 0, 1, 1, 2]) == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_dasgupta_cost_is_that_of_all_pairs(seed):
+    rng = np.random.default_rng(seed)
+    parents, w = random_tree(rng, 8), rng.random((8, 8))
+    w = w + w.T
+    expected = sum(
+        w[i, j] * len(leaves_of(parents, meet(parents, i, j), 8))
+        for i, j in itertools.combinations(range(8), 2)
+    )
+    assert metrics.dasgupta_cost(parents, w) == pytest.approx(expected)
+    # Of equal similarities every binary tree costs the same: (n^3 - n) / 3.
+    assert metrics.dasgupta_cost(parents, np.ones((8, 8))) == (8**3 - 8) / 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_best_f1_is_the_best_of_all_nodes(seed):
+    rng = np.random.default_rng(seed)
+    parents, groups = random_tree(rng, 9), rng.random((4, 9)) < 0.5
+    groups[:, 0] = True
+    expected = []
+    for group in groups:
+        group, scores = set(np.flatnonzero(group)), []
+        for node in range(len(parents)):
+            leaves = set(leaves_of(parents, node, 9))
+            scores.append(2 * len(leaves & group) / (len(leaves) + len(group)))
+        expected.append(max(scores))
+    np.testing.assert_allclose(metrics.best_f1(parents, groups), expected)
+
+
+@pytest.mark.parametrize("tree", [random_tree, wide_tree])
+@pytest.mark.parametrize("seed", range(3))
+def test_triplet_agreement_is_that_of_all_triplets(seed, tree):
+    rng = np.random.default_rng(seed)
+    parents, reference = random_tree(rng, 8), tree(rng, 8)
+
+    def says(p, a, b, c):
+        lowest = meet(p, a, b)
+        return lowest != meet(p, a, c) and meet(p, a, c) == meet(p, b, c)
+
+    right = total = 0
+    for three in itertools.combinations(range(8), 3):
+        for c in three:
+            a, b = (x for x in three if x != c)
+            if says(reference, a, b, c):
+                total += 1
+                right += says(parents, a, b, c)
+    actual = metrics.triplet_agreement(parents, reference)
+    assert actual == pytest.approx(right / total)
+    assert metrics.triplet_agreement(reference, reference) == 1
+
+
+def test_random_trees_agree_on_a_third_of_triplets():
+    rng = np.random.default_rng(1)
+    values = [
+        metrics.triplet_agreement(random_tree(rng, 40), random_tree(rng, 40))
+        for _ in range(20)
+    ]
+    assert np.mean(values) == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_cophenetic_correlation_matches_scipy():
+    from scipy.cluster import hierarchy
+    from scipy.stats import spearmanr
+
+    x = np.random.default_rng(0).normal(size=(12, 3))
+    trees, distances = [], []
+    for method in ("average", "complete"):
+        linkage = hierarchy.linkage(x, method)
+        parents = np.full(23, -1)
+        for t, row in enumerate(linkage):
+            parents[row[:2].astype(int)] = 12 + t
+        trees.append((parents, np.concatenate([np.zeros(12), linkage[:, 2]])))
+        distances.append(hierarchy.cophenet(linkage))
+    (p, heights), (q, other) = trees
+    actual = metrics.cophenetic_correlation(p, q, heights, other)
+    assert actual == pytest.approx(spearmanr(*distances).statistic)
+    assert metrics.cophenetic_correlation(p, p, heights, heights) == pytest.approx(1)
+    flat = [4, 4, 4, 4, -1]
+    both = metrics.cophenetic_correlation(flat, BALANCED, [0] * 4 + [1], np.arange(7))
+    assert np.isnan(both)
+
+
+def test_robinson_foulds_by_hand():
+    assert metrics.robinson_foulds(BALANCED, BALANCED) == 0
+    # {0,1} {2,3} against {0,1} {0,1,2}: two of four are not shared.
+    assert metrics.robinson_foulds(BALANCED, CHAIN) == 0.5
+    crossed = [4, 5, 4, 5, 6, 6, -1]
+    assert metrics.robinson_foulds(BALANCED, crossed) == 1
+    assert metrics.robinson_foulds([4, 4, 4, 4, -1], BALANCED) == 1
+    assert metrics.robinson_foulds([2, 2, -1], [2, 2, -1]) == 0
+
+
+def test_what_is_no_tree_is_told():
+    for parents in ([4, 4, 5, 5, 6, 6], [6, 4, 5, 5, 4, 6, -1], [4, 4, 6, 6, 6, 6, -1]):
+        with pytest.raises(ValueError, match=r"dendrogram_purity: expected"):
+            metrics.dendrogram_purity(parents, np.eye(4))
+    with pytest.raises(ValueError, match="best_f1: expected groups of one leaf"):
+        metrics.best_f1(BALANCED, np.zeros((1, 4), bool))
+
+
+def test_lowest_common_ancestors_and_depths():
+    rng = np.random.default_rng(3)
+    parents = wide_tree(rng, 9)
+    table = tree_metrics.lowest_common_ancestors(parents, 9)
+    depth = tree_metrics.depths(parents)
+    for a, b in itertools.product(range(9), repeat=2):
+        assert table[a, b] == meet(parents, a, b)
+    for node in range(len(parents)):
+        assert depth[node] == len(above(parents, node)) - 1
