@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from experiments.multimodal_vae import observed
+from repr_jax import losses
 from repr_jax.config import bind
 from repr_jax.ops import checks
 from repr_jax.ops.batch import masked_mean, present
@@ -28,9 +29,8 @@ def make(config) -> Experiment:
 
     `config.encoders` has a choice per modality, or one by the name of `shared`: one set
     of parameters for all. An encoder maps (x, train) to [batch, dim], dim the same for
-    all. `config.loss` is called as loss(a, b, where=[batch]) with the encodings of the
-    two modalities; with more of them as loss(encodings, where=where), arrays
-    [modality, batch, dim] and [modality, batch], as `losses.pairwise` wants it.
+    all. `config.loss` is a loss of two views, of the encodings of two modalities; of
+    more it is the mean over their pairs, see `losses.pairwise`.
 
     `config.temperature = dict(initial=0.07, lowest=0.01)`: its logarithm is learned,
     and the loss gets temperature=max(exp(log_temperature), lowest); once at the lowest
@@ -63,9 +63,7 @@ def make_fresh_negatives(config) -> Experiment:
 
 
 def _of_pairs(loss_fn, encodings, where):
-    if len(encodings) > 2:
-        return loss_fn(encodings, where=where)
-    return loss_fn(*encodings, where=jnp.all(where, axis=0))
+    return losses.pairwise(encodings, loss=loss_fn, where=where)
 
 
 def _of_halves(loss_fn, encodings, where):

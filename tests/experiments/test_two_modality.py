@@ -11,15 +11,15 @@ from repr_jax.models.mlp import MLP
 from repr_jax.ops.batch import masked_mean
 
 
-def distance(a, b, *, where, temperature=1.0, bias=0.0):
+def distance(a, b, *, where, axis_name=None, temperature=1.0, bias=0.0):
     """A loss that pulls pairs together and scales with what may be learned."""
     squares = jnp.sum((a - b) ** 2, axis=-1)
-    return masked_mean(squares, where=where) / temperature + bias
+    return masked_mean(squares, where=where, axis_name=axis_name) / temperature + bias
 
 
-def three_way(encodings, *, where):
-    assert encodings.ndim == 3 and where.shape == encodings.shape[:2]
-    return jnp.sum(jnp.where(where[..., None], encodings, 0.0) ** 2)
+def negated(key, x, *, at_most=1.0):
+    """An augmentation that nobody can miss."""
+    return -x * jax.random.uniform(key, minval=0.5, maxval=at_most)
 
 
 def against_negatives(a, b, negatives_a, negatives_b, *, where, negatives_where):
@@ -125,13 +125,49 @@ def test_shared_encoder_has_one_set_of_parameters(batch):
     assert np.any(np.asarray(mean) != 0)  # has seen both modalities
 
 
-def test_three_modalities_reach_the_loss_as_one_array(batch):
+def test_loss_of_three_modalities_is_the_mean_over_their_pairs(batch):
     names = ("left", "right", "third")
     encoders = {m: dict(fn=MLP, widths=(3,)) for m in names}
-    config = make_config(modalities=names, encoders=encoders, loss=dict(fn=three_way))
+    config = make_config(modalities=names, encoders=encoders)
     experiment, params, extras = started(config, batch)
-    value, (_, terms) = experiment.loss(params, extras, batch, jax.random.key(0))
-    assert float(value) > 0 and float(terms["alignment"]) > 0
+
+    def loss(**more):
+        loss = experiment.loss(params, extras, batch | more, jax.random.key(0))
+        return loss[0], loss[1][1]["alignment"]
+
+    value, expected = loss()
+    assert float(value) > 0
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    present = np.ones((8, 3), bool)
+    present[:, 2] = False  # nobody has the third: its pairs do not count
+    value, _ = loss(present=present)
+    pair = make_config(encoders={m: encoders[m] for m in names[:2]})
+    expected = two_modality.make(pair).loss(params, extras, batch, jax.random.key(0))[0]
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_training_sees_augmented_modalities_and_evaluation_does_not(batch):
+    plain = {m: dict(fn=MLP, widths=(4, 3)) for m in ("left", "right")}
+    config = make_config(
+        encoders=plain, augment={"left": dict(fn=negated, at_most=0.8)}
+    )
+    experiment, params, extras = started(config, batch)
+    unchanged = two_modality.make(make_config(encoders=plain))
+    key = jax.random.key(3)
+    value, _ = experiment.loss(params, extras, batch, key)
+    changed = {
+        **batch,
+        "left": negated(jax.random.fold_in(key, 0), batch["left"], at_most=0.8),
+    }
+    expected, _ = unchanged.loss(params, extras, changed, key)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    assert abs(value - unchanged.loss(params, extras, batch, key)[0]) > 1e-3
+    np.testing.assert_array_equal(
+        experiment.represent(params, extras, batch),
+        unchanged.represent(params, extras, batch),
+    )
+    with pytest.raises(ValueError, match=r"config.augment: expected modality among"):
+        two_modality.make(make_config(augment={"top": dict(fn=negated)}))
 
 
 def test_learned_temperature_and_bias(batch):
