@@ -5,8 +5,17 @@ from repr_jax.losses.contrastive import (
     fresh_negatives_nce,
     info_nce,
     nt_xent,
+    pairwise,
     siglip,
     symmetric_info_nce,
+)
+from repr_jax.losses.contrastive_labels import sup_con
+from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
+from repr_jax.losses.contrastive_spread import (
+    alignment,
+    alignment_uniformity,
+    spectral_contrastive,
+    uniformity,
 )
 from repr_jax.losses.multimodal import (
     mmvae,
@@ -19,10 +28,15 @@ from repr_jax.losses.multimodal import (
 from repr_jax.losses.variational import dreg, elbo, iwae
 
 __all__ = [
+    "alignment",
+    "alignment_uniformity",
     "clip",
+    "dcl",
+    "debiased",
     "dreg",
     "elbo",
     "fresh_negatives_nce",
+    "hard_negative",
     "info_nce",
     "iwae",
     "mmvae",
@@ -32,6 +46,10 @@ __all__ = [
     "mopoe",
     "mvae",
     "nt_xent",
+    "pairwise",
     "siglip",
+    "spectral_contrastive",
+    "sup_con",
     "symmetric_info_nce",
+    "uniformity",
 ]

@@ -19,6 +19,9 @@ shapes that do not fit together, a temperature of 0 or less, a chunk_size below 
 ring without axis_name; TypeError for integer inputs or a `where` that is not bool.
 """
 
+import itertools
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -268,8 +271,7 @@ def fresh_negatives_nce(
     )
     index = pairs.row_index(where, axis_name)
     nobody = jnp.full_like(pairs.row_index(negatives_where), -1)
-    count = jnp.sum(negatives_where)
-    count = count if axis_name is None else lax.psum(count, axis_name)
+    count = global_count(negatives_where, axis_name)
     positives = similarity.of_rows(view_a, view_b) / temperature
     terms = 0.0
     for view, negatives in ((view_a, negatives_a), (view_b, negatives_b)):
@@ -283,6 +285,47 @@ def fresh_negatives_nce(
         )
         terms += cross_entropy(positives, log_negatives) - jnp.log(count + 1.0)
     return masked_mean(terms / 2, where=where, axis_name=axis_name)
+
+
+def pairwise(
+    embeddings: Sequence[Array],
+    *,
+    loss: Callable[..., Array] = symmetric_info_nce,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """A loss of two views, averaged over all pairs of two or more modalities.
+
+    mean_{m < n} loss(embeddings_m, embeddings_n), over the rows that have both; pairs
+    of modalities that no row has do not count.
+
+    Args:
+      embeddings: one [batch, dim] array per modality, at least two.
+      loss: (view_a, view_b, where, axis_name) -> scalar; a partial sets temperature,
+        chunk_size or ring.
+      where: [modality, batch] bool, False where absent; None if all are present.
+
+    Source: Tian, Krishnan and Isola, "Contrastive Multiview Coding", 2020, the full
+      graph of section 3.3, https://arxiv.org/abs/1906.05849. There a sum, over two
+      sampled directions; `loss` decides here.
+    """
+    embeddings = tuple(embeddings)
+    checks.count("pairwise", minimum=2, modalities=len(embeddings))
+    named = {f"embeddings[{m}]": x for m, x in enumerate(embeddings)}
+    checks.same_shape("pairwise", rank=2, **named)
+    checks.floating("pairwise", **named)
+    shape = (len(embeddings), embeddings[0].shape[0])
+    where = jnp.ones(shape, bool) if where is None else where
+    checks.shape("pairwise", shape, where=where)
+    checks.boolean("pairwise", where=where)
+    values, counted = [], []
+    for m, n in itertools.combinations(range(len(embeddings)), 2):
+        both = where[m] & where[n]
+        values.append(
+            loss(embeddings[m], embeddings[n], where=both, axis_name=axis_name)
+        )
+        counted.append(global_count(both, axis_name) > 0)
+    return masked_mean(jnp.stack(values), where=jnp.stack(counted))
 
 
 def check_options(who, temperature, chunk_size, axis_name, ring=False) -> None:
@@ -310,6 +353,12 @@ def two_views(who, view_a, view_b, where, axis_name):
         jnp.concatenate([view_a, view_b]), jnp.tile(where, 2), jnp.tile(index, 2)
     )
     return both, where
+
+
+def global_count(where: Array, axis_name: str | None) -> Array:
+    """The number of present rows of the whole batch."""
+    count = jnp.sum(where)
+    return count if axis_name is None else lax.psum(count, axis_name)
 
 
 def negative_logits(similarity) -> pairs.Score:

@@ -5,6 +5,7 @@ first, and how to call it on them. `run` lets learned parameters act on every ar
 a network does: replicated where the batch is split.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
@@ -56,12 +57,25 @@ def fresh_negatives(loss, arrays, decoder, *, where, **rest):
     return loss(**arrays, where=where, negatives_where=where, **rest)
 
 
+def labelled(loss, arrays, decoder, **rest):
+    """Two classes."""
+    labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
+    return loss(arrays["x"], labels, **rest)
+
+
+def modalities(loss, arrays, decoder, *, where, **rest):
+    """By the loss of two views that compiles soonest."""
+    pairs = losses.spectral_contrastive
+    return loss(tuple(arrays.values()), loss=pairs, where=where.T, **rest)
+
+
 UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
 THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
 THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
 VIEWS = {"view_a": (DIM,), "view_b": (DIM,)}
 CAPTIONED = {"images": (DIM,), "texts": (DIM,)}
 QUERIES = {"queries": (DIM,), "keys": (DIM,)}
+LABELLED = {"x": (DIM,), "label": ()}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 ROWS = {
@@ -80,8 +94,26 @@ ROWS = {
     "clip": Row(embeddings, CAPTIONED),
     "siglip": Row(embeddings, CAPTIONED),
     "fresh_negatives_nce": Row(fresh_negatives, FRESH),
+    "pairwise": Row(modalities, {f"view{m}": (DIM,) for m in range(3)}, 3),
+    "dcl": Row(embeddings, VIEWS),
+    "debiased": Row(embeddings, VIEWS),
+    "hard_negative": Row(embeddings, VIEWS),
+    "spectral_contrastive": Row(embeddings, VIEWS),
+    "alignment": Row(embeddings, VIEWS),
+    "uniformity": Row(embeddings, {"x": (DIM,)}),
+    "alignment_uniformity": Row(embeddings, VIEWS),
+    "sup_con": Row(labelled, LABELLED),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
+
+
+def every_loss_with(option):
+    names = [
+        name
+        for name in losses.__all__
+        if option in inspect.signature(getattr(losses, name)).parameters
+    ]
+    return pytest.mark.parametrize("name", names)
 
 
 def draw(name):
@@ -111,14 +143,14 @@ def parameters(name):
     }
 
 
-def run(name, params, arrays, where, axis_name=None, dtype=None):
+def run(name, params, arrays, where, axis_name=None, dtype=None, **options):
     arrays = {
         key: (x * params["gain"][key] + params["shift"][key]).astype(dtype or x.dtype)
         for key, x in arrays.items()
     }
     loss, row = getattr(losses, name), ROWS[name]
     decoder = params["decoder"]
-    return row.call(loss, arrays, decoder, where=where, axis_name=axis_name)
+    return row.call(loss, arrays, decoder, where=where, axis_name=axis_name, **options)
 
 
 @cache
@@ -226,20 +258,20 @@ def mesh():
     )
 
 
-def on_a_shard(name):
+def on_a_shard(name, **options):
     """Value and gradient as a trainer takes them inside a mapped function."""
 
     def step(params, arrays, where):
-        loss = partial(run, name, axis_name="data")
+        loss = partial(run, name, axis_name="data", **options)
         value, gradient = jax.value_and_grad(loss)(params, arrays, where)
         return value, jax.lax.pmean(gradient, "data")
 
     return step
 
 
-def by_shard_map(name, params, *batch, check_vma):
+def by_shard_map(name, params, *batch, check_vma, **options):
     step = jax.shard_map(
-        on_a_shard(name),
+        on_a_shard(name, **options),
         mesh=mesh(),
         in_specs=(P(), P("data"), P("data")),
         out_specs=P(),
@@ -289,3 +321,21 @@ def test_a_split_batch_has_the_value_and_gradient_of_the_whole(name, split):
     batch = draw(name)
     value, (by_parameter, _) = value_and_grad(name)(parameters(name), *batch)
     assert_same(split(name, parameters(name), *batch), (value, by_parameter))
+
+
+@every_loss_with("chunk_size")
+def test_blocks_have_the_value_and_gradient_of_the_whole(name):
+    """Three rows at a time, of a batch of eight."""
+    expected = value_and_grad(name)(parameters(name), *draw(name))
+    in_blocks = jax.value_and_grad(partial(run, name, chunk_size=3), argnums=(0, 1))
+    assert_same(jax.jit(in_blocks)(parameters(name), *draw(name)), expected)
+
+
+@every_loss_with("ring")
+def test_a_ring_has_the_value_and_gradient_of_the_whole(name):
+    """In blocks of one row, at that."""
+    batch = draw(name)
+    value, (by_parameter, _) = value_and_grad(name)(parameters(name), *batch)
+    options = dict(check_vma=True, ring=True, chunk_size=1)
+    actual = by_shard_map(name, parameters(name), *batch, **options)
+    assert_same(actual, (value, by_parameter))

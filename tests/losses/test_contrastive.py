@@ -266,3 +266,40 @@ def test_temperature_and_bias_may_be_learned():
         for i, step in enumerate(1e-5 * np.eye(2)):
             slope = (loss(params + step) - loss(params - step)) / 2e-5
             np.testing.assert_allclose(gradient[i], slope, rtol=1e-7)
+
+
+def test_pairwise_averages_over_the_pairs_of_modalities_that_rows_have():
+    modalities = draw(count=3)
+    where = np.ones((3, 7), bool)
+    where[0, :3], where[2, 2:5] = False, False
+    loss = partial(losses.info_nce, temperature=0.7)
+    pairwise = jax.jit(partial(losses.pairwise, loss=loss))
+    expected = [
+        info_nce_from_the_paper(
+            modalities[m][where[m] & where[n]],
+            modalities[n][where[m] & where[n]],
+            similarity=similarity.cosine,
+            temperature=0.7,
+        )
+        for m, n in ((0, 1), (0, 2), (1, 2))
+    ]
+    actual = pairwise(tuple(modalities), where=where)
+    np.testing.assert_allclose(actual, np.mean(expected), rtol=1e-5)
+    where[0] = False  # and so are its pairs
+    where[2] = True
+    expected = info_nce_from_the_paper(
+        *modalities[1:], similarity=similarity.cosine, temperature=0.7
+    )
+    actual = pairwise(tuple(modalities), where=where)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_pairwise_of_two_is_the_loss_and_of_one_is_refused():
+    a, b = draw()
+    actual = jax.jit(losses.pairwise)((a, b))
+    expected = jax.jit(losses.symmetric_info_nce)(a, b)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="pairwise: expected modalities >= 2; got 1"):
+        losses.pairwise((a,))
+    with pytest.raises(ValueError, match="pairwise: expected one shape of rank 2"):
+        losses.pairwise((a, b[:-1]))

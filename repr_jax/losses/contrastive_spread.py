@@ -1,0 +1,173 @@
+"""Contrastive losses that say apart what attracts and what spreads rows out.
+
+Arguments and errors are those of `contrastive`; values are not in nats unless said.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.losses.contrastive import global_count, views
+from repr_jax.ops import checks, pairs
+from repr_jax.ops.batch import masked_mean
+from repr_jax.ops.numerics import l2_normalize
+from repr_jax.ops.pairs import Rows
+from repr_jax.ops.similarity import dot, negative_squared_distance
+
+
+def spectral_contrastive(
+    view_a: Array,
+    view_b: Array,
+    *,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Positives have a large product, rows of different examples are orthogonal.
+
+    -2 mean_i a_i . b_i + mean_{i != j} (a_i . b_j)^2. Its minimum spans the leading
+    eigenvectors of the graph that joins views of one example. Rows are not normalised.
+
+    Source: HaoChen et al., "Provable Guarantees for Self-Supervised Deep Learning with
+      Spectral Contrastive Loss", 2021, eq. 6, https://arxiv.org/abs/2106.04156.
+    """
+    who = "spectral_contrastive"
+    pairs.check(who, chunk_size, axis_name, ring)
+    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+
+    def squares(rows, columns, _):
+        products = dot.of_pairs(rows.x, columns.x)
+        return jnp.where(pairs.others(rows, columns), products**2, 0)
+
+    index = pairs.row_index(where, axis_name)
+    totals = pairs.total(
+        squares,
+        Rows(view_a, where, index),
+        Rows(view_b, where, index),
+        chunk_size=chunk_size,
+        axis_name=axis_name,
+        ring=ring,
+    )
+    others = jnp.maximum(global_count(where, axis_name) - 1, 1)
+    terms = -2 * dot.of_rows(view_a, view_b) + totals / others
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def alignment(
+    view_a: Array,
+    view_b: Array,
+    *,
+    power: float = 2.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Mean distance of the two views of an example on the unit sphere.
+
+    mean_i |a_i - b_i|^power, rows normalised; in [0, 2^power].
+
+    Args:
+      power: > 0. The paper writes alpha and takes 2.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning through
+      Alignment and Uniformity on the Hypersphere", 2020, section 4.1,
+      https://arxiv.org/abs/2005.10242.
+    """
+    checks.positive("alignment", power=power)
+    view_a, view_b, where = views("alignment", where, view_a=view_a, view_b=view_b)
+    rows = l2_normalize(view_a), l2_normalize(view_b)
+    squares = -negative_squared_distance.of_rows(*rows)
+    apart = squares > 0  # a root has no slope at 0
+    distances = jnp.where(apart, jnp.where(apart, squares, 1) ** (power / 2), 0)
+    return masked_mean(distances, where=where, axis_name=axis_name)
+
+
+def uniformity(
+    x: Array,
+    *,
+    scale: float | Array = 2.0,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Log of the mean Gaussian kernel of two different rows on the unit sphere.
+
+    log mean_{i != j} exp(-scale * |x_i - x_j|^2), rows normalised; in nats, between
+    -4 * scale and 0. 0 also if there is no pair.
+
+    Args:
+      x: [batch, dim], one view.
+      scale: > 0. The paper writes t and takes 2.
+
+    Source: Wang and Isola 2020 (as `alignment`), section 4.1.
+    """
+    checks.positive("uniformity", scale=scale)
+    pairs.check("uniformity", chunk_size, axis_name, ring)
+    x, where = views("uniformity", where, x=x)
+
+    def kernel(rows, columns, scale):
+        logits = scale * negative_squared_distance.of_pairs(rows.x, columns.x)
+        return jnp.where(pairs.others(rows, columns), logits, -jnp.inf)
+
+    rows = Rows(l2_normalize(x), where, pairs.row_index(where, axis_name))
+    by_row = pairs.log_sum_exp(
+        kernel,
+        rows,
+        rows,
+        scale,
+        chunk_size=chunk_size,
+        axis_name=axis_name,
+        ring=ring,
+    )
+    count = global_count(where, axis_name)
+    log_mean = by_row - jnp.log(jnp.maximum(count - 1, 1))
+    return _log_mean_exp(log_mean, where & (count > 1), axis_name)
+
+
+def alignment_uniformity(
+    view_a: Array,
+    view_b: Array,
+    *,
+    power: float = 2.0,
+    scale: float | Array = 2.0,
+    uniformity_weight: float | Array = 1.0,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """alignment + uniformity_weight * the mean uniformity of the two views.
+
+    Args:
+      power: > 0, of `alignment`.
+      scale: > 0, of `uniformity`.
+      uniformity_weight: >= 0. The paper writes lambda and varies it.
+
+    Source: Wang and Isola 2020 (as `alignment`), section 5.
+    """
+    who = "alignment_uniformity"
+    checks.non_negative(who, uniformity_weight=uniformity_weight)
+    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+    near = alignment(view_a, view_b, power=power, where=where, axis_name=axis_name)
+    spread_a, spread_b = (
+        uniformity(
+            x,
+            scale=scale,
+            chunk_size=chunk_size,
+            ring=ring,
+            where=where,
+            axis_name=axis_name,
+        )
+        for x in (view_a, view_b)
+    )
+    return near + uniformity_weight * (spread_a + spread_b) / 2
+
+
+def _log_mean_exp(values, where, axis_name):
+    """log mean_i exp(values_i) over the present rows of the whole batch; 0 if none."""
+    shift = lax.stop_gradient(jnp.max(jnp.where(where, values, -jnp.inf), initial=-1e9))
+    shift = shift if axis_name is None else lax.pmax(shift, axis_name)
+    terms = jnp.exp(jnp.where(where, values - shift, 0))
+    mean = masked_mean(terms, where=where, axis_name=axis_name)
+    some = mean > 0
+    return jnp.where(some, jnp.log(jnp.where(some, mean, 1)) + shift, 0)

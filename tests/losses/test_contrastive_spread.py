@@ -1,0 +1,108 @@
+"""Spectral contrastive, alignment and uniformity: loops, by hand, properties."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax import losses
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def draw(batch=6, dim=4):
+    return np.random.default_rng(0).normal(size=(2, batch, dim)).astype("f")
+
+
+def spectral_from_the_paper(a, b):
+    """HaoChen et al., eq. 6, the second expectation over pairs of two examples."""
+    n = len(a)
+    positives = sum(x @ y for x, y in zip(a, b)) / n
+    pairs = [(a[i] @ b[j]) ** 2 for i in range(n) for j in range(n) if i != j]
+    return -2 * positives + sum(pairs) / len(pairs)
+
+
+def alignment_from_the_paper(a, b, *, power):
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    return np.mean([np.linalg.norm(x - y) ** power for x, y in zip(a, b)])
+
+
+def uniformity_from_the_paper(x, *, scale):
+    """Wang and Isola, section 4.1, over the unordered pairs of a batch."""
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    pairs = [(x[i], x[j]) for i in range(len(x)) for j in range(i)]
+    kernels = [math.exp(-scale * ((a - b) ** 2).sum()) for a, b in pairs]
+    return math.log(sum(kernels) / len(kernels))
+
+
+def test_spectral_contrastive_matches_the_paper():
+    actual = jax.jit(losses.spectral_contrastive)(*draw())
+    np.testing.assert_allclose(
+        actual, spectral_from_the_paper(*draw().astype(float)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("power, scale", [(2.0, 2.0), (1.0, 0.5), (3.0, 40.0)])
+def test_alignment_and_uniformity_match_the_paper(power, scale):
+    a, b = draw()
+    near = alignment_from_the_paper(*draw().astype(float), power=power)
+    actual = jax.jit(partial(losses.alignment, power=power))(a, b)
+    np.testing.assert_allclose(actual, near, rtol=1e-5)
+    uniformity = jax.jit(losses.uniformity)
+    spread = [uniformity_from_the_paper(x.astype(float), scale=scale) for x in (a, b)]
+    actual = [uniformity(x, scale=scale) for x in (a, b)]
+    np.testing.assert_allclose(actual, spread, rtol=1e-5)
+    both = jax.jit(
+        partial(losses.alignment_uniformity, power=power, uniformity_weight=0.7)
+    )
+    expected = near + 0.7 * (spread[0] + spread[1]) / 2
+    np.testing.assert_allclose(both(a, b, scale=scale), expected, rtol=1e-5)
+
+
+def test_values_by_hand():
+    """Two opposite pairs: distances 0 within, and 4 (squared) between two of a view."""
+    a = np.array([[3.0, 0.0], [-2.0, 0.0]], "f")
+    assert losses.alignment(a, a) == 0
+    np.testing.assert_allclose(losses.alignment(a, -a, power=3.0), 8.0, rtol=1e-6)
+    np.testing.assert_allclose(losses.uniformity(a), -8.0, rtol=1e-6)
+    np.testing.assert_allclose(losses.alignment_uniformity(a, -a), -4.0, rtol=1e-6)
+    # -2 (9 + 4) / 2 + (-6)^2
+    np.testing.assert_allclose(losses.spectral_contrastive(a, a), 23.0, rtol=1e-6)
+    assert losses.uniformity(a[:1]) == 0
+    assert losses.spectral_contrastive(a[:1], a[:1]) == -18
+
+
+def test_alignment_has_a_gradient_where_views_agree():
+    a, _ = draw()
+    for power in (1.0, 2.0):
+        gradient = jax.jit(jax.grad(partial(losses.alignment, power=power)))(a, a)
+        assert (gradient == 0).all()
+
+
+def test_the_circle_is_most_uniform():
+    """Equal steps round a circle beat 20 random sets of as many points."""
+    angles = 2 * np.pi * np.arange(8) / 8
+    uniformity = jax.jit(losses.uniformity)
+    circle = uniformity(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    rng = np.random.default_rng(0)
+    random = [uniformity(rng.normal(size=(8, 2)).astype("f")) for _ in range(20)]
+    assert circle < min(random)
+
+
+def test_spectral_contrastive_is_least_at_the_leading_eigenvectors():
+    """Three examples with equal views, in a plane: rows of one length at 120 degrees.
+
+    There the loss is -2 r^2 + r^4 / 4, least at r^2 = 4, where it is -4.
+    """
+    angles = 2 * np.pi * np.arange(3) / 3
+    best = 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    def loss(x):
+        return losses.spectral_contrastive(x, x)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(jnp.asarray(best, "f"))
+    np.testing.assert_allclose(value, -4.0, rtol=1e-6)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
