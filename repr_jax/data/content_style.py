@@ -131,8 +131,8 @@ def process(
     covariances = {}
     for number, (block, dim) in enumerate(zip(BLOCKS, dims)):
         which = number if covariance_seeds == "split" else 0
-        root = np.random.default_rng((seed, 0, which)).normal(size=(dim, dim))
-        covariances[block] = root @ root.T if statistical else np.eye(dim)
+        rng = np.random.default_rng((seed, 0, which))
+        covariances[block] = wishart(rng, dim) if statistical else np.eye(dim)
     rng = np.random.default_rng((seed, 1))
     offset, effect = np.zeros(style_dim), np.zeros((style_dim, content_dim))
     if causal:
@@ -141,6 +141,12 @@ def process(
     f1 = mixing.of_seed((seed, 2), shared + modality1_dim)
     f2 = f1 if shared_mixing else mixing.of_seed((seed, 3), shared + modality2_dim)
     return Process(covariances, offset, effect, float(style_change_rate), (f1, f2))
+
+
+def wishart(rng: np.random.Generator, dim: int) -> np.ndarray:
+    """[dim, dim]: G G^T with G of dim x dim independent N(0, 1); its mean is dim I."""
+    root = rng.normal(size=(dim, dim))
+    return root @ root.T
 
 
 def sample(
