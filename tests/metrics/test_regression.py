@@ -1,0 +1,76 @@
+"""R2 against loops, its limits, and batches that are padded or split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from sklearn.metrics import r2_score
+
+from repr_jax import metrics, sharding
+
+
+def r2_in_loops(predictions, targets):
+    """1 - residual / spread, coordinate by coordinate in float64."""
+    n, dim = targets.shape
+    total = 0.0
+    for k in range(dim):
+        mean = sum(float(targets[i, k]) for i in range(n)) / n
+        spread = sum((float(targets[i, k]) - mean) ** 2 for i in range(n))
+        residual = sum(
+            (float(targets[i, k]) - float(predictions[i, k])) ** 2 for i in range(n)
+        )
+        total += 1 - residual / spread
+    return total / dim
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    targets = (rng.normal(size=(24, 3)) * [1, 10, 0.1] + 5).astype(np.float32)
+    return (targets + 0.3 * rng.normal(size=(24, 3))).astype(np.float32), targets
+
+
+def test_r2_matches_loops_and_scikit_learn(pair):
+    value = jax.jit(metrics.r2)(*pair)
+    assert value.shape == () and value.dtype == jnp.float32
+    np.testing.assert_allclose(value, r2_in_loops(*pair), rtol=1e-4)
+    np.testing.assert_allclose(value, r2_score(pair[1], pair[0]), rtol=1e-4)
+
+
+def test_r2_by_hand():
+    y = jnp.array([0.0, 2.0])
+    assert metrics.r2(y, y) == 1.0
+    assert metrics.r2(jnp.ones(2), y) == 0.0  # the mean
+    assert metrics.r2(jnp.array([2.0, 0.0]), y) == -3.0  # residual 8, spread 2
+    constant = jnp.array([[0.0, 3.0], [2.0, 3.0]])
+    assert metrics.r2(constant, constant) == 1.0
+    assert metrics.r2(constant + jnp.array([[0.0, 1.0]]), constant) == 0.5
+
+
+def test_absent_rows_are_as_good_as_deleted(pair):
+    where = np.arange(24) % 5 > 0
+    spoiled = [np.where(where[:, None], x, np.nan) for x in pair]
+    value = metrics.r2(*spoiled, where=jnp.asarray(where))
+    np.testing.assert_allclose(value, metrics.r2(*(x[where] for x in pair)), rtol=1e-6)
+
+
+def test_split_batch_has_the_r2_of_the_whole(pair):
+    where = jnp.arange(24) % 5 > 0
+    mesh = sharding.make_mesh(jax.devices()[:4])
+    split = jax.shard_map(
+        lambda p, y, w: metrics.r2(p, y, where=w, axis_name="data"),
+        mesh=mesh,
+        in_specs=P("data"),
+        out_specs=P(),
+    )
+    np.testing.assert_allclose(
+        split(*pair, where), metrics.r2(*pair, where=where), rtol=1e-6
+    )
+
+
+def test_wrong_inputs_are_refused(pair):
+    with pytest.raises(ValueError, match="r2: expected one shape"):
+        metrics.r2(pair[0][:, :2], pair[1])
+    with pytest.raises(TypeError, match="of floats"):
+        metrics.r2(jnp.arange(3), jnp.arange(3))
