@@ -9,8 +9,15 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
-from repr_jax.losses.contrastive_labels import sup_con
+from repr_jax.losses.contrastive_labels import (
+    sup_con,
+    triplet,
+    triplet_hardest,
+    triplet_semi_hard,
+)
+from repr_jax.losses.contrastive_memory import instance_discrimination, moco
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
+from repr_jax.losses.contrastive_sequence import cpc
 from repr_jax.losses.contrastive_spread import (
     alignment,
     alignment_uniformity,
@@ -31,6 +38,7 @@ __all__ = [
     "alignment",
     "alignment_uniformity",
     "clip",
+    "cpc",
     "dcl",
     "debiased",
     "dreg",
@@ -38,10 +46,12 @@ __all__ = [
     "fresh_negatives_nce",
     "hard_negative",
     "info_nce",
+    "instance_discrimination",
     "iwae",
     "mmvae",
     "mmvae_iwae",
     "mmvae_tight",
+    "moco",
     "moe_elbo",
     "mopoe",
     "mvae",
@@ -51,5 +61,8 @@ __all__ = [
     "spectral_contrastive",
     "sup_con",
     "symmetric_info_nce",
+    "triplet",
+    "triplet_hardest",
+    "triplet_semi_hard",
     "uniformity",
 ]

@@ -5,12 +5,21 @@ labels [rows] int, equal for rows that belong together. Other arguments and erro
 those of `contrastive`; TypeError also for labels that are not integers.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import check_options, negative_logits, views
+from repr_jax.losses.contrastive import (
+    check_integers,
+    check_options,
+    negative_logits,
+    views,
+)
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean
+from repr_jax.ops import similarity as similarities
+from repr_jax.ops.batch import gather_rows, masked_mean
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine
 
@@ -37,16 +46,12 @@ def sup_con(
     check_options("sup_con", temperature, chunk_size, axis_name, ring)
     rows = labelled("sup_con", x, labels, where, axis_name)
 
-    def positive(rows, columns):
-        same = rows.label[:, None] == columns.label[None]
-        return same & pairs.others(rows, columns)
-
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
-        return jnp.where(positive(rows, columns), values, 0)
+        return jnp.where(_same(rows, columns), values, 0)
 
     def ones(rows, columns, _):
-        return positive(rows, columns).astype(rows.x.dtype)
+        return _same(rows, columns).astype(rows.x.dtype)
 
     log_z, total, count = (
         reduce(
@@ -68,12 +73,122 @@ def sup_con(
     return masked_mean(terms, where=rows.where & (count > 0), axis_name=axis_name)
 
 
+def triplet(
+    anchors: Array,
+    positives: Array,
+    negatives: Array,
+    *,
+    similarity=similarities.negative_squared_distance,
+    margin: float | Array = 0.2,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """How much the positive fails to be more similar than the negative by a margin.
+
+    mean_i max(0, margin + s(anchors_i, negatives_i) - s(anchors_i, positives_i)).
+
+    Args:
+      anchors, positives, negatives: [batch, dim]; the paper's have unit length.
+      margin: >= 0. The paper writes alpha.
+
+    Source: Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face
+      Recognition and Clustering", 2015, eq. 2, https://arxiv.org/abs/1503.03832.
+    """
+    checks.non_negative("triplet", margin=margin)
+    anchors, positives, negatives, where = views(
+        "triplet", where, anchors=anchors, positives=positives, negatives=negatives
+    )
+    near = similarity.of_rows(anchors, positives)
+    far = similarity.of_rows(anchors, negatives)
+    terms = jax.nn.relu(margin + far - near)
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def triplet_hardest(
+    x: Array,
+    labels: Array,
+    *,
+    similarity=similarities.negative_squared_distance,
+    margin: float | Array = 0.2,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`triplet` of each row, the least similar of its class and the most of all others.
+
+    Found in the whole batch; a row that is alone in its class, or has no other class to
+    be told from, does not count. Compares all pairs at once.
+
+    Args:
+      margin: >= 0.
+
+    Source: Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person
+      Re-Identification", 2017, eq. 5 ("batch hard"), https://arxiv.org/abs/1703.07737.
+      There distances are not squared.
+    """
+    checks.non_negative("triplet_hardest", margin=margin)
+    rows = labelled("triplet_hardest", x, labels, where, axis_name)
+    columns = gather_rows(rows, axis_name)
+    alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
+    positive, negative = _same(rows, columns), _different(rows, columns)
+    farthest = jnp.argmin(jnp.where(positive, alike, jnp.inf), axis=1)
+    nearest = jnp.argmax(jnp.where(negative, alike, -jnp.inf), axis=1)
+    far = similarity.of_rows(rows.x, columns.x[nearest])
+    near = similarity.of_rows(rows.x, columns.x[farthest])
+    counted = rows.where & jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+    terms = jax.nn.relu(margin + far - near)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def triplet_semi_hard(
+    x: Array,
+    labels: Array,
+    *,
+    similarity=similarities.negative_squared_distance,
+    margin: float | Array = 0.2,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`triplet` of all pairs of a class, each with the next negative beyond it.
+
+    The negative is the most similar row of another class that is less similar to the
+    anchor than the positive is; pairs without one do not count. Found in the whole
+    batch, comparing all pairs at once.
+
+    Args:
+      margin: >= 0.
+
+    Source: Schroff et al. 2015 (as `triplet`), section 3.2. Negatives beyond the margin
+      add 0 but count in the mean.
+    """
+    checks.non_negative("triplet_semi_hard", margin=margin)
+    rows = labelled("triplet_semi_hard", x, labels, where, axis_name)
+    columns = gather_rows(rows, axis_name)
+    distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
+    negative = _different(rows, columns)
+    beyond = jnp.sort(jnp.where(negative, distances, jnp.inf), axis=1)
+    find = jax.vmap(partial(jnp.searchsorted, side="right"))
+    place = find(*lax.stop_gradient((beyond, distances)))
+    beyond = jnp.pad(beyond, [(0, 0), (0, 1)], constant_values=jnp.inf)
+    next_negative = jnp.take_along_axis(beyond, place, axis=1)
+    some = next_negative < jnp.inf
+    terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
+    counted = rows.where[:, None] & _same(rows, columns) & some
+    return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
+
+
+def _same(rows, columns):
+    """[n, m] bool, the other present rows with the label of the row."""
+    return pairs.others(rows, columns) & (rows.label[:, None] == columns.label[None])
+
+
+def _different(rows, columns):
+    """[n, m] bool, the present rows with another label."""
+    return columns.where[None] & (rows.label[:, None] != columns.label[None])
+
+
 def labelled(who, x, labels, where, axis_name) -> Rows:
     """The arguments, checked, as rows that each are an example of their own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
-    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise TypeError(
-            f"{who}: expected labels of integers; got {jnp.result_type(labels)}."
-        )
+    check_integers(who, labels=labels)
     return Rows(x, where, pairs.row_index(where, axis_name), jnp.asarray(labels))

@@ -63,6 +63,16 @@ def labelled(loss, arrays, decoder, **rest):
     return loss(arrays["x"], labels, **rest)
 
 
+def queued(loss, arrays, decoder, **rest):
+    return loss(**arrays, queue=STORED, **rest)
+
+
+def banked(loss, arrays, decoder, **rest):
+    """Which of the stored rows an example has is told by a number of its own."""
+    index = jnp.abs(jnp.nan_to_num(arrays["index"])).astype(jnp.int32) % len(STORED)
+    return loss(arrays["x"], STORED, index, **rest)
+
+
 def modalities(loss, arrays, decoder, *, where, **rest):
     """By the loss of two views that compiles soonest."""
     pairs = losses.spectral_contrastive
@@ -75,6 +85,9 @@ THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
 VIEWS = {"view_a": (DIM,), "view_b": (DIM,)}
 CAPTIONED = {"images": (DIM,), "texts": (DIM,)}
 QUERIES = {"queries": (DIM,), "keys": (DIM,)}
+STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
+SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
+TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
@@ -103,6 +116,12 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "sup_con": Row(labelled, LABELLED),
+    "triplet": Row(embeddings, TRIPLETS),
+    "triplet_hardest": Row(labelled, LABELLED),
+    "triplet_semi_hard": Row(labelled, LABELLED),
+    "moco": Row(queued, QUERIES),
+    "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
+    "cpc": Row(embeddings, SEQUENCES),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
 

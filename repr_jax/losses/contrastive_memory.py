@@ -1,0 +1,105 @@
+"""Contrastive losses whose negatives are stored: a queue of keys or a bank of examples.
+
+Storage comes in as an array, equal on all devices, and gets no gradient; `ops.queue`
+updates it. Other arguments and errors are those of `contrastive`; TypeError also for
+an index that is not of integers.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.losses.contrastive import (
+    check_integers,
+    check_options,
+    cross_entropy,
+    negative_logits,
+    views,
+)
+from repr_jax.ops import checks, pairs
+from repr_jax.ops.batch import masked_mean, present
+from repr_jax.ops.pairs import Rows
+from repr_jax.ops.similarity import cosine
+
+
+def moco(
+    queries: Array,
+    keys: Array,
+    queue: Array,
+    *,
+    temperature: float | Array = 0.07,
+    chunk_size: int | None = None,
+    queue_where: Array | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy of finding each query's own key among it and a queue of old keys.
+
+    mean_i [ log (exp(p_i) + sum_k exp(s(queries_i, queue_k) / temperature)) - p_i ],
+    p_i = s(queries_i, keys_i) / temperature, s the cosine. Keys and queue get no
+    gradient. log(1 + size of the queue) if all rows are equal.
+
+    Args:
+      queries, keys: [batch, dim], of the online and of the target network.
+      queue: [size, dim], such as `ops.queue.Queue.rows`.
+      queue_where: [size] bool, False for empty places; None if all are filled.
+
+    Source: He et al., "Momentum Contrast for Unsupervised Visual Representation
+      Learning", 2020, eq. 1, https://arxiv.org/abs/1911.05722.
+    """
+    check_options("moco", temperature, chunk_size, axis_name)
+    queries, keys, where = views("moco", where, queries=queries, keys=keys)
+    queue, queue_where = views("moco", queue_where, queue=queue)
+    keys, queue = lax.stop_gradient((keys, queue))
+    log_negatives = pairs.log_sum_exp(
+        negative_logits(cosine),
+        Rows(queries, where, pairs.row_index(where)),
+        Rows(queue, queue_where, -1 - pairs.row_index(queue_where)),  # of nobody here
+        temperature,
+        chunk_size=chunk_size,
+    )
+    positives = cosine.of_rows(queries, keys) / temperature
+    terms = cross_entropy(positives, log_negatives)
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def instance_discrimination(
+    x: Array,
+    bank: Array,
+    index: Array,
+    *,
+    temperature: float | Array = 0.07,
+    chunk_size: int | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy of telling which example a row is, each being a class of its own.
+
+    mean_i [ log sum_j exp(s(bank_j, x_i) / temperature) - s(bank_index_i, x_i) /
+    temperature ], s the cosine; log(num_examples) if all rows are equal.
+
+    Args:
+      x: [batch, dim].
+      bank: [num_examples, dim], a stored row of every example, without gradient.
+      index: [batch] int in [0, num_examples), which example each row is.
+
+    Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
+      Discrimination", 2018, eq. 2 and 3, https://arxiv.org/abs/1805.01978. There noise
+      contrastive estimation approximates the sum; chunk_size affords it whole.
+    """
+    who = "instance_discrimination"
+    check_options(who, temperature, chunk_size, axis_name)
+    x, where = views(who, where, x=x)
+    bank, everyone = views(who, None, bank=bank)
+    checks.shape(who, where.shape, index=index)
+    check_integers(who, index=index)
+    bank, index = lax.stop_gradient(bank), present(jnp.asarray(index), where)
+    log_negatives = pairs.log_sum_exp(
+        negative_logits(cosine),
+        Rows(x, where, index),
+        Rows(bank, everyone, pairs.row_index(everyone)),
+        temperature,
+        chunk_size=chunk_size,
+    )
+    positives = cosine.of_rows(x, bank[index]) / temperature
+    terms = cross_entropy(positives, log_negatives)
+    return masked_mean(terms, where=where, axis_name=axis_name)

@@ -1,0 +1,73 @@
+"""CPC against float64 loops, by hand, and what it compares."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import losses
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def draw(batch=5, time=4, horizon=2, dim=3):
+    rng = np.random.default_rng(0)
+    predictions = rng.normal(size=(batch, time, horizon, dim))
+    return predictions.astype("f"), rng.normal(size=(batch, time, dim)).astype("f")
+
+
+def cpc_from_the_paper(predictions, latents, *, temperature):
+    """van den Oord et al., eq. 3 and 4, over all t and k within the sequence."""
+    batch, time, horizon, _ = predictions.shape
+    terms = []
+    for k in range(1, horizon + 1):
+        for t in range(time - k):
+            for i in range(batch):
+                scores = [
+                    math.exp(
+                        sum(predictions[i, t, k - 1] * latents[j, t + k]) / temperature
+                    )
+                    for j in range(batch)
+                ]
+                terms.append(-math.log(scores[i] / sum(scores)))
+    return np.mean(terms)
+
+
+def test_cpc_matches_the_paper():
+    for temperature in (1.0, 3.0):
+        expected = cpc_from_the_paper(
+            *(x.astype(float) for x in draw()), temperature=temperature
+        )
+        actual = jax.jit(losses.cpc)(*draw(), temperature=temperature)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_one_step_of_two_times_is_info_nce_and_equal_rows_give_log_batch():
+    predictions, latents = draw(time=2, horizon=1)
+    expected = jax.jit(losses.cpc)(predictions, latents, temperature=0.5)
+    kind = losses.contrastive.similarities.dot
+    actual = losses.info_nce(
+        predictions[:, 0, 0], latents[:, 1], similarity=kind, temperature=0.5
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    same = np.ones((5, 4, 2, 3), "f")
+    np.testing.assert_allclose(losses.cpc(same, same[:, :, 0]), math.log(5), rtol=1e-6)
+
+
+def test_what_lies_beyond_the_sequence_and_the_first_latent_do_not_count():
+    gradient = jax.jit(jax.grad(losses.cpc, argnums=(0, 1)))(*draw())
+    by_prediction, by_latent = (np.abs(g).max(axis=(0, -1)) for g in gradient)
+    used = [[True, True], [True, True], [True, False], [False, False]]
+    np.testing.assert_array_equal(by_prediction > 0, used)
+    np.testing.assert_array_equal(by_latent > 0, [False, True, True, True])
+
+
+def test_wrong_shapes_are_refused():
+    predictions, latents = draw()
+    with pytest.raises(ValueError, match="cpc: expected predictions of shape"):
+        losses.cpc(latents, latents)
+    with pytest.raises(ValueError, match="cpc: expected latents of shape"):
+        losses.cpc(predictions, latents[:, :3])
+    with pytest.raises(ValueError, match="cpc: expected time - horizon >= 1; got 0"):
+        losses.cpc(predictions[:, :2], latents[:, :2])
