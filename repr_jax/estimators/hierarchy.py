@@ -26,6 +26,8 @@ from repr_jax.estimators.hierarchy_merging import (
     sum_mean,
     sum_sum,
 )
+from repr_jax.estimators.hierarchy_picture import dendrogram
+from repr_jax.estimators.hierarchy_sparse import Sparse, SparseFit, fit_sparse, sparsify
 from repr_jax.estimators.hierarchy_stream import fit_stream
 from repr_jax.estimators.hierarchy_tree import (
     bridges,
@@ -51,6 +53,8 @@ from repr_jax.estimators.hierarchy_variants import bootstrap, fit_soft
 __all__ = [
     "Aggregation",
     "Hierarchy",
+    "Sparse",
+    "SparseFit",
     "bootstrap",
     "bridges",
     "clade_support",
@@ -58,12 +62,14 @@ __all__ = [
     "coarse_probabilities",
     "cut",
     "cut_height",
+    "dendrogram",
     "depths",
     "examples",
     "fit",
     "fit_dense",
     "fit_sharded",
     "fit_soft",
+    "fit_sparse",
     "fit_stream",
     "heights",
     "lca_table",
@@ -74,9 +80,15 @@ __all__ = [
     "merge_report",
     "newick",
     "node_table",
+    "sparsify",
     "steps_on_device",
     "sum_mean",
     "sum_sum",
     "to_json",
     "to_networkx",
 ]
+
+if __name__ == "__main__":
+    from repr_jax.estimators.hierarchy_cli import main
+
+    main()

@@ -1,0 +1,182 @@
+"""The command line of `repr_jax.estimators.hierarchy`."""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from repr_jax.estimators import hierarchy_files, hierarchy_tree
+from repr_jax.estimators.hierarchy_host import fit
+from repr_jax.estimators.hierarchy_merging import (
+    mean_all,
+    mean_mean,
+    sum_mean,
+    sum_sum,
+)
+from repr_jax.estimators.hierarchy_sparse import Sparse, fit_sparse
+from repr_jax.estimators.hierarchy_variants import bootstrap
+
+AGGREGATIONS = dict(
+    sum_mean=sum_mean, sum_sum=sum_sum, mean_mean=mean_mean, mean_all=mean_all
+)
+EXAMPLE = "python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=Y.npy --out=DIR"
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line and exit code 2, as for every other wrong input."""
+        self.exit(2, f"hierarchy: {message}\n")
+
+
+class Progress:
+    """Lines on stderr: rewritten on a terminal, else one now and then."""
+
+    def __init__(self, quiet: bool):
+        self.quiet, self.terminal = quiet, sys.stderr.isatty()
+        self.last, self.open = time.monotonic(), False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        wait = 0.2 if self.terminal else 5.0
+        late = time.monotonic() - self.last > wait
+        if self.quiet or not (late or (done == total and (self.open or self.terminal))):
+            return
+        self.last, self.open = time.monotonic(), done < total
+        end = "\r" if self.terminal and done < total else "\n"
+        line = f"{what}: {done:,} of {total:,}"
+        print(f"{line:50}", end=end, file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    out = Parser(
+        prog="python -m repr_jax.estimators.hierarchy",
+        description="A tree over the classes of any model, from its logits.",
+        epilog=f"Example: {EXAMPLE}",
+    )
+    add = out.add_argument
+    add("logits", help=".npy [rows, classes]; .npz with indices, values, rest (top-m)")
+    add("--labels", help=".npy of each row's true class: writes metrics.json")
+    add("--names", help="names of the classes, one a line, or a JSON list")
+    add("--images", help=".npy [rows, height, width, 1 or 3]: examples in index.html")
+    add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
+    add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
+    add("--empty", choices=("last", "zero", "drop"), default="last")
+    add("--height", choices=("score", "step", "neg_affinity"), default="score")
+    add("--temperature", type=float, default=1.0, help="divides the logits")
+    add("--bootstrap", type=int, default=0, help="resampled trees for the support")
+    add("--threads", type=int, help="all processors by default")
+    add("--quiet", action="store_true", help="no progress")
+    return out
+
+
+def check(args, logits) -> tuple[int, int]:
+    """Rows and classes; ValueError for what the algorithm alone would take."""
+    sparse = isinstance(logits, Sparse)
+    if sparse:
+        if np.ndim(logits.indices) != 2 or np.size(logits.indices) == 0:
+            raise ValueError("logits: expected indices of shape [rows, m].")
+        rows, classes = len(logits.indices), int(np.max(logits.indices)) + 1
+        if args.names:
+            classes = max(classes, len(hierarchy_files.read_names(args.names)))
+        if args.temperature != 1 or args.bootstrap:
+            raise ValueError("logits: top-m logits take no temperature or bootstrap.")
+    elif logits.ndim != 2:
+        raise ValueError(f"logits: expected [rows, classes]; got {logits.shape}.")
+    else:
+        rows, classes = logits.shape
+    if rows == 0 or classes == 0:
+        raise ValueError(f"logits: expected rows and classes; got {rows} x {classes}.")
+    if classes == 1:
+        raise ValueError("logits: expected two classes or more; got one column.")
+    if classes > rows and not sparse:
+        raise ValueError(
+            f"logits: expected at least as many rows as classes; got {rows} rows of "
+            f"{classes} (is the array transposed?)."
+        )
+    if args.bootstrap < 0:
+        raise ValueError(f"--bootstrap: expected 0 or more; got {args.bootstrap}.")
+    if args.bootstrap and args.empty == "drop":
+        raise ValueError("--bootstrap: expected --empty=last or zero with it.")
+    if args.threads is not None and args.threads < 1:
+        raise ValueError(f"--threads: expected 1 or more; got {args.threads}.")
+    return rows, classes
+
+
+def run(args) -> None:
+    """Reads, fits, writes; everything that can be wrong is told before the fit."""
+    name = args.logits.removesuffix(".npy").removesuffix(".npz")
+    folder = args.out or f"{name}_hierarchy"
+    hierarchy_files.check_folder(folder)
+    logits = hierarchy_files.read_logits(args.logits)
+    num_rows, num_classes = check(args, logits)
+    labels = names = images = support = None
+    if args.labels:
+        labels = hierarchy_files.read_labels(args.labels, num_rows)
+    if args.names:
+        names = hierarchy_files.read_names(args.names)
+        if len(names) != num_classes:
+            raise ValueError(
+                f"{args.names}: expected {num_classes} names, one a class; "
+                f"got {len(names)}."
+            )
+    if args.images:
+        images = np.load(args.images, mmap_mode="r", allow_pickle=False)
+        if images.ndim != 4 or len(images) != num_rows or images.shape[3] not in (1, 3):
+            raise ValueError(
+                f"{args.images}: expected [{num_rows}, height, width, 1 or 3]; "
+                f"got {images.shape}."
+            )
+    progress = Progress(args.quiet)
+    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
+    began = time.monotonic()
+    missing = ""
+    if isinstance(logits, Sparse):
+        fitted = fit_sparse(
+            logits, num_classes=num_classes, height=args.height, **options
+        )
+        tree = fitted.tree
+        missing = (
+            f" Of the rows, {fitted.unresolved_rows:.2%} once had no kept logit left, "
+            f"in {fitted.unresolved_moves:.2%} of all re-assignments."
+        )
+    else:
+        options |= dict(temperature=args.temperature, num_threads=args.threads)
+        tree = fit(logits, height=args.height, progress=progress, **options)
+    seconds = time.monotonic() - began
+    if args.bootstrap:
+        trees = bootstrap(
+            logits, num_samples=args.bootstrap, progress=progress, **options
+        )
+        support = hierarchy_tree.clade_support(tree, trees)
+    note = (
+        f"{num_rows:,} rows, {num_classes:,} classes, of which "
+        f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
+        f"aggregation {args.aggregation}, temperature {args.temperature:g}, heights "
+        f"by {args.height}.{missing}"
+    )
+    files = hierarchy_files.contents(
+        tree,
+        names,
+        labels=labels,
+        support=support,
+        images=images,
+        logits=None if isinstance(logits, Sparse) else logits,
+        title=name.rpartition("/")[2],
+        note=note,
+    )
+    hierarchy_files.write(folder, files)
+    print(f"{note} The tree took {seconds:.1f} s; {folder} has {', '.join(files)}.")
+
+
+def main(argv=None) -> None:
+    """Exit code 0; 2 with one line for wrong input; 130 when interrupted."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except (ValueError, TypeError, OSError, EOFError, ImportError) as error:
+        message = " ".join(str(error).split())
+        print(f"hierarchy: {message}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("hierarchy: interrupted; nothing was written.", file=sys.stderr)
+        sys.exit(130)

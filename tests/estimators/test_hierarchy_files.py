@@ -1,0 +1,304 @@
+"""The command line, the files it writes, and what it says to bad input."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
+
+from repr_jax import metrics
+from repr_jax.estimators import hierarchy, hierarchy_cli, hierarchy_files
+
+ALL = {*hierarchy_files.FILES}
+
+
+@pytest.fixture
+def logits(tmp_path):
+    """120 rows of 8 classes in float16, saved with labels, names and images."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(8), 15)
+    x = rng.normal(size=(120, 8)) + 3 * np.eye(8)[labels] + (labels // 2)[:, None] % 2
+    np.save(tmp_path / "x.npy", x.astype(np.float16))
+    np.save(tmp_path / "y.npy", np.array(list("abcdefgh"))[labels])
+    np.save(tmp_path / "images.npy", rng.integers(256, size=(120, 4, 4, 3), dtype="u1"))
+    names = [f"<i>kind</i> '{c}'" for c in range(8)]
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
+    (tmp_path / "names.json").write_text(json.dumps(names))
+    return x.astype(np.float16)
+
+
+def run(tmp_path, *arguments):
+    hierarchy_cli.main([str(tmp_path / "x.npy"), "--quiet", *map(str, arguments)])
+
+
+def test_all_files_are_written(tmp_path, logits, capsys):
+    out = tmp_path / "new" / "tree"
+    run(
+        tmp_path,
+        f"--labels={tmp_path / 'y.npy'}",
+        f"--names={tmp_path / 'names.txt'}",
+        f"--images={tmp_path / 'images.npy'}",
+        f"--out={out}",
+        "--bootstrap=2",
+    )
+    assert "120 rows, 8 classes" in capsys.readouterr().out
+    assert {x.name for x in out.iterdir()} == ALL
+    assert [x.name for x in out.parent.iterdir()] == ["tree"]
+    tree = hierarchy.fit(logits)
+    linkage = np.load(out / "linkage.npy")
+    np.testing.assert_array_equal(linkage, tree.linkage)
+    assert is_valid_linkage(linkage)
+    assert is_monotonic(linkage)
+    names = (tmp_path / "names.txt").read_text().splitlines()
+    assert (out / "tree.nwk").read_text() == hierarchy.newick(tree, names) + "\n"
+    assert (out / "tree.json").read_text() == hierarchy.to_json(tree, names)
+    with open(out / "merges.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["absorbed"]) for r in rows] == tree.merges[:, 0].tolist()
+    assert [float(r["margin"]) for r in rows] == tree.margins.tolist()
+    assert {float(r["bootstrap"]) for r in rows} <= {0, 0.5, 1}
+    found = json.loads((out / "metrics.json").read_text())
+    labels = np.repeat(np.arange(8), 15)
+    table = metrics.contingency(tree.assignments, labels)
+    assert found["nmi"] == metrics.nmi(table)
+    purity = metrics.dendrogram_purity(tree.parents, table)
+    assert found["dendrogram_purity"] == purity
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_page_holds_the_tree_and_pictures_and_nothing_foreign(tmp_path, logits):
+    run(
+        tmp_path,
+        f"--images={tmp_path / 'images.npy'}",
+        "--names",
+        tmp_path / "names.txt",
+    )
+    out = tmp_path / "x_hierarchy"
+    assert {x.name for x in out.iterdir()} == ALL - {"metrics.json"}
+    page = (out / "index.html").read_text()
+    assert "http" not in page
+    assert "<i>kind" not in page  # names are text
+    (content,) = re.findall(
+        r"<script type=application/json id=tree>(.*?)</script>", page
+    )
+    content = json.loads(content)
+    tree = hierarchy.fit(logits)
+    assert content["nodes"] == hierarchy.node_table(
+        tree, (tmp_path / "names.txt").read_text().splitlines()
+    )
+    assert {len(found) for found in content["images"].values()} == {4}
+    with open(out / "dendrogram.png", "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_options_reach_the_algorithm(tmp_path, logits):
+    out = tmp_path / "out"
+    run(
+        tmp_path,
+        "--aggregation=mean_all",
+        "--height=step",
+        "--temperature=0.5",
+        "--threads=1",
+        "--empty=zero",
+        f"--names={tmp_path / 'names.json'}",
+        f"--out={out}",
+    )
+    options = dict(temperature=0.5, empty="zero", height="step")
+    tree = hierarchy.fit(logits, aggregation=hierarchy.mean_all, **options)
+    np.testing.assert_array_equal(np.load(out / "linkage.npy"), tree.linkage)
+
+
+def test_an_earlier_tree_is_replaced_and_other_files_are_safe(tmp_path, logits, capsys):
+    out = tmp_path / "out"
+    run(tmp_path, f"--out={out}", f"--labels={tmp_path / 'y.npy'}")
+    run(tmp_path, f"--out={out}", "--height=step")
+    assert {x.name for x in out.iterdir()} == ALL - {"metrics.json"}
+    np.testing.assert_array_equal(np.load(out / "linkage.npy")[:, 2], np.arange(1, 8))
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, f"--out={out}")
+    assert stop.value.code == 2
+    assert "it also holds thesis.tex" in capsys.readouterr().err
+    assert (out / "thesis.tex").exists()
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
+    bad = logits.astype(np.float32)
+    bad[97, 5] = np.nan
+    arrays = dict(
+        nan=bad,
+        inf=np.where(np.isnan(bad), np.inf, bad),
+        column=logits[:, :1],
+        none=logits[:0],
+        wide=logits[:7],
+        flat=logits[0],
+        whole=np.ones((9, 3), int),
+    )
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "text.npy").write_text("no array")
+    np.save(tmp_path / "short.npy", np.arange(5))
+    np.savez(tmp_path / "other.npz", weights=logits)
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    cases = [
+        (["nan.npy"], "finite logits; got nan in row 97, column 5"),
+        (["inf.npy"], "finite logits; got inf in row 97, column 5"),
+        (["column.npy"], "two classes or more; got one column"),
+        (["none.npy"], "expected rows and classes; got 0 x 8"),
+        (["wide.npy"], "7 rows of 8 (is the array transposed?)"),
+        (["flat.npy"], "expected [rows, classes]; got (8,)"),
+        (["whole.npy"], "expected logits of floats; got int"),
+        (["empty.npy"], "got an empty file"),
+        (["text.npy"], "hierarchy:"),
+        (["absent.npy"], "No such file"),
+        (["other.npz"], "got weights"),
+        (["x.npy", "--labels=short.npy"], "expected 120 labels"),
+        (["x.npy", "--names=few.txt"], "expected 8 names, one a class; got 2"),
+        (["x.npy", "--images=x.npy"], "expected [120, height, width, 1 or 3]"),
+        (["x.npy", "--temperature=0"], "temperature > 0; got 0"),
+        (["x.npy", "--threads=0"], "--threads: expected 1 or more"),
+        (["x.npy", "--bootstrap=-1"], "--bootstrap: expected 0 or more"),
+        (["x.npy", "--aggregation=mean"], "invalid choice: 'mean'"),
+        ([], "the following arguments are required: logits"),
+    ]
+    for (*arguments,), words in cases:
+        arguments = [
+            re.sub(r"^(--\w+=)?(\w+\.\w+)$", rf"\g<1>{tmp_path}/\g<2>", a)
+            for a in arguments
+        ]
+        with pytest.raises(SystemExit) as stop:
+            hierarchy_cli.main([*arguments, "--quiet"])
+        out, error = capsys.readouterr()
+        assert stop.value.code == 2, words
+        assert words in error
+        assert error.count("\n") == 1
+        assert not out
+    assert not [x for x in tmp_path.iterdir() if x.is_dir()]
+
+
+def test_sparse_logits_with_everything_kept_give_the_tree(tmp_path, logits, capsys):
+    tree = hierarchy.fit(logits)
+    found = hierarchy.fit_sparse(hierarchy.sparsify(logits, 8), num_classes=8)
+    np.testing.assert_array_equal(found.tree.merges, tree.merges)
+    np.testing.assert_allclose(found.tree.linkage, tree.linkage, rtol=1e-6)
+    np.testing.assert_array_equal(found.tree.assignments, tree.assignments)
+    assert found.unresolved_rows == found.unresolved_moves == 0
+    np.savez(tmp_path / "top.npz", **hierarchy.sparsify(logits, 8)._asdict())
+    hierarchy_cli.main([str(tmp_path / "top.npz"), "--quiet"])
+    assert "0.00% once had no kept logit left" in capsys.readouterr().out
+    linkage = np.load(tmp_path / "top_hierarchy" / "linkage.npy")
+    np.testing.assert_array_equal(linkage, found.tree.linkage)
+
+
+def test_sparse_logits_say_what_is_missing():
+    rows = np.log(
+        [
+            [0.60, 0.30, 0.06, 0.04],
+            [0.50, 0.40, 0.03, 0.07],
+            [0.20, 0.70, 0.04, 0.06],
+            [0.05, 0.05, 0.80, 0.10],
+            [0.10, 0.10, 0.20, 0.60],
+            [0.05, 0.20, 0.05, 0.70],
+        ]
+    )
+    sparse = hierarchy.sparsify(rows, 2)
+    expected = [[0, 1], [0, 1], [1, 0], [2, 3], [3, 2], [3, 1]]
+    np.testing.assert_array_equal(sparse.indices, expected)
+    rest = [0.1, 0.1, 0.1, 0.1, 0.2, 0.1]
+    np.testing.assert_allclose(np.exp(sparse.rest), rest, rtol=1e-6)
+    found = hierarchy.fit_sparse(sparse, num_classes=4)
+    # {0} goes to 1 and {3} to 2 as ever; at the last merge the three rows of {0, 1}
+    # have none of their classes left, of 2 + 2 + 3 re-assignments.
+    np.testing.assert_array_equal(found.tree.merges, [[0, 1], [3, 2], [4, 5]])
+    np.testing.assert_allclose(found.tree.affinities, [1.55, 0.5, 0])
+    assert found.unresolved_moves == pytest.approx(3 / 7)
+    assert found.unresolved_rows == pytest.approx(3 / 6)
+
+
+def test_sparse_logits_bound_what_the_mask_cannot_take_out():
+    logits = np.random.default_rng(3).normal(size=(500, 30)) * 2
+    exact = hierarchy.fit(logits)
+    found = hierarchy.fit_sparse(hierarchy.sparsify(logits, 20), num_classes=30)
+    agreement = metrics.triplet_agreement(found.tree.parents, exact.parents)
+    assert agreement > 0.9
+    np.testing.assert_allclose(found.tree.confidences, exact.confidences, rtol=1e-5)
+
+
+def test_wrong_sparse_logits_are_told():
+    good = hierarchy.sparsify(np.random.default_rng(0).normal(size=(6, 5)), 3)
+
+    def changed(**fields):
+        copies = {name: np.array(x) for name, x in good._asdict().items()}
+        for name, (index, value) in fields.items():
+            copies[name][index] = value
+        return hierarchy.Sparse(**copies)
+
+    cases = [
+        (changed(indices=((2, 0), 5)), "different classes from 0 to 4; row 2"),
+        (changed(indices=(3, 1)), "different classes from 0 to 4; row 3"),
+        (changed(values=((1, 1), np.nan)), "finite logits; row 1"),
+        (changed(rest=(4, np.inf)), "a rest that is finite or -inf; row 4"),
+        (changed(rest=(5, 9.0)), "no larger than those kept; row 5"),
+    ]
+    for sparse, words in cases:
+        with pytest.raises(ValueError, match=words):
+            hierarchy.fit_sparse(sparse, num_classes=5)
+    with pytest.raises(ValueError, match="num_kept <= 4; got 5"):
+        hierarchy.sparsify(np.zeros((2, 4)), 5)
+
+
+def test_picture_of_any_number_of_classes():
+    for k in (2, 13, 310):
+        tree = hierarchy.fit(np.eye(k, dtype=np.float32) * 3)
+        for support in (None, np.linspace(0, 1, k - 1)):
+            if k < 300 or support is not None:
+                picture = hierarchy.dendrogram(tree, ["name"] * k, support=support)
+                assert picture.startswith(b"\x89PNG")
+
+
+def test_leaves_of_the_picture_are_on_the_circle_in_order():
+    from repr_jax.estimators.hierarchy_picture import large_groups, layout
+
+    tree = hierarchy.fit(np.random.default_rng(0).normal(size=(400, 40)))
+    angle, radius = layout(tree)
+    np.testing.assert_array_equal(radius[:40], 1)
+    assert radius[-1] == pytest.approx(0)
+    assert (np.diff(angle[hierarchy.leaf_order(tree)]) > 0).all()
+    for node, parent in enumerate(tree.parents[:-1]):
+        assert radius[parent] < radius[node]
+    below = hierarchy.memberships(tree)
+    groups = large_groups(tree)
+    np.testing.assert_array_equal(below[groups].sum(axis=0), 1)
+    assert len(groups) == 13
+
+
+def test_a_killed_run_leaves_no_output(repository, tmp_path):
+    logits = np.random.default_rng(0).normal(size=(3000, 100)).astype(np.float32)
+    np.save(tmp_path / "x.npy", logits)
+    command = [sys.executable, "-m", "repr_jax.estimators.hierarchy", "x.npy"]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    process = subprocess.Popen(
+        [*command, "--bootstrap=9999"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "bootstrap trees" in process.stderr.readline()  # told after five seconds
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [x.name for x in tmp_path.iterdir()] == ["x.npy"]
+    np.save(tmp_path / "x.npy", logits[:500])
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "x_hierarchy has linkage.npy" in done.stdout
+    assert (tmp_path / "x_hierarchy" / "index.html").exists()
