@@ -1,0 +1,45 @@
+"""What the networks compute, against loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.models.mlp import MLP
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 0.2])
+def test_mlp_matches_loops(slope):
+    x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    model = MLP((5, 4, 2), negative_slope=slope, uniform_init=True)
+    params = model.init(jax.random.key(0), x, train=False)["params"]
+    expected = []
+    for row in x.reshape(4, 6).astype(np.float64):
+        for layer in range(3):
+            dense = params[f"Dense_{layer}"]
+            kernel, bias = np.asarray(dense["kernel"]), np.asarray(dense["bias"])
+            row = [
+                bias[j] + sum(row[i] * kernel[i, j] for i in range(len(row)))
+                for j in range(len(bias))
+            ]
+            if layer < 2:
+                row = [v if v > 0 else slope * v for v in row]
+        expected.append(row)
+    found = model.apply({"params": params}, x, train=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_uniform_init_is_bounded_by_the_inputs_of_each_layer():
+    params = MLP((400, 300), uniform_init=True).init(
+        jax.random.key(0), jnp.zeros((1, 16)), train=False
+    )["params"]
+    for name, num_inputs in (("Dense_0", 16), ("Dense_1", 400)):
+        bound = num_inputs**-0.5
+        for values in params[name].values():
+            assert np.abs(values).max() <= bound
+            np.testing.assert_allclose(np.std(values), bound / np.sqrt(3), rtol=0.08)
+
+
+def test_default_init_has_biases_of_zero():
+    params = MLP((4, 3)).init(jax.random.key(0), jnp.zeros((1, 2)), train=False)
+    assert not np.any(params["params"]["Dense_0"]["bias"])
