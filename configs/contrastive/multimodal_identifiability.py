@@ -38,6 +38,7 @@ def get_config(mode=""):
             style_change_rate=1.0,
             statistical=False,
             causal=False,
+            shared_mixing=False,
             covariance_seeds="split",  # the authors' code: in effect "shared"
             seed=config.get_ref("seed"),
         ),
