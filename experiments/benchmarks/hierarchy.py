@@ -1,0 +1,236 @@
+"""Time a tree of logits against a plain NumPy form and scipy's average linkage.
+
+python -m experiments.benchmarks.hierarchy --rows=1281167 --classes=1000
+
+Writes random logits of nested clusters in float16 to a file (2.6 GB at that size; it is
+kept and used again if --file is given), maps it into memory, and takes turns: our fit,
+and the same algorithm as one writes it with NumPy, which also reads the rows of the
+selected group alone, in blocks. Then scipy's average linkage of the largest number of
+rows that --scipy_gb of distances allow, and fits of smaller parts for the growth of
+cost with rows and classes (--figure=FILE.png draws it).
+
+Memory is what a process holds besides the map: the largest RssAnon of /proc, sampled
+100 times a second. Run it on an idle machine; the load is printed.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import platform
+import tempfile
+import threading
+import time
+
+import numpy as np
+
+from repr_jax import metrics
+from repr_jax.estimators import hierarchy
+
+DIM = 64
+PLAIN_BLOCK = 4096  # rows; larger ones only need more memory
+
+
+def write_logits(path, num_rows, num_classes, seed=0):
+    """[rows, K] float16: scaled cosines to nested random directions, plus noise."""
+    rng = np.random.default_rng(seed)
+    directions = np.zeros((1, DIM))
+    for scale in (1.0, 0.8, 0.7):  # about ten children each
+        children = int(np.ceil(num_classes ** (1 / 3)))
+        directions = np.repeat(directions, children, axis=0)
+        directions = directions + scale * rng.normal(size=directions.shape)
+    directions = directions[rng.permutation(len(directions))[:num_classes]]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = directions.astype(np.float32)
+    out = np.lib.format.open_memmap(
+        path, "w+", dtype=np.float16, shape=(num_rows, num_classes)
+    )
+    for start in range(0, num_rows, 8192):
+        y = rng.integers(num_classes, size=min(8192, num_rows - start))
+        x = 20 * directions[y] + 1.3 * rng.normal(size=(len(y), DIM)).astype(np.float32)
+        out[start : start + len(y)] = x @ directions.T
+    out.flush()
+
+
+def plain(logits):
+    """The algorithm in NumPy as it comes to mind: merges [K - 1, 2] of nodes."""
+    num_rows, k = logits.shape
+
+    def best(rows, masked):
+        classes, confidence = [], []
+        for start in range(0, len(rows), PLAIN_BLOCK):
+            x = logits[rows[start : start + PLAIN_BLOCK]].astype(np.float32)
+            x[:, masked] = -np.inf
+            index = x.argmax(axis=1)
+            top = x[np.arange(len(x)), index]
+            classes.append(index)
+            confidence.append(1 / np.exp(x - top[:, None]).sum(axis=1))
+        return np.concatenate(classes), np.concatenate(confidence).astype(np.float64)
+
+    h, g = best(np.arange(num_rows), [])
+    counts = np.bincount(h, minlength=k)
+    means = np.bincount(h, g, k) / np.maximum(counts, 1)
+    score = np.where(counts > 0, means, np.inf)
+    group, node, merges = np.arange(k), np.arange(k), []
+    for step in range(k - 1):
+        absorbed = score.argmin()
+        members = np.flatnonzero(group == absorbed)
+        names = np.unique(group)
+        others = names[(names != absorbed) & np.isfinite(score[names])]
+        if len(others):
+            moved = np.bincount(*best(np.flatnonzero(np.isin(h, members)), members), k)
+            size = np.bincount(group, minlength=k)
+            drawn = np.bincount(group, moved, k)[others] / size[others]
+            refuge = others[drawn.argmax()]
+            gain = score[refuge]
+        else:
+            refuge, gain = names[names != absorbed][0], 0.0
+        merges.append((node[absorbed], node[refuge]))
+        kept, gone = min(absorbed, refuge), max(absorbed, refuge)
+        total = score[absorbed] + gain
+        score[kept], score[gone] = total, np.inf
+        group[group == gone] = kept
+        node[kept] = k + step
+    return np.array(merges)
+
+
+@contextlib.contextmanager
+def peak_memory():
+    """A list that holds the largest anonymous memory meanwhile, in MB, at the end."""
+    out, stop = [0.0], threading.Event()
+
+    def held():
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def watch():
+        while not stop.wait(0.01):
+            out[0] = max(out[0], held())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield out
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def measure(name, function, *arguments, **options):
+    """Runs it once and prints a line; what it returned, and seconds."""
+    load = os.getloadavg()[0]
+    with peak_memory() as memory:
+        began, cpu = time.perf_counter(), time.process_time()
+        out = function(*arguments, **options)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    print(
+        f"{name:44}{seconds:9.2f} s{cpu:9.2f} cpu s{memory[0]:9.0f} MB"
+        f"   load {load:.1f}",
+        flush=True,
+    )
+    return out, seconds
+
+
+def scipy_rows(gigabytes):
+    """How many rows have their pairwise distances in so much memory, as float64."""
+    return int(np.sqrt(2 * gigabytes * 2**30 / 8))
+
+
+def average_linkage(logits):
+    """scipy's, of the rows' Euclidean distances."""
+    from scipy.cluster.hierarchy import linkage
+
+    return linkage(np.asarray(logits, np.float64), "average")
+
+
+def growth(logits, parts):
+    """[(rows, classes, seconds)] of fits of the first rows and classes."""
+    num_rows, k = logits.shape
+    sizes = [(int(num_rows * p), k) for p in parts]
+    sizes += [(num_rows // 4, int(k * p)) for p in parts if int(k * p) > 1]
+    points = []
+    for rows, classes in sizes:
+        part = np.ascontiguousarray(logits[:rows, :classes])
+        seconds = measure(f"ours, {rows:,} x {classes:,}", hierarchy.fit, part)[1]
+        points.append((rows, classes, seconds))
+    return points
+
+
+def draw(points, path):
+    """Seconds over rows, at all classes, and over classes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    half = len(points) // 2
+    for axis, part, column, name in zip(
+        figure.subplots(1, 2),
+        (points[:half], points[half:]),
+        (0, 1),
+        ("rows", "classes"),
+    ):
+        x = np.array([point[column] for point in part], float)
+        seconds = np.array([point[2] for point in part])
+        axis.loglog(x, seconds, "o-", label="measured")
+        axis.loglog(
+            x, seconds[-1] * x / x[-1], ":", color="grey", label="in proportion"
+        )
+        axis.set_xlabel(name)
+        axis.set_ylabel("seconds")
+        axis.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--file", help="where the logits are, or go; else temporary")
+    parser.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
+    parser.add_argument("--figure", help="a PNG of the cost against rows and classes")
+    args = parser.parse_args()
+    print(
+        f"NumPy {np.__version__}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"{len(os.sched_getaffinity(0))} of them for this process"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = args.file or os.path.join(folder, "logits.npy")
+        if not os.path.exists(path):
+            write_logits(path, args.rows, args.classes)
+        logits = np.load(path, mmap_mode="r")
+        if logits.shape != (args.rows, args.classes):
+            raise SystemExit(
+                f"{path}: expected the size asked for; got {logits.shape}."
+            )
+        np.max(logits.view(np.int16)[::64])  # brings the pages in, for all alike
+        times = {"ours": [], "plain": []}
+        what = f"{args.rows:,} x {args.classes:,}"
+        for _ in range(args.turns):
+            tree, seconds = measure(f"ours, {what}", hierarchy.fit, logits)
+            times["ours"].append(seconds)
+            merges, seconds = measure(f"plain NumPy, {what}", plain, logits)
+            times["plain"].append(seconds)
+        ratio = np.median(np.divide(times["plain"], times["ours"]))
+        parents = np.full(2 * args.classes - 1, -1)
+        for step, pair in enumerate(merges):
+            parents[pair] = args.classes + step
+        same = metrics.triplet_agreement(parents, tree.parents)
+        reads = tree.rows[tree.merges[:, 0] >= args.classes].sum() / args.rows
+        print(
+            f"ours is {ratio:.2f} times as fast; triplets that agree: {same:.4f}; "
+            f"classes without rows: {np.sum(tree.counts == 0)}; rows read "
+            f"{1 + reads:.2f} times on average"
+        )
+        if args.scipy_gb:
+            rows = min(scipy_rows(args.scipy_gb), args.rows)
+            part = np.asarray(logits[:rows])
+            measure(f"ours, {rows:,} rows of it", hierarchy.fit, part)
+            measure(f"scipy average linkage, {rows:,} rows", average_linkage, part)
+        if args.figure:
+            draw(growth(logits, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)), args.figure)
+
+
+if __name__ == "__main__":
+    main()
