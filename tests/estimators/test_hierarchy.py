@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -420,6 +421,16 @@ hierarchy.fit_stream(endless(), spool=sys.argv[1])
     time.sleep(0.1)
     assert not list(tmp_path.iterdir())
     assert hierarchy.fit_stream([BY_HAND], spool=tmp_path).linkage.shape == (3, 4)
+
+
+def test_the_example_of_the_readme_runs(repository, capsys):
+    text = (repository / "README.md").read_text()
+    (example,) = re.findall(r"```py\n(.*?hierarchy.*?)```", text, flags=re.DOTALL)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert set(names["groups"]) == set(range(5))
+    assert names["support"][-1] == 1
+    assert capsys.readouterr().out.startswith("((")
 
 
 def test_the_estimator_needs_jax_and_numpy_alone(repository):
