@@ -3,6 +3,7 @@
 python -m experiments.benchmarks.conv --batch=256 --steps=10
 
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in front of it lets XLA compute in large pages.
+
 The step is that of MoPoE on noise shaped like PolyMNIST: the published encoders and
 decoders, one latent per example, Laplace likelihood, Adam. Each lowering runs as a loop
 over steps and inside `lax.scan`. All programs are compiled first and then take turns;
