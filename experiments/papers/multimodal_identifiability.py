@@ -33,7 +33,7 @@ from experiments.papers import grid
 from repr_jax import config as configs
 from repr_jax import figures
 from repr_jax.config import bind
-from repr_jax.data.content_style import predictable_style
+from repr_jax.data import content_style
 
 FOLDER = "configs/contrastive"
 FILES = {
@@ -124,10 +124,10 @@ def ablation(scale: str, seeds: int) -> list[Row]:
     ]
 
 
-def closed_forms(run: grid.Run) -> dict[str, float]:
-    """How much of the style the content predicts, by the covariances of the run."""
+def process(run: grid.Run) -> content_style.Process:
+    """What the run keeps fixed: covariances, effects, mixings."""
     config = configs.load(run.config, run.overrides)
-    return predictable_style(bind(config.dataset.process)())
+    return bind(config.dataset.process, "config.dataset.process")()
 
 
 class Summary(NamedTuple):
@@ -146,7 +146,7 @@ def summarise(row: Row, found: Mapping[str, Mapping]) -> Summary:
         column: [found[run.name].get(metric, np.nan) for run in row.runs]
         for column, metric in COLUMNS.items()
     }
-    closed = [closed_forms(run) for run in row.runs]
+    closed = [content_style.predictable_style(process(run)) for run in row.runs]
     by_column = {
         column: [each[name] for each in closed] for column, name in CLOSED_FORMS.items()
     }
@@ -178,15 +178,16 @@ def as_markdown(header: tuple[str, ...], summaries: list[Summary]) -> str:
 
 
 def as_csv(header: tuple[str, ...], rows: list[Row], found) -> str:
-    """Every number of every run, one a line."""
+    """Every number of every run, one a line; also how uneven its covariances are."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     table.writerow((*header, "run", "metric", "value"))
     for row in rows:
         for run in row.runs:
-            numbers = {**found[run.name]}
-            closed = closed_forms(run)
+            closed = content_style.predictable_style(process(run))
+            numbers = dict(found[run.name])
             numbers |= {f"closed_form/{name}": value for name, value in closed.items()}
+            numbers |= content_style.spectrum(process(run))
             for metric, value in numbers.items():
                 table.writerow((*row.title, run.name, metric, f"{value:.6g}"))
     return file.getvalue()

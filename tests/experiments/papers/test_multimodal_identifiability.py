@@ -7,6 +7,7 @@ import pytest
 
 from experiments.papers import multimodal_identifiability as paper
 from repr_jax import config as configs
+from repr_jax.data import content_style
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,10 @@ def test_means_and_spreads_are_those_of_the_seeds(rows):
     assert np.isnan(paper.summarise(rows[0], found).mean["modality1 x1"])
     causal = paper.summarise(rows[7], found)
     assert causal.title == ("multimodal", "causal")
-    both = [paper.closed_forms(run)["style"] for run in rows[7].runs]
+    both = [
+        content_style.predictable_style(paper.process(run))["style"]
+        for run in rows[7].runs
+    ]
     assert causal.closed["style x1"] == pytest.approx((np.mean(both), np.std(both)))
     assert 0 < both[0] != both[1] < 1
 
@@ -96,7 +100,9 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[0] == "variant,setting,run,metric,value"
     expected = "multimodal,causal,multimodal/causal/seed1,r2/x1/content/kernel,1"
-    assert expected in lines and any("closed_form/style," in line for line in lines)
+    assert expected in lines
+    for name in ("closed_form/style", "change_to_style", "condition/content"):
+        assert sum(f",{name}," in line for line in lines) == 20
     ablation = (tmp_path / "ablation.md").read_text().splitlines()
     assert len(ablation) == 4 and "| 0.00 | 0.25 |" in ablation[2]  # one seed: no ±
     for name in ("table", "ablation"):
