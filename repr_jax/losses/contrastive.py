@@ -3,7 +3,7 @@
 Common to the family, here and in its siblings contrastive_*.py:
   queries, keys, view_a, view_b: [batch, dim] float, any scale; row i of both is example
     i. The negatives of a row are rows of other examples, over the whole batch.
-  similarity: one of `ops.similarity`, or any object with its two functions. Cosine
+  similarity: one of `ops.similarity`, or any object with its functions. Cosine
     normalises the rows; nothing else does.
   temperature: > 0, divides similarities; a float or a learned scalar array. The papers
     write tau.
@@ -59,6 +59,7 @@ def info_nce(
     """
     check_options("info_nce", temperature, chunk_size, axis_name, ring)
     queries, keys, where = views("info_nce", where, queries=queries, keys=keys)
+    queries, keys = similarity.prepare(queries), similarity.prepare(keys)
     index = pairs.row_index(where, axis_name)
     log_negatives = pairs.log_sum_exp(  # over the keys j != i
         negative_logits(similarity),
@@ -170,7 +171,7 @@ def nt_xent(
       Representations", 2020, eq. 1, https://arxiv.org/abs/2002.05709.
     """
     check_options("nt_xent", temperature, chunk_size, axis_name, ring)
-    both, where = two_views("nt_xent", view_a, view_b, where, axis_name)
+    both, _ = two_views("nt_xent", view_a, view_b, where, axis_name, similarity)
     log_negatives = pairs.log_sum_exp(  # over the 2 * batch - 2 views of others
         negative_logits(similarity),
         both,
@@ -213,6 +214,7 @@ def siglip(
     """
     check_options("siglip", temperature, chunk_size, axis_name, ring)
     images, texts, where = views("siglip", where, images=images, texts=texts)
+    images, texts = similarity.prepare(images), similarity.prepare(texts)
 
     def negatives(rows, columns, params):
         temperature, bias = params
@@ -268,6 +270,9 @@ def fresh_negatives_nce(
     view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
     negatives_a, negatives_b, negatives_where = views(
         who, negatives_where, negatives_a=negatives_a, negatives_b=negatives_b
+    )
+    view_a, view_b, negatives_a, negatives_b = (
+        similarity.prepare(x) for x in (view_a, view_b, negatives_a, negatives_b)
     )
     index = pairs.row_index(where, axis_name)
     nobody = jnp.full_like(pairs.row_index(negatives_where), -1)
@@ -354,14 +359,12 @@ def views(who: str, where: Array | None, **arrays):
     return *(present(to_float(x), where) for x in arrays.values()), where
 
 
-def two_views(who, view_a, view_b, where, axis_name):
+def two_views(who, view_a, view_b, where, axis_name, similarity):
     """Both views as the rows of one set, a above b; and `where` of the examples."""
     view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+    both = similarity.prepare(jnp.concatenate([view_a, view_b]))
     index = pairs.row_index(where, axis_name)
-    both = Rows(
-        jnp.concatenate([view_a, view_b]), jnp.tile(where, 2), jnp.tile(index, 2)
-    )
-    return both, where
+    return Rows(both, jnp.tile(where, 2), jnp.tile(index, 2)), where
 
 
 def global_count(where: Array, axis_name: str | None) -> Array:
@@ -371,7 +374,7 @@ def global_count(where: Array, axis_name: str | None) -> Array:
 
 
 def negative_logits(similarity) -> pairs.Score:
-    """Similarity / temperature of pairs of two examples, -inf for one and the same."""
+    """Of prepared rows: similarity / temperature, -inf within one example."""
 
     def score(rows: Rows, columns: Rows, temperature: Array) -> Array:
         logits = similarity.of_pairs(rows.x, columns.x) / temperature

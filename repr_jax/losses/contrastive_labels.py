@@ -44,7 +44,7 @@ def sup_con(
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
     check_options("sup_con", temperature, chunk_size, axis_name, ring)
-    rows = labelled("sup_con", x, labels, where, axis_name)
+    rows = labelled("sup_con", x, labels, where, axis_name, cosine)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
@@ -98,6 +98,9 @@ def triplet(
     anchors, positives, negatives, where = views(
         "triplet", where, anchors=anchors, positives=positives, negatives=negatives
     )
+    anchors, positives, negatives = (
+        similarity.prepare(x) for x in (anchors, positives, negatives)
+    )
     near = similarity.of_rows(anchors, positives)
     far = similarity.of_rows(anchors, negatives)
     terms = jax.nn.relu(margin + far - near)
@@ -126,7 +129,7 @@ def triplet_hardest(
       There distances are not squared.
     """
     checks.non_negative("triplet_hardest", margin=margin)
-    rows = labelled("triplet_hardest", x, labels, where, axis_name)
+    rows = labelled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
     positive, negative = _same(rows, columns), _different(rows, columns)
@@ -161,7 +164,7 @@ def triplet_semi_hard(
       add 0 but count in the mean.
     """
     checks.non_negative("triplet_semi_hard", margin=margin)
-    rows = labelled("triplet_semi_hard", x, labels, where, axis_name)
+    rows = labelled("triplet_semi_hard", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
     negative = _different(rows, columns)
@@ -186,9 +189,10 @@ def _different(rows, columns):
     return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
-def labelled(who, x, labels, where, axis_name) -> Rows:
-    """The arguments, checked, as rows that each are an example of their own."""
+def labelled(who, x, labels, where, axis_name, similarity) -> Rows:
+    """The arguments, checked and prepared, every row an example of its own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     check_integers(who, labels=labels)
-    return Rows(x, where, pairs.row_index(where, axis_name), jnp.asarray(labels))
+    index = pairs.row_index(where, axis_name)
+    return Rows(similarity.prepare(x), where, index, jnp.asarray(labels))

@@ -49,6 +49,7 @@ def moco(
     check_options("moco", temperature, chunk_size, axis_name)
     queries, keys, where = views("moco", where, queries=queries, keys=keys)
     queue, queue_where = views("moco", queue_where, queue=queue)
+    queries, keys, queue = (cosine.prepare(x) for x in (queries, keys, queue))
     keys, queue = lax.stop_gradient((keys, queue))
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
@@ -92,7 +93,8 @@ def instance_discrimination(
     bank, everyone = views(who, None, bank=bank)
     checks.shape(who, where.shape, index=index)
     check_integers(who, index=index)
-    bank, index = lax.stop_gradient(bank), present(jnp.asarray(index), where)
+    x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))
+    index = present(jnp.asarray(index), where)
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         Rows(x, where, index),

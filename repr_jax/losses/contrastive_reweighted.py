@@ -39,7 +39,7 @@ def dcl(
       https://arxiv.org/abs/2110.06848.
     """
     check_options("dcl", temperature, chunk_size, axis_name, ring)
-    both, _ = two_views("dcl", view_a, view_b, where, axis_name)
+    both, _ = two_views("dcl", view_a, view_b, where, axis_name, cosine)
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         both,
@@ -80,7 +80,7 @@ def debiased(
     """
     check_options("debiased", temperature, chunk_size, axis_name, ring)
     _check_rate("debiased", positive_rate)
-    both, where = two_views("debiased", view_a, view_b, where, axis_name)
+    both, where = two_views("debiased", view_a, view_b, where, axis_name, cosine)
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         both,
@@ -124,7 +124,7 @@ def hard_negative(
     check_options("hard_negative", temperature, chunk_size, axis_name, ring)
     checks.non_negative("hard_negative", beta=beta)
     _check_rate("hard_negative", positive_rate)
-    both, where = two_views("hard_negative", view_a, view_b, where, axis_name)
+    both, where = two_views("hard_negative", view_a, view_b, where, axis_name, cosine)
 
     def scaled(rows, columns, scale):
         logits = cosine.of_pairs(rows.x, columns.x) * scale

@@ -1,7 +1,8 @@
-"""How alike rows are: each similarity is a name with two functions, chosen by name.
+"""How alike rows are: each similarity is a name with three functions, chosen by name.
 
-`of_rows` compares row i with row i, `of_pairs` every row with every other; both are in
-full float32 and agree to rounding. Any object with these two functions will do.
+`prepare` is done to rows once, before they are compared; of what it returns `of_rows`
+compares row i with row i and `of_pairs` every row with every other, both in full
+float32 and equal to rounding. Any object with these three functions will do.
 """
 
 import jax.numpy as jnp
@@ -12,6 +13,11 @@ from repr_jax.ops.numerics import l2_normalize, pairwise_dot
 
 class dot:
     """a . b, any real number."""
+
+    @staticmethod
+    def prepare(x: Array) -> Array:
+        """[n, dim] -> [n, dim], the same."""
+        return x
 
     @staticmethod
     def of_rows(a: Array, b: Array) -> Array:
@@ -28,14 +34,12 @@ class cosine:
     """a . b / (|a| |b|), in [-1, 1]; 0 if either is the zero vector."""
 
     @staticmethod
-    def of_rows(a: Array, b: Array) -> Array:
-        """[n, dim], [n, dim] -> [n]."""
-        return dot.of_rows(l2_normalize(a), l2_normalize(b))
+    def prepare(x: Array) -> Array:
+        """[n, dim] -> [n, dim], of unit length; zero stays zero."""
+        return l2_normalize(x)
 
-    @staticmethod
-    def of_pairs(a: Array, b: Array) -> Array:
-        """[n, dim], [m, dim] -> [n, m]."""
-        return pairwise_dot(l2_normalize(a), l2_normalize(b))
+    of_rows = staticmethod(dot.of_rows)
+    of_pairs = staticmethod(dot.of_pairs)
 
 
 class negative_squared_distance:
@@ -45,6 +49,8 @@ class negative_squared_distance:
     array, around the mean of b, so that what cancels is the spread and not the distance
     from the origin.
     """
+
+    prepare = staticmethod(dot.prepare)
 
     @staticmethod
     def of_rows(a: Array, b: Array) -> Array:

@@ -1,6 +1,6 @@
 """Blocks and rings against one matrix in float64, and what they may keep in memory."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,17 @@ def draw():
     return np.random.default_rng(0).normal(size=(2, BATCH, DIM))
 
 
-def both(params, a, b, where, **options):
-    """A loss of each reduction; parameters act on all rows, as a network does."""
+def info_nce(params, a, b, where, **options):
+    """Parameters act on all rows, as a network does."""
     a, b = a * params["gain"], b + params["shift"]
     temperature = params["temperature"]
-    nce = losses.info_nce(a, b, temperature=temperature, where=where, **options)
-    siglip = losses.siglip(
-        a, b, temperature=temperature, bias=params["bias"], where=where, **options
-    )
-    return nce + siglip
+    return losses.info_nce(a, b, temperature=temperature, where=where, **options)
+
+
+def siglip(params, a, b, where, **options):
+    a, b = a * params["gain"], b + params["shift"]
+    scaling = {name: params[name] for name in ("temperature", "bias")}
+    return losses.siglip(a, b, **scaling, where=where, **options)
 
 
 def parameters():
@@ -42,19 +44,23 @@ def assert_equal_to_rounding(actual, expected):
         np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-13)
 
 
-@pytest.fixture(scope="module")
-def dense():
+@cache
+def dense(loss):
+    """Value and gradients in float64, of all pairs at once."""
     with jax.enable_x64(True):
-        evaluate = jax.jit(jax.value_and_grad(both, argnums=(0, 1, 2)))
+        evaluate = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
         return evaluate(parameters(), *draw(), WHERE)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 7, BATCH, 100])
-def test_blocks_change_nothing(dense, chunk_size):
+@pytest.mark.parametrize(
+    "loss, chunk_size", [(info_nce, 1), (info_nce, 7), (siglip, 7), (siglip, BATCH)]
+)
+def test_blocks_change_nothing(loss, chunk_size):
     with jax.enable_x64(True):
-        loss = partial(both, chunk_size=chunk_size)
-        evaluate = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
-        assert_equal_to_rounding(evaluate(parameters(), *draw(), WHERE), dense)
+        in_blocks = partial(loss, chunk_size=chunk_size)
+        evaluate = jax.jit(jax.value_and_grad(in_blocks, argnums=(0, 1, 2)))
+        actual = evaluate(parameters(), *draw(), WHERE)
+        assert_equal_to_rounding(actual, dense(loss))
 
 
 def mesh(num_devices):
@@ -66,35 +72,43 @@ def mesh(num_devices):
     )
 
 
-def step(params, a, b, where, **options):
+def step(loss, params, a, b, where, **options):
     """As a trainer takes it inside a mapped function."""
-    loss = partial(both, axis_name="data", **options)
+    loss = partial(loss, axis_name="data", **options)
     value, gradient = jax.value_and_grad(loss)(params, a, b, where)
     return value, jax.lax.pmean(gradient, "data")
 
 
-@pytest.mark.parametrize("num_devices", [1, 2, 4, 8])
 @pytest.mark.parametrize(
-    "options",
-    [{"ring": True}, {"ring": True, "chunk_size": 1}, {"chunk_size": 7}],
-    ids=["ring", "ring of blocks", "gathered in blocks"],
+    "loss, num_devices, ring, chunk_size",
+    [
+        (info_nce, 1, True, None),
+        (siglip, 2, True, None),
+        (info_nce, 4, True, None),
+        (siglip, 8, True, None),
+        (info_nce, 2, True, 7),  # of eight
+        (siglip, 4, True, 1),
+        (siglip, 2, False, 7),
+        (info_nce, 8, False, 1),
+    ],
 )
-def test_devices_change_nothing(dense, num_devices, options):
+def test_devices_change_nothing(loss, num_devices, ring, chunk_size):
     with jax.enable_x64(True):
         split = jax.shard_map(
-            partial(step, **options),
+            partial(step, loss, ring=ring, chunk_size=chunk_size),
             mesh=mesh(num_devices),
             in_specs=(P(), P("data"), P("data"), P("data")),
             out_specs=P(),
         )
         value, gradient = jax.jit(split)(parameters(), *draw(), WHERE)
-        assert_equal_to_rounding((value, gradient), (dense[0], dense[1][0]))
+        expected, (by_parameter, *_) = dense(loss)
+        assert_equal_to_rounding((value, gradient), (expected, by_parameter))
 
 
 def unchecked(**options):
     return jax.jit(
         jax.shard_map(
-            partial(step, **options),
+            partial(step, info_nce, **options),
             mesh=mesh(4),
             in_specs=(P(), P("data"), P("data"), P("data")),
             out_specs=P(),
@@ -116,7 +130,7 @@ def stacked(mapped):
 def by_pmap(**options):
     return stacked(
         jax.pmap(
-            partial(step, **options),
+            partial(step, info_nce, **options),
             axis_name="data",
             in_axes=(None, 0, 0, 0),
             devices=jax.devices()[:4],
@@ -126,36 +140,40 @@ def by_pmap(**options):
 
 def by_vmap(**options):
     mapped = jax.vmap(
-        partial(step, **options), axis_name="data", in_axes=(None, 0, 0, 0)
+        partial(step, info_nce, **options), axis_name="data", in_axes=(None, 0, 0, 0)
     )
     return stacked(jax.jit(mapped))
 
 
 @pytest.mark.parametrize("mapped", [unchecked, by_pmap, by_vmap])
-def test_a_ring_under_every_map(dense, mapped):
+def test_a_ring_under_every_map(mapped):
     with jax.enable_x64(True):
         evaluate = mapped(ring=True, chunk_size=3)
         value, gradient = evaluate(parameters(), *draw(), WHERE)
-        assert_equal_to_rounding((value, gradient), (dense[0], dense[1][0]))
+        expected, (by_parameter, *_) = dense(info_nce)
+        assert_equal_to_rounding((value, gradient), (expected, by_parameter))
 
 
-def test_gradient_of_a_mapped_ring_from_outside(dense):
+def test_gradient_of_a_mapped_ring_from_outside():
     with jax.enable_x64(True):
         split = jax.shard_map(
-            partial(both, axis_name="data", ring=True, chunk_size=3),
+            partial(siglip, axis_name="data", ring=True, chunk_size=3),
             mesh=mesh(4),
             in_specs=(P(), P("data"), P("data"), P("data")),
             out_specs=P(),
         )
         evaluate = jax.jit(jax.value_and_grad(split, argnums=(0, 1, 2)))
-        assert_equal_to_rounding(evaluate(parameters(), *draw(), WHERE), dense)
+        actual = evaluate(parameters(), *draw(), WHERE)
+        assert_equal_to_rounding(actual, dense(siglip))
 
 
-def test_blocks_keep_float32_precision(dense):
+def test_blocks_keep_float32_precision():
     """Relative to the largest entry of each array."""
-    loss = jax.jit(jax.value_and_grad(partial(both, chunk_size=7), argnums=(0, 1, 2)))
-    actual = loss(parameters(), *draw().astype("f"), WHERE)
-    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(dense), strict=True):
+    in_blocks = partial(info_nce, chunk_size=7)
+    evaluate = jax.jit(jax.value_and_grad(in_blocks, argnums=(0, 1, 2)))
+    actual = evaluate(parameters(), *draw().astype("f"), WHERE)
+    expected = dense(info_nce)
+    for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert x.dtype == jnp.float32
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=2e-6 * np.max(np.abs(y)))
 
@@ -174,7 +192,7 @@ def sizes(jaxpr):
 
 def gradient_jaxpr(batch, num_devices=None, **options):
     axis_name = None if num_devices is None else "data"
-    loss = partial(both, axis_name=axis_name, **options)
+    loss = partial(info_nce, axis_name=axis_name, **options)
     if num_devices is not None:
         loss = jax.shard_map(
             loss,

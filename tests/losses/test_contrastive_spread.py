@@ -65,14 +65,17 @@ def test_alignment_and_uniformity_match_the_paper(power, scale):
 def test_values_by_hand():
     """Two opposite pairs: distances 0 within, and 4 (squared) between two of a view."""
     a = np.array([[3.0, 0.0], [-2.0, 0.0]], "f")
-    assert losses.alignment(a, a) == 0
-    np.testing.assert_allclose(losses.alignment(a, -a, power=3.0), 8.0, rtol=1e-6)
-    np.testing.assert_allclose(losses.uniformity(a), -8.0, rtol=1e-6)
-    np.testing.assert_allclose(losses.alignment_uniformity(a, -a), -4.0, rtol=1e-6)
-    # -2 (9 + 4) / 2 + (-6)^2
-    np.testing.assert_allclose(losses.spectral_contrastive(a, a), 23.0, rtol=1e-6)
-    assert losses.uniformity(a[:1]) == 0
-    assert losses.spectral_contrastive(a[:1], a[:1]) == -18
+    close = partial(np.testing.assert_allclose, rtol=1e-6)
+    cubed = jax.jit(partial(losses.alignment, power=3.0))
+    assert cubed(a, a) == 0
+    close(cubed(a, -a), 8.0)
+    close(jax.jit(losses.uniformity)(a), -8.0)
+    close(jax.jit(losses.alignment_uniformity)(a, -a), -4.0)
+    spectral = jax.jit(losses.spectral_contrastive)
+    close(spectral(a, a), 23.0)  # -2 (9 + 4) / 2 + (-6)^2
+    alone = np.array([True, False])
+    assert jax.jit(losses.uniformity)(a, where=alone) == 0
+    assert spectral(a, a, where=alone) == -18
 
 
 def test_alignment_has_a_gradient_where_views_agree():
