@@ -1,0 +1,89 @@
+"""Probes of named factors, on encodings whose contents are known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.data import multimodal3dident
+from repr_jax.evaluators import factors
+from repr_jax.evaluators.common import Trained
+
+CONTENT = ("object_xpos", "object_ypos")
+CLASSES = {"object_xpos": 3, "object_ypos": 3, "text_phrasing": 5}
+NUMBERS = ("object_alpharot", "object_color", "background_color")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return multimodal3dident.rendered(size=8, causal=True, num_fit=300, num_test=200)
+
+
+def knows(batch):
+    """Pictures tell content and hue, sentences content and phrasing."""
+    x, y = (np.asarray(batch[name]) for name in CONTENT)
+    angle = 2 * np.pi * np.asarray(batch["object_color"])
+    seen, read = np.asarray(batch["present"]).T[..., None].astype(np.float32)
+    content = np.concatenate([np.eye(3)[x], np.eye(3)[y]], axis=1)
+    of_image = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    of_text = np.eye(5)[batch["text_phrasing"]]
+    return jnp.asarray(
+        np.concatenate([content, seen * of_image, read * of_text], axis=1)
+    )
+
+
+@pytest.fixture(scope="module")
+def found(dataset):
+    def never(batch):
+        raise AssertionError("nothing needs to be rendered here")
+
+    trained = Trained(knows, None, None, never, dataset.modalities, "")
+    return factors.evaluate(
+        trained,
+        dataset,
+        continuous=NUMBERS,
+        num_classes=CLASSES,
+        kernel_rows=150,
+        batch_size=128,
+    )
+
+
+def test_what_is_encoded_is_found(found):
+    for modality in ("image", "text"):
+        for name in CONTENT:
+            assert found[f"accuracy/{modality}/{name}/linear"] == 1
+            assert found[f"accuracy/{modality}/{name}/kernel"] > 0.9
+    assert found["accuracy/text/text_phrasing/linear"] == 1
+    assert found["r2/image/object_color/kernel"] > 0.9
+
+
+def test_what_is_not_encoded_is_at_chance(found):
+    assert found["accuracy/image/text_phrasing/linear"] < 0.35
+    for modality in ("image", "text"):
+        for name in ("object_alpharot", "background_color"):
+            assert abs(found[f"r2/{modality}/{name}/linear"]) < 0.1
+            assert found[f"r2/{modality}/{name}/kernel"] < 0.1
+
+
+def test_hue_beyond_the_place_needs_the_picture(found):
+    assert found["given_xpos/object_color"] == pytest.approx(8 / 9, abs=0.02)
+    assert found["r2/text/object_color/linear"] == pytest.approx(8 / 9, abs=0.03)
+    assert found["r2/image/object_color/linear"] > found["r2/text/object_color/linear"]
+
+
+def test_names_are_complete(found):
+    chance = {f"chance/{name}" for name in CLASSES}
+    assert found["chance/text_phrasing"] == 1 / 5
+    expected = chance | {"given_xpos/object_color"}
+    for modality in ("image", "text"):
+        for probe in ("linear", "kernel"):
+            for name in NUMBERS:
+                expected.add(f"r2/{modality}/{name}/{probe}")
+            for name in CLASSES:
+                expected.add(f"accuracy/{modality}/{name}/{probe}")
+    assert set(found) == expected
+
+
+def test_groups_by_hand():
+    values = np.array([0.0, 2.0, 10.0, 12.0])
+    groups = np.array([0, 0, 1, 1])
+    assert factors.share_of_groups(values, groups) == pytest.approx(1 - 1 / 26)
