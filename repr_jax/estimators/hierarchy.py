@@ -12,6 +12,7 @@ They return the same tree, bit for bit: `hierarchy_arithmetic` says how. `fit_so
     python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
 """
 
+from repr_jax.estimators.hierarchy_arithmetic import device_scale
 from repr_jax.estimators.hierarchy_device import (
     fit_dense,
     fit_sharded,
@@ -64,6 +65,7 @@ __all__ = [
     "cut_height",
     "dendrogram",
     "depths",
+    "device_scale",
     "examples",
     "fit",
     "fit_dense",

@@ -40,7 +40,8 @@ class Reader:
         self.columns, self.scale = columns, scale
         self.block = max(1, BUFFER_BYTES // (4 * columns))
         if num_threads is None:
-            num_threads = len(os.sched_getaffinity(0))
+            here = getattr(os, "sched_getaffinity", None)  # not on every system
+            num_threads = len(here(0)) if here else os.cpu_count()
         self.work = [
             (
                 arithmetic.Workspace(self.block, columns),

@@ -16,6 +16,10 @@ from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_me
 def _chunks(batches: Iterable, who: str):
     """Batches joined to about host.CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
     held, size, shape = [], 0, None
+    if isinstance(batches, np.ndarray):
+        step = max(1, host.CHUNK_BYTES // max(batches[:1].nbytes, 1))
+        whole, starts = batches, range(0, len(batches), step)
+        batches = (whole[start : start + step] for start in starts)
     for batch in batches:
         batch = host.check_logits(who, np.atleast_2d(batch))
         shape = shape or (batch.shape[1], batch.dtype)
@@ -54,7 +58,8 @@ def fit_stream(
     leaves nothing and is started again.
 
     Args:
-      batches: an iterable of [n, K] float arrays, all of one dtype.
+      batches: an iterable of [n, K] float arrays, all of one dtype; or one array or
+        memory map, if reading it at random is slow.
       spool: the folder of the temporary file, which grows as large as the logits; the
         system's own if None.
       aggregation, empty, height, temperature, num_threads, progress: as for `fit`;

@@ -81,10 +81,17 @@ def bootstrap(
 ) -> list[Hierarchy]:
     """Trees of rows drawn with replacement; see `clade_support`.
 
-    Sample i depends on (seed, i) alone. The logits are read whole once for all trees.
+    Args:
+      logits, aggregation, empty, temperature, num_threads, progress: as for `fit`, but
+        for empty="drop", with which trees would differ in their leaves.
+      num_samples: how many trees. The first pass is made once for all of them.
+      seed: tree i depends on (seed, i) alone.
 
     Returns:
-      num_samples trees, of all K classes each; an iterator would read again.
+      num_samples trees; the assignments are those of the drawn rows, in their order.
+
+    Raises:
+      ValueError, TypeError: as `fit`.
     """
     logits = host.check_logits("bootstrap", logits)
     merging.check_options(

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -302,3 +303,50 @@ def test_a_killed_run_leaves_no_output(repository, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "x_hierarchy has linkage.npy" in done.stdout
     assert (tmp_path / "x_hierarchy" / "index.html").exists()
+
+
+def test_a_killed_stream_leaves_nothing(repository, tmp_path):
+    script = """
+import itertools, sys, time
+import numpy as np
+from repr_jax.estimators import hierarchy, hierarchy_host
+hierarchy_host.CHUNK_BYTES = 1000
+batch = np.random.default_rng(0).normal(size=(100, 5))
+def endless():
+    for i in itertools.count():
+        yield batch
+        if i == 20: print("going", flush=True)
+        time.sleep(0.001)
+hierarchy.fit_stream(endless(), spool=sys.argv[1])
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    run = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "going\n"
+    os.kill(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    time.sleep(0.1)
+    assert not list(tmp_path.iterdir())
+    assert hierarchy.fit_stream([np.eye(4)], spool=tmp_path).linkage.shape == (3, 4)
+
+
+def test_the_example_of_the_readme_runs(repository, capsys):
+    text = (repository / "README.md").read_text()
+    (example,) = re.findall(r"```py\n(.*?hierarchy.*?)```", text, flags=re.DOTALL)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert set(names["groups"]) == set(range(5))
+    assert names["support"][-1] == 1
+    assert capsys.readouterr().out.startswith("((")
+
+
+def test_the_estimator_needs_jax_and_numpy_alone(repository):
+    script = (
+        "import sys; from repr_jax.estimators import hierarchy; import numpy as np; "
+        "hierarchy.fit(np.eye(3)); print(*{n.partition('.')[0] for n in sys.modules})"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(
+        command, cwd=repository, check=True, capture_output=True, text=True
+    )
+    foreign = {"flax", "optax", "scipy", "sklearn", "matplotlib", "networkx", "absl"}
+    assert not set(run.stdout.split()) & foreign
