@@ -9,6 +9,8 @@ Parts, all of them unless --only names some:
             a perfect knowledge of the content would predict.
   ablation  encodings smaller and larger than the content; independent factors, style
             changing with probability 0.75; at scale cpu with one seed.
+  pictures  Multimodal3DIdent, rendered: what of the factors of pictures and sentences
+            can be read off the encoding of either.
 Each writes DIR/PART.md, .csv and .png. Finished runs are not repeated: the same command
 continues. Scales: paper, the published sizes; cpu, three factors of a kind in place of
 five, for two cores; smoke, two steps of every run.
@@ -29,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.papers import grid
+from experiments.papers import grid, multimodal3dident
 from repr_jax import config as configs
 from repr_jax import figures
 from repr_jax.config import bind
@@ -273,6 +275,7 @@ PARTS = {
         ablation,
         functools.partial(write, "ablation", ("encoding size",), draw_ablation),
     ),
+    "pictures": Part(multimodal3dident.rows, multimodal3dident.write),
 }
 
 

@@ -90,6 +90,7 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
         text = configs.to_json(configs.load(run.config, run.overrides))
         (tmp_path / run.name / "config.json").write_text(text)
     arguments = ["--scale=smoke", f"--workdir={tmp_path}", "--seeds=2"]
+    arguments.append("--only=table,ablation")
     assert paper.main(arguments) == 0
     said = capsys.readouterr()
     assert "21 runs, 21 of them finished" in said.err
