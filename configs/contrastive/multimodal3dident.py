@@ -57,6 +57,7 @@ def get_config(mode=""):
             fn=ConvText,
             features=config.get_ref("encoding_size"),
             num_words=160,  # at least as many as the vocabulary has, ours 114
+            embedding=8 if smoke else 128,  # as in the authors' code
             widths=(2, 4) if smoke else (25, 50, 100),  # as in the authors' code
         ),
     )
