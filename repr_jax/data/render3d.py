@@ -111,7 +111,7 @@ def floor_picture(scene, parts, frame, lamp, size):
         jnp.ones((size, size)), seen.reshape(count, count), (row, column)
     )
     lit = (spot * dot(to_lamp, frame.turn[2])).reshape(size, size) * seen
-    lit, seen = jax.lax.optimization_barrier((lit, seen))  # else computed thrice
+    lit = jax.lax.optimization_barrier(lit)  # else XLA computes it for each colour
     return shade(scene.colours[2], AMBIENT, lit, scene.colours[1])
 
 
