@@ -209,7 +209,7 @@ def siglip(
       bias: added to every logit, a float or a learned scalar array; the paper learns it
         from -10, so that at first all pairs are taken for negatives.
 
-    Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", 2023, eq. 1 and
+    Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", 2023,
       algorithm 1, https://arxiv.org/abs/2303.15343.
     """
     check_options("siglip", temperature, chunk_size, axis_name, ring)
@@ -271,6 +271,7 @@ def fresh_negatives_nce(
     negatives_a, negatives_b, negatives_where = views(
         who, negatives_where, negatives_a=negatives_a, negatives_b=negatives_b
     )
+    checks.shape(who, (len(negatives_a), view_a.shape[1]), negatives_a=negatives_a)
     view_a, view_b, negatives_a, negatives_b = (
         similarity.prepare(x) for x in (view_a, view_b, negatives_a, negatives_b)
     )
@@ -311,8 +312,8 @@ def pairwise(
       where: [modality, batch] bool, False where absent; None if all are present.
 
     Source: Tian, Krishnan and Isola, "Contrastive Multiview Coding", 2020, the full
-      graph of section 3.3, https://arxiv.org/abs/1906.05849. There a sum, over two
-      sampled directions; `loss` decides here.
+      graph of section 3.3, https://arxiv.org/abs/1906.05849. There a sum, of both
+      directions and with sampled negatives; here `loss` decides.
     """
     embeddings = tuple(embeddings)
     checks.count("pairwise", minimum=2, modalities=len(embeddings))

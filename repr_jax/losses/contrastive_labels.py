@@ -92,7 +92,7 @@ def triplet(
       margin: >= 0. The paper writes alpha.
 
     Source: Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face
-      Recognition and Clustering", 2015, eq. 2, https://arxiv.org/abs/1503.03832.
+      Recognition and Clustering", 2015, section 3.1, https://arxiv.org/abs/1503.03832.
     """
     checks.non_negative("triplet", margin=margin)
     anchors, positives, negatives, where = views(

@@ -49,6 +49,7 @@ def moco(
     check_options("moco", temperature, chunk_size, axis_name)
     queries, keys, where = views("moco", where, queries=queries, keys=keys)
     queue, queue_where = views("moco", queue_where, queue=queue)
+    checks.shape("moco", (len(queue), queries.shape[1]), queue=queue)
     queries, keys, queue = (cosine.prepare(x) for x in (queries, keys, queue))
     keys, queue = lax.stop_gradient((keys, queue))
     log_negatives = pairs.log_sum_exp(
@@ -91,6 +92,7 @@ def instance_discrimination(
     check_options(who, temperature, chunk_size, axis_name)
     x, where = views(who, where, x=x)
     bank, everyone = views(who, None, bank=bank)
+    checks.shape(who, (len(bank), x.shape[1]), bank=bank)
     checks.shape(who, where.shape, index=index)
     check_integers(who, index=index)
     x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))

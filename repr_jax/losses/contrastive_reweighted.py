@@ -35,7 +35,7 @@ def dcl(
     p the other view of the same example and k the views of others. A lone example has
     no such k and does not count. May be negative.
 
-    Source: Yeh et al., "Decoupled Contrastive Learning", 2022, eq. 6,
+    Source: Yeh et al., "Decoupled Contrastive Learning", 2022, the loss L_DC,
       https://arxiv.org/abs/2110.06848.
     """
     check_options("dcl", temperature, chunk_size, axis_name, ring)
@@ -75,8 +75,8 @@ def debiased(
       positive_rate: in [0, 1), how likely a negative is of the row's own class; 0 gives
         `nt_xent`. The paper writes tau^+.
 
-    Source: Chuang et al., "Debiased Contrastive Learning", 2020, eq. 7 and 8 with
-      M = 1, https://arxiv.org/abs/2007.00224.
+    Source: Chuang et al., "Debiased Contrastive Learning", 2020, their estimator g
+      with M = 1, https://arxiv.org/abs/2007.00224.
     """
     check_options("debiased", temperature, chunk_size, axis_name, ring)
     _check_rate("debiased", positive_rate)
@@ -118,8 +118,8 @@ def hard_negative(
       beta: >= 0, concentration on hard negatives; 0 gives `debiased`.
 
     Source: Robinson et al., "Contrastive Learning with Hard Negative Samples", 2021,
-      eq. 4, https://arxiv.org/abs/2010.04592. As in their code, weights have a gradient
-      and beta multiplies the logits, temperature included.
+      https://arxiv.org/abs/2010.04592. As in their code, weights have a gradient and
+      beta multiplies the logits, temperature included.
     """
     check_options("hard_negative", temperature, chunk_size, axis_name, ring)
     checks.non_negative("hard_negative", beta=beta)

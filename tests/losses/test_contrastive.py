@@ -61,7 +61,7 @@ def nt_xent_from_the_paper(a, b, *, similarity, temperature):
 
 
 def siglip_from_the_paper(images, texts, *, similarity, temperature, bias):
-    """Zhai et al., eq. 1, t = 1 / temperature."""
+    """Zhai et al., algorithm 1, t = 1 / temperature."""
     total = 0.0
     for i, image in enumerate(images):
         for j, text in enumerate(texts):
@@ -110,6 +110,23 @@ def test_clip_is_symmetric_info_nce_of_cosines():
         *views, similarity=similarity.cosine, temperature=0.07
     )
     np.testing.assert_allclose(jax.jit(losses.clip)(*views), expected, rtol=1e-5)
+
+
+def test_nt_xent_at_temperature_1_is_the_loss_of_two_blocks_of_logits():
+    """The image and text experiments: [ab | aa], [bb | ba], the partner is the target.
+
+    aa and bb without their diagonals, so that row i has its partner in column i of the
+    first block and in column N + i of the second.
+    """
+    a, b = draw()
+    n, total = len(a), 0.0
+    for i in range(n):
+        for x, y in ((a, b), (b, a)):
+            across = [math.exp(alike(similarity.cosine, x[i], row)) for row in y]
+            within = [math.exp(alike(similarity.cosine, x[i], row)) for row in x]
+            total -= math.log(across[i] / (sum(across) + sum(within) - within[i]))
+    actual = jax.jit(losses.nt_xent)(a, b, temperature=1.0)
+    np.testing.assert_allclose(actual, total / (2 * n), rtol=1e-5)
 
 
 def test_constant_rows_give_the_log_of_the_number_of_candidates():
@@ -248,6 +265,8 @@ def test_wrong_options_are_refused():
             loss(a, b[:-1])
         with pytest.raises(TypeError, match=f"{loss.__name__}: expected where bool"):
             loss(a, b, where=np.ones(7, int))
+    with pytest.raises(ValueError, match="fresh_negatives_nce: expected negatives_a"):
+        losses.fresh_negatives_nce(a, b, a[:, :2], b[:, :2])
 
 
 def test_temperature_and_bias_may_be_learned():

@@ -69,7 +69,7 @@ def squared_distances(x):
 
 
 def triplet_from_the_paper(anchors, positives, negatives, *, margin):
-    """Schroff et al., eq. 2, averaged."""
+    """Schroff et al., section 3.1, averaged."""
     terms = []
     for a, p, n in zip(*(x.astype(float) for x in (anchors, positives, negatives))):
         terms.append(max(0, ((a - p) ** 2).sum() - ((a - n) ** 2).sum() + margin))

@@ -89,5 +89,9 @@ def test_wrong_storage_is_refused():
         losses.instance_discrimination(x, bank, np.arange(5))
     with pytest.raises(ValueError, match="moco: expected one shape of rank 2"):
         losses.moco(x, keys, bank)
+    with pytest.raises(ValueError, match="moco: expected queue of shape"):
+        losses.moco(x, x, bank[:, :3])
+    with pytest.raises(ValueError, match=r"instance_.*: expected bank of shape"):
+        losses.instance_discrimination(x, bank[:, :3], np.arange(6))
     with pytest.raises(TypeError, match="moco: expected queue of floats"):
         losses.moco(x, x, bank.astype(int))

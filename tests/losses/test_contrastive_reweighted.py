@@ -33,7 +33,7 @@ def dcl_from_the_paper(a, b, *, temperature):
 
 
 def hard_negative_from_the_paper(a, b, *, temperature, positive_rate, beta):
-    """Robinson et al., eq. 4; with beta 0, Chuang et al., eq. 8."""
+    """Robinson et al., as in their code; with beta 0, Chuang et al., M = 1."""
     terms = []
     for positive, others in exponentials(a, b, temperature):
         weights = [other**beta for other in others]
