@@ -44,7 +44,8 @@ def evaluate(
 
 def similarities(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """[n, dim], [m, dim] -> [n, m] cosines."""
-    return np.asarray(jax.jit(similarity.cosine.of_pairs)(queries, keys))
+    prepared = (similarity.cosine.prepare(x) for x in (queries, keys))
+    return np.asarray(jax.jit(similarity.cosine.of_pairs)(*prepared))
 
 
 def of_each_modality(trained, dataset, batch_size, limit=None) -> dict[str, np.ndarray]:

@@ -37,7 +37,9 @@ def ranks(
     checks.floating("ranks", queries=queries, keys=keys)
     where = all_rows(queries) if where is None else where
     checks.shape("ranks", queries.shape[:1], where=where)
-    queries, keys = (present(to_float(x), where) for x in (queries, keys))
+    queries, keys = (
+        similarity.cosine.prepare(present(to_float(x), where)) for x in (queries, keys)
+    )
     index = row_index(where, axis_name)
     keys, there, key_index = gather_rows((keys, where, index), axis_name)
     scores = similarity.cosine.of_pairs(queries, keys)  # [batch, whole batch]

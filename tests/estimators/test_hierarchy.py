@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from repr_jax import metrics, sharding
-from repr_jax.estimators import hierarchy, hierarchy_host
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy import host
 
 AGGREGATIONS = {
     "sum_mean": hierarchy.sum_mean,
@@ -285,8 +286,8 @@ def test_every_form_gives_the_same_bits(name, dtype, empty, monkeypatch, tmp_pat
     assert tree.counts[20] == 0
     assert_same(hierarchy.fit_dense(logits, **options), tree)
     for buffer, chunk in [(84, 42), (840, 4200), (8400, 10**6)]:
-        monkeypatch.setattr(hierarchy_host, "BUFFER_BYTES", buffer)
-        monkeypatch.setattr(hierarchy_host, "CHUNK_BYTES", chunk)
+        monkeypatch.setattr(host, "BUFFER_BYTES", buffer)
+        monkeypatch.setattr(host, "CHUNK_BYTES", chunk)
         assert_same(hierarchy.fit(logits, num_threads=2, **options), tree)
         batches = (logits[i : i + 50] for i in range(0, 333, 50))
         stream = hierarchy.fit_stream(batches, spool=tmp_path, **options)
@@ -317,7 +318,7 @@ def test_steps_on_device_map_over_sets_of_logits():
 
 
 def test_every_half_precision_number_is_read_exactly():
-    from repr_jax.estimators.hierarchy_arithmetic import load
+    from repr_jax.estimators.hierarchy.arithmetic import load
 
     for dtype in (np.float16, jnp.bfloat16):
         numbers = np.arange(2**16, dtype=np.uint16).view(dtype)
@@ -329,7 +330,7 @@ def test_every_half_precision_number_is_read_exactly():
 
 @pytest.mark.parametrize(("k", "spread"), [(2, 1.0), (37, 5.0), (1000, 3.0)])
 def test_confidences_are_exact_to_a_millionth(k, spread):
-    from repr_jax.estimators import hierarchy_arithmetic as arithmetic
+    from repr_jax.estimators.hierarchy import arithmetic
 
     rng = np.random.default_rng(k)
     logits = (rng.normal(size=(200, k)) * spread).astype(np.float32)

@@ -14,9 +14,11 @@ import pytest
 from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
 
 from repr_jax import metrics
-from repr_jax.estimators import hierarchy, hierarchy_cli, hierarchy_files
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy import __main__ as cli
+from repr_jax.estimators.hierarchy import files
 
-ALL = {*hierarchy_files.FILES}
+ALL = {*files.FILES}
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def logits(tmp_path):
 
 
 def run(tmp_path, *arguments):
-    hierarchy_cli.main([str(tmp_path / "x.npy"), "--quiet", *map(str, arguments)])
+    cli.main([str(tmp_path / "x.npy"), "--quiet", *map(str, arguments)])
 
 
 def test_all_files_are_written(tmp_path, logits, capsys):
@@ -175,7 +177,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
             for a in arguments
         ]
         with pytest.raises(SystemExit) as stop:
-            hierarchy_cli.main([*arguments, "--quiet"])
+            cli.main([*arguments, "--quiet"])
         out, error = capsys.readouterr()
         assert stop.value.code == 2, words
         assert words in error
@@ -192,7 +194,7 @@ def test_sparse_logits_with_everything_kept_give_the_tree(tmp_path, logits, caps
     np.testing.assert_array_equal(found.tree.assignments, tree.assignments)
     assert found.unresolved_rows == found.unresolved_moves == 0
     np.savez(tmp_path / "top.npz", **hierarchy.sparsify(logits, 8)._asdict())
-    hierarchy_cli.main([str(tmp_path / "top.npz"), "--quiet"])
+    cli.main([str(tmp_path / "top.npz"), "--quiet"])
     assert "0.00% once had no kept logit left" in capsys.readouterr().out
     linkage = np.load(tmp_path / "top_hierarchy" / "linkage.npy")
     np.testing.assert_array_equal(linkage, found.tree.linkage)
@@ -265,7 +267,7 @@ def test_picture_of_any_number_of_classes():
 
 
 def test_leaves_of_the_picture_are_on_the_circle_in_order():
-    from repr_jax.estimators.hierarchy_picture import large_groups, layout
+    from repr_jax.estimators.hierarchy.picture import large_groups, layout
 
     tree = hierarchy.fit(np.random.default_rng(0).normal(size=(400, 40)))
     angle, radius = layout(tree)
@@ -309,8 +311,9 @@ def test_a_killed_stream_leaves_nothing(repository, tmp_path):
     script = """
 import itertools, sys, time
 import numpy as np
-from repr_jax.estimators import hierarchy, hierarchy_host
-hierarchy_host.CHUNK_BYTES = 1000
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy import host
+host.CHUNK_BYTES = 1000
 batch = np.random.default_rng(0).normal(size=(100, 5))
 def endless():
     for i in itertools.count():

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_tree
-from repr_jax.estimators.hierarchy_merging import Hierarchy
+from repr_jax.estimators.hierarchy import nodes
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 
 DPI, FINE_DPI = 120, 160  # the finer one where names are small
 INK, FAINT = "#1f2933", "#9aa5b1"
@@ -24,7 +24,7 @@ def layout(tree: Hierarchy) -> tuple[np.ndarray, np.ndarray]:
     """
     num = len(tree.leaves)
     angle, size = np.empty(2 * num - 1), np.ones(2 * num - 1)
-    angle[hierarchy_tree.leaf_order(tree)] = 2 * np.pi * (np.arange(num) + 0.5) / num
+    angle[nodes.leaf_order(tree)] = 2 * np.pi * (np.arange(num) + 0.5) / num
     for t, pair in enumerate(tree.merges):
         angle[num + t] = angle[pair].mean()
         size[num + t] = size[pair].sum()
@@ -38,12 +38,12 @@ def large_groups(tree: Hierarchy, num_groups: int = NUM_GROUPS) -> list[int]:
     """
     num = len(tree.leaves)
     size = np.concatenate([np.ones(num), tree.linkage[:, 3]])
-    nodes = [2 * num - 2]
-    while len(nodes) < min(num_groups, max(num // 3, 1)):
-        largest = max(nodes, key=lambda node: (size[node], node))
-        nodes.remove(largest)
-        nodes += tree.merges[largest - num].tolist()
-    return nodes
+    groups = [2 * num - 2]
+    while len(groups) < min(num_groups, max(num // 3, 1)):
+        largest = max(groups, key=lambda node: (size[node], node))
+        groups.remove(largest)
+        groups += tree.merges[largest - num].tolist()
+    return groups
 
 
 def _short(text: str, length: int) -> str:
@@ -111,7 +111,7 @@ def _draw_groups(axis, tree, labels, angle, inner, outer, font) -> None:
     from matplotlib.patches import Wedge
 
     num = len(tree.leaves)
-    below = hierarchy_tree.memberships(tree)
+    below = nodes.memberships(tree)
     palette = colormaps["tab20"]
     for i, node in enumerate(sorted(large_groups(tree), key=lambda node: angle[node])):
         leaves = np.flatnonzero(below[node])
@@ -149,7 +149,7 @@ def dendrogram(
     from matplotlib.figure import Figure
 
     num = len(tree.leaves)
-    labels = [_short(x, LETTERS) for x in hierarchy_tree.class_names(tree, names)]
+    labels = [_short(x, LETTERS) for x in nodes.class_names(tree, names)]
     longest = max(map(len, labels))
     grouped = num > 12
     fit = sizes(num, longest, max(min(longest, GROUP_LETTERS), 12) if grouped else 0)

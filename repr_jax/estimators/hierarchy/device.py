@@ -3,7 +3,7 @@
 There are no 64-bit integers in jax unless asked for, so sums over rows are digits of
 base 256 in int32: what a device adds up, and `psum` over devices, is exact for up to
 2^23 rows in all. Quotients and comparisons go digit by digit. The merges are those of
-`hierarchy_merging`, bit by bit.
+`merging`, bit by bit.
 """
 
 from functools import partial
@@ -15,10 +15,9 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
-from repr_jax.estimators import hierarchy_arithmetic as arithmetic
-from repr_jax.estimators import hierarchy_merging as merging
-from repr_jax.estimators.hierarchy_host import check_logits, fit
-from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import arithmetic, merging
+from repr_jax.estimators.hierarchy.host import check_logits, fit
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 BASE_BITS = 8
@@ -102,6 +101,76 @@ def _scores(state, aggregation: Aggregation) -> Array:
     return total
 
 
+def _masked_rows(x, first, scale, block):
+    """A function of in_group [K] to each row's best other class and its confidence.
+
+    With a block, what rows of untouched blocks get is 0.
+    """
+    if block is None:
+        return lambda in_group: arithmetic.masked_on_device(x, in_group, scale)
+    blocks = (x.reshape(-1, block, x.shape[1]), first.reshape(-1, block))
+
+    def masked(in_group):
+        def one(part):
+            rows, names = part
+            return lax.cond(
+                jnp.any(in_group[names]),
+                lambda: arithmetic.masked_on_device(rows, in_group, scale),
+                lambda: (jnp.zeros_like(names), jnp.zeros_like(names)),
+            )
+
+        return jax.tree.map(jnp.ravel, lax.map(one, blocks))
+
+    return masked
+
+
+def _first_state(sums, counts, aggregation: Aggregation) -> dict[str, Array]:
+    """Every class a group, by its lowest class: all that a merge changes."""
+    k, total = len(counts), sums
+    if aggregation.cluster_means:
+        extra = merging.MEAN_FRACTION // BASE_BITS
+        total = divided(sums, jnp.maximum(counts, 1), extra)
+    names = jnp.arange(k, dtype=jnp.int32)
+    state = dict(total=total, size=jnp.ones(k, jnp.int32), rows=counts)
+    return state | dict(group=names, node=names, alive=jnp.ones(k, bool))
+
+
+def _refuges(state, absorbed, others, drawn):
+    """[2] the groups that draw most per cluster; the second is -1 if there is none."""
+    index = jnp.arange(len(others), dtype=jnp.int32)
+    average = divided(drawn, state["size"], merging.AVERAGE_FRACTION // BASE_BITS)
+    empties = state["alive"] & (index != absorbed)  # if all others are
+    others = jnp.where(jnp.any(others), others, empties)
+    refuge = index_of_extreme(average, others, largest=True)
+    second = index_of_extreme(average, others & (index != refuge), largest=True)
+    return jnp.stack([refuge, second])
+
+
+def _row(state, absorbed, refuges):
+    """What the state tells of a merge, by the names of DeviceSteps."""
+    name, (refuge, second) = state["node"], refuges
+    return dict(
+        merges=jnp.stack([name[absorbed], name[refuge]]),
+        sizes=state["size"][refuges],
+        rows=state["rows"][absorbed],
+        runner_ups=jnp.where(second >= 0, name[second], -1),
+    )
+
+
+def _joined(state, absorbed, refuge, node):
+    """The state after a merge, which makes this node."""
+    kept, gone = jnp.minimum(absorbed, refuge), jnp.maximum(absorbed, refuge)
+    new = {
+        key: state[key].at[kept].add(state[key][gone])
+        for key in ("total", "size", "rows")
+    }
+    new["total"] = carried(new["total"], new["total"].shape[-1])
+    new["group"] = jnp.where(state["group"] == gone, kept, state["group"])
+    new["node"] = state["node"].at[kept].set(node)
+    new["alive"] = state["alive"].at[gone].set(False)
+    return new
+
+
 def steps_on_device(
     logits: Array,
     scale: arithmetic.Scale,
@@ -130,81 +199,41 @@ def steps_on_device(
     """
     x = logits.astype(jnp.float32)
     k = x.shape[1]
-    first, confidence = arithmetic.first_choice_on_device(x, scale)
-    assignments = first
-    sums, counts = _summed(first, confidence, where, k, axis_name)
+    index = jnp.arange(k, dtype=jnp.int32)
+    assignments, confidence = arithmetic.first_choice_on_device(x, scale)
+    sums, counts = _summed(assignments, confidence, where, k, axis_name)
+    first = assignments
     if block is not None:
         order = jnp.argsort(first)
         x, first, where = x[order], first[order], where[order]
-
-    def masked(in_group):
-        if block is None:
-            return arithmetic.masked_on_device(x, in_group, scale)
-
-        def one(part):
-            rows, names = part
-            return lax.cond(
-                jnp.any(in_group[names]),
-                lambda: arithmetic.masked_on_device(rows, in_group, scale),
-                lambda: (jnp.zeros_like(names), jnp.zeros_like(names)),
-            )
-
-        blocks = (x.reshape(-1, block, k), first.reshape(-1, block))
-        return jax.tree.map(jnp.ravel, lax.map(one, blocks))
+    masked = _masked_rows(x, first, scale, block)
 
     def step(t, carry):
         state, out = carry
-        index = jnp.arange(k, dtype=jnp.int32)
         awake = state["alive"]
         if empty != "zero":
             awake = awake & (state["rows"] > 0)
         score = _scores(state, aggregation)
         absorbed = index_of_extreme(score, awake, largest=False)
+        others = awake & (index != absorbed)
         in_group = state["group"] == absorbed
         best, fixed = masked(in_group)
-        others = awake & (index != absorbed)
         moving = where & in_group[first] & jnp.any(others)
         moved = _summed(best, fixed, moving, k, axis_name)
         drawn, drawn_rows = (
             jax.ops.segment_sum(m, state["group"], num_segments=k) for m in moved
         )
         drawn = carried(drawn, DIGITS)
-        average = divided(drawn, state["size"], merging.AVERAGE_FRACTION // BASE_BITS)
-        asleep = state["alive"] & (index != absorbed)
-        others = jnp.where(jnp.any(others), others, asleep)
-        refuge = index_of_extreme(average, others, largest=True)
-        second = index_of_extreme(average, others & (index != refuge), largest=True)
-        pair = jnp.stack([refuge, jnp.maximum(second, 0)])
-        name = state["node"]
-        row = dict(
-            merges=jnp.stack([name[absorbed], name[refuge]]),
-            scores=score[absorbed],
-            drawn=drawn[pair],
-            sizes=state["size"][pair],
-            rows=state["rows"][absorbed],
-            moved=drawn_rows[refuge],
-            runner_ups=jnp.where(second >= 0, name[second], -1),
-        )
+        refuges = _refuges(state, absorbed, others, drawn)
+        row = _row(state, absorbed, refuges)
+        row |= dict(scores=score[absorbed], drawn=drawn[refuges])
+        row |= dict(moved=drawn_rows[refuges[0]])
         out = {key: out[key].at[t].set(value) for key, value in row.items()}
-        kept, gone = jnp.minimum(absorbed, refuge), jnp.maximum(absorbed, refuge)
-        new = {key: state[key].at[kept].add(state[key][gone]) for key in added}
-        new["total"] = carried(new["total"], new["total"].shape[-1])
-        new["group"] = jnp.where(state["group"] == gone, kept, state["group"])
-        new["node"] = name.at[kept].set(k + t)
-        new["alive"] = state["alive"].at[gone].set(False)
-        return new, out
+        return _joined(state, absorbed, refuges[0], k + t), out
 
-    added = ("total", "size", "rows")
-    total = sums
-    if aggregation.cluster_means:
-        extra = merging.MEAN_FRACTION // BASE_BITS
-        total = divided(sums, jnp.maximum(counts, 1), extra)
-    names = jnp.arange(k, dtype=jnp.int32)
-    state = dict(total=total, size=jnp.ones(k, jnp.int32), rows=counts)
-    state |= dict(group=names, node=names, alive=jnp.ones(k, bool))
-    shapes = dict(merges=(2,), drawn=(2, DIGITS), sizes=(2,))
-    shapes |= dict(scores=_scores(state, aggregation).shape[1:])
-    shapes |= dict(rows=(), moved=(), runner_ups=())
+    state = _first_state(sums, counts, aggregation)
+    shapes = dict(merges=(2,), drawn=(2, DIGITS), sizes=(2,), rows=(), moved=())
+    shapes |= dict(runner_ups=(), scores=_scores(state, aggregation).shape[1:])
     out = {key: jnp.zeros((k - 1, *shape), jnp.int32) for key, shape in shapes.items()}
     _, out = lax.fori_loop(0, k - 1, step, (state, out))
     return DeviceSteps(**out, assignments=assignments, sums=sums, counts=counts)

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_arithmetic as arithmetic
-from repr_jax.estimators import hierarchy_host as host
-from repr_jax.estimators import hierarchy_merging as merging
-from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import arithmetic, host, merging
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 

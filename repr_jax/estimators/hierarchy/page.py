@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_tree
-from repr_jax.estimators.hierarchy_merging import Hierarchy
+from repr_jax.estimators.hierarchy import nodes
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 
 PER_CLASS, SIDE = 4, 56  # example images embedded for each class; pixels
 
@@ -189,7 +189,7 @@ def page(
     Raises:
       ValueError: names or images that do not fit the tree.
     """
-    table = hierarchy_tree.node_table(tree, names)
+    table = nodes.node_table(tree, names)
     num = len(tree.leaves)
     if support is not None:
         for entry, share in zip(table[num:], support):
@@ -206,7 +206,7 @@ def page(
             if logits is None:
                 rows = np.flatnonzero(tree.assignments == name)[:PER_CLASS]
             else:
-                rows = hierarchy_tree.examples(tree, logits, leaf, PER_CLASS)
+                rows = nodes.examples(tree, logits, leaf, PER_CLASS)
             content["images"][leaf] = [_png(images[row]) for row in rows]
     embedded = json.dumps(content, allow_nan=False).replace("<", "\\u003c")
     title = html.escape(title)

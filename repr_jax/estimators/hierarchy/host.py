@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_arithmetic as arithmetic
-from repr_jax.estimators import hierarchy_merging as merging
-from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import arithmetic, merging
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 BUFFER_BYTES = 2**19  # of float32 in a block; three of them stay in a core's cache
@@ -222,7 +221,7 @@ def fit(
 
     Reads a row once, and again for every time that its group is picked with two or
     more classes, at most log2(sum_c s_c / min_c s_c) times in all for scores that add
-    up. So O(rows K log K + K^2) time, with 20 bytes per row besides the logits.
+    up. So O(rows K log K + K^2) time, with some 50 bytes per row besides the logits.
 
     Args:
       logits: [rows, K] float of any width, such as a memory map: rows are read when

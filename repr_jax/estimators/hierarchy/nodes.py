@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy_merging import Hierarchy
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 JSON_VERSION = 1

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy_arithmetic import FRACTION
+from repr_jax.estimators.hierarchy.arithmetic import FRACTION
 from repr_jax.ops import checks
 
 NEVER = np.iinfo(np.int64).max
@@ -166,14 +166,15 @@ def merge_all(
         node[kept], alive[gone] = k + t, False
         if progress is not None:
             progress(t + 1, k - 1)
-    columns = list(zip(*steps)) or [()] * 7
-    return Steps(
-        np.array(columns[0], np.int64).reshape(-1, 2),
-        np.array(columns[1], np.float64),
-        np.array(columns[2], np.float64),
-        *(np.array(x, np.int64) for x in columns[3:6]),
-        np.array(columns[6], np.float64),
-    )
+    return _to_steps(steps)
+
+
+def _to_steps(steps: list[tuple]) -> Steps:
+    """Rows of Steps as arrays."""
+    columns = list(zip(*steps)) or [()] * len(Steps._fields)
+    kinds = [np.int64, np.float64, np.float64, *[np.int64] * 3, np.float64]
+    out = Steps(*(np.array(x, kind) for x, kind in zip(columns, kinds)))
+    return out._replace(merges=out.merges.reshape(-1, 2))
 
 
 def to_float(fixed, fraction: int) -> float:

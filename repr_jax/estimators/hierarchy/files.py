@@ -10,9 +10,11 @@ import shutil
 import numpy as np
 
 from repr_jax import metrics
-from repr_jax.estimators import hierarchy_page, hierarchy_picture, hierarchy_tree
-from repr_jax.estimators.hierarchy_merging import Hierarchy
-from repr_jax.estimators.hierarchy_sparse import Sparse
+from repr_jax.estimators.hierarchy import nodes
+from repr_jax.estimators.hierarchy.merging import Hierarchy
+from repr_jax.estimators.hierarchy.page import page
+from repr_jax.estimators.hierarchy.picture import dendrogram
+from repr_jax.estimators.hierarchy.sparse import Sparse
 
 FILES = (
     "linkage.npy",
@@ -78,7 +80,7 @@ def scores(tree: Hierarchy, labels) -> dict[str, float]:
     table = metrics.contingency(
         leaf[tree.assignments], labels, num_clusters=len(tree.leaves)
     )
-    parents, heights = tree.parents, hierarchy_tree.heights(tree)
+    parents, heights = tree.parents, nodes.heights(tree)
     found = {
         score.__name__: score(table)
         for score in (
@@ -119,8 +121,8 @@ def contents(
     """FILES by name; metrics.json if there are labels. The arguments of `page`."""
     linkage = io.BytesIO()
     np.save(linkage, tree.linkage)
-    report = hierarchy_tree.merge_report(tree)
-    columns = list(hierarchy_tree.MERGE_COLUMNS)
+    report = nodes.merge_report(tree)
+    columns = list(nodes.MERGE_COLUMNS)
     if support is not None:
         columns.append("bootstrap")
         report = [{**row, "bootstrap": s} for row, s in zip(report, support.tolist())]
@@ -128,7 +130,7 @@ def contents(
     writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(report)
-    page = hierarchy_page.page(
+    html = page(
         tree,
         names,
         title=title,
@@ -140,10 +142,10 @@ def contents(
     files = {
         "linkage.npy": linkage.getvalue(),
         "merges.csv": table.getvalue().encode(),
-        "tree.nwk": (hierarchy_tree.newick(tree, names) + "\n").encode(),
-        "tree.json": hierarchy_tree.to_json(tree, names).encode(),
-        "dendrogram.png": hierarchy_picture.dendrogram(tree, names, support=support),
-        "index.html": page.encode(),
+        "tree.nwk": (nodes.newick(tree, names) + "\n").encode(),
+        "tree.json": nodes.to_json(tree, names).encode(),
+        "dendrogram.png": dendrogram(tree, names, support=support),
+        "index.html": html.encode(),
     }
     if labels is not None:
         text = json.dumps(scores(tree, labels), indent=2) + "\n"

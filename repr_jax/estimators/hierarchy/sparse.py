@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_merging as merging
-from repr_jax.estimators.hierarchy_arithmetic import FRACTION
-from repr_jax.estimators.hierarchy_host import exact_bincount, one_class
-from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import merging
+from repr_jax.estimators.hierarchy.arithmetic import FRACTION
+from repr_jax.estimators.hierarchy.host import exact_bincount, one_class
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 CHUNK = 2**16  # rows whose masked confidences are computed together

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_arithmetic as arithmetic
-from repr_jax.estimators import hierarchy_host as host
-from repr_jax.estimators import hierarchy_merging as merging
-from repr_jax.estimators.hierarchy_merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import arithmetic, host, merging
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 
 
 def _chunks(batches: Iterable, who: str):
@@ -37,6 +35,26 @@ def _chunks(batches: Iterable, who: str):
                 held, size = [], 0
     if held:
         yield np.concatenate(held)
+
+
+def _spooled(chunks, file, reader: host.Reader, progress):
+    """Writes rows, sorted by class within chunks; their first pass, and assignments.
+
+    The first pass is in the order of the file, the assignments in that of arrival.
+    """
+    parts, assignments, done = [], [], 0
+    for chunk in chunks:
+        passed = reader.first_pass(chunk, "fit_stream", done)
+        order = np.argsort(passed.first, kind="stable")
+        file.write(np.ascontiguousarray(chunk[order]).view(np.uint8).data)
+        assignments.append(passed.first)
+        parts.append(host.FirstPass(*(x[order] for x in passed)))
+        done += len(chunk)
+        if progress is not None:
+            progress("rows read", done, done)
+    file.flush()
+    passed = host.FirstPass(*(np.concatenate(x) for x in zip(*parts)))
+    return passed, np.concatenate(assignments)
 
 
 def fit_stream(
@@ -84,31 +102,19 @@ def fit_stream(
     if k == 1:
         num_rows = len(head) + sum(len(chunk) for chunk in chunks)
         return host.one_class(num_rows, height=height, empty=empty)
-    parts, assignments, done = [], [], 0
     with (
         tempfile.TemporaryFile(dir=spool) as file,
         host.Reader(k, dtype, scale, num_threads) as reader,
     ):
-        for chunk in itertools.chain([head], chunks):
-            passed = reader.first_pass(chunk, "fit_stream", done)
-            order = np.argsort(passed.first, kind="stable")
-            file.write(np.ascontiguousarray(chunk[order]).view(np.uint8).data)
-            assignments.append(passed.first)
-            parts.append(host.FirstPass(*(x[order] for x in passed)))
-            done += len(chunk)
-            if progress is not None:
-                progress("rows read", done, done)
-        file.flush()
-        del head, chunk
-        rows = np.memmap(file, np.uint8, "r").view(dtype).reshape(done, k)
+        chunks = itertools.chain([head], chunks)
+        passed, assignments = _spooled(chunks, file, reader, progress)
+        rows = np.memmap(file, np.uint8, "r").view(dtype).reshape(-1, k)
         steps, sums, counts = host.grow(
             reader,
             rows,
-            host.FirstPass(*(np.concatenate(x) for x in zip(*parts))),
+            passed,
             aggregation=aggregation,
             empty=empty,
             progress=host.told(progress, "merges"),
         )
-    return merging.finish(
-        steps, np.concatenate(assignments), sums, counts, height=height, empty=empty
-    )
+    return merging.finish(steps, assignments, sums, counts, height=height, empty=empty)

@@ -6,20 +6,20 @@
 
 `fit` reads arrays and memory maps on the host, `fit_stream` batches that need not fit
 in memory, `fit_dense` is one jitted program, `fit_sharded` splits rows over devices.
-They return the same tree, bit for bit: `hierarchy_arithmetic` says how. `fit_soft` and
+They return the same tree, bit for bit: `arithmetic` says how. `fit_soft` and
 `fit_sparse` are approximations. From a shell:
 
     python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
 """
 
-from repr_jax.estimators.hierarchy_arithmetic import device_scale
-from repr_jax.estimators.hierarchy_device import (
+from repr_jax.estimators.hierarchy.arithmetic import device_scale
+from repr_jax.estimators.hierarchy.device import (
     fit_dense,
     fit_sharded,
     steps_on_device,
 )
-from repr_jax.estimators.hierarchy_host import fit
-from repr_jax.estimators.hierarchy_merging import (
+from repr_jax.estimators.hierarchy.host import fit
+from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
     mean_all,
@@ -27,10 +27,7 @@ from repr_jax.estimators.hierarchy_merging import (
     sum_mean,
     sum_sum,
 )
-from repr_jax.estimators.hierarchy_picture import dendrogram
-from repr_jax.estimators.hierarchy_sparse import Sparse, SparseFit, fit_sparse, sparsify
-from repr_jax.estimators.hierarchy_stream import fit_stream
-from repr_jax.estimators.hierarchy_tree import (
+from repr_jax.estimators.hierarchy.nodes import (
     bridges,
     clade_support,
     class_names,
@@ -49,7 +46,10 @@ from repr_jax.estimators.hierarchy_tree import (
     to_json,
     to_networkx,
 )
-from repr_jax.estimators.hierarchy_variants import bootstrap, fit_soft
+from repr_jax.estimators.hierarchy.picture import dendrogram
+from repr_jax.estimators.hierarchy.sparse import Sparse, SparseFit, fit_sparse, sparsify
+from repr_jax.estimators.hierarchy.stream import fit_stream
+from repr_jax.estimators.hierarchy.variants import bootstrap, fit_soft
 
 __all__ = [
     "Aggregation",
@@ -89,8 +89,3 @@ __all__ = [
     "to_json",
     "to_networkx",
 ]
-
-if __name__ == "__main__":
-    from repr_jax.estimators.hierarchy_cli import main
-
-    main()

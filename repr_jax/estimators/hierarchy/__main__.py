@@ -6,16 +6,16 @@ import time
 
 import numpy as np
 
-from repr_jax.estimators import hierarchy_files, hierarchy_tree
-from repr_jax.estimators.hierarchy_host import fit
-from repr_jax.estimators.hierarchy_merging import (
+from repr_jax.estimators.hierarchy import files, nodes
+from repr_jax.estimators.hierarchy.host import fit
+from repr_jax.estimators.hierarchy.merging import (
     mean_all,
     mean_mean,
     sum_mean,
     sum_sum,
 )
-from repr_jax.estimators.hierarchy_sparse import Sparse, fit_sparse
-from repr_jax.estimators.hierarchy_variants import bootstrap
+from repr_jax.estimators.hierarchy.sparse import Sparse, fit_sparse
+from repr_jax.estimators.hierarchy.variants import bootstrap
 
 AGGREGATIONS = dict(
     sum_mean=sum_mean, sum_sum=sum_sum, mean_mean=mean_mean, mean_all=mean_all
@@ -77,7 +77,7 @@ def check(args, logits) -> tuple[int, int]:
             raise ValueError("logits: expected indices of shape [rows, m].")
         rows, classes = len(logits.indices), int(np.max(logits.indices)) + 1
         if args.names:
-            classes = max(classes, len(hierarchy_files.read_names(args.names)))
+            classes = max(classes, len(files.read_names(args.names)))
         if args.temperature != 1 or args.bootstrap:
             raise ValueError("logits: top-m logits take no temperature or bootstrap.")
     elif logits.ndim != 2:
@@ -102,18 +102,13 @@ def check(args, logits) -> tuple[int, int]:
     return rows, classes
 
 
-def run(args) -> None:
-    """Reads, fits, writes; everything that can be wrong is told before the fit."""
-    name = args.logits.removesuffix(".npy").removesuffix(".npz")
-    folder = args.out or f"{name}_hierarchy"
-    hierarchy_files.check_folder(folder)
-    logits = hierarchy_files.read_logits(args.logits)
-    num_rows, num_classes = check(args, logits)
-    labels = names = images = support = None
+def extras(args, num_rows: int, num_classes: int):
+    """Labels, names and images, None where not given; ValueError if they do not fit."""
+    labels = names = images = None
     if args.labels:
-        labels = hierarchy_files.read_labels(args.labels, num_rows)
+        labels = files.read_labels(args.labels, num_rows)
     if args.names:
-        names = hierarchy_files.read_names(args.names)
+        names = files.read_names(args.names)
         if len(names) != num_classes:
             raise ValueError(
                 f"{args.names}: expected {num_classes} names, one a class; "
@@ -126,6 +121,18 @@ def run(args) -> None:
                 f"{args.images}: expected [{num_rows}, height, width, 1 or 3]; "
                 f"got {images.shape}."
             )
+    return labels, names, images
+
+
+def run(args) -> None:
+    """Reads, fits, writes; everything that can be wrong is told before the fit."""
+    name = args.logits.removesuffix(".npy").removesuffix(".npz")
+    folder = args.out or f"{name}_hierarchy"
+    files.check_folder(folder)
+    logits = files.read_logits(args.logits)
+    num_rows, num_classes = check(args, logits)
+    labels, names, images = extras(args, num_rows, num_classes)
+    support = None
     progress = Progress(args.quiet)
     options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
     began = time.monotonic()
@@ -147,14 +154,14 @@ def run(args) -> None:
         trees = bootstrap(
             logits, num_samples=args.bootstrap, progress=progress, **options
         )
-        support = hierarchy_tree.clade_support(tree, trees)
+        support = nodes.clade_support(tree, trees)
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
         f"aggregation {args.aggregation}, temperature {args.temperature:g}, heights "
         f"by {args.height}.{missing}"
     )
-    files = hierarchy_files.contents(
+    content = files.contents(
         tree,
         names,
         labels=labels,
@@ -164,8 +171,8 @@ def run(args) -> None:
         title=name.rpartition("/")[2],
         note=note,
     )
-    hierarchy_files.write(folder, files)
-    print(f"{note} The tree took {seconds:.1f} s; {folder} has {', '.join(files)}.")
+    files.write(folder, content)
+    print(f"{note} The tree took {seconds:.1f} s; {folder} has {', '.join(content)}.")
 
 
 def main(argv=None) -> None:
@@ -180,3 +187,7 @@ def main(argv=None) -> None:
     except KeyboardInterrupt:
         print("hierarchy: interrupted; nothing was written.", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
