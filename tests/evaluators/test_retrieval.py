@@ -31,3 +31,10 @@ def test_a_model_that_knows_labels_confuses_rows_of_one_label(perfect, dataset):
 def test_one_modality_is_refused(perfect, dataset):
     with pytest.raises(ValueError, match="expected a model of two or more"):
         retrieval.evaluate(perfect._replace(modalities=("m0",)), dataset)
+
+
+def test_similarities_are_cosines():
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    found = retrieval.similarities(3 * rows, rows[:2])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, unit @ unit[:2].T, rtol=1e-5, atol=1e-6)
