@@ -1,0 +1,82 @@
+"""Two views of an image: both reach the loss, absent rows do not."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from experiments import two_view
+from repr_jax.models.mlp import MLP
+from repr_jax.ops.batch import masked_mean
+
+
+def scaled(key, images):
+    return images * jax.random.uniform(key, (len(images), 1, 1, 1), minval=0.5)
+
+
+def distance(a, b, *, where):
+    return masked_mean(jnp.sum((a - b) ** 2, axis=-1), where=where)
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    config = ml_collections.ConfigDict(
+        {
+            "augment": dict(fn=scaled),
+            "encoder": dict(fn=MLP, widths=(6, 5), batch_norm=True),
+            "projector": dict(fn=MLP, widths=(4, 3)),
+            "loss": dict(fn=distance),
+        }
+    )
+    return two_view.make(config)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    images = np.random.default_rng(0).normal(size=(8, 2, 2, 1)).astype(np.float32)
+    return {"image": images}
+
+
+@pytest.fixture(scope="module")
+def started(experiment, batch):
+    return experiment.init(jax.random.key(0), batch)
+
+
+def test_the_loss_compares_projections_of_two_different_views(
+    experiment, batch, started
+):
+    value, (extras, terms) = jax.jit(experiment.loss)(
+        *started, batch, jax.random.key(1)
+    )
+    assert value > 1e-4 and terms == {}  # views differ, though there is one network
+    other, _ = jax.jit(experiment.loss)(*started, batch, jax.random.key(2))
+    assert value != other
+    before = jax.tree.leaves(started[1]["batch_stats"])
+    after = jax.tree.leaves(extras["batch_stats"])
+    assert all((a != b).any() for a, b in zip(before, after))
+
+
+def test_absent_rows_do_not_reach_the_loss(experiment, batch, started):
+    where = np.arange(8) < 5
+    images = np.where(where[:, None, None, None], batch["image"], np.nan)
+    loss = jax.jit(jax.value_and_grad(experiment.loss, has_aux=True))
+    (value, _), grads = loss(
+        *started, {"image": images, "where": where}, jax.random.key(1)
+    )
+    assert np.isfinite(value)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+def test_the_representation_is_the_encoder_before_the_projector(
+    experiment, batch, started
+):
+    params, extras = started
+    found = jax.jit(experiment.represent)(params, extras, batch)
+    encoder = MLP(widths=(6, 5), batch_norm=True)
+    variables = {
+        "params": params["encoder"],
+        "batch_stats": extras["batch_stats"]["encoder"],
+    }
+    expected = encoder.apply(variables, batch["image"], train=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
