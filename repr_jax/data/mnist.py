@@ -9,19 +9,16 @@ Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits",
 http://yann.lecun.com/exdb/mnist.
 """
 
-import contextlib
 import functools
 import importlib.resources
-import logging
-import os
 
 import numpy as np
 
+from repr_jax.data import tfds_images
 from repr_jax.data.dataset import SPLITS, Dataset, of_rows
 from repr_jax.ops import checks
 
 SOURCES = ("embedded", "tfds")
-DECODED_AT_ONCE = 1024  # records per read of the tfds files
 
 
 def arrays(
@@ -47,7 +44,7 @@ def arrays(
     checks.one_of("mnist.arrays", SOURCES, source=source)
     if source == "embedded":
         return _embedded(split)
-    return _prepared(split, _directory(data_dir))
+    return _prepared(split, tfds_images.directory(data_dir))
 
 
 def digits(
@@ -93,52 +90,8 @@ def _embedded(split):
 
 @functools.cache
 def _prepared(split, data_dir):
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            "mnist.arrays: source 'tfds' needs tensorflow-datasets with array-record "
-            f"(pip install tensorflow-datasets array-record); {error}"
-        ) from error
-    advice = (
-        f"mnist.arrays: expected MNIST prepared as array_record in {data_dir}; got "
-        "none. To prepare it there, run `pip install tensorflow-cpu` and `tfds build "
-        f"mnist --file_format=array_record --data_dir={data_dir}`, or choose source "
-        "'embedded'."
-    )
-    if not os.path.isdir(os.path.join(data_dir, "mnist")):
-        raise FileNotFoundError(advice)
-    try:
-        with _quiet():  # tfds and array_record log advice at ERROR level
-            records = tfds.data_source(
-                "mnist", split=split, data_dir=data_dir, download=False
-            )
-    except NotImplementedError as error:  # how tfds says: prepared, but as TFRecord
-        raise FileNotFoundError(advice) from error
-    images = np.empty((len(records), 28, 28), np.uint8)
-    labels = np.empty(len(records), np.int32)
-    with _quiet():
-        for start in range(0, len(records), DECODED_AT_ONCE):
-            rows = range(start, min(start + DECODED_AT_ONCE, len(records)))
-            for row, item in zip(rows, records.__getitems__(list(rows))):
-                images[row], labels[row] = item["image"][..., 0], item["label"]
-    return _frozen(images, labels)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Holds back what is logged below CRITICAL."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _directory(data_dir):
-    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return os.path.expanduser(data_dir)
+    images, labels = tfds_images.arrays("mnist", split, data_dir=data_dir)
+    return images[..., 0], labels
 
 
 def _frozen(*arrays):

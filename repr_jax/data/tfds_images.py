@@ -1,0 +1,150 @@
+"""Labelled images that tensorflow-datasets has prepared, read without TensorFlow."""
+
+import contextlib
+import functools
+import logging
+import os
+
+import numpy as np
+
+from repr_jax.data.dataset import Dataset, of_rows
+from repr_jax.ops import checks
+
+
+@functools.cache
+def arrays(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    size: int | None = None,
+    label: str = "label",
+) -> tuple[np.ndarray, np.ndarray]:
+    """All images of a split; read once a process, then shared and read-only.
+
+    Args:
+      name: as tensorflow-datasets calls it, such as "cifar100" or "food101".
+      split: as it calls it; a slice such as "train[:1000]" too.
+      data_dir: where it looks; None or "" is $TFDS_DATA_DIR, or else
+        ~/tensorflow_datasets.
+      size: height and width that images are brought to, the largest square in the
+        middle by bicubic interpolation; None if all have one size already.
+      label: the feature that is the class, such as "coarse_label".
+
+    Returns:
+      (images uint8 [num_examples, height, width, channels], labels int32
+      [num_examples]).
+
+    Raises:
+      FileNotFoundError: the set is not prepared there as array_record.
+      ImportError: without tensorflow-datasets.
+      ValueError: no such label, or images of several sizes and no `size`.
+    """
+    data_dir = directory(data_dir)
+    records = _records(name, split, data_dir)
+    images, labels = [], np.empty(len(records), np.int32)
+    with _quiet():
+        for row in range(len(records)):
+            item = records[row]
+            checks.one_of("tfds_images.arrays", tuple(item), label=label)
+            image = item["image"]
+            images.append(image if size is None else _square(image, size))
+            labels[row] = item[label]
+    if len({image.shape for image in images}) > 1:
+        raise ValueError(
+            f"tfds_images.arrays: expected size=..., as {name} has images of several "
+            "sizes; got None."
+        )
+    return _frozen(np.stack(images), labels)
+
+
+def images(
+    *,
+    name: str,
+    splits: tuple[str, str] = ("train", "test"),
+    data_dir: str | None = None,
+    size: int | None = None,
+    label: str = "label",
+    seed: int = 0,
+) -> Dataset:
+    """A prepared set as a dataset; each epoch in a new order.
+
+    A batch has "image", uint8 [batch, height, width, channels], which `prepare` turns
+    into float32 in [0, 1]; "label" int32 [batch]; and "where" bool [batch] in
+    evaluation. `splits` are what this set calls its "train" and "test"; `seed` is of
+    the order; the others and the errors are those of `arrays`.
+    """
+    names = dict(zip(("train", "test"), splits))
+    options = dict(data_dir=data_dir, size=size, label=label)
+    data = {s: arrays(name, names[s], **options) for s in names}
+
+    def take(split, rows):
+        images, labels = data[split]
+        return {"image": images[rows], "label": labels[rows]}
+
+    def prepare(batch):
+        return {**batch, "image": batch["image"].astype(np.float32) / 255}
+
+    num_examples = {split: len(labels) for split, (_, labels) in data.items()}
+    return of_rows("tfds_images", take, num_examples, seed=seed, prepare=prepare)
+
+
+def directory(data_dir: str | None) -> str:
+    """Where tensorflow-datasets looks if told `data_dir`, which may be None or ""."""
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return os.path.expanduser(data_dir)
+
+
+def _records(name, split, data_dir):
+    """The records of a split, by position."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"tfds_images.arrays: {name} needs tensorflow-datasets with array-record "
+            f"(pip install tensorflow-datasets array-record); {error}"
+        ) from error
+    advice = (
+        f"tfds_images.arrays: expected {name} prepared as array_record in {data_dir}; "
+        "got none. To prepare it there, run `pip install tensorflow-cpu` and `tfds "
+        f"build {name} --file_format=array_record --data_dir={data_dir}`."
+    )
+    if not os.path.isdir(os.path.join(data_dir, name)):
+        raise FileNotFoundError(advice)
+    try:
+        with _quiet():  # tfds and array_record log advice at ERROR level
+            return tfds.data_source(
+                name, split=split, data_dir=data_dir, download=False
+            )
+    except NotImplementedError as error:  # how tfds says: prepared, but as TFRecord
+        raise FileNotFoundError(advice) from error
+
+
+def _square(image: np.ndarray, size: int) -> np.ndarray:
+    """[size, size, channels], of the largest square in the middle."""
+    import PIL.Image
+
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+    picture = PIL.Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image)
+    resized = picture.resize((size, size), PIL.Image.Resampling.BICUBIC)
+    return np.asarray(resized).reshape(size, size, image.shape[2])
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Holds back what is logged below CRITICAL."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _frozen(*arrays):
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
