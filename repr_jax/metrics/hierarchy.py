@@ -52,6 +52,20 @@ def below(parents: np.ndarray, num_leaves: int) -> np.ndarray:
     return node_sums(parents, np.eye(num_leaves, dtype=np.int32)) > 0
 
 
+def groups(parents: np.ndarray, num_leaves: int, num_groups: int) -> np.ndarray:
+    """[L] int64: the group of each leaf when the highest-numbered nodes are undone.
+
+    Groups are numbered by their lowest leaf. A tree whose nodes have more than two
+    children may skip a number of groups: the next larger one is returned.
+    """
+    top = {len(parents) - 1}
+    while len(top) < num_groups and max(top) >= num_leaves:
+        last = max(top)
+        top = top - {last} | set(np.flatnonzero(parents == last).tolist())
+    owner = below(parents, num_leaves)[sorted(top)].argmax(axis=0)
+    return np.unique(owner, return_index=True)[1].argsort().argsort()[owner]
+
+
 def depths(parents: np.ndarray) -> np.ndarray:
     """[nodes] int64: edges between a node and the root."""
     out = np.zeros(len(parents), np.int64)

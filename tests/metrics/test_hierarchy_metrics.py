@@ -276,3 +276,21 @@ def test_lowest_common_ancestors_and_depths():
         assert table[a, b] == meet(parents, a, b)
     for node in range(len(parents)):
         assert depth[node] == len(above(parents, node)) - 1
+
+
+def test_groups_undo_the_last_nodes():
+    cut = tree_metrics.groups
+    for k, expected in [(1, [0] * 4), (2, [0, 0, 0, 1]), (3, [0, 0, 1, 2])]:
+        np.testing.assert_array_equal(cut(np.array(CHAIN), 4, k), expected)
+    np.testing.assert_array_equal(
+        cut(np.array([5, 4, 4, 5, 6, 6, -1]), 4, 3), [0, 1, 1, 2]
+    )
+    np.testing.assert_array_equal(cut(np.array(BALANCED), 4, 4), range(4))
+    for seed in range(5):
+        parents, _, _, _ = draw(seed)
+        for k in range(1, 8):
+            found = cut(parents, 7, k)
+            assert len(set(found)) == k and found[0] == 0
+            for group in range(k):
+                members = np.flatnonzero(found == group).tolist()
+                assert any(leaves_of(parents, n, 7) == members for n in range(13))
