@@ -65,10 +65,27 @@ def emoji_file(tmp_path_factory):
         twemoji=images[1],
         name=np.array([f"bright {things[b]}" for b in base]),
         category=base % 3,
+        subcategory=base % 6,
+        category_names=np.array(["sky", "food", "life"]),
+        subcategory_names=np.array(["a", "b", "c", "d", "e", "f"]),
         base=base,
         tone=tone,
     )
     return str(path)
+
+
+@pytest.fixture
+def fake_tfds(tmp_path):
+    """A folder where sets of images seem to be prepared, with ten random ones each."""
+    import tensorflow_datasets as tfds
+
+    from repr_jax.data import tfds_images
+
+    for name in ("cifar10", "cifar100", "food101"):
+        (tmp_path / name).mkdir()
+    with tfds.testing.mock_data(num_examples=10):
+        yield str(tmp_path)
+    tfds_images.arrays.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -39,8 +39,10 @@ def test_smoke_form_trains_and_is_evaluated(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_full_form_can_be_built_and_traced(name, emoji_file):
-    overrides = {"data_dir": emoji_file} if "emoji" in name else {}
+def test_full_form_can_be_built_and_traced(name, emoji_file, fake_tfds):
+    found = {"emoji": emoji_file, "cifar10": fake_tfds}
+    needed = [path for word, path in found.items() if word in name]
+    overrides = {"data_dir": needed[0]} if needed else {}
     config = configs.load(str(CONFIGS / name), overrides)
     shapes = train.abstract_state(config, train.build(config))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) > 10_000

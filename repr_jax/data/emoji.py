@@ -4,6 +4,7 @@ A batch after `prepare` has
   noto, twemoji: float32 [batch, 32, 32, 3] in [0, 1], on white, one artist each;
   name: float32 [batch, num_features], its words and their parts, of length 1;
   label: int32 [batch], the category, 0 to 8;
+  subcategory: int32 [batch], 0 to 97, each of one category;
   caption: uint8 [batch, letters], the name as bytes, padded with zeros;
   where: bool [batch], in evaluation;
 and the images are uint8 before. A fifth of the emoji is held out, chosen once for all
@@ -12,8 +13,9 @@ same name, are on one side of the split. Training draws all of them; the test sp
 each emoji once, in its default tone, so that a name has one right answer.
 
 `experiments.make_emoji` makes the file. It is an .npz of noto and twemoji, uint8
-[N, 32, 32, 3]; name, str [N]; category, int [N]; base, int [N], one per emoji whatever
-its tone; and tone, int [N], -1 if there is none and 0 for the default. Noto Emoji is by
+[N, 32, 32, 3]; name, str [N]; category and subcategory, int [N]; base, int [N], one per
+emoji whatever its tone; tone, int [N], -1 if there is none and 0 for the default; and
+category_names and subcategory_names, str. Noto Emoji is by
 Google, Apache-2.0; Twemoji by Twitter and contributors, CC-BY 4.0.
 """
 
@@ -29,7 +31,8 @@ from repr_jax.ops import checks
 
 IMAGES = ("noto", "twemoji")
 MODALITIES = (*IMAGES, "name")
-ENTRIES = (*MODALITIES, "category", "base", "tone")
+CLASSES = ("category", "subcategory")
+ENTRIES = (*MODALITIES, *CLASSES, "base", "tone")
 HELD_OUT = 0.2  # of the emoji
 
 
@@ -64,8 +67,9 @@ def load(
         rows = rows_of[split][rows]
         batch = {"name": features[rows]} if "name" in modalities else {}
         batch |= {name: data[name][rows] for name in modalities if name in IMAGES}
-        label = data["category"][rows].astype(np.int32)
-        return {**batch, "label": label, "caption": captions[rows]}
+        label, subcategory = (data[name][rows].astype(np.int32) for name in CLASSES)
+        batch |= {"label": label, "subcategory": subcategory}
+        return {**batch, "caption": captions[rows]}
 
     def prepare(batch):
         images = {
@@ -84,6 +88,12 @@ def load(
         prepare=prepare,
         modalities=modalities,
     )
+
+
+def class_names(path: str) -> dict[str, tuple[str, ...]]:
+    """{"category": names, "subcategory": names} of a file; errors as of `load`."""
+    with np.load(_file(path)) as file:
+        return {name: tuple(map(str, file[f"{name}_names"])) for name in CLASSES}
 
 
 def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:

@@ -20,7 +20,9 @@ def test_a_batch_holds_what_the_module_says(emoji_file):
     np.testing.assert_array_equal(emoji.name_features(text, 64), batch["name"][0])
     assert dataset.modalities == emoji.MODALITIES
     (pair,) = [next(emoji.load(path=emoji_file, modalities=("noto",)).train(2))]
-    assert set(pair) == {"noto", "label", "caption"}
+    assert set(pair) == {"noto", "label", "subcategory", "caption"}
+    names = emoji.class_names(emoji_file)
+    assert len(names["category"]) == 3 and names["subcategory"][5] == "f"
 
 
 def check_split(base, tone):
@@ -53,7 +55,14 @@ def test_the_split_does_not_depend_on_the_seed_but_the_order_does(emoji_file):
 def test_the_real_file(real_emoji_file):
     with np.load(real_emoji_file) as data:
         rows = check_split(data["base"], data["tone"])
+        pairs = set(zip(data["subcategory"].tolist(), data["category"].tolist()))
     assert len(rows["test"]) == 381
+    assert len(pairs) == 98  # a subcategory is of one category
+    names = emoji.class_names(real_emoji_file)
+    assert {name: len(names[name]) for name in names} == {
+        "category": 9,
+        "subcategory": 98,
+    }
     batch = next(emoji.load(path=real_emoji_file).evaluate("test", 381))
     assert batch["where"].all()
     unlike = np.abs(batch["noto"] - batch["twemoji"].astype(float)).mean(axis=(1, 2, 3))

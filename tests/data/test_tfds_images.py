@@ -1,39 +1,28 @@
-"""Images that tensorflow-datasets has: its fakes of known sets, and real MNIST."""
+"""Images that tensorflow-datasets has: its fake_tfds of known sets, and real MNIST."""
 
 import jax
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from repr_jax.data import mnist, tfds_images
 
 
-@pytest.fixture
-def fakes(tmp_path):
-    """A folder where every set seems to be prepared, with ten random images."""
-    for name in ("cifar100", "food101"):
-        (tmp_path / name).mkdir()
-    with tfds.testing.mock_data(num_examples=10):
-        yield str(tmp_path)
-    tfds_images.arrays.cache_clear()
-
-
-def test_a_set_of_one_size(fakes):
-    images, labels = tfds_images.arrays("cifar100", "train", data_dir=fakes)
+def test_a_set_of_one_size(fake_tfds):
+    images, labels = tfds_images.arrays("cifar100", "train", data_dir=fake_tfds)
     assert images.shape == (10, 32, 32, 3) and images.dtype == np.uint8
     assert labels.shape == (10,) and labels.max() > 19
     _, coarse = tfds_images.arrays(
-        "cifar100", "train", data_dir=fakes, label="coarse_label"
+        "cifar100", "train", data_dir=fake_tfds, label="coarse_label"
     )
     assert coarse.max() <= 19
-    assert tfds_images.arrays("cifar100", "train", data_dir=fakes)[0] is images
+    assert tfds_images.arrays("cifar100", "train", data_dir=fake_tfds)[0] is images
 
 
-def test_images_of_any_size_become_squares(fakes):
-    images, _ = tfds_images.arrays("food101", "train", data_dir=fakes, size=12)
+def test_images_of_any_size_become_squares(fake_tfds):
+    images, _ = tfds_images.arrays("food101", "train", data_dir=fake_tfds, size=12)
     assert images.shape == (10, 12, 12, 3)
     with pytest.raises(ValueError, match="expected size="):
-        tfds_images.arrays("food101", "train", data_dir=fakes)
+        tfds_images.arrays("food101", "train", data_dir=fake_tfds)
 
 
 def test_the_square_is_the_middle():
@@ -43,9 +32,9 @@ def test_the_square_is_the_middle():
     assert (tfds_images._square(image.transpose(1, 0, 2), 4) == 200).all()
 
 
-def test_a_dataset_of_them(fakes):
+def test_a_dataset_of_them(fake_tfds):
     data = tfds_images.images(
-        name="food101", splits=("train", "validation"), data_dir=fakes, size=8
+        name="food101", splits=("train", "validation"), data_dir=fake_tfds, size=8
     )
     assert data.num_examples == {"train": 10, "test": 10}
     batch = jax.jit(data.prepare)(next(data.evaluate("test", 4)))
@@ -53,9 +42,9 @@ def test_a_dataset_of_them(fakes):
     assert 0 <= batch["image"].min() < batch["image"].max() <= 1
 
 
-def test_unknown_label_is_refused(fakes):
+def test_unknown_label_is_refused(fake_tfds):
     with pytest.raises(ValueError, match="label among"):
-        tfds_images.arrays("cifar100", "train", data_dir=fakes, label="colour")
+        tfds_images.arrays("cifar100", "train", data_dir=fake_tfds, label="colour")
 
 
 def test_mnist_is_the_same_set(tfds_data_dir):
