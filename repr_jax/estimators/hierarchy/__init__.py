@@ -47,19 +47,27 @@ from repr_jax.estimators.hierarchy.nodes import (
     to_networkx,
 )
 from repr_jax.estimators.hierarchy.picture import dendrogram
+from repr_jax.estimators.hierarchy.reference import Audit, audit
 from repr_jax.estimators.hierarchy.sparse import Sparse, SparseFit, fit_sparse, sparsify
 from repr_jax.estimators.hierarchy.stream import fit_stream
-from repr_jax.estimators.hierarchy.variants import bootstrap, fit_soft
+from repr_jax.estimators.hierarchy.variants import (
+    bootstrap,
+    class_vector_logits,
+    fit_soft,
+)
 
 __all__ = [
     "Aggregation",
+    "Audit",
     "Hierarchy",
     "Sparse",
     "SparseFit",
+    "audit",
     "bootstrap",
     "bridges",
     "clade_support",
     "class_names",
+    "class_vector_logits",
     "coarse_probabilities",
     "cut",
     "cut_height",
