@@ -1,5 +1,6 @@
 """Losses: arrays in, one scalar out; jax and numpy are all they need."""
 
+from repr_jax.losses.clustering_tree import hyphc
 from repr_jax.losses.contrastive import (
     clip,
     fresh_negatives_nce,
@@ -45,6 +46,7 @@ __all__ = [
     "elbo",
     "fresh_negatives_nce",
     "hard_negative",
+    "hyphc",
     "info_nce",
     "instance_discrimination",
     "iwae",

@@ -89,6 +89,7 @@ STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
+LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 ROWS = {
@@ -122,6 +123,7 @@ ROWS = {
     "moco": Row(queued, QUERIES),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),
+    "hyphc": Row(partial(embeddings, temperature=0.5), LEAVES),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
 

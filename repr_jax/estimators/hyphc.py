@@ -1,0 +1,213 @@
+"""Hyperbolic hierarchical clustering: leaves move in the Poincare ball, then a tree.
+
+The tree is of the lowest Dasgupta cost that the descent of `losses.hyphc` finds.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from repr_jax.estimators import agglomerative
+from repr_jax.losses.clustering_tree import SCALES, hyphc
+from repr_jax.metrics.hierarchy import dasgupta_cost
+from repr_jax.ops import checks
+from repr_jax.ops.numerics import l2_normalize
+
+
+class HypHC(NamedTuple):
+    """A binary tree over L leaves; node L + t is merge t of them."""
+
+    parents: np.ndarray  # [2 L - 1] int32, -1 for the root
+    assignments: np.ndarray  # [L] int32, 0 to L - 1: every leaf is one
+    linkage: np.ndarray  # [L - 1, 4] float64 as scipy: two nodes, height, leaves below
+    heights: np.ndarray  # [2 L - 1] float64, how much nearer the origin than leaves
+    embeddings: np.ndarray  # [L, dim] float32, of norm below 1
+    cost: float  # Dasgupta's, of this tree
+    costs: np.ndarray  # [evaluations] float64, of the trees met on the way
+    losses: np.ndarray  # [evaluations] float64, means over the steps before
+
+
+def fit(
+    key: Array,
+    similarities,
+    *,
+    dim: int = 2,
+    num_steps: int = 3000,
+    num_triplets: int = 1024,
+    num_evaluations: int = 10,
+    learning_rate: float = 0.03,
+    temperature: float = 0.3,
+    final_temperature: float = 0.03,
+    scale: float = 0.9,
+    progress: Callable[[int, int], None] | None = None,
+) -> HypHC:
+    """Leaves and their radius by Adam on `losses.hyphc`; the best tree met on the way.
+
+    Each step draws triplets of different leaves. The temperature falls by the same
+    factor each step. At every evaluation the leaves are decoded into a tree, `decode`.
+
+    Args:
+      key: PRNG key, of the first positions and of the triplets.
+      similarities: [L, L] float, symmetric, L >= 2; the diagonal does not count.
+      dim: of the ball; 2 in the authors' code.
+      num_steps, num_triplets: updates, and triplets of each.
+      num_evaluations: trees decoded, at equal distances; at most num_steps are.
+      learning_rate: > 0, of Adam.
+      temperature, final_temperature: > 0, of the loss in the first and the last step.
+      scale: in (0, 1), radius of the leaves at first; it is learned.
+      progress: called with (steps done, steps in all) after each evaluation.
+
+    Raises:
+      ValueError: similarities that are not square, symmetric and finite, or of fewer
+        than two leaves; numbers out of range.
+      TypeError: integers in similarities.
+
+    Source: as `losses.hyphc`. Adam takes the place of Riemannian Adam, since only the
+      directions of leaves count; the numbers here, and a temperature that falls, are
+      ours. The authors' code also keeps the tree of least cost.
+    """
+    similarities = _square(similarities)
+    numbers = dict(learning_rate=learning_rate, temperature=temperature)
+    checks.positive("hyphc.fit", **numbers, final_temperature=final_temperature)
+    counts = dict(num_steps=num_steps, num_triplets=num_triplets)
+    checks.count("hyphc.fit", **counts, num_evaluations=num_evaluations)
+    checks.count("hyphc.fit", minimum=2, dim=dim)
+    if not 0 < scale < 1:
+        raise ValueError(f"hyphc.fit: expected scale in (0, 1); got {scale}.")
+    leaves_key, triplets_key = jax.random.split(key)
+    leaves = jax.random.normal(leaves_key, (len(similarities), dim))
+    state = _start(leaves, jnp.float32(scale), learning_rate)
+    if len(similarities) < 3:  # of two leaves there is one tree
+        return _result(state, similarities)
+    every = -(-num_steps // min(num_evaluations, num_steps))
+    factor = (final_temperature / temperature) ** (1 / max(num_steps - 1, 1))
+    best, costs, values = None, [], []
+    for first in range(0, num_steps, every):
+        steps = jnp.arange(first, min(first + every, num_steps))
+        state, losses = _descend(
+            state,
+            jnp.asarray(similarities, jnp.float32),
+            triplets_key,
+            temperature * factor**steps,
+            steps,
+            num_triplets=num_triplets,
+            learning_rate=learning_rate,
+        )
+        tree = _result(state, similarities)
+        costs.append(tree.cost)
+        values.append(float(jnp.mean(losses)))
+        best = tree if best is None or tree.cost < best.cost else best
+        if progress is not None:
+            progress(int(steps[-1]) + 1, num_steps)
+    return best._replace(costs=np.array(costs), losses=np.array(values))
+
+
+def decode(embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Greedily joins the pair whose common ancestor is deepest: single linkage.
+
+    embeddings: [L, dim], of one norm below 1. Returns parents [2 L - 1] int32, linkage
+    [L - 1, 4] and heights [2 L - 1]; a height is the distance of leaves to the origin
+    minus that of the common ancestor.
+
+    Source: as `fit`; the authors' code joins by inner products, which have the same
+      order as the distances of ancestors, all leaves being of one norm.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    embeddings = np.asarray(embeddings, np.float64)
+    first, second = np.triu_indices(len(embeddings), k=1)
+    radius = np.linalg.norm(embeddings, axis=1).mean()
+    # the distance of the ancestor, in float64: `ops.poincare` for points of one norm
+    apart = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
+    between = np.sqrt(np.maximum(4 * radius**2 - apart**2, 0))
+    depth = np.arcsinh(between / np.sqrt((1 - radius**2) ** 2 + apart**2))
+    height = np.maximum(2 * np.arctanh(radius) - depth, 0)
+    parents, _, joined = agglomerative.cut(linkage(height, "single"), len(embeddings))
+    return parents, joined, np.concatenate([np.zeros(len(embeddings)), joined[:, 2]])
+
+
+def _start(leaves, scale, learning_rate):
+    import optax
+
+    params = (leaves, scale)
+    return params, optax.adam(learning_rate).init(params)
+
+
+@functools.partial(jax.jit, static_argnames=("num_triplets", "learning_rate"))
+def _descend(
+    state, similarities, key, temperatures, steps, *, num_triplets, learning_rate
+):
+    """State and loss after a step at each of the temperatures."""
+    import optax
+
+    optimizer, num = optax.adam(learning_rate), len(similarities)
+
+    def draw(step):
+        """[3, num_triplets] leaves, all different in a triplet, all triplets alike."""
+        keys = jax.random.split(jax.random.fold_in(key, step), 3)
+        a, b, c = (
+            jax.random.randint(k, (num_triplets,), 0, num - i)
+            for i, k in enumerate(keys)
+        )
+        b = b + (b >= a)
+        low, high = jnp.minimum(a, b), jnp.maximum(a, b)
+        c = c + (c >= low)
+        return jnp.stack([a, b, c + (c >= high)])
+
+    def step(state, inputs):
+        temperature, index = inputs
+        params, memory = state
+        triplets = draw(index)
+        pairs = similarities[
+            triplets[jnp.array([0, 0, 1])], triplets[jnp.array([1, 2, 2])]
+        ]
+
+        def loss(params):
+            leaves, scale = params
+            chosen = leaves[triplets]  # [3, num_triplets, dim]
+            return hyphc(*chosen, pairs.T, scale=scale, temperature=temperature)
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, memory = optimizer.update(gradient, memory)
+        leaves, scale = optax.apply_updates(params, updates)
+        return ((leaves, jnp.clip(scale, *SCALES)), memory), value
+
+    return jax.lax.scan(step, state, (temperatures, steps))
+
+
+def _result(state, similarities):
+    """The tree of these leaves, before there is a history."""
+    (leaves, scale), _ = state
+    embeddings = np.asarray(scale * l2_normalize(leaves))
+    parents, linkage, heights = decode(embeddings)
+    cost = dasgupta_cost(parents, similarities)
+    assignments = np.arange(len(embeddings), dtype=np.int32)
+    tree = (parents, assignments, linkage, heights, embeddings, cost)
+    return HypHC(*tree, costs=np.empty(0), losses=np.empty(0))
+
+
+def _square(similarities):
+    similarities = np.asarray(similarities)
+    checks.same_shape("hyphc.fit", rank=2, similarities=similarities)
+    checks.floating("hyphc.fit", similarities=similarities)
+    num = len(similarities)
+    checks.count("hyphc.fit", minimum=2, **{"rows of similarities": num})
+    checks.shape("hyphc.fit", (num, num), similarities=similarities)
+    similarities = similarities.astype(np.float64)  # a copy
+    np.fill_diagonal(similarities, 0)
+    if not np.isfinite(similarities).all():
+        i, j = np.argwhere(~np.isfinite(similarities))[0]
+        got = f"{similarities[i, j]} of leaves {i} and {j}"
+        raise ValueError(f"hyphc.fit: expected finite similarities; got {got}.")
+    apart = np.abs(similarities - similarities.T)
+    if not np.allclose(similarities, similarities.T):
+        raise ValueError(
+            f"hyphc.fit: expected symmetric similarities; got some that differ by "
+            f"{apart.max()}."
+        )
+    return similarities
