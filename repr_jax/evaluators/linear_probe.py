@@ -1,111 +1,10 @@
 """Linear classification of representations, for every subset of the modalities."""
 
-import functools
-from typing import NamedTuple
-
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.scipy.sparse.linalg import cg
 
 from repr_jax import metrics
+from repr_jax.estimators import logistic
 from repr_jax.evaluators.common import collect, mean_by_views, subsets
-from repr_jax.ops import checks
-
-
-class Logistic(NamedTuple):
-    """Multinomial logistic regression: logits = x @ weights + bias."""
-
-    weights: Array  # [dim, class]
-    bias: Array  # [class]
-    num_steps: Array  # [] int32, Newton steps taken
-    gradient: Array  # [], largest absolute entry of the gradient at the end
-
-
-@functools.partial(jax.jit, static_argnames=("num_classes", "max_steps"))
-def fit(
-    x: Array,
-    labels: Array,
-    *,
-    num_classes: int,
-    inverse_penalty: float = 1.0,
-    max_steps: int = 20,
-    tolerance: float = 1e-7,
-) -> Logistic:
-    """L2-regularised logistic regression by Newton's method, from zero.
-
-    mean_i CE(x_i W + b, y_i) + sum(W^2) / (2 inverse_penalty batch)
-
-    The features are not scaled and the bias is not penalised. Newton's equations are
-    solved by conjugate gradients. Convex: with the same penalty every converged solver
-    has the same answer.
-
-    Args:
-      x: [batch, dim] float.
-      labels: [batch] int in [0, num_classes), each class occurring.
-      num_classes: > 1.
-      inverse_penalty: > 0. Others write C.
-      max_steps: the fit ends after so many steps at the latest.
-      tolerance: the fit ends once no entry of the gradient exceeds it.
-
-    Raises:
-      ValueError: x is not [batch, dim], or labels has another number of rows.
-    """
-    checks.same_shape("linear_probe.fit", rank=2, x=x)
-    checks.rows("linear_probe.fit", x.shape[0], labels=labels)
-    x = x.astype(jnp.float32)
-    target = jax.nn.one_hot(labels, num_classes)
-    penalty = 1.0 / (inverse_penalty * len(x))
-
-    def logits(theta):
-        return x @ theta[0] + theta[1][None, :]
-
-    def objective(theta):
-        log_p = jax.nn.log_softmax(logits(theta), axis=-1)
-        cross_entropy = -jnp.mean(jnp.sum(target * log_p, axis=-1))
-        return cross_entropy + 0.5 * penalty * jnp.sum(theta[0] ** 2)
-
-    gradient = jax.grad(objective)
-
-    def step_length(theta, direction):
-        """Of 1, 1/2, ..., 1/512, where the objective is flattest along the line."""
-        here, along = logits(theta), logits(direction)
-        product = jnp.sum(theta[0] * direction[0])
-        square = jnp.sum(direction[0] ** 2)
-
-        def slope(t):
-            error = jax.nn.softmax(here + t * along, axis=-1) - target
-            of_fit = jnp.mean(jnp.sum(error * along, axis=-1))
-            return of_fit + penalty * (product + t * square)
-
-        lengths = 0.5 ** jnp.arange(10.0)
-        return lengths[jnp.argmin(jnp.abs(jax.lax.map(slope, lengths)))]
-
-    def step(carry):
-        theta, descent, count = carry
-        _, curvature = jax.linearize(gradient, theta)
-        direction, _ = cg(curvature, descent, tol=0.01, maxiter=100)
-        length = step_length(theta, direction)
-        theta = jax.tree.map(lambda a, b: a + length * b, theta, direction)
-        return theta, jax.tree.map(jnp.negative, gradient(theta)), count + 1
-
-    def largest(tree):
-        return jnp.max(jnp.stack([jnp.max(jnp.abs(a)) for a in tree]))
-
-    def unfinished(carry):
-        return (carry[2] < max_steps) & (largest(carry[1]) > tolerance)
-
-    theta = (jnp.zeros((x.shape[1], num_classes)), jnp.zeros(num_classes))
-    start = (theta, jax.tree.map(jnp.negative, gradient(theta)), jnp.int32(0))
-    (weights, bias), descent, count = jax.lax.while_loop(unfinished, step, start)
-    return Logistic(weights, bias, count, largest(descent))
-
-
-@jax.jit
-def predict(probe: Logistic, x: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the most probable class."""
-    return jnp.argmax(x @ probe.weights + probe.bias[None, :], axis=-1)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -125,8 +24,9 @@ def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> float:
         raise ValueError(
             f"linear_probe: expected labels of two or more classes; got {classes}."
         )
-    probe = fit(x, y, num_classes=len(classes), inverse_penalty=inverse_penalty)
-    predictions = classes[np.asarray(predict(probe, x_test))]
+    penalty = 1 / inverse_penalty
+    probe = logistic.fit(x, y, num_classes=len(classes), penalty=penalty)
+    predictions = classes[np.asarray(logistic.predict(probe, x_test))]
     return float(metrics.accuracy(predictions, y_test))
 
 

@@ -340,15 +340,6 @@ def check_options(who, temperature, chunk_size, axis_name, ring=False) -> None:
     pairs.check(who, chunk_size, axis_name, ring)
 
 
-def check_integers(who: str, **arrays) -> None:
-    """TypeError unless every array holds integers."""
-    for name, x in arrays.items():
-        if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
-            raise TypeError(
-                f"{who}: expected {name} of integers; got {jnp.result_type(x)}."
-            )
-
-
 def views(who: str, where: Array | None, **arrays):
     """Arrays of one shape [batch, dim], checked, in float, zero where absent; where."""
     checks.same_shape(who, rank=2, **arrays)

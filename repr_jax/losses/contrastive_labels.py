@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.losses.contrastive import (
-    check_integers,
     check_options,
     negative_logits,
     views,
@@ -193,6 +192,6 @@ def labelled(who, x, labels, where, axis_name, similarity) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
-    check_integers(who, labels=labels)
+    checks.integers(who, labels=labels)
     index = pairs.row_index(where, axis_name)
     return Rows(similarity.prepare(x), where, index, jnp.asarray(labels))

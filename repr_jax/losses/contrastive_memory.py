@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.losses.contrastive import (
-    check_integers,
     check_options,
     cross_entropy,
     negative_logits,
@@ -94,7 +93,7 @@ def instance_discrimination(
     bank, everyone = views(who, None, bank=bank)
     checks.shape(who, (len(bank), x.shape[1]), bank=bank)
     checks.shape(who, where.shape, index=index)
-    check_integers(who, index=index)
+    checks.integers(who, index=index)
     x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))
     index = present(jnp.asarray(index), where)
     log_negatives = pairs.log_sum_exp(

@@ -52,6 +52,15 @@ def floating(who: str, **arrays) -> None:
             )
 
 
+def integers(who: str, **arrays) -> None:
+    """TypeError unless every array holds whole numbers, of any width."""
+    for name, x in arrays.items():
+        if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+            raise TypeError(
+                f"{who}: expected {name} of integers; got {jnp.result_type(x)}."
+            )
+
+
 def boolean(who: str, **arrays) -> None:
     """TypeError unless every array is bool."""
     for name, x in arrays.items():

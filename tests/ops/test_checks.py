@@ -48,6 +48,11 @@ from repr_jax.ops import checks
         ),
         (
             TypeError,
+            "f: expected labels of integers; got float32.",
+            lambda: checks.integers("f", labels=np.ones(4, np.float32)),
+        ),
+        (
+            TypeError,
             "f: expected where bool; got float32.",
             lambda: checks.boolean("f", where=np.ones(4, np.float32)),
         ),

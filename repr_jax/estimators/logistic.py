@@ -1,0 +1,144 @@
+"""Multinomial logistic regression: a linear classifier, and its logits."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.sparse.linalg import cg
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import all_rows, present
+from repr_jax.ops.numerics import to_float
+
+
+class Logistic(NamedTuple):
+    """logits = x weights + bias."""
+
+    weights: Array  # [dim, class]
+    bias: Array  # [class]
+    num_steps: Array  # [] int32, Newton steps taken
+    gradient: Array  # [], largest absolute entry of the gradient at the end
+
+
+def fit(
+    x: Array,
+    labels: Array,
+    *,
+    num_classes: int,
+    penalty: float = 1.0,
+    max_steps: int = 20,
+    tolerance: float = 1e-7,
+    where: Array | None = None,
+) -> Logistic:
+    """L2-regularised logistic regression by Newton's method, from zero.
+
+    mean_i CE(x_i weights + bias, labels_i) + penalty sum(weights^2) / (2 batch)
+
+    The features are not scaled and the bias is not penalised. Newton's equations are
+    solved by conjugate gradients. Convex: with the same penalty every converged solver
+    has the same answer.
+
+    Args:
+      x: [batch, dim] float.
+      labels: [batch] int in [0, num_classes), each class occurring.
+      num_classes: > 1.
+      penalty: > 0. scikit-learn's C is 1 / penalty.
+      max_steps: the fit ends after so many steps at the latest.
+      tolerance: the fit ends once no entry of the gradient exceeds it.
+      where: [batch] bool, False for absent rows; None if all are present.
+
+    Raises:
+      ValueError: x is not [batch, dim], labels or where has another number of rows,
+        fewer than two classes, or a penalty that is not above 0.
+      TypeError: integers in x, floats in labels.
+    """
+    who = "logistic.fit"
+    checks.same_shape(who, rank=2, x=x)
+    checks.shape(who, x.shape[:1], labels=labels)
+    checks.floating(who, x=x)
+    checks.integers(who, labels=labels)
+    checks.count(who, minimum=2, num_classes=num_classes)
+    checks.count(who, max_steps=max_steps)
+    checks.positive(who, penalty=penalty)
+    where = all_rows(x) if where is None else where
+    checks.shape(who, x.shape[:1], where=where)
+    return _newton(
+        x,
+        labels,
+        penalty,
+        tolerance,
+        where,
+        num_classes=num_classes,
+        max_steps=max_steps,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("num_classes", "max_steps"))
+def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
+    x = present(to_float(x), where)
+    target = present(jax.nn.one_hot(labels, num_classes, dtype=x.dtype), where)
+    count = jnp.maximum(jnp.sum(where), 1)
+    penalty = penalty / count
+
+    def logits(theta):
+        return x @ theta[0] + theta[1][None, :]
+
+    def mean(values):
+        return jnp.sum(present(values, where)) / count
+
+    def objective(theta):
+        log_p = jax.nn.log_softmax(logits(theta), axis=-1)
+        cross_entropy = -mean(jnp.sum(target * log_p, axis=-1))
+        return cross_entropy + 0.5 * penalty * jnp.sum(theta[0] ** 2)
+
+    gradient = jax.grad(objective)
+
+    def step_length(theta, direction):
+        """Of 1, 1/2, ..., 1/512, where the objective is flattest along the line."""
+        here, along = logits(theta), logits(direction)
+        product = jnp.sum(theta[0] * direction[0])
+        square = jnp.sum(direction[0] ** 2)
+
+        def slope(t):
+            error = jax.nn.softmax(here + t * along, axis=-1) - target
+            of_fit = mean(jnp.sum(error * along, axis=-1))
+            return of_fit + penalty * (product + t * square)
+
+        lengths = 0.5 ** jnp.arange(10.0)
+        return lengths[jnp.argmin(jnp.abs(jax.lax.map(slope, lengths)))]
+
+    def step(carry):
+        theta, descent, count = carry
+        _, curvature = jax.linearize(gradient, theta)
+        direction, _ = cg(curvature, descent, tol=0.01, maxiter=100)
+        length = step_length(theta, direction)
+        theta = jax.tree.map(lambda a, b: a + length * b, theta, direction)
+        return theta, jax.tree.map(jnp.negative, gradient(theta)), count + 1
+
+    def largest(tree):
+        return jnp.max(jnp.stack([jnp.max(jnp.abs(a)) for a in tree]))
+
+    def unfinished(carry):
+        return (carry[2] < max_steps) & (largest(carry[1]) > tolerance)
+
+    zeros = functools.partial(jnp.zeros, dtype=x.dtype)
+    theta = (zeros((x.shape[1], num_classes)), zeros(num_classes))
+    start = (theta, jax.tree.map(jnp.negative, gradient(theta)), jnp.int32(0))
+    (weights, bias), descent, steps = jax.lax.while_loop(unfinished, step, start)
+    return Logistic(weights, bias, steps, largest(descent))
+
+
+@jax.jit
+def logits(logistic: Logistic, x: Array) -> Array:
+    """[batch, dim] -> [batch, class]; their softmax is the probability of a class."""
+    x = to_float(x)
+    product = jnp.matmul(x, logistic.weights, precision=jax.lax.Precision.HIGHEST)
+    return product + logistic.bias[None]
+
+
+@jax.jit
+def predict(logistic: Logistic, x: Array) -> Array:
+    """[batch, dim] -> [batch] int32, the most probable class."""
+    return jnp.argmax(logits(logistic, x), axis=-1).astype(jnp.int32)
