@@ -1,6 +1,8 @@
 """The 1,000 classes of ImageNet, and images as networks of ImageNet take them."""
 
 import functools
+import os
+import pathlib
 
 import numpy as np
 from PIL import Image
@@ -8,6 +10,7 @@ from PIL import Image
 NUM_CLASSES = 1000
 SIZE, MARGIN = 224, 32  # pixels a side, and those around that are cut off
 MEAN, SCALE = 127.0, 128.0  # of bytes
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 
 
 @functools.cache
@@ -52,3 +55,40 @@ def crop(image: Image.Image) -> np.ndarray:
 def to_float(images):
     """uint8 to float32 in [-0.993, 1]: (x - 127) / 128; NumPy or jax."""
     return (images.astype(np.float32) - MEAN) / SCALE
+
+
+def list_images(folder: str | os.PathLike) -> tuple[list[str], list[str] | None]:
+    """Image files below a folder, sorted, and the folder's own folder each is in.
+
+    Args:
+      folder: holds images, or folders of images, one a class.
+
+    Returns:
+      paths, and the names of their folders; None for these if the images lie flat.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      ValueError: no image, or some flat and some in folders.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"imagenet.list_images: no folder {folder}.")
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+    names = [path.relative_to(folder).parts[0] for path in found]
+    flat = [path.parent == folder for path in found]
+    if not found or any(flat) != all(flat):
+        raise ValueError(
+            f"imagenet.list_images: expected images in {folder}, or else in folders in "
+            f"it; got {sum(flat)} and {len(found) - sum(flat)}."
+        )
+    return [str(path) for path in found], None if all(flat) else names
+
+
+def read(path: str | os.PathLike) -> np.ndarray:
+    """[224, 224, 3] uint8, the `crop` of a file; OSError if it is no image."""
+    with Image.open(path) as image:
+        return crop(image)

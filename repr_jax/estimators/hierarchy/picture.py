@@ -10,7 +10,8 @@ from repr_jax.estimators.hierarchy.merging import Hierarchy
 
 DPI, FINE_DPI = 120, 160  # the finer one where names are small
 INK, FAINT = "#1f2933", "#9aa5b1"
-NUM_GROUPS = 14
+SHADES = ("#c3cad1", "#3ba3c4", "#10266b")  # from no support to full
+NUM_GROUPS, GROUP_NAMES = 14, 3
 NAMES_AT = 1.015  # the radius where names begin; leaves are at 1
 LETTERS, GROUP_LETTERS = 24, 18  # of a name that are shown
 POINTS, LETTER = 72, 0.62  # points an inch; the mean width of a letter, of its font
@@ -37,13 +38,26 @@ def large_groups(tree: Hierarchy, num_groups: int = NUM_GROUPS) -> list[int]:
     No more than a third of the leaves.
     """
     num = len(tree.leaves)
+    return parted(tree, 2 * num - 2, min(num_groups, max(num // 3, 1)))
+
+
+def parted(tree: Hierarchy, node: int, num_parts: int) -> list[int]:
+    """Nodes that part the leaves below a node: the largest is split until so many."""
+    num = len(tree.leaves)
     size = np.concatenate([np.ones(num), tree.linkage[:, 3]])
-    groups = [2 * num - 2]
-    while len(groups) < min(num_groups, max(num // 3, 1)):
-        largest = max(groups, key=lambda node: (size[node], node))
-        groups.remove(largest)
-        groups += tree.merges[largest - num].tolist()
-    return groups
+    parts = [node]
+    while len(parts) < min(num_parts, size[node]):
+        largest = max(parts, key=lambda part: (size[part], part))
+        parts.remove(largest)
+        parts += tree.merges[largest - num].tolist()
+    return sorted(parts, key=lambda part: (-size[part], part))
+
+
+def _typical(tree: Hierarchy, node: int, below: np.ndarray) -> list[int]:
+    """The leaf of most rows in each of the few largest parts of a node."""
+    leaves = [np.flatnonzero(below[x]) for x in parted(tree, node, GROUP_NAMES)]
+    rows = tree.counts[tree.leaves]
+    return [int(part[rows[part].argmax()]) for part in leaves]
 
 
 def _short(text: str, length: int) -> str:
@@ -94,7 +108,7 @@ class Sizes(NamedTuple):
 def sizes(num: int, longest: int, longest_group: int) -> Sizes:
     """Of a picture of `num` leaves; lengths of names in letters, 0 for no groups."""
     side = float(np.clip(7 + num / 45, 8, 28))
-    group_font = 8 + side / 2.2
+    group_font = 8 + side / 2.8
     circle = side / 4
     for _ in range(4):  # the circle and the font follow from each other
         around = 2 * np.pi * circle / num * POINTS
@@ -106,7 +120,7 @@ def sizes(num: int, longest: int, longest_group: int) -> Sizes:
 
 
 def _draw_groups(axis, tree, labels, angle, inner, outer, font) -> None:
-    """A coloured ring: an arc for each large group, with its most frequent classes."""
+    """A coloured ring: an arc for each large group, with a few of its classes."""
     from matplotlib import colormaps
     from matplotlib.patches import Wedge
 
@@ -122,9 +136,9 @@ def _draw_groups(axis, tree, labels, angle, inner, outer, font) -> None:
         )
         if len(leaves) < max(num / 80, 4):
             continue
-        often = leaves[np.argsort(-tree.counts[tree.leaves[leaves]], kind="stable")]
-        lines = [_short(labels[leaf], GROUP_LETTERS) for leaf in often[:2]]
-        lines.append(f"and {len(leaves) - 2} more")
+        shown = _typical(tree, node, below)
+        lines = [_short(labels[leaf], GROUP_LETTERS) for leaf in shown]
+        lines.append(f"and {len(leaves) - len(shown)} more")
         middle = np.radians(ends.mean())
         text = "\n".join(lines)
         _write(axis, middle, outer + 0.02, text, fontsize=font, color=INK)
@@ -135,17 +149,18 @@ def dendrogram(
 ) -> bytes:
     """A circular dendrogram as PNG, with as much text as can be read.
 
-    Every leaf has its name; the ring around them shows groups by colour, each with its
-    most frequent classes. Branches are grey, or coloured by the support of their merge.
+    Every leaf has its name; the ring around them shows groups by colour, each with a
+    class of each of its main branches. Branches are the darker and thicker, the more
+    support their merge has.
 
     Args:
       tree: Hierarchy.
       names: of all K classes; their numbers if None.
       support: [T] in [0, 1], such as `clade_support`.
     """
-    from matplotlib import cm, colormaps
+    from matplotlib import cm
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.figure import Figure
 
     num = len(tree.leaves)
@@ -157,14 +172,18 @@ def dendrogram(
     figure = Figure(figsize=(fit.side, fit.side), dpi=dpi)
     axis = figure.add_axes((0, 0, 1, 1))
     angle, radius = layout(tree)
-    lines = LineCollection(
-        _branches(tree, angle, radius), linewidths=0.9 if num > 200 else 1.4
-    )
+    width = 1.2 if num > 200 else 1.6
+    paths = _branches(tree, angle, radius)
     if support is None:
-        lines.set_color(FAINT if num > 200 else INK)
+        lines = LineCollection(paths, colors=FAINT if num > 200 else INK)
+        lines.set_linewidths(width)
     else:
-        colours = cm.ScalarMappable(Normalize(0, 1), colormaps["viridis_r"])
-        lines.set(array=support, cmap=colours.cmap, norm=colours.norm)
+        order = np.argsort(support, kind="stable")  # what is sure lies on top
+        shades = LinearSegmentedColormap.from_list("support", SHADES)
+        colours = cm.ScalarMappable(Normalize(0, 1), shades)
+        lines = LineCollection([paths[t] for t in order], cmap=shades)
+        lines.set(array=support[order], norm=colours.norm)
+        lines.set_linewidths(width * (0.8 + 0.8 * support[order]))
         bar = figure.add_axes((0.02, 0.03, 0.16, 0.012))
         figure.colorbar(colours, cax=bar, orientation="horizontal")
         small = 0.8 * fit.group_font

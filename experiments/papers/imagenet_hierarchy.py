@@ -1,0 +1,281 @@
+"""The 1,000 classes of ImageNet as a tree, without any data: from a network's weights.
+
+  python -m experiments.papers.imagenet_hierarchy --workdir=DIR
+
+The rows are the class vectors of EfficientNet-Lite0, one a class, all of length tau;
+L2H of their logits is held against WordNet, beside agglomerative clustering of the same
+vectors. With --images=FOLDER a second tree is of the network's logits of any images,
+in folders of their class or flat. Per part, DIR/class_vectors and DIR/images:
+  results.md, results.csv  agreement with WordNet, of every method;
+  audit.md, audit.csv      merges that WordNet would not make: spurious correlations?
+  tree/                    linkage, dendrogram.png, and index.html to walk the tree.
+Logits of images are kept and used again.
+
+Needs the extra `imagenet`, and WordNet 3.0: Debian's wordnet-base, or --wordnet=PATH of
+data.noun.
+
+Source: Palumbo et al., "From Logits to Hierarchies: Hierarchical Clustering made
+  Simple", 2025, https://arxiv.org/abs/2410.07858, which shows the tree of another
+  network from its logits of ImageNet's images, without figures. That class vectors can
+  stand in for images is ours.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.papers import grid, hierarchy_scores, imagenet_images
+from experiments.papers.imagenet_audit import as_csv, as_markdown
+from repr_jax import metrics
+from repr_jax.data import imagenet, wordnet
+from repr_jax.data.wordnet import Taxonomy
+from repr_jax.estimators import agglomerative, hierarchy
+from repr_jax.estimators.hierarchy import files
+from repr_jax.metrics import hierarchy as trees
+from repr_jax.models import efficientnet
+
+TAUS = (5.0, 10.0, 20.0)  # of the table
+RANDOM_SEEDS = 3
+MIN_LEAVES, SPARED = 5, 10  # nodes of WordNet of 5 leaves to all but 10 are looked for
+
+# Disjoint parts of the tree, by synsets; all other classes are one part more.
+THREE = (("n00015388",), ("n00021939",))  # animal, artifact
+EIGHT = (
+    ("n03575240",),  # instrumentality
+    ("n04341686",),  # structure
+    ("n00021265", "n07555863"),  # food, and solid food
+    ("n01503061",),  # bird
+    ("n01661091",),  # reptile
+    ("n02159955",),  # insect
+    ("n02084071",),  # dog
+)
+
+
+def parts(taxonomy: Taxonomy, num: int, synsets) -> np.ndarray:
+    """[num, parts] one-hot: the part of each leaf, the last for those in none."""
+    below = trees.below(taxonomy.parents, num)
+    table = np.zeros((num, len(synsets) + 1), np.int64)
+    for part, names in enumerate(synsets):
+        for name in names:
+            for node in range(num, len(below)):
+                if taxonomy.synsets[node] == name:
+                    table[below[node], part] = 1
+    table[:, -1] = 1 - table[:, :-1].sum(axis=1)
+    return table
+
+
+def scores(parents, taxonomy: Taxonomy) -> dict[str, float]:
+    """How a tree over classes agrees with WordNet's over the same, which is not binary.
+
+    Of best F1, every node of WordNet counts, also those with the same leaves as their
+    only child.
+    """
+    num = trees.count_leaves(parents)
+    below = trees.below(taxonomy.parents, num)[num:]
+    size = below.sum(axis=1)
+    wanted = (size >= MIN_LEAVES) & (size <= num - SPARED)
+    best = metrics.best_f1(parents, below[wanted]) if wanted.any() else np.nan
+    size = size[wanted] if wanted.any() else 1
+    reference = wordnet.collapse(taxonomy).parents
+    heights = [trees.node_sums(p, np.ones(num)) - 1 for p in (parents, reference)]
+    return {
+        "DP, 3 parts": metrics.dendrogram_purity(parents, parts(taxonomy, num, THREE)),
+        "DP, 8 parts": metrics.dendrogram_purity(parents, parts(taxonomy, num, EIGHT)),
+        "best F1": float(np.mean(best)),
+        "best F1 by size": float(np.sum(best * size) / np.sum(size)),
+        "triplets": metrics.triplet_agreement(parents, reference),
+        "cophenetic": metrics.cophenetic_correlation(parents, reference, *heights),
+        "Robinson-Foulds": metrics.robinson_foulds(parents, reference),
+    }
+
+
+def depth(parents) -> int:
+    """Edges from the root to the lowest leaf."""
+    return int(trees.depths(np.asarray(parents)).max())
+
+
+def exactly(logits) -> hierarchy.Hierarchy:
+    """L2H in float64, which tells apart confidences that are nearly 1."""
+    num = logits.shape[1]
+    return hierarchy.fit_sparse(
+        hierarchy.sparsify(logits, num), num_classes=num, height="step"
+    ).tree
+
+
+def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray]]:
+    """{method: seed -> parents}, all of the same vectors."""
+    unit = (kernel / np.linalg.norm(kernel, axis=0)).T.astype(np.float64)
+    num = len(unit)
+
+    def l2h(fit, tau):
+        logits = hierarchy.class_vector_logits(kernel, bias, length=tau)
+        return lambda seed: fit(logits).parents
+
+    def linkage(method, metric):
+        return lambda seed: (
+            agglomerative.fit(
+                unit, num_leaves=num, method=method, metric=metric
+            ).parents
+        )
+
+    found = {f"L2H, tau {tau:g}": l2h(hierarchy.fit, tau) for tau in taus}
+    found |= {f"L2H, tau {tau:g}, float64": l2h(exactly, tau) for tau in taus}
+    return found | {
+        "average linkage": linkage("average", "cosine"),
+        "Ward": linkage("ward", "euclidean"),
+        "complete linkage": linkage("complete", "cosine"),
+        "single linkage": linkage("single", "cosine"),
+        "random tree": lambda seed: random_tree(seed, num),
+    }
+
+
+def random_tree(seed: int, num_leaves: int) -> np.ndarray:
+    """[2 num_leaves - 1] parents: two random groups are joined at a time."""
+    rng = np.random.default_rng(seed)
+    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
+    for node in range(num_leaves, 2 * num_leaves - 1):
+        for child in rng.choice(alive, 2, replace=False).tolist():
+            parents[child] = node
+            alive.remove(child)
+        alive.append(node)
+    return parents
+
+
+def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
+    """Trees of class vectors whose features are drawn with replacement, seed by seed.
+
+    With one row a class, rows cannot be drawn again without losing classes.
+    """
+    found = []
+    for sample in range(num_samples):
+        rng = np.random.default_rng((0, sample))
+        drawn = kernel[rng.integers(len(kernel), size=len(kernel))]
+        logits = hierarchy.class_vector_logits(drawn, bias, length=length)
+        found.append(hierarchy.fit(logits))
+    return found
+
+
+def write(folder, found, tree, taxonomy, names, *, support, **page) -> str:
+    """Everything of a part but its logits; returns the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    leaf_names = [names[c] for c in tree.leaves]
+    reference = wordnet.collapse(taxonomy)
+    text = hierarchy_scores.as_markdown(found)
+    (folder / "results.md").write_text(text)
+    (folder / "results.csv").write_text(hierarchy_scores.as_csv(found))
+    for name, make in (("audit.md", as_markdown), ("audit.csv", as_csv)):
+        (folder / name).write_text(make(tree, reference, leaf_names, support))
+    content = files.contents(tree, names, support=support, **page)
+    files.write(folder / "tree", content)
+    return text
+
+
+def class_vectors(asked, nouns, names) -> str:
+    """The part without data; the table of all methods."""
+    params = efficientnet.load()["params"]["classes"]
+    kernel, bias = params["kernel"], params["bias"]
+    taxonomy = wordnet.tree(nouns, imagenet.synsets())
+    found = {}
+    methods = of_class_vectors(kernel, bias, sorted({*TAUS, asked.tau}))
+    for method, grow in methods.items():
+        found[method] = []
+        for seed in range(RANDOM_SEEDS if method == "random tree" else 1):
+            began = time.monotonic()
+            parents = grow(seed)
+            seconds = time.monotonic() - began
+            row = scores(parents, taxonomy)
+            found[method].append(row | dict(depth=depth(parents), seconds=seconds))
+        grid.say(f"{method}: {seconds:.2f} s")
+    logits = hierarchy.class_vector_logits(kernel, bias, length=asked.tau)
+    tree, support = hierarchy.fit(logits), None
+    if asked.bootstrap:
+        others = feature_bootstrap(
+            kernel, bias, length=asked.tau, num_samples=asked.bootstrap
+        )
+        support = hierarchy.clade_support(tree, others)
+    return write(
+        pathlib.Path(asked.workdir) / "class_vectors",
+        found,
+        tree,
+        taxonomy,
+        names,
+        support=support,
+        title="ImageNet from class vectors",
+        note=f"Class vectors of EfficientNet-Lite0, of length {asked.tau:g}. No image "
+        f"was used. Support is that of {asked.bootstrap} draws of the features.",
+    )
+
+
+def of_images(asked, nouns, names) -> str:
+    """The part of images; the table of its tree."""
+    folder = pathlib.Path(asked.workdir) / "images"
+    paths, labels = imagenet.list_images(asked.images)
+    logits = imagenet_images.logits(paths, folder)
+    began = time.monotonic()
+    tree = hierarchy.fit(logits, empty="drop")
+    seconds = time.monotonic() - began
+    if len(tree.leaves) < 2:
+        raise ValueError(f"{asked.images}: expected images of two classes or more.")
+    support = None
+    if asked.bootstrap:
+        others = hierarchy.bootstrap(logits, num_samples=asked.bootstrap)
+        support = hierarchy.clade_support(tree, others)
+    taxonomy = wordnet.tree(nouns, [imagenet.synsets()[c] for c in tree.leaves])
+    row = scores(tree.parents, taxonomy)
+    row |= dict(depth=depth(tree.parents), seconds=seconds)
+    return write(
+        folder,
+        {f"L2H, {len(paths):,} images, {len(tree.leaves):,} classes": [row]},
+        tree,
+        taxonomy,
+        names,
+        support=support,
+        labels=None if labels is None else np.unique(labels, return_inverse=True)[1],
+        images=imagenet_images.Images(paths),
+        logits=logits,
+        title="ImageNet from images",
+        note=f"EfficientNet-Lite0's logits of {len(paths):,} images; classes that are "
+        f"no image's best are left out.",
+    )
+
+
+def parse(arguments) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.papers.imagenet_hierarchy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--workdir", required=True, help="folder of results")
+    add("--images", help="a folder of images, or of folders of images")
+    add("--wordnet", help="data.noun; where Debian puts it by default")
+    add("--tau", type=float, default=10.0, help="length of class vectors")
+    add("--bootstrap", type=int, default=20, help="trees for the support; 0: none")
+    found = parser.parse_args(arguments)
+    if not found.tau > 0 or found.bootstrap < 0:
+        parser.error("expected --tau above 0 and --bootstrap 0 or more.")
+    return found
+
+
+def main(arguments=None) -> int:
+    """Both parts, in turn; the exit code."""
+    asked = parse(arguments)
+    try:
+        nouns, names = wordnet.read(asked.wordnet), imagenet.class_names()
+        print(class_vectors(asked, nouns, names), flush=True)
+        if asked.images:
+            print(of_images(asked, nouns, names), flush=True)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"results: {asked.workdir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

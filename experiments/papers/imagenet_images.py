@@ -1,0 +1,60 @@
+"""EfficientNet-Lite0's logits of image files, and the files as pictures of a page."""
+
+import concurrent.futures
+import pathlib
+
+import jax
+import numpy as np
+
+from experiments.papers import grid
+from repr_jax.data import imagenet
+from repr_jax.models import efficientnet
+
+BATCH = 32
+
+
+class Images:
+    """[files, 224, 224, 3] uint8, of which one is decoded when it is asked for."""
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, row):
+        return imagenet.read(self.paths[row])
+
+
+def logits(paths: list[str], folder: pathlib.Path) -> np.ndarray:
+    """[files, 1000] float32, memory-mapped from folder/logits.npy.
+
+    They are used again if folder/files.txt names the same files in the same order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, listed = folder / "logits.npy", folder / "files.txt"
+    text = "\n".join(paths) + "\n"
+    if file.exists() and listed.exists() and listed.read_text() == text:
+        return np.load(file, mmap_mode="r")
+    variables, model = efficientnet.load(), efficientnet.EfficientNetLite0()
+
+    @jax.jit
+    def of_batch(images):
+        return model.apply(variables, imagenet.to_float(images), train=False)
+
+    unfinished = folder / "unfinished_logits.npy"
+    shape = (len(paths), imagenet.NUM_CLASSES)
+    out = np.lib.format.open_memmap(unfinished, "w+", np.float32, shape)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), BATCH):
+            images = list(pool.map(imagenet.read, paths[start : start + BATCH]))
+            padded = np.zeros((BATCH, *images[0].shape), np.uint8)
+            padded[: len(images)] = images
+            out[start : start + BATCH] = of_batch(padded)[: len(images)]
+            if start // BATCH % 100 == 99:
+                grid.say(f"{start + BATCH:,} of {len(paths):,} images")
+    out.flush()
+    listed.unlink(missing_ok=True)
+    unfinished.replace(file)
+    listed.write_text(text)
+    return np.load(file, mmap_mode="r")
