@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops.batch import all_rows, present
+from repr_jax.ops.batch import all_rows, gather_invariant, present
 from repr_jax.ops.numerics import l2_normalize, to_float
 
 
@@ -38,7 +38,7 @@ def push(
     """
     where = all_rows(rows) if where is None else where
     queue, rows = lax.stop_gradient((queue, present(to_float(rows), where)))
-    rows, where = _of_all_devices((rows, where), axis_name)
+    rows, where = gather_invariant((rows, where), axis_name)
     order = jnp.argsort(~where, stable=True)  # present rows first
     batch, count = where.shape[0], jnp.sum(where)
     place = jnp.arange(queue.where.shape[0])
@@ -75,14 +75,7 @@ def update_bank(
     where = all_rows(rows) if where is None else where
     bank, index = lax.stop_gradient(jnp.asarray(bank)), jnp.asarray(index)
     rows = lax.stop_gradient(l2_normalize(present(to_float(rows), where)))
-    rows, index, where = _of_all_devices((rows, index, where), axis_name)
+    rows, index, where = gather_invariant((rows, index, where), axis_name)
     moved = l2_normalize(decay * bank[present(index, where)] + (1 - decay) * rows)
     nowhere = bank.shape[0]  # out of bounds: dropped
     return bank.at[jnp.where(where, index, nowhere)].set(moved, mode="drop")
-
-
-def _of_all_devices(tree, axis_name):
-    """`batch.gather_rows`, known to shard_map to be equal everywhere."""
-    if axis_name is None:
-        return tree
-    return lax.all_gather(tree, axis_name, axis=0, tiled=True, to="invarying")

@@ -1,0 +1,150 @@
+"""k-means against plain loops, scikit-learn, and batches that are split or masked."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from repr_jax import metrics
+from repr_jax.estimators import kmeans
+
+KEY = jax.random.key(0)
+
+
+def lloyd(x, centroids, max_steps):
+    """In float64, row by row, until no row moves."""
+    x, centroids = x.astype(np.float64), centroids.astype(np.float64)
+    assigned, count = None, 0
+    while count <= max_steps:
+        nearest = [np.argmin([((a - c) ** 2).sum() for c in centroids]) for a in x]
+        if nearest == assigned or count == max_steps:
+            break
+        assigned, count = nearest, count + 1
+        for k in range(len(centroids)):
+            mine = [a for a, n in zip(x, nearest) if n == k]
+            if mine:
+                centroids[k] = sum(mine) / len(mine)
+    inertia = np.mean([min(((a - c) ** 2).sum() for c in centroids) for a in x])
+    return centroids, inertia, count
+
+
+@pytest.mark.parametrize("max_steps", [1, 50])
+def test_steps_are_lloyds(max_steps):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(70, 3)).astype(np.float32) + 10
+    centroids, inertia, count = lloyd(x, x[:6], max_steps)
+    where = np.ones(70, bool)
+    found = kmeans._lloyd(jnp.asarray(x), where, jnp.asarray(x[:6]), max_steps, None)
+    np.testing.assert_allclose(found.centroids, centroids, rtol=1e-5)
+    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-4)
+    assert found.num_steps == count
+
+
+def test_blobs_are_recovered(blobs):
+    found = kmeans.fit(KEY, blobs.x, num_clusters=4)
+    assigned = kmeans.assign(found, blobs.x)
+    assert assigned.dtype == np.int32
+    table = metrics.contingency(assigned, blobs.labels)
+    assert metrics.hungarian_accuracy(table) == 1
+    means = np.stack([blobs.x[blobs.labels == c].mean(axis=0) for c in range(4)])
+    order = assigned[:4]  # of the first row of each class
+    np.testing.assert_allclose(found.centroids[order], means, atol=1e-5)
+    inertia = np.mean(((blobs.x - means[blobs.labels]) ** 2).sum(axis=1))
+    np.testing.assert_allclose(found.inertia, inertia, rtol=1e-4)
+    logits = kmeans.logits(found, blobs.x, temperature=2.0)
+    np.testing.assert_array_equal(np.argmax(logits, axis=-1), assigned)
+
+
+def test_as_good_as_scikit_learn():
+    from sklearn.cluster import KMeans
+
+    x = np.random.default_rng(2).normal(size=(400, 5)).astype(np.float32)
+    expected = KMeans(12, n_init=8, random_state=0).fit(x).inertia_ / len(x)
+    found = kmeans.fit(KEY, x, num_clusters=12, num_restarts=8)
+    assert found.inertia < 1.02 * expected
+    once = kmeans.fit(KEY, x, num_clusters=12)
+    assert found.inertia <= once.inertia
+
+
+def test_logits_by_hand():
+    fitted = kmeans.KMeans(jnp.array([[0.0, 0.0], [3.0, 4.0]]), jnp.zeros(()), 0)
+    found = kmeans.logits(fitted, jnp.array([[3.0, 0.0]]), temperature=2.0)
+    np.testing.assert_allclose(found, [[-4.5, -8.0]])
+
+
+def test_a_cluster_for_every_row_and_one_for_all(blobs):
+    each = kmeans.fit(KEY, blobs.x[:9], num_clusters=9)
+    assert sorted(kmeans.assign(each, blobs.x[:9])) == list(range(9))
+    np.testing.assert_allclose(each.inertia, 0, atol=1e-5)
+    one = kmeans.fit(KEY, blobs.x, num_clusters=1)
+    np.testing.assert_allclose(one.centroids[0], blobs.x.mean(axis=0), atol=1e-5)
+
+
+def test_fewer_different_rows_than_clusters():
+    x = np.repeat(np.eye(2, dtype=np.float32), 5, axis=0)
+    found = kmeans.fit(KEY, x, num_clusters=4)
+    assert np.isfinite(found.centroids).all()
+    np.testing.assert_allclose(found.inertia, 0, atol=1e-6)
+
+
+def test_seeds_are_far_apart():
+    """One far row among a thousand is a seed, which a uniform draw would miss."""
+    x = np.concatenate([np.zeros((1000, 2)), np.full((1, 2), 100.0)]).astype("f")
+    where = np.ones(1001, bool)
+    keys = jax.random.split(KEY, 1001)
+    seeds = kmeans._seeds(keys, jnp.asarray(x), where, 2, None)
+    np.testing.assert_array_equal(np.sort(seeds[:, 0]), [0, 100])
+
+
+def test_absent_rows_are_as_good_as_deleted(blobs):
+    where = np.arange(160) % 5 > 0
+    x = np.where(where[:, None], blobs.x, np.nan)
+    found = kmeans.fit(KEY, x, num_clusters=7, where=where)
+    rest = kmeans.fit(KEY, blobs.x[where], num_clusters=7)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4), found, rest)
+
+
+def test_a_split_batch_has_the_fit_of_the_whole(blobs):
+    where = np.arange(160) % 5 > 0
+    fit = functools.partial(kmeans.fit, num_clusters=5, num_restarts=2)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.shard_map(
+        lambda x, where: fit(KEY, x, where=where, axis_name="data"),
+        mesh=mesh,
+        in_specs=P("data"),
+        out_specs=P(),
+    )
+    whole = fit(KEY, blobs.x, where=where)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4),
+        jax.jit(split)(blobs.x, where),
+        whole,
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: kmeans.fit(KEY, x[0], num_clusters=2), ValueError, "rank 2"),
+        (lambda x: kmeans.fit(KEY, x, num_clusters=200), ValueError, "rows, 160; got"),
+        (lambda x: kmeans.fit(KEY, x, num_clusters=0), ValueError, "num_clusters >= 1"),
+        (lambda x: kmeans.fit(KEY, x, num_clusters=2.0), TypeError, "whole number"),
+        (lambda x: kmeans.fit(KEY, x.astype(int), num_clusters=2), TypeError, "floats"),
+        (
+            lambda x: kmeans.fit(KEY, x, num_clusters=2, where=np.ones(160)),
+            TypeError,
+            "where bool",
+        ),
+        (
+            lambda x: kmeans.logits(kmeans.KMeans(x, x[0, 0], 0), x, temperature=0.0),
+            ValueError,
+            "temperature > 0",
+        ),
+    ],
+)
+def test_wrong_inputs_are_refused(blobs, call, error, message):
+    with pytest.raises(error, match=message):
+        call(blobs.x)
