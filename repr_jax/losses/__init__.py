@@ -1,6 +1,11 @@
 """Losses: arrays in, one scalar out; jax and numpy are all they need."""
 
-from repr_jax.losses.clustering_tree import hyphc
+from repr_jax.losses.clustering_tree import (
+    data_compression,
+    deep_ect,
+    hyphc,
+    node_center,
+)
 from repr_jax.losses.contrastive import (
     clip,
     fresh_negatives_nce,
@@ -40,8 +45,10 @@ __all__ = [
     "alignment_uniformity",
     "clip",
     "cpc",
+    "data_compression",
     "dcl",
     "debiased",
+    "deep_ect",
     "dreg",
     "elbo",
     "fresh_negatives_nce",
@@ -57,6 +64,7 @@ __all__ = [
     "moe_elbo",
     "mopoe",
     "mvae",
+    "node_center",
     "nt_xent",
     "pairwise",
     "siglip",

@@ -1,18 +1,24 @@
 """Losses that make a tree over clusters, of embeddings and arrays describing the tree.
 
-`hyphc` has no tree yet: where its leaves lie in the Poincare ball implies one.
+`hyphc` has no tree yet: where its leaves lie in the Poincare ball implies one. The
+others are DeepECT's, and their tree is of fixed capacity:
+  parents: [node] int, a tree in the form of `ops.node_tree`.
+  centers: [node, dim] float; those of leaves are learned, the others not read. A row
+    belongs to the leaf of the nearest center, and to all nodes above.
+  weights: [node] > 0, how many rows each node has had, see `updated_weights`.
 """
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from repr_jax.ops import checks
+from repr_jax.ops import checks, node_tree
 from repr_jax.ops.batch import all_rows, masked_mean, present
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
 from repr_jax.ops.poincare import lca_distance
 
 SCALES = (1e-2, 1 - 1e-3)  # between which the radius of leaves is held
+TINY = 1e-12  # under roots, whose gradient at zero would be infinite
 
 
 def hyphc(
@@ -72,6 +78,221 @@ def hyphc(
     shares = jax.nn.softmax(depths / temperature, axis=-1)  # [triplet, 3]
     cost = jnp.sum(similarities * (1 - shares), axis=-1)
     return masked_mean(cost, where=where, axis_name=axis_name)
+
+
+def deep_ect(
+    x: Array,
+    decoded: Array,
+    embeddings: Array,
+    centers: Array,
+    weights: Array,
+    parents: Array,
+    *,
+    clustering_weight: float | Array = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Reconstruction error of an autoencoder, and its embeddings pulled into a tree.
+
+    mean_i mean_e (decoded_ie - x_ie)^2
+      + clustering_weight (node_center + data_compression)
+
+    Args:
+      x, decoded: [batch, ...] float, inputs and their reconstructions.
+      embeddings: [batch, dim] float, what was decoded.
+      centers, weights, parents: the tree, see the module's docstring.
+      clustering_weight: >= 0; 1 is the published sum.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar.
+
+    Raises:
+      ValueError: shapes that do not fit together; a negative weight.
+      TypeError: integer inputs; a `where` that is not bool.
+
+    Source: Mautz, Plant and Boehm, "Deep Embedded Cluster Tree", 2019. The paper was
+      not consulted: the terms, and the mean over the elements of an input, are those of
+      ClustPy, an implementation by others.
+    """
+    checks.same_shape("deep_ect", x=x, decoded=decoded)
+    checks.rows("deep_ect", len(embeddings), x=x)
+    checks.floating("deep_ect", x=x, decoded=decoded)
+    checks.non_negative("deep_ect", clustering_weight=clustering_weight)
+    options = dict(where=where, axis_name=axis_name)
+    where = _where("deep_ect", embeddings, where)
+    error = (present(to_float(a), where) for a in (x, decoded))
+    error = jnp.square(jnp.subtract(*error)).reshape(len(x), -1)
+    reconstruction = masked_mean(
+        jnp.mean(error, axis=1), where=where, axis_name=axis_name
+    )
+    clustering = node_center(embeddings, centers, parents, **options)
+    clustering += data_compression(embeddings, centers, weights, parents, **options)
+    return reconstruction + clustering_weight * clustering
+
+
+def node_center(
+    embeddings: Array,
+    centers: Array,
+    parents: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Distance of the centers of leaves to the means of their rows, which stay.
+
+    sum_l |center_l - mean_{i in l} embedding_i| / number of leaves, over the leaves
+    that have rows. The means get no gradient: this moves centers alone.
+
+    Args:
+      embeddings: [batch, dim] float.
+      centers, parents: the tree, see the module's docstring.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar.
+
+    Raises:
+      ValueError: shapes that do not fit together. TypeError: integer embeddings or
+        centers; a `where` that is not bool.
+
+    Source: as `deep_ect`.
+    """
+    who = "node_center"
+    embeddings, centers, where = _clustered(who, embeddings, centers, parents, where)
+    is_leaf = node_tree.leaves(parents)
+    member = _members(embeddings, centers, parents, where)
+    totals = (pairwise_dot(member.T, embeddings.T), jnp.sum(member, axis=0))
+    if axis_name is not None:
+        totals = lax.psum(totals, axis_name)
+    total, count = lax.stop_gradient(totals)
+    mean = total / jnp.maximum(count, 1)[:, None]
+    some = is_leaf & (count > 0)
+    step = present(centers - mean, some)
+    distance = jnp.sqrt(jnp.sum(step * step, axis=-1) + TINY)
+    return jnp.sum(present(distance, some)) / jnp.sum(is_leaf)
+
+
+def data_compression(
+    embeddings: Array,
+    centers: Array,
+    weights: Array,
+    parents: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Distance of rows to their nodes, along the line to the sibling: they move.
+
+    sum_c sum_{i in c} |(center_c - embedding_i) . u_c| / (2 splits rows), over all
+    nodes c that have a sibling, u_c being the unit vector from one center to the other;
+    the center of a node that is no leaf is from `split_centers`. Centers get no
+    gradient. In directions that do not tell siblings apart nothing is compressed.
+
+    Args:
+      embeddings: [batch, dim] float.
+      centers, weights, parents: the tree, see the module's docstring.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar; 0 of a tree without splits.
+
+    Raises:
+      ValueError: shapes that do not fit together. TypeError: integer embeddings or
+        centers; a `where` that is not bool.
+
+    Source: as `deep_ect`.
+    """
+    who = "data_compression"
+    embeddings, centers, where = _clustered(who, embeddings, centers, parents, where)
+    checks.shape(who, jnp.shape(parents), weights=weights)
+    member = _members(embeddings, centers, parents, where)
+    inside = pairwise_dot(member, node_tree.below(parents).astype(member.dtype))
+    centers = split_centers(lax.stop_gradient(centers), weights, parents)
+    sibling = node_tree.siblings(parents)
+    paired = sibling != jnp.arange(len(centers))
+    direction = l2_normalize(present(centers - centers[sibling], paired))
+    offset = jnp.sum(centers * direction, axis=-1)[None, :]
+    along = offset - pairwise_dot(embeddings, direction)  # [batch, node]
+    by_row = jnp.sum(inside * jnp.abs(along), axis=-1)
+    splits = jnp.sum(node_tree.num_children(parents) == 2)
+    mean = masked_mean(by_row, where=where, axis_name=axis_name)
+    return mean / (2 * jnp.maximum(splits, 1))
+
+
+def assign(embeddings: Array, centers: Array, parents: Array) -> Array:
+    """[batch, dim] -> [batch] int32, the node of the leaf of the nearest center."""
+    centers = present(to_float(centers), node_tree.leaves(parents))
+    embeddings = to_float(embeddings)
+    apart = jnp.sum(centers * centers, axis=-1)[None] / 2
+    apart = apart - pairwise_dot(embeddings, centers)
+    return jnp.argmin(
+        jnp.where(node_tree.leaves(parents)[None, :], apart, jnp.inf), axis=-1
+    ).astype(jnp.int32)
+
+
+def split_centers(centers: Array, weights: Array, parents: Array) -> Array:
+    """[node, dim]: centers of leaves, and above them means of children by weight."""
+    centers, parents = to_float(centers), jnp.asarray(parents)
+    weights = to_float(weights)[:, None]
+    is_leaf = node_tree.leaves(parents)
+    num = len(centers)
+
+    def add(i, carry):
+        node = num - 1 - i  # children first
+        out, total, share = carry
+        mean = total[node] / jnp.maximum(share[node], TINY)
+        out = out.at[node].set(jnp.where(is_leaf[node], out[node], mean))
+        counted = jnp.where(parents[node] >= 0, weights[node], 0)
+        above = jnp.maximum(parents[node], 0)
+        total = total.at[above].add(counted * out[node])
+        return out, total, share.at[above].add(counted)
+
+    start = (centers, jnp.zeros_like(centers), jnp.zeros_like(centers[:, :1]))
+    return lax.fori_loop(0, num, add, start)[0]
+
+
+def updated_weights(
+    embeddings: Array,
+    centers: Array,
+    weights: Array,
+    parents: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[node]: weights / 2 + rows of the batch in each node / 2; unused nodes get 0.
+
+    Arguments, errors and source as for `data_compression`.
+    """
+    who = "updated_weights"
+    embeddings, centers, where = _clustered(who, embeddings, centers, parents, where)
+    member = _members(embeddings, centers, parents, where)
+    rows = jnp.sum(member, axis=0)
+    if axis_name is not None:
+        rows = lax.psum(rows, axis_name)
+    inside = node_tree.below(parents).astype(rows.dtype) @ rows
+    return present((to_float(weights) + inside) / 2, node_tree.used(parents))
+
+
+def _clustered(who, embeddings, centers, parents, where):
+    """Embeddings with zeros in absent rows, and centers, both checked and in float."""
+    checks.same_shape(who, rank=2, embeddings=embeddings)
+    dim = jnp.shape(embeddings)[1]
+    checks.shape(who, (jnp.shape(parents)[0], dim), centers=centers)
+    checks.floating(who, embeddings=embeddings, centers=centers)
+    where = _where(who, embeddings, where)
+    return present(to_float(embeddings), where), to_float(centers), where
+
+
+def _members(embeddings, centers, parents, where):
+    """[batch, node] float: 1 at the leaf of each present row."""
+    nearest = assign(*lax.stop_gradient((embeddings, centers)), parents)
+    member = jax.nn.one_hot(nearest, len(centers), dtype=embeddings.dtype)
+    return present(member, where)
 
 
 def _where(who, x, where):

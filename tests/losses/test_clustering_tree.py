@@ -1,11 +1,15 @@
 """Losses of trees against plain float64 loops, by hand, and what makes each of them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from repr_jax import losses
+from repr_jax.losses import clustering_tree
 
+# 0 -> (1, 2), 1 -> (3, 4), 2 -> (5,), 5 -> (6, 7); 8 is free
+PARENTS = np.array([-1, 0, 0, 1, 1, 2, 5, 5, -2], np.int32)
 WHERE = np.array([True, False, True, True, True, False])
 
 
@@ -83,3 +87,184 @@ def test_errors_of_hyphc(change, message):
     arrays = dict(zip(("first", "second", "third"), normal(3, 6, 4)))
     with pytest.raises(ValueError, match=message):
         losses.hyphc(**{**arrays, "similarities": normal(6, 3), **change})
+
+
+class Node:
+    """A node of PARENTS, with its children, and the rows that are in it."""
+
+    def __init__(self, number, centers, weights):
+        self.number, self.weight = number, float(weights[number])
+        below = [n for n in range(len(PARENTS)) if PARENTS[n] == number]
+        self.children = [Node(n, centers, weights) for n in below]
+        self.center = centers[number].astype(float)
+        if self.children:
+            total = sum(child.weight * child.center for child in self.children)
+            self.center = total / sum(child.weight for child in self.children)
+
+    def all(self):
+        return [self, *(node for child in self.children for node in child.all())]
+
+    def leaves(self):
+        return [node for node in self.all() if not node.children]
+
+
+def tree(seed=3, dim=4):
+    """Centers, weights; what is not learned is NaN, to show that it is not read."""
+    centers = normal(len(PARENTS), dim, seed=seed)
+    centers[[0, 1, 2, 5, 8]] = np.nan
+    return centers, np.random.default_rng(seed).uniform(1, 9, 9).astype("f")
+
+
+def rows_of_leaves(embeddings, root, where):
+    """{leaf's number: rows nearest to its center}."""
+    out = {leaf.number: [] for leaf in root.leaves()}
+    for r in np.flatnonzero(where):
+        apart = [np.sum((embeddings[r] - leaf.center) ** 2) for leaf in root.leaves()]
+        out[root.leaves()[int(np.argmin(apart))].number].append(r)
+    return out
+
+
+def deep_ect_from_the_paper(embeddings, centers, weights, where):
+    """L_nc and L_dc, node by node, row by row."""
+    root = Node(0, centers, weights)
+    rows = rows_of_leaves(embeddings, root, where)
+    to_mean = 0.0
+    for leaf in root.leaves():
+        if rows[leaf.number]:
+            mean = np.mean(embeddings[rows[leaf.number]].astype(float), axis=0)
+            to_mean += np.sqrt(sum((leaf.center - mean) ** 2))
+    splits, along = 0, 0.0
+    for node in root.all():
+        if len(node.children) == 2:
+            splits += 1
+            for child, other in (node.children, node.children[::-1]):
+                line = child.center - other.center
+                line /= np.sqrt(sum(line**2))
+                for leaf in child.leaves():
+                    for r in rows[leaf.number]:
+                        along += abs(sum((child.center - embeddings[r]) * line))
+    return to_mean / len(root.leaves()), along / (2 * splits * sum(where))
+
+
+@pytest.mark.parametrize("where", [np.ones(6, bool), WHERE])
+def test_deep_ect_matches_the_paper(where):
+    centers, weights = tree()
+    embeddings, x, decoded = normal(6, 4), normal(6, 2, 3, seed=1), normal(6, 2, 3)
+    to_mean, along = deep_ect_from_the_paper(embeddings, centers, weights, where)
+    np.testing.assert_allclose(
+        jax.jit(losses.node_center)(embeddings, centers, PARENTS, where=where),
+        to_mean,
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        jax.jit(losses.data_compression)(
+            embeddings, centers, weights, PARENTS, where=where
+        ),
+        along,
+        rtol=1e-5,
+    )
+    error = np.mean((x.astype(float) - decoded)[where] ** 2)
+    total = losses.deep_ect(
+        x,
+        decoded,
+        embeddings,
+        centers,
+        weights,
+        PARENTS,
+        clustering_weight=0.3,
+        where=where,
+    )
+    np.testing.assert_allclose(total, error + 0.3 * (to_mean + along), rtol=1e-5)
+
+
+HAND = dict(
+    centers=np.array([[np.nan, np.nan], [0.0, 0.0], [4.0, 0.0]], "f"),
+    parents=np.array([-1, 0, 0], np.int32),
+)
+
+
+def test_deep_ect_by_hand():
+    """Leaves at 0 and 4 on a line; two rows of the first, one of the second."""
+    embeddings = np.array([[1.0, 1.0], [0.0, 7.0], [3.0, 0.0]], "f")
+    # |(0.5, 4)| and 1, over two leaves
+    expected = (np.sqrt(0.25 + 16) + 1) / 2
+    np.testing.assert_allclose(losses.node_center(embeddings, **HAND), expected, 1e-6)
+    # 1, 0 and 1 along the line, over 2 * 1 split * 3 rows
+    actual = losses.data_compression(embeddings, weights=np.ones(3, "f"), **HAND)
+    np.testing.assert_allclose(actual, 2 / 6, rtol=1e-6)
+
+
+def test_one_term_moves_centers_and_the_other_embeddings():
+    centers, weights = tree()
+    embeddings = normal(6, 4)
+    by_rows, by_centers = jax.grad(losses.node_center, argnums=(0, 1))(
+        embeddings, jnp.nan_to_num(centers), PARENTS
+    )
+    assert (by_rows == 0).all() and (by_centers[jnp.array([3, 4, 6, 7])] != 0).any()
+    assert (by_centers[jnp.array([0, 1, 2, 5, 8])] == 0).all()
+    by_rows, by_centers = jax.grad(losses.data_compression, argnums=(0, 1))(
+        embeddings, jnp.nan_to_num(centers), weights, PARENTS
+    )
+    assert (by_rows != 0).any() and (by_centers == 0).all()
+
+
+def test_nothing_is_compressed_across_the_line_between_siblings():
+    embeddings = np.array([[1.0, 1.0], [-1.0, 7.0], [3.0, 0.0]], "f")
+    gradient = jax.grad(losses.data_compression)(
+        embeddings, weights=np.ones(3, "f"), **HAND
+    )
+    np.testing.assert_allclose(gradient[:, 1], 0, atol=1e-7)
+    np.testing.assert_allclose(gradient[:, 0], [1 / 6, -1 / 6, -1 / 6], atol=1e-6)
+
+
+def test_assignments_split_centers_and_weights_against_loops():
+    centers, weights = tree()
+    embeddings = normal(6, 4)
+    root = Node(0, centers, weights)
+    rows = rows_of_leaves(embeddings, root, WHERE)
+    found = np.asarray(clustering_tree.assign(embeddings, centers, PARENTS))
+    for leaf, members in rows.items():
+        assert (found[members] == leaf).all()
+    above = np.asarray(clustering_tree.split_centers(centers, weights, PARENTS))
+    updated = clustering_tree.updated_weights(
+        embeddings, centers, weights, PARENTS, where=WHERE
+    )
+    for node in root.all():
+        np.testing.assert_allclose(above[node.number], node.center, rtol=1e-5)
+        inside = sum(len(rows[leaf.number]) for leaf in node.leaves())
+        np.testing.assert_allclose(updated[node.number], (node.weight + inside) / 2)
+    assert updated[8] == 0
+
+
+def test_a_tree_of_one_leaf():
+    parents, centers = np.array([-1, -2, -2], np.int32), HAND["centers"] * 0 + 1
+    centers[0] = 1.0
+    embeddings = np.array([[1.0, 3.0]], "f")
+    np.testing.assert_allclose(losses.node_center(embeddings, centers, parents), 2)
+    weights = np.ones(3, "f")
+    assert losses.data_compression(embeddings, centers, weights, parents) == 0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            dict(centers=normal(3, 3)),
+            r"node_center: expected centers of shape \(3, 2\)",
+        ),
+        (dict(embeddings=normal(6)), "node_center: expected one shape of rank 2"),
+        (dict(weights=normal(2)), r"expected weights of shape \(3,\)"),
+        (dict(decoded=normal(5, 4)), "deep_ect: expected one shape"),
+        (
+            dict(x=normal(5, 2), decoded=normal(5, 2)),
+            "deep_ect: expected x with 6 rows",
+        ),
+        (dict(clustering_weight=-1.0), "expected clustering_weight >= 0"),
+        (dict(where=np.ones(5, bool)), r"expected where of shape \(6,\)"),
+    ],
+)
+def test_errors_of_deep_ect(change, message):
+    x, embeddings = normal(6, 4), normal(6, 2)
+    arguments = dict(x=x, decoded=x, embeddings=embeddings, weights=np.ones(3, "f"))
+    with pytest.raises(ValueError, match=message):
+        losses.deep_ect(**{**arguments, **HAND, **change})

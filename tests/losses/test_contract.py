@@ -79,6 +79,12 @@ def modalities(loss, arrays, decoder, *, where, **rest):
     return loss(tuple(arrays.values()), loss=pairs, where=where.T, **rest)
 
 
+def clustered(loss, arrays, decoder, **rest):
+    """A root above two leaves, whose centers are learned."""
+    parents = np.array([-1, 0, 0], np.int32)
+    return loss(**arrays, centers=decoder.T, parents=parents, **rest)
+
+
 UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
 THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
 THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
@@ -89,6 +95,7 @@ STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
+WEIGHTED = partial(clustered, weights=np.ones(3, np.float32))
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
@@ -123,6 +130,9 @@ ROWS = {
     "moco": Row(queued, QUERIES),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),
+    "node_center": Row(clustered, {"embeddings": (DIM,)}),
+    "data_compression": Row(WEIGHTED, {"embeddings": (DIM,)}),
+    "deep_ect": Row(WEIGHTED, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
     "hyphc": Row(partial(embeddings, temperature=0.5), LEAVES),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
