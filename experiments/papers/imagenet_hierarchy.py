@@ -5,7 +5,8 @@
 The rows are the class vectors of EfficientNet-Lite0, one a class, all of length tau;
 L2H of their logits is held against WordNet, beside agglomerative clustering of the same
 vectors. With --images=FOLDER a second tree is of the network's logits of any images,
-in folders of their class or flat. Per part, DIR/class_vectors and DIR/images:
+in folders of their class or flat, over the classes that are some image's best. Per
+part, DIR/class_vectors and DIR/images:
   results.md, results.csv  agreement with WordNet, of every method;
   audit.md, audit.csv      merges that WordNet would not make: spurious correlations?
   tree/                    linkage, dendrogram.png, and index.html to walk the tree.
@@ -162,13 +163,12 @@ def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
 def write(folder, found, tree, taxonomy, names, *, support, **page) -> str:
     """Everything of a part but its logits; returns the table."""
     folder.mkdir(parents=True, exist_ok=True)
-    leaf_names = [names[c] for c in tree.leaves]
     reference = wordnet.collapse(taxonomy)
     text = hierarchy_scores.as_markdown(found)
     (folder / "results.md").write_text(text)
     (folder / "results.csv").write_text(hierarchy_scores.as_csv(found))
     for name, make in (("audit.md", as_markdown), ("audit.csv", as_csv)):
-        (folder / name).write_text(make(tree, reference, leaf_names, support))
+        (folder / name).write_text(make(tree, reference, names, support))
     content = files.contents(tree, names, support=support, **page)
     files.write(folder / "tree", content)
     return text
@@ -215,31 +215,34 @@ def of_images(asked, nouns, names) -> str:
     folder = pathlib.Path(asked.workdir) / "images"
     paths, labels = imagenet.list_images(asked.images)
     logits = imagenet_images.logits(paths, folder)
-    began = time.monotonic()
-    tree = hierarchy.fit(logits, empty="drop")
-    seconds = time.monotonic() - began
-    if len(tree.leaves) < 2:
+    present = np.unique(logits.argmax(axis=1))
+    if len(present) < 2:
         raise ValueError(f"{asked.images}: expected images of two classes or more.")
+    if len(present) < imagenet.NUM_CLASSES:
+        logits = logits[:, present]
+    began = time.monotonic()
+    tree = hierarchy.fit(logits)
+    seconds = time.monotonic() - began
     support = None
     if asked.bootstrap:
         others = hierarchy.bootstrap(logits, num_samples=asked.bootstrap)
         support = hierarchy.clade_support(tree, others)
-    taxonomy = wordnet.tree(nouns, [imagenet.synsets()[c] for c in tree.leaves])
+    taxonomy = wordnet.tree(nouns, [imagenet.synsets()[c] for c in present])
     row = scores(tree.parents, taxonomy)
     row |= dict(depth=depth(tree.parents), seconds=seconds)
     return write(
         folder,
-        {f"L2H, {len(paths):,} images, {len(tree.leaves):,} classes": [row]},
+        {f"L2H, {len(paths):,} images, {len(present):,} classes": [row]},
         tree,
         taxonomy,
-        names,
+        [names[c] for c in present],
         support=support,
         labels=None if labels is None else np.unique(labels, return_inverse=True)[1],
         images=imagenet_images.Images(paths),
         logits=logits,
         title="ImageNet from images",
-        note=f"EfficientNet-Lite0's logits of {len(paths):,} images; classes that are "
-        f"no image's best are left out.",
+        note=f"EfficientNet-Lite0's logits of {len(paths):,} images, for the "
+        f"{len(present):,} classes that are some image's best.",
     )
 
 

@@ -60,6 +60,8 @@ const title = n => {
 const number = x => x === null || x === undefined ? "unknown"
   : Math.abs(x) >= 1e6 || Number.isInteger(x) ? x.toLocaleString("en")
   : x.toPrecision(4);
+const classes = n => n === 1 ? "1 class" : n.toLocaleString("en") + " classes";
+const rows = n => n === 1 ? "1 row" : n.toLocaleString("en") + " rows";
 const link = (n, parent, text) => {
   const button = make("button", text || title(n), parent);
   button.dataset.node = n.node;
@@ -83,8 +85,7 @@ const side = (n, parent, what) => {
   const box = make("div", undefined, parent, "side");
   make("div", what, box, "names");
   link(n, box);
-  make("p", n.classes.length.toLocaleString("en") + " classes, "
-    + n.rows.toLocaleString("en") + " rows", box);
+  make("p", classes(n.classes.length) + ", " + rows(n.rows), box);
   pictures(n, box);
   const names = byRows(n).map(leaf => leaf.name), shown = names.slice(0, 40);
   make("div", shown.join(", ") + (names.length > 40 ? ", ..." : ""), box, "names");
@@ -97,6 +98,10 @@ const show = () => {
   const trail = document.getElementById("path");
   trail.replaceChildren();
   path.forEach((x, i) => {
+    if (i > 2 && i < path.length - 9) {  // the middle of a long way
+      if (i === 3) make("span", "\\u203a ...", trail);
+      return;
+    }
     if (i) make("span", "\\u203a", trail);
     link(x, trail, i ? title(x) : "all classes");
   });
@@ -127,8 +132,7 @@ const show = () => {
       link(nodes[n.runner_up], make("td", undefined, line));
     }
   } else {
-    make("p", n.rows.toLocaleString("en") + " rows, mean confidence "
-      + number(n.confidence) + ".", here);
+    make("p", rows(n.rows) + ", mean confidence " + number(n.confidence) + ".", here);
     pictures(n, here);
   }
 };

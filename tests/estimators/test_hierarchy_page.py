@@ -1,0 +1,235 @@
+"""The page of a tree in a real browser, without a screen."""
+
+import pathlib
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy.page import page
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1100,1000",
+)
+NAMES = ["<b>ant</b>", "bee", "cat", "dog", 'eel "e"', "fox & co"]
+QUICK = 3.0  # seconds until a page of 1,000 classes can be used
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("needs the programs chromium and chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(executable_path=driver)
+    opened = webdriver.Chrome(options=options, service=service)
+    opened.implicitly_wait(0)
+    yield opened
+    opened.quit()
+
+
+def find(browser, selector):
+    return browser.find_elements("css selector", selector)
+
+
+def texts(browser, selector):
+    return [element.text for element in find(browser, selector)]
+
+
+def click(browser, selector):
+    (element,) = find(browser, selector)
+    browser.execute_script("arguments[0].scrollIntoView()", element)
+    element.click()
+    settle(browser)
+
+
+def settle(browser):
+    """Waits until the page shows what its address says: events come a little later."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    shown = """
+        const last = document.querySelector("#path button:last-child");
+        return last && location.hash === "#" + last.dataset.node;
+    """
+    WebDriverWait(browser, 10, 0.01).until(lambda b: b.execute_script(shown))
+
+
+def show(browser, path: pathlib.Path, content: str, fragment=""):
+    path.write_text(content)
+    browser.get(path.as_uri() + fragment)
+
+
+def complaints(browser):
+    """All that the page wrote to the console, but for the icon that no file has."""
+    return [
+        line for line in browser.get_log("browser") if "favicon" not in line["message"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A tree of six classes with images of one grey each; its page."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 10)
+    logits = (
+        rng.normal(size=(60, 6)) + 4 * np.eye(6)[labels] + 2 * (labels < 3)[:, None]
+    )
+    logits[:, 3:] += 2 * (labels >= 3)[:, None]
+    images = np.broadcast_to((40 * labels)[:, None, None, None], (60, 8, 8, 1))
+    tree = hierarchy.fit(logits)
+    content = page(
+        tree,
+        NAMES,
+        title="A <tree>",
+        note="1 & 2",
+        support=np.linspace(0, 1, 5),
+        images=images.astype(np.uint8),
+        logits=logits,
+    )
+    return tree, content, tmp_path_factory.mktemp("page") / "index.html"
+
+
+def test_walk_from_the_root_to_a_leaf_and_back(browser, small):
+    tree, content, path = small
+    show(browser, path, content)
+    assert browser.title == "A <tree>"
+    assert texts(browser, "h1") == ["A <tree>"] and texts(browser, "main > p") == [
+        "1 & 2"
+    ]
+    assert texts(browser, "#here h2") == ["All classes"]
+    assert texts(browser, "#path button") == ["all classes"]
+    node, trail = len(tree.parents) - 1, []
+    while node >= 6:
+        sides = tree.merges[node - 6].tolist()
+        shown = [
+            int(button.get_attribute("data-node"))
+            for button in find(browser, "#here .side button")
+        ]
+        assert shown == sides
+        below = hierarchy.memberships(tree)
+        counts = [int(below[side].sum()) for side in sides]
+        for text, count in zip(texts(browser, ".side p"), counts):
+            assert text.startswith("1 class, " if count == 1 else f"{count} classes, ")
+        facts = dict(
+            zip(texts(browser, "#here th"), texts(browser, "#here td"), strict=True)
+        )
+        assert facts["merge number"] == f"{node - 5} of 5"
+        support = 100 * (node - 6) / 4
+        assert (
+            facts["trees of resampled rows that have this node"] == f"{support:.0f} %"
+        )
+        trail.append(node)
+        node = sides[0]
+        click(browser, f"#here .side button[data-node='{node}']")
+        path_nodes = [
+            int(button.get_attribute("data-node"))
+            for button in find(browser, "#path button")
+        ]
+        assert path_nodes == [*trail, node]
+    assert texts(browser, "#here h2") == [NAMES[node]]  # names are text, not HTML
+    assert texts(browser, "#path button")[-1] == NAMES[node]
+    assert f"{tree.counts[node]} rows" in texts(browser, "#here p")[0]
+    click(browser, f"#path button[data-node='{trail[1]}']")
+    assert len(find(browser, "#path button")) == 2
+    browser.back()
+    settle(browser)
+    assert texts(browser, "#here h2") == [NAMES[node]]
+    assert complaints(browser) == []
+
+
+def test_images_of_a_node_are_those_of_its_classes(browser, small):
+    tree, content, path = small
+    show(browser, path, content)
+    below = hierarchy.memberships(tree)
+    for side, child in zip(find(browser, ".side"), tree.merges[-1]):
+        images = side.find_elements("css selector", "img")
+        assert len(images) == 4 * below[child].sum()
+        for image in images:
+            loaded = "return arguments[0].complete && arguments[0].naturalWidth"
+            assert browser.execute_script(loaded, image) == 8
+            assert image.get_attribute("alt") in {
+                NAMES[leaf] for leaf in np.flatnonzero(below[child])
+            }
+    grey = """
+        const canvas = document.createElement("canvas");
+        const context = canvas.getContext("2d");
+        context.drawImage(arguments[0], 0, 0);
+        return context.getImageData(1, 1, 1, 1).data[0];
+    """
+    for image in find(browser, ".side img"):
+        label = NAMES.index(image.get_attribute("alt"))
+        assert browser.execute_script(grey, image) == 40 * label
+    assert complaints(browser) == []
+
+
+def test_search_and_links_lead_to_classes(browser, small):
+    tree, content, path = small
+    show(browser, path, content)
+    (search,) = find(browser, "#search")
+    search.send_keys("E")
+    expected = sorted(name for name in NAMES if "e" in name)
+    assert sorted(texts(browser, "#found button")) == expected
+    search.send_keys("EL")
+    assert texts(browser, "#found button") == ['eel "e"']
+    click(browser, "#found button")
+    assert texts(browser, "#here h2") == ['eel "e"']
+    search.send_keys("?")
+    assert texts(browser, "#found button") == []
+    unsure = [
+        int(x.get_attribute("data-node")) for x in find(browser, "#unsure button")
+    ]
+    margin = (tree.margins / tree.affinities)[np.array(unsure) - 6]
+    assert len(unsure) == 4 and (np.diff(margin) >= 0).all()  # the root had no choice
+    show(browser, path, content, "#nonsense")
+    assert texts(browser, "#here h2") == ["All classes"]
+    assert complaints(browser) == []
+
+
+def test_a_thousand_classes_are_quick(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    groups = [np.arange(1000) // size for size in (1, 10, 100)]
+    logits = sum(2.0 * (group[:, None] == group) for group in groups)
+    tree = hierarchy.fit(logits + rng.normal(size=(1000, 1000)) * 0.1)
+    images = rng.integers(256, size=(1000, 16, 16, 3), dtype=np.uint8)
+    names = [f"class {i}" for i in range(1000)]
+    content = page(tree, names, images=images)
+    below = hierarchy.memberships(tree)
+    began = time.monotonic()
+    show(browser, tmp_path / "index.html", content)
+    assert len(find(browser, "#here .side")) == 2
+    assert time.monotonic() - began < QUICK
+    node, steps = len(tree.parents) - 1, 0
+    began = time.monotonic()
+    while node >= 1000:
+        sides = tree.merges[node - 1000]
+        node = int(sides[np.argmax(below[sides].sum(axis=1))])
+        click(browser, f"#here .side button[data-node='{node}']")
+        steps += 1
+    assert texts(browser, "#here h2") == [f"class {node}"]
+    assert steps > 12
+    assert len(find(browser, "#path button")) == 12  # three, dots, and nine
+    assert texts(browser, "#path span")[2] == "› ..."
+    (search,) = find(browser, "#search")
+    search.send_keys("class 99")
+    expected = ["class 99", *(f"class {i}" for i in range(990, 1000))]
+    assert texts(browser, "#found button") == expected
+    assert (time.monotonic() - began) / (steps + 2) < QUICK
+    assert complaints(browser) == []
