@@ -1,5 +1,6 @@
 """Losses: arrays in, one scalar out; jax and numpy are all they need."""
 
+from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_tree import (
     data_compression,
     deep_ect,
@@ -71,8 +72,10 @@ __all__ = [
     "spectral_contrastive",
     "sup_con",
     "symmetric_info_nce",
+    "temi",
     "triplet",
     "triplet_hardest",
     "triplet_semi_hard",
+    "turtle",
     "uniformity",
 ]

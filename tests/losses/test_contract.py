@@ -85,6 +85,11 @@ def clustered(loss, arrays, decoder, **rest):
     return loss(**arrays, centers=decoder.T, parents=parents, **rest)
 
 
+def heads(loss, arrays, decoder, **rest):
+    """Logits of two heads, which are on the first axis."""
+    return loss(**{name: jnp.moveaxis(x, 1, 0) for name, x in arrays.items()}, **rest)
+
+
 UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
 THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
 THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
@@ -97,6 +102,9 @@ TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
 WEIGHTED = partial(clustered, weights=np.ones(3, np.float32))
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
+NEIGHBOURS = {"online_a": (2, 3), "online_b": (2, 3)}
+NEIGHBOURS |= {"target_a": (2, 3), "target_b": (2, 3)}
+MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 ROWS = {
@@ -130,6 +138,8 @@ ROWS = {
     "moco": Row(queued, QUERIES),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),
+    "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBOURS),
+    "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
     "node_center": Row(clustered, {"embeddings": (DIM,)}),
     "data_compression": Row(WEIGHTED, {"embeddings": (DIM,)}),
     "deep_ect": Row(WEIGHTED, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
