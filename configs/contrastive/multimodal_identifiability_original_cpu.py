@@ -3,7 +3,8 @@
 python -m repr_jax.main \
     --config=configs/contrastive/multimodal_identifiability_original_cpu.py \
     --workdir=runs/identifiability_original_cpu
-Expect: not yet run.
+Expect: content 1.00 from either view, style 0.00, if factors are independent (three
+seeds): experiments/RESULTS.md. A minute on one core.
 """
 
 from configs.contrastive import multimodal_identifiability_cpu
