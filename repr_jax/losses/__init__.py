@@ -40,6 +40,7 @@ from repr_jax.losses.multimodal import (
     mvae,
 )
 from repr_jax.losses.variational import dreg, elbo, iwae
+from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
     "alignment",
@@ -73,6 +74,7 @@ __all__ = [
     "sup_con",
     "symmetric_info_nce",
     "temi",
+    "tree_elbo",
     "triplet",
     "triplet_hardest",
     "triplet_semi_hard",

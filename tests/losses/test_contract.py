@@ -90,6 +90,12 @@ def heads(loss, arrays, decoder, **rest):
     return loss(**{name: jnp.moveaxis(x, 1, 0) for name, x in arrays.items()}, **rest)
 
 
+def branching(loss, arrays, decoder, **rest):
+    """A root above two leaves, each with its decoder."""
+    tree = dict(parents=np.array([-1, 0, 0], np.int32), leaves=np.array([1, 2]))
+    return loss(**arrays, **tree, **rest)
+
+
 UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
 THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
 THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
@@ -101,6 +107,9 @@ SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
 WEIGHTED = partial(clustered, weights=np.ones(3, np.float32))
+BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
+BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
+BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
 NEIGHBOURS = {"online_a": (2, 3), "online_b": (2, 3)}
 NEIGHBOURS |= {"target_a": (2, 3), "target_b": (2, 3)}
@@ -140,6 +149,7 @@ ROWS = {
     "cpc": Row(embeddings, SEQUENCES),
     "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBOURS),
     "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
+    "tree_elbo": Row(branching, BRANCHING),
     "node_center": Row(clustered, {"embeddings": (DIM,)}),
     "data_compression": Row(WEIGHTED, {"embeddings": (DIM,)}),
     "deep_ect": Row(WEIGHTED, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),

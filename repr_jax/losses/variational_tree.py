@@ -1,0 +1,149 @@
+"""The evidence bound of a latent tree, as a loss: minus the bound, in nats.
+
+Every node has a Gaussian latent given that of the node above; an example goes down one
+path, to either child with the probability of a router, and is decoded at a leaf.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops import checks, gaussian, likelihood, node_tree
+from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.numerics import pairwise_dot, to_float
+
+
+def tree_elbo(
+    x: Array,
+    decoded: Array,
+    mean: Array,
+    log_var: Array,
+    prior_mean: Array,
+    prior_log_var: Array,
+    logits: Array,
+    prior_logits: Array,
+    *,
+    parents: Array,
+    leaves: Array,
+    log_likelihood: Callable[[Array, Array], Array] = likelihood.bernoulli,
+    beta: float | Array = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Minus the evidence lower bound of a tree of latents, one sample of each per row.
+
+    mean_i [ - sum_l P_il log p(x_i | z_il)
+             + beta sum_n P_in ( KL(q(z_in) || p(z_in | z above))
+                                 + KL(Ber(logits_in) || Ber(prior_logits_in)) ) ],
+
+    l over leaves, n over nodes, and P the probability to pass a node, from the logits
+    of q, see `path_probabilities`. The prior of the root is N(0, I), and only nodes
+    with two children have routers. What is said of nodes that the tree does not have
+    counts for nothing. All latents were drawn before: this takes what networks said.
+
+    Args:
+      x: [batch, ...] float, such as pixels in [0, 1].
+      decoded: [batch, leaf, ...] float, what the decoder of each leaf returned.
+      mean, log_var: [batch, node, dim] float, of q(z | x, z above), see `posterior`.
+      prior_mean, prior_log_var: [batch, node, dim] float, of p(z | z above); not read
+        for the root.
+      logits, prior_logits: [batch, node] float, log odds that q and p go to the child
+        with the lower number.
+      parents: [node] int, the tree in the form of `ops.node_tree`.
+      leaves: [leaf] int, the node of each decoder; negative for one that is not used.
+      log_likelihood: (x, decoded) -> [batch], such as those in `ops.likelihood`.
+      beta: >= 0, weight of all divergences; 1 is the bound.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats.
+
+    Raises:
+      ValueError: shapes that do not fit together; a negative beta.
+      TypeError: integer inputs; a `where` that is not bool.
+
+    Source: Manduchi, Vandenhirtz, Ryser and Vogt, "Tree Variational Autoencoders",
+      2023, https://arxiv.org/abs/2306.08984, in the form of the authors' code, which
+      also clips the divergence of a node. Its further losses, which contrast two
+      augmentations of an image, are not included.
+    """
+    who = "tree_elbo"
+    gaussians = dict(mean=mean, log_var=log_var)
+    gaussians |= dict(prior_mean=prior_mean, prior_log_var=prior_log_var)
+    checks.same_shape(who, rank=3, **gaussians)
+    batch, nodes, _ = mean.shape
+    routers = dict(logits=logits, prior_logits=prior_logits)
+    checks.shape(who, (batch, nodes), **routers)
+    checks.shape(who, (nodes,), parents=parents)
+    leaf_count = jnp.shape(leaves)[0]
+    checks.rows(who, batch, x=x)
+    checks.shape(who, (batch, leaf_count, *jnp.shape(x)[1:]), decoded=decoded)
+    checks.floating(who, x=x, decoded=decoded, **gaussians, **routers)
+    checks.non_negative(who, beta=beta)
+    where = all_rows(mean) if where is None else where
+    checks.shape(who, (batch,), where=where)
+    checks.boolean(who, where=where)
+    there = node_tree.used(parents)
+    below_root = there & (jnp.arange(nodes) > 0)
+    x = present(to_float(x), where)
+    mean, log_var, logits, prior_logits = (
+        _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
+    )
+    prior = [_of(a, where, below_root) for a in (prior_mean, prior_log_var)]
+    passed = path_probabilities(logits, parents)  # [batch, node]
+    kl = gaussian.kl(mean, log_var, *prior)
+    splits = node_tree.num_children(parents) == 2
+    kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
+    divergence = jnp.sum(passed * kl, axis=-1)
+    decodes = jnp.asarray(leaves) >= 0
+    by_leaf = jnp.moveaxis(_of(decoded, where, decodes), 1, 0)
+    log_p = likelihood.by_row(log_likelihood, x, by_leaf, where)  # [leaf, batch]
+    share = passed[:, jnp.maximum(jnp.asarray(leaves), 0)]
+    share = jnp.where(decodes[None, :], share, 0).T  # [leaf, batch]
+    log_p = jnp.sum(share * log_p, axis=0)
+    return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+
+
+def _of(x, where, axis_where):
+    """x in float, with zeros where a row or a member of axis 1 is absent."""
+    return present(to_float(x), where[:, None] & axis_where[None, :])
+
+
+def path_probabilities(logits: Array, parents: Array) -> Array:
+    """[batch, node]: the probability to pass each node on the way down; 0 if unused.
+
+    logits: [batch, node], log odds of the child with the lower number. An only child is
+    passed whenever its parent is.
+    """
+    parents, logits = jnp.asarray(parents), to_float(logits)
+    nodes = jnp.arange(len(parents))
+    sibling = node_tree.siblings(parents)
+    above = logits[:, jnp.maximum(parents, 0)]
+    step = jax.nn.log_sigmoid(jnp.where((nodes < sibling)[None], above, -above))
+    step = jnp.where((sibling == nodes)[None], 0, step)
+    path = node_tree.below(parents).astype(step.dtype)  # [node above, node]
+    log_p = pairwise_dot(step, path.T)
+    return jnp.where(node_tree.used(parents)[None], jnp.exp(log_p), 0)
+
+
+def bernoulli_kl(logits: Array, prior_logits: Array) -> Array:
+    """KL(Ber(sigmoid logits) || Ber(sigmoid prior_logits)) in nats, of any shape."""
+    return sum(
+        jax.nn.sigmoid(sign * logits)
+        * (jax.nn.log_sigmoid(sign * logits) - jax.nn.log_sigmoid(sign * prior_logits))
+        for sign in (1, -1)
+    )
+
+
+def posterior(mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array):
+    """q(z | x, z above): precisions add, means weigh by precision.
+
+    mean, log_var: [..., dim], what the input says; prior_mean, prior_log_var: what the
+    node above says. Returns (mean, log_var). The root has its own q, without this.
+    """
+    return gaussian.product_of_experts(
+        jnp.stack([mean, prior_mean]), jnp.stack([log_var, prior_log_var])
+    )
