@@ -1,0 +1,137 @@
+"""A tree grown with its autoencoder: on images of four kinds, and step by step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import deep_ect
+from repr_jax import metrics
+from repr_jax.metrics import hierarchy as trees
+from repr_jax.ops import node_tree
+
+SMALL = dict(num_steps=60, batch_size=32, dim=2, widths=(16,), learning_rate=1e-2)
+
+
+def images(num=160, seed=0):
+    """Two halves lit or not: four kinds, of which 0 and 1, and 2 and 3, are near."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(num) % 4
+    x = 0.05 * rng.random((num, 6, 6, 1))
+    x[kind >= 2, :, :3] += 0.9
+    x[kind % 2 == 1, :2, 3:] += 0.6
+    return x.astype(np.float32), kind
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    seen = []
+    found = deep_ect.fit(
+        jax.random.key(0),
+        images()[0],
+        num_leaves=4,
+        **SMALL,
+        progress=lambda *n: seen.append(n),
+    )
+    return found, seen
+
+
+def test_finds_the_kinds(fitted):
+    found, seen = fitted
+    kind = images()[1]
+    table = metrics.contingency(found.assignments, kind, num_clusters=4)
+    assert metrics.hungarian_accuracy(table) == 1
+    trees.check_parents("test", found.parents, 4)
+    coarse = metrics.contingency(found.assignments, kind // 2, num_clusters=4)
+    assert metrics.dendrogram_purity(found.parents, coarse) == 1
+    assert seen[0] == (7, 126) and seen[-1] == (126, 126)
+    assert len(found.losses) == 63 and np.isfinite(found.losses).all()
+
+
+def test_assigns_other_rows_as_the_rows_fitted_on(fitted):
+    found, _ = fitted
+    x, kind = images(40, seed=1)
+    assert (deep_ect.assign(found, images()[0]) == found.assignments).all()
+    leaf = {k: found.assignments[k] for k in range(4)}
+    assert deep_ect.assign(found, x).tolist() == [leaf[k] for k in kind]
+    assert deep_ect.assign(found, x[:0]).shape == (0,)
+
+
+def test_one_key_gives_one_tree():
+    x, short = images()[0], {**SMALL, "num_steps": 6}
+    one, other = (
+        deep_ect.fit(jax.random.key(1), x, num_leaves=4, **short) for _ in "ab"
+    )
+    np.testing.assert_array_equal(one.losses, other.losses)
+    np.testing.assert_array_equal(one.parents, other.parents)
+
+
+def state_of(parents, centers, weights):
+    params = {"centers": jnp.asarray(centers)}
+    return deep_ect._State(params, {"centers": params["centers"]}, jnp.asarray(weights))
+
+
+def test_the_leaf_of_the_most_spread_is_split():
+    """Leaf 1 has more rows, leaf 2 more spread."""
+    parents = np.array([-1, 0, 0, -2, -2], np.int32)
+    centers = np.array([[0, 0], [0, 0], [9, 0], [0, 0], [0, 0]], np.float32)
+    rows = np.array([[0, 0.1 * i] for i in range(8)] + [[9, 3], [9, -3]], np.float32)
+    state = state_of(parents, centers, np.full(5, 7.0, np.float32))
+    rng = np.random.default_rng(0)
+    grown, after = deep_ect._grown(parents, state, rows, 3, rng)
+    assert grown.tolist() == [-1, 0, 0, 2, 2]
+    assert sorted(np.asarray(after.params["centers"])[3:].tolist()) == [[9, -3], [9, 3]]
+    assert after.weights.tolist() == [7, 7, 7, 1, 1]
+    again, _ = deep_ect._grown(grown, after, rows, 3, rng)
+    assert again.tolist() == grown.tolist()  # no room
+
+
+def test_nodes_without_rows_are_pruned_with_their_moments():
+    parents = np.array([-1, 0, 0, 1, 1], np.int32)
+    centers = np.arange(10, dtype=np.float32).reshape(5, 2)
+    state = state_of(parents, centers, np.array([9, 5, 4, 0.05, 5], np.float32))
+    pruned, after = deep_ect._pruned(parents, state, 0.1)
+    assert pruned.tolist() == [-1, 0, 0, -2, -2]
+    kept = np.asarray(after.params["centers"])[1:3].tolist()
+    assert sorted(kept) == [[4, 5], [8, 9]]  # old nodes 2 and 4
+    np.testing.assert_array_equal(after.moments["centers"], after.params["centers"])
+    empty = state._replace(weights=jnp.zeros(5))
+    left, _ = deep_ect._pruned(parents, empty, 0.1)
+    assert node_tree.leaves(left).sum() == 1  # never none
+
+
+def test_two_means():
+    rng = np.random.default_rng(0)
+    x = np.array([[0.0], [1.0], [10.0], [12.0]])
+    assert sorted(deep_ect.two_means(x, rng)[:, 0].tolist()) == [0.5, 11]
+    assert deep_ect.two_means(np.ones((3, 2)), rng) is None
+
+
+def test_rows_that_all_agree_are_one_leaf():
+    found = deep_ect.fit(
+        jax.random.key(0), np.ones((8, 2, 2), np.float32), num_leaves=3, **SMALL
+    )
+    assert found.parents.tolist() == [-1] and found.assignments.tolist() == [0] * 8
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(num_leaves=1), "expected num_leaves >= 2"),
+        (dict(images=np.zeros((1, 4), "f")), "at least 2 rows; got shape"),
+        (dict(images=np.zeros(4, "f")), r"expected finite images \[rows, ...\]"),
+        (dict(images=np.full((2, 4), np.nan, "f")), "8 entries not finite"),
+        (dict(num_steps=0), "expected num_steps >= 1"),
+        (dict(clustering_rate=0.0), "expected clustering_rate > 0"),
+        (dict(prune_below=-1.0), "expected prune_below >= 0"),
+    ],
+)
+def test_errors(change, message):
+    arguments = dict(images=images()[0], num_leaves=4)
+    with pytest.raises(ValueError, match=message):
+        deep_ect.fit(jax.random.key(0), **{**arguments, **change})
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="expected images of floats; got uint8"):
+        deep_ect.fit(jax.random.key(0), np.zeros((4, 2), np.uint8), num_leaves=2)
