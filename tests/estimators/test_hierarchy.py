@@ -1,6 +1,7 @@
 """Trees of logits: the paper's loop in float64, by hand, and one tree in every form."""
 
 import functools
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 
 from repr_jax import metrics, sharding
 from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy import host
+from repr_jax.estimators.hierarchy import host, merging
 
 AGGREGATIONS = {
     "sum_mean": hierarchy.sum_mean,
@@ -414,3 +415,23 @@ def test_progress_is_told():
     hierarchy.fit(logits, progress=lambda *x: told.append(x))
     expected = [("rows read", 30, 30), *(("merges", i, 3) for i in (1, 2, 3))]
     assert told == expected
+
+
+def test_the_best_average_is_exact():
+    """Of numbers that float64 cannot tell apart, and of equal ones the first."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        size = rng.integers(1, 4096, size=50)
+        total = size * 2**40 + rng.integers(-1, 2, size=50)
+        eligible = rng.random(50) < 0.5
+        averages = [Fraction(int(t), int(s)) for t, s in zip(total, size)]
+        best = max((a for a, e in zip(averages, eligible) if e), default=None)
+        expected = [i for i in range(50) if eligible[i] and averages[i] == best]
+        found = merging.best_average(total, size, eligible)
+        assert found == (expected[0] if expected else -1)
+    assert (
+        merging.best_average(np.zeros(3, int), np.ones(3, int), np.arange(3) > 0) == 1
+    )
+    assert (
+        merging.best_average(np.ones(2, int), np.ones(2, int), np.zeros(2, bool)) == -1
+    )

@@ -100,11 +100,13 @@ def best_average(total, size, eligible) -> int:
     """argmax of total / size, exactly; the lowest index of equals; -1 if none."""
     if not eligible.any():
         return -1
-    whole, rest = np.divmod(total, np.maximum(size, 1))
-    rest = (rest << AVERAGE_FRACTION) // np.maximum(size, 1)
-    whole = np.where(eligible, whole, -1)
+    average = np.where(eligible, total / np.maximum(size, 1), -1.0)
+    near = np.flatnonzero(average >= average.max() * (1 - 2**-40))  # by float64
+    total, size = total[near], np.maximum(size[near], 1)
+    whole, rest = np.divmod(total, size)
+    rest = (rest << AVERAGE_FRACTION) // size
     rest = np.where(whole == whole.max(), rest, -1)
-    return int(rest.argmax())
+    return int(near[rest.argmax()])
 
 
 def merge_all(
