@@ -17,6 +17,7 @@ class Tree(NamedTuple):
     parents: np.ndarray  # [nodes] int, leaves first, the root last, see metrics
     assignments: np.ndarray  # [rows] int, the leaf of each row
     seconds: float  # that it took, without what it was given
+    logits: np.ndarray | None = None  # [rows, leaves], where the tree is made of them
 
 
 def of_clusters(tree: Tree, labels, coarse=None) -> dict[str, float]:
@@ -91,7 +92,7 @@ def of_taxonomy(tree: Tree, coarse: np.ndarray) -> dict[str, float]:
 
 
 LOWER = ("lhd_pair", "lhd_mistake", "lhd_log", "Robinson-Foulds", "seconds")
-SILENT = ("leaves", "seconds")  # never the best
+SILENT = ("leaves", "depth", "seconds")  # never the best
 
 
 def as_markdown(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -109,7 +110,7 @@ def as_markdown(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     for method, seeds in found.items():
         cells = [method]
         for column in columns:
-            digits = {"leaves": 0, "seconds": 2}.get(column, 3)
+            digits = {"leaves": 0, "depth": 0, "seconds": 2}.get(column, 3)
             shown = f"{mean[method][column]:.{digits}f}"
             best = (min if column in LOWER else max)(m[column] for m in mean.values())
             if mean[method][column] == best and column not in SILENT:
