@@ -13,7 +13,7 @@ import numpy as np
 
 DPI = 120
 CELL, GAP = 84, 4  # pixels: the side of an image, the space between two
-COLUMN, BREAK = 130, 22  # pixels: width of the labels, space between blocks
+COLUMN, BREAK = 184, 22  # pixels: width of the labels, space between blocks
 GIVEN, INK, GRID = "#d9480f", "#1f2933", "#d5dbe1"  # colours
 RIGHT = "#2f9e44"  # of what was found and should be
 LABEL = 20  # letters of a row's label that fit

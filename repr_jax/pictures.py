@@ -91,6 +91,9 @@ def draw_retrieval(trained, dataset, batch_size) -> dict[str, bytes]:
     _, entries = collect_targets(
         trained, dataset, "test", batch_size, known, limit=MAX_KEYS
     )
+    for name in names:
+        if entries[name].dtype == np.uint8:  # as the dataset yields it
+            entries[name] = entries[name].astype(np.float32) / 255
     labels = [str(label) for label in entries["label"]]
     if "caption" in entries:
         labels = [bytes(text).rstrip(b"\0").decode() for text in entries["caption"]]

@@ -250,6 +250,33 @@ def test_retrieval_shows_the_question_first_and_frames_the_right_answer(tmp_path
     assert colour(2) == (255, 255, 255)
 
 
+def test_retrieval_shows_bytes_as_it_shows_floats(tmp_path):
+    floats = synthetic.multiview(num_examples=12, size=28)
+    names = floats.modalities
+
+    def as_bytes(batch):
+        images = {n: np.round(255 * batch[n]).astype(np.uint8) for n in names}
+        return {**batch, **images}
+
+    def as_floats(batch):
+        return {**batch, **{n: batch[n].astype(np.float32) / 255 for n in names}}
+
+    stored = floats._replace(
+        evaluate=lambda *args: map(as_bytes, floats.evaluate(*args)), prepare=as_floats
+    )
+    rounded = floats._replace(
+        evaluate=lambda *args: map(as_floats, stored.evaluate(*args))
+    )
+    drawn = []
+    for dataset in (stored, rounded):
+        model = copying(dataset, tmp_path)._replace(
+            represent=lambda batch: np.eye(12)[np.arange(len(batch["label"])) % 12],
+            prepare=dataset.prepare,
+        )
+        drawn.append(pictures.draw_retrieval(model, dataset, 12)["retrieval"])
+    assert drawn[0] == drawn[1]
+
+
 def test_long_labels_are_shortened():
     assert figures.shortened("cat") == "cat"
     assert figures.shortened("woman in motorized wheelchair") == "woman in motorized…"
