@@ -1,0 +1,237 @@
+"""TEMI: clusters in which neighbours fall together, by small networks on features.
+
+Several heads are trained at once, each against a moving average of itself; the head of
+least loss is kept.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.losses.clustering import temi_of_heads
+from repr_jax.ops import checks
+from repr_jax.ops.neighbours import nearest
+from repr_jax.ops.numerics import l2_normalize, to_float
+
+NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
+NUM_REPORTS = 20  # that `progress` gets
+INITIAL_SCALE = 0.02  # standard deviation of first weights
+
+
+class Head(NamedTuple):
+    """normalize(gelu(x hidden + b) bottleneck + b) . directions / |.| * scales."""
+
+    hidden: Array  # [dim, hidden_dim]
+    hidden_bias: Array  # [hidden_dim]
+    bottleneck: Array  # [hidden_dim, bottleneck_dim]
+    bottleneck_bias: Array  # [bottleneck_dim]
+    directions: Array  # [bottleneck_dim, class]
+    scales: Array  # [class]
+
+
+class Temi(NamedTuple):
+    """The head of least loss, as its moving average was in the end."""
+
+    head: Head
+    temperature: Array  # [], which divides what the head returns
+    marginal: Array  # [class], mean probabilities, a moving average
+    best: Array  # [] int32, which of the heads it was
+    losses: Array  # [num_steps, num_heads], whose mean over heads is `losses.temi`
+
+
+def fit(
+    key: Array,
+    x: Array,
+    *,
+    num_classes: int,
+    num_heads: int = 16,
+    num_steps: int | None = None,
+    batch_size: int = 1024,
+    num_neighbours: int = 50,
+    hidden_dim: int = 512,
+    bottleneck_dim: int = 256,
+    power: float = 0.6,
+    temperature: float = 0.1,
+    learning_rate: float = 4e-4,
+    weight_decay: float = 1e-4,
+    decay: float = 0.996,
+    marginal_decay: float = 0.9,
+    progress: Callable[[int, int], None] | None = None,
+) -> Temi:
+    """AdamW on `losses.temi` of rows and their neighbours by cosine.
+
+    A step draws rows, and for each one of its neighbours. Marginals are updated before
+    the step, targets after it. The learning rate rises to its value over the first
+    fifth of the steps.
+
+    Args:
+      key: PRNG key, of first weights and of pairs.
+      x: [rows, dim] float, as it comes from a frozen model; entries of about 1 suit.
+      num_classes: > 1.
+      num_heads: trained side by side, all sharing the weights of pairs.
+      num_steps: None for a hundred passes over the rows, as in the authors' recipe.
+      batch_size: pairs in a step; all rows if there are fewer.
+      num_neighbours: that pairs are drawn from; all other rows if there are fewer.
+      hidden_dim, bottleneck_dim: widths of the head.
+      power, temperature: > 0, of `losses.temi`, the latter of online and target.
+      learning_rate: > 0. The recipe's 1e-4 is for 256 rows and scaled to its 1024.
+      weight_decay: >= 0, of matrices.
+      decay, marginal_decay: in [0, 1], of the moving averages of heads and of their
+        mean probabilities.
+      progress: called with (steps done, steps in all) twenty times.
+
+    Raises:
+      ValueError: x is not [rows, dim] with two rows or more; numbers out of range.
+      TypeError: integers in x.
+
+    Source: as `losses.temi`; numbers and head are those of the public recipe of the
+      authors' code. There each row is drawn once in a pass, the last layer rests for
+      one pass, and heads are compared by the losses of the last pass, as here.
+    """
+    who = "temi.fit"
+    checks.same_shape(who, rank=2, x=x)
+    checks.floating(who, x=x)
+    checks.count(who, minimum=2, num_classes=num_classes, **{"rows of x": len(x)})
+    checks.count(who, num_heads=num_heads, batch_size=batch_size)
+    checks.count(who, num_neighbours=num_neighbours)
+    checks.count(who, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
+    checks.positive(who, power=power, temperature=temperature)
+    checks.positive(who, learning_rate=learning_rate)
+    checks.non_negative(who, weight_decay=weight_decay)
+    _check_decays(who, decay=decay, marginal_decay=marginal_decay)
+    x = to_float(x)
+    batch_size = min(batch_size, len(x))
+    steps_per_pass = len(x) // batch_size
+    num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
+    checks.count(who, num_steps=num_steps)
+    neighbours = nearest(x, num_neighbours=min(num_neighbours, len(x) - 1))
+    start_key, key = jax.random.split(key)
+    widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
+    state = _start(start_key, num_heads, widths, num_steps)
+    numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
+    numbers |= dict(weight_decay=weight_decay, decay=decay)
+    numbers |= dict(marginal_decay=marginal_decay)
+    every = num_steps if progress is None else -(-num_steps // NUM_REPORTS)
+    for first in range(0, num_steps, every):
+        last = min(first + every, num_steps)
+        state = _descend(
+            state, x, neighbours, key, first, last, numbers, batch_size=batch_size
+        )
+        if progress is not None:
+            jax.block_until_ready(state)
+            progress(last, num_steps)
+    return _best(state, temperature, steps_per_pass)
+
+
+def logits(temi: Temi, x: Array) -> Array:
+    """What the head returns over its temperature: [batch, dim] -> [batch, class]."""
+    return _apply(temi.head, to_float(x)) / temi.temperature
+
+
+def assign(temi: Temi, x: Array) -> Array:
+    """The most probable class: [batch, dim] -> [batch] int32."""
+    return jnp.argmax(logits(temi, x), axis=-1).astype(jnp.int32)
+
+
+class _State(NamedTuple):
+    """Heads are stacked: their arrays have one more axis, in front."""
+
+    online: Head
+    target: Head
+    marginal: Array  # [head, class]
+    memory: tuple  # of the optimiser
+    losses: Array  # [num_steps, head], filled in step by step
+
+
+def _start(key, num_heads, widths, num_steps):
+    """All heads drawn, the targets equal to them."""
+    keys = jax.random.split(key, 3)
+    hidden, bottleneck, directions = (
+        INITIAL_SCALE * jax.random.normal(k, (num_heads, *shape))
+        for k, shape in zip(keys, itertools.pairwise(widths))
+    )
+    biases = [jnp.zeros((num_heads, width)) for width in widths[1:3]]
+    scales = jnp.ones((num_heads, widths[-1]))
+    head = Head(hidden, biases[0], bottleneck, biases[1], directions, scales)
+    marginal = jnp.full((num_heads, widths[-1]), 1 / widths[-1])
+    memory = _optimizer(0.0, 0.0).init(head)
+    return _State(head, head, marginal, memory, jnp.zeros((num_steps, num_heads)))
+
+
+def _optimizer(learning_rate, weight_decay):
+    import optax
+
+    matrices = Head(True, False, True, False, True, False)
+    return optax.adamw(learning_rate, weight_decay=weight_decay, mask=matrices)
+
+
+def _apply(head, x):
+    """[batch, dim] -> [batch, class], before the temperature; in [-1, 1] scales."""
+    x = jax.nn.gelu(x @ head.hidden + head.hidden_bias[None], approximate=False)
+    x = l2_normalize(x @ head.bottleneck + head.bottleneck_bias[None])
+    directions = l2_normalize(head.directions.T)  # [class, bottleneck_dim]
+    return (x @ directions.T) * head.scales[None]
+
+
+@functools.partial(jax.jit, static_argnames=("batch_size",))
+def _descend(state, x, neighbours, key, first, last, numbers, *, batch_size):
+    """The state after steps first to last - 1, with their losses filled in."""
+    import optax
+
+    warm_up = jnp.maximum(len(state.losses) / 5, 1.0)
+    heads = jax.vmap(_apply, in_axes=(0, None))  # [head, batch, class]
+
+    def draw(key):
+        """[2 batch_size, dim], rows and then a neighbour of each."""
+        rows_key, neighbour_key = jax.random.split(key)
+        rows = jnp.arange(len(x))
+        if batch_size < len(x):
+            rows = jax.random.permutation(rows_key, len(x))[:batch_size]
+        which = jax.random.randint(neighbour_key, (batch_size,), 0, neighbours.shape[1])
+        return x[jnp.concatenate([rows, neighbours[rows, which]])]
+
+    def average(decay, old, new):
+        return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, old, new)
+
+    def step(index, state):
+        pairs = draw(jax.random.fold_in(key, index))
+        target = heads(state.target, pairs)
+        found = jnp.mean(jax.nn.softmax(target / numbers["temperature"]), axis=1)
+        marginal = average(numbers["marginal_decay"], state.marginal, found)
+
+        def loss(online):
+            both = (*jnp.split(heads(online, pairs), 2, 1), *jnp.split(target, 2, 1))
+            options = dict(power=numbers["power"], temperature=numbers["temperature"])
+            options["target_temperature"] = numbers["temperature"]
+            losses = temi_of_heads(*both, marginal, **options)
+            return jnp.mean(losses), losses
+
+        gradient, losses = jax.grad(loss, has_aux=True)(state.online)
+        rate = numbers["learning_rate"] * jnp.minimum((index + 1) / warm_up, 1.0)
+        optimizer = _optimizer(rate, numbers["weight_decay"])
+        updates, memory = optimizer.update(gradient, state.memory, state.online)
+        online = optax.apply_updates(state.online, updates)
+        moved = average(numbers["decay"], state.target, online)
+        losses = state.losses.at[index].set(losses)
+        return _State(online, moved, marginal, memory, losses)
+
+    return jax.lax.fori_loop(first, last, step, state)
+
+
+def _best(state, temperature, steps_per_pass):
+    """The head whose loss over the last pass, or all steps if fewer, is least."""
+    best = jnp.argmin(jnp.mean(state.losses[-steps_per_pass:], axis=0))
+    head = jax.tree.map(lambda a: a[best], state.target)
+    temperature, best = jnp.float32(temperature), best.astype(jnp.int32)
+    return Temi(head, temperature, state.marginal[best], best, state.losses)
+
+
+def _check_decays(who, **decays):
+    for name, decay in decays.items():
+        if not 0 <= decay <= 1:
+            raise ValueError(f"{who}: expected {name} in [0, 1]; got {decay}.")

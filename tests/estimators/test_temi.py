@@ -1,0 +1,181 @@
+"""TEMI's step against float64 and finite differences, and what it finds."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import metrics
+from repr_jax.estimators import temi
+
+KEY = jax.random.key(0)
+SMALL = dict(num_heads=2, hidden_dim=6, bottleneck_dim=5)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def apply(head, x):
+    """The head in float64, row by row: GELU, unit length, weight-normalised layer."""
+    out = []
+    for row in x:
+        hidden = row @ head.hidden + head.hidden_bias
+        hidden = [a * (1 + math.erf(a / math.sqrt(2))) / 2 for a in hidden]
+        unit = np.array(hidden) @ head.bottleneck + head.bottleneck_bias
+        unit = unit / np.linalg.norm(unit)
+        cosines = unit @ head.directions / np.linalg.norm(head.directions, axis=0)
+        out.append(cosines * head.scales)
+    return np.array(out)
+
+
+def objective(online, target, marginal, rows, neighbours, power, temperature):
+    """The mean over heads; online, target: lists of heads; a loop for every sum."""
+    p = [
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in online
+    ]
+    q = [
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in target
+    ]
+    total = 0.0
+    for i in range(len(rows)):
+        weight = np.mean([(a[i] * b[i]).sum() for a, b in q])
+        for h in range(len(online)):
+            for view in range(2):
+                both = (p[h][view][i] * q[h][1 - view][i]) ** power
+                total -= weight * np.log((both / marginal[h]).sum()) / 2
+    return total / len(rows) / len(online)
+
+
+def float64_heads(stacked):
+    heads = len(stacked.scales)
+    return [
+        temi.Head(*(np.array(a[h], np.float64) for a in stacked)) for h in range(heads)
+    ]
+
+
+def test_a_step_matches_float64():
+    """One neighbour for each row and all rows in a batch: nothing is drawn."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 3)).astype(np.float32)
+    neighbours = rng.permutation(7)
+    start = temi._start(KEY, 2, (3, 6, 5, 4), 1)
+
+    def scatter(a):
+        return a + 0.5 * rng.normal(size=a.shape).astype(np.float32)
+
+    start = start._replace(
+        online=jax.tree.map(scatter, start.online),
+        target=jax.tree.map(scatter, start.target),
+    )
+    numbers = dict(power=0.7, temperature=0.5, learning_rate=0.01, weight_decay=0.1)
+    numbers |= dict(decay=0.8, marginal_decay=0.6)
+    after = temi._descend(
+        start, x, neighbours[:, None], KEY, 0, 1, numbers, batch_size=7
+    )
+
+    online, target = float64_heads(start.online), float64_heads(start.target)
+    rows, others = x.astype(np.float64), x[neighbours].astype(np.float64)
+    marginal = [
+        0.6 / 4 + 0.4 * softmax(apply(h, np.concatenate([rows, others])) / 0.5).mean(0)
+        for h in target
+    ]
+    np.testing.assert_allclose(after.marginal, marginal, rtol=1e-5)
+
+    def loss():
+        return objective(online, target, marginal, rows, others, 0.7, 0.5)
+
+    np.testing.assert_allclose(after.losses.mean(), loss(), rtol=1e-5)
+    momentum = after.memory[0].mu  # a tenth of the gradient
+    for name in temi.Head._fields:
+        weights = getattr(online[1], name)
+        for place in [(0,) * weights.ndim, (-1,) * weights.ndim]:
+            kept, sides = weights[place], []
+            for change in (1e-5, -1e-5):
+                weights[place] = kept + change
+                sides.append(loss())
+            weights[place] = kept
+            slope = (sides[0] - sides[1]) / 2e-5
+            found = getattr(momentum, name)[1][place]
+            np.testing.assert_allclose(found, 0.1 * slope, rtol=1e-3, atol=1e-7)
+            # AdamW's first step has the length of the learning rate
+            moved = kept - 0.01 * slope / (abs(slope) + 1e-8)
+            if weights.ndim == 2:
+                moved -= 0.01 * 0.1 * kept
+            new = getattr(after.online, name)[1][place]
+            np.testing.assert_allclose(new, moved, atol=1e-5)
+            old = getattr(start.target, name)[1][place]
+            average = getattr(after.target, name)[1][place]
+            np.testing.assert_allclose(average, 0.8 * old + 0.2 * new, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fitted(blobs):
+    calls = []
+    found = temi.fit(
+        KEY,
+        blobs.x,
+        num_classes=4,
+        num_heads=3,
+        num_steps=200,
+        batch_size=64,
+        num_neighbours=10,
+        hidden_dim=32,
+        bottleneck_dim=16,
+        learning_rate=3e-3,
+        decay=0.9,
+        progress=lambda done, of: calls.append((done, of)),
+    )
+    return found, calls
+
+
+def test_blobs_are_recovered(fitted, blobs):
+    found, calls = fitted
+    assigned = temi.assign(found, blobs.x)
+    assert assigned.dtype == np.int32
+    table = metrics.contingency(assigned, blobs.labels)
+    assert metrics.hungarian_accuracy(table) == 1
+    assert found.losses[-20:].mean() < found.losses[:20].mean()
+    assert calls == [(10 * i, 200) for i in range(1, 21)]
+    np.testing.assert_allclose(found.marginal, 0.25, atol=0.1)
+
+
+def test_the_head_of_least_loss_is_kept(fitted):
+    found, _ = fitted
+    last_pass = np.asarray(found.losses)[-(160 // 64) :].mean(axis=0)
+    assert found.best == last_pass.argmin()
+
+
+def test_logits_are_the_head_over_the_temperature(fitted, blobs):
+    found, _ = fitted
+    (head,) = float64_heads(jax.tree.map(lambda a: a[None], found.head))
+    expected = apply(head, blobs.x[:5].astype(np.float64)) / 0.1
+    np.testing.assert_allclose(temi.logits(found, blobs.x[:5]), expected, atol=1e-3)
+
+
+def test_a_hundred_passes_unasked():
+    x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    found = temi.fit(KEY, x, num_classes=2, batch_size=3, **SMALL)
+    assert found.losses.shape == (200, 2)
+    assert np.isfinite(found.losses).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (dict(x=np.ones(4)), ValueError, "temi.fit: expected one shape of rank 2"),
+        (dict(x=np.ones((4, 2), int)), TypeError, "x of floats"),
+        (dict(x=np.ones((1, 2))), ValueError, "rows of x >= 2; got 1"),
+        (dict(num_classes=1), ValueError, "num_classes >= 2"),
+        (dict(num_steps=0), ValueError, "num_steps >= 1"),
+        (dict(temperature=0.0), ValueError, "temperature > 0"),
+        (dict(decay=1.5), ValueError, r"decay in \[0, 1\]; got 1.5"),
+        (dict(weight_decay=-1.0), ValueError, "weight_decay >= 0"),
+    ],
+)
+def test_wrong_inputs_are_refused(change, error, message):
+    options = dict(x=np.ones((4, 2), np.float32), num_classes=2) | change
+    with pytest.raises(error, match=message):
+        temi.fit(KEY, **options)

@@ -1,0 +1,44 @@
+"""Nearest rows against a sort of all similarities."""
+
+import numpy as np
+import pytest
+
+from repr_jax.ops.neighbours import nearest
+from repr_jax.ops.similarity import cosine, negative_squared_distance
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4, 11, 1024])
+@pytest.mark.parametrize("similarity", [cosine, negative_squared_distance])
+def test_nearest_is_a_sort(similarity, chunk_size):
+    x = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
+    expected = []
+    for i in range(11):
+        if similarity is cosine:
+            score = [a @ x[i] / np.linalg.norm(a) for a in x.astype(np.float64)]
+        else:
+            score = [-((a - x[i]) ** 2).sum() for a in x.astype(np.float64)]
+        order = [j for j in np.argsort(score)[::-1] if j != i]
+        expected.append(order[:4])
+    found = nearest(x, num_neighbours=4, similarity=similarity, chunk_size=chunk_size)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_copy_of_a_row_is_its_neighbour():
+    x = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
+    found = nearest(x, num_neighbours=1)
+    np.testing.assert_array_equal(found[:2, 0], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "number", "error", "message"),
+    [
+        (np.ones((3, 2)), 3, ValueError, "fewer neighbours than rows, 3; got"),
+        (np.ones((3, 2)), 0, ValueError, "num_neighbours >= 1"),
+        (np.ones(3), 1, ValueError, "rank 2"),
+        (np.ones((3, 2), int), 1, TypeError, "x of floats"),
+    ],
+)
+def test_wrong_inputs_are_refused(x, number, error, message):
+    with pytest.raises(error, match=message):
+        nearest(x, num_neighbours=number)
