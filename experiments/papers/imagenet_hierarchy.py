@@ -99,12 +99,14 @@ def depth(parents) -> int:
     return int(trees.depths(np.asarray(parents)).max())
 
 
-def exactly(logits) -> hierarchy.Hierarchy:
-    """L2H in float64, which tells apart confidences that are nearly 1."""
+def finely(logits) -> hierarchy.Hierarchy:
+    """L2H of confidences rounded to 2^-30, where those of `fit` are float32 before.
+
+    So it tells some apart that are within 1e-7 of 1.
+    """
     num = logits.shape[1]
-    return hierarchy.fit_sparse(
-        hierarchy.sparsify(logits, num), num_classes=num, height="step"
-    ).tree
+    kept = hierarchy.sparsify(logits, num)
+    return hierarchy.fit_sparse(kept, num_classes=num).tree
 
 
 def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray]]:
@@ -124,7 +126,7 @@ def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray
         )
 
     found = {f"L2H, tau {tau:g}": l2h(hierarchy.fit, tau) for tau in taus}
-    found |= {f"L2H, tau {tau:g}, float64": l2h(exactly, tau) for tau in taus}
+    found |= {f"L2H, tau {tau:g}, to 2^-30": l2h(finely, tau) for tau in taus}
     return found | {
         "average linkage": linkage("average", "cosine"),
         "Ward": linkage("ward", "euclidean"),
