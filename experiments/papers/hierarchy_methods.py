@@ -1,0 +1,223 @@
+"""Every way to a tree that the paper's tables compare, as functions of the same rows.
+
+A method of clusters is (data, seed, num_clusters, short) -> Tree over clusters of
+`data.scored`; one of classes is (features, labels, seed) -> Tree over the classes. What
+is fitted is fitted on `data.fitted`, without its labels unless the name says so. The
+seconds are of everything but the features; `short` takes few steps, to try it out.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from experiments import deep_ect, tree_vae
+from experiments.papers.hierarchy_data import Data
+from experiments.papers.hierarchy_scores import Tree
+from repr_jax.estimators import (
+    agglomerative,
+    hierarchy,
+    hyphc,
+    kmeans,
+    logistic,
+    temi,
+    turtle,
+)
+
+MAX_ROWS = 10_000  # that linkage takes: its memory is quadratic
+MOST_TREE_VAE = 20  # leaves, a decoder each; as in the paper on CIFAR-100
+
+
+def of_logits(logits: Callable) -> Callable:
+    """The tree that L2H makes of logits(data, key, num_clusters, short)."""
+
+    def method(data: Data, seed: int, num_clusters: int, short: bool) -> Tree:
+        began = time.monotonic()
+        scored = np.asarray(logits(data, jax.random.key(seed), num_clusters, short))
+        tree = hierarchy.fit(scored)
+        seconds = _since(began)
+        return Tree(tree.parents, tree.assignments, seconds, scored)
+
+    return method
+
+
+def kmeans_logits(data, key, num_clusters, short):
+    """Of a mixture of equal Gaussians at the centroids, as wide as its rows are."""
+    fitted = kmeans.fit(key, data.fitted.features, num_clusters=num_clusters)
+    temperature = 2 * fitted.inertia / data.fitted.features.shape[1]
+    return kmeans.logits(fitted, data.scored.features, temperature=temperature)
+
+
+def temi_logits(data, key, num_clusters, short):
+    steps = dict(num_steps=2) if short else {}
+    fitted = temi.fit(key, data.fitted.features, num_classes=num_clusters, **steps)
+    return temi.logits(fitted, data.scored.features)
+
+
+def turtle_logits(data, key, num_clusters, short):
+    steps = dict(num_steps=2) if short else {}
+    fitted = turtle.fit(key, (data.fitted.features,), num_classes=num_clusters, **steps)
+    return turtle.logits(fitted, (data.scored.features,))
+
+
+def linear_logits(data, key, num_clusters, short):
+    """Of a classifier that was told the labels of the rows fitted on."""
+    fitted = logistic.fit(
+        data.fitted.features, data.fitted.labels, num_classes=num_clusters
+    )
+    return logistic.logits(fitted, data.scored.features)
+
+
+def linkage(method: str) -> Callable:
+    """Agglomerative clustering of the rows scored, cut into clusters."""
+
+    def of_rows(data, seed, num_clusters, short):
+        began = time.monotonic()
+        found = agglomerative.fit(
+            data.scored.features,
+            num_leaves=num_clusters,
+            method=method,
+            max_rows=MAX_ROWS,
+        )
+        return Tree(found.parents, found.assignments, _since(began))
+
+    return of_rows
+
+
+def hyperbolic(data, seed, num_clusters, short):
+    """HypHC over the clusters of k-means, by the cosines of their centroids."""
+    began = time.monotonic()
+    key, tree_key = jax.random.split(jax.random.key(seed))
+    fitted = kmeans.fit(key, data.fitted.features, num_clusters=num_clusters)
+    assignments = np.asarray(kmeans.assign(fitted, data.scored.features))
+    found = hyphc.fit(tree_key, cosines(np.asarray(fitted.centroids)), **few(short))
+    return Tree(found.parents, assignments, _since(began))
+
+
+def at_random(data, seed, num_clusters, short):
+    """A random binary tree over the clusters of k-means: what chance gives."""
+    began = time.monotonic()
+    fitted = kmeans.fit(
+        jax.random.key(seed), data.fitted.features, num_clusters=num_clusters
+    )
+    assignments = np.asarray(kmeans.assign(fitted, data.scored.features))
+    parents = random_tree(seed, num_clusters)
+    return Tree(parents, assignments, _since(began))
+
+
+def deep(module, most: int | None = None) -> Callable:
+    """DeepECT or TreeVAE, which see pixels in place of features.
+
+    most: leaves, where more take too long.
+    """
+
+    def of_images(data, seed, num_clusters, short):
+        began = time.monotonic()
+        found = module.fit(
+            jax.random.key(seed),
+            data.fitted.images,
+            num_leaves=num_clusters if most is None else min(num_clusters, most),
+            **few(short),
+        )
+        assignments = np.asarray(module.assign(found, data.scored.images))
+        return Tree(found.parents, assignments, _since(began))
+
+    return of_images
+
+
+CLUSTERS = {
+    "L2H, TURTLE": of_logits(turtle_logits),
+    "L2H, TEMI": of_logits(temi_logits),
+    "L2H, k-means": of_logits(kmeans_logits),
+    "L2H, classifier told the labels": of_logits(linear_logits),
+    "average linkage": linkage("average"),
+    "complete linkage": linkage("complete"),
+    "Ward": linkage("ward"),
+    "HypHC of k-means": hyperbolic,
+    "DeepECT": deep(deep_ect),
+    "TreeVAE": deep(tree_vae, MOST_TREE_VAE),
+    "random tree of k-means": at_random,
+}
+FIXED = ("average linkage", "complete linkage", "Ward")  # the same for every seed
+FIXED += ("L2H, classifier told the labels",)
+
+
+def classes_of_logits(features, labels, seed):
+    """L2H of a linear classifier of all rows."""
+    began = time.monotonic()
+    num = int(labels.max()) + 1
+    fitted = logistic.fit(features, labels, num_classes=num)
+    logits = np.asarray(logistic.logits(fitted, features))
+    tree = hierarchy.fit(logits)
+    seconds = _since(began)
+    return Tree(tree.parents, np.arange(num), seconds, logits)
+
+
+def classes_of_means(method: str) -> Callable:
+    """Agglomerative clustering of the mean features of classes."""
+
+    def of_rows(features, labels, seed):
+        began = time.monotonic()
+        found = agglomerative.fit_classes(features, labels, method=method)
+        return Tree(found.parents, np.arange(len(found.means)), _since(began))
+
+    return of_rows
+
+
+def classes_in_hyperbolic_space(features, labels, seed):
+    """HypHC of the cosines of the mean features of classes."""
+    began = time.monotonic()
+    means = class_means(features, labels)
+    found = hyphc.fit(jax.random.key(seed), cosines(means))
+    return Tree(found.parents, np.arange(len(means)), _since(began))
+
+
+def classes_at_random(features, labels, seed):
+    num = int(labels.max()) + 1
+    return Tree(random_tree(seed, num), np.arange(num), 0.0)
+
+
+CLASSES = {
+    "L2H, linear classifier": classes_of_logits,
+    "average linkage of means": classes_of_means("average"),
+    "complete linkage of means": classes_of_means("complete"),
+    "Ward of means": classes_of_means("ward"),
+    "HypHC of means": classes_in_hyperbolic_space,
+    "random tree": classes_at_random,
+}
+RANDOM = ("HypHC of means", "random tree")  # not the same for every seed
+
+
+def _since(began: float) -> float:
+    return time.monotonic() - began
+
+
+def few(short: bool) -> dict:
+    """Keywords of a fit that is only tried out."""
+    return dict(num_steps=2) if short else {}
+
+
+def class_means(features, labels) -> np.ndarray:
+    """[classes, dim], the mean of the rows of each class."""
+    total = np.zeros((int(labels.max()) + 1, features.shape[1]))
+    np.add.at(total, labels, features)
+    return total / np.bincount(labels)[:, None]
+
+
+def cosines(x) -> np.ndarray:
+    """[n, n], moved to [0, 1]."""
+    x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return (1 + x @ x.T) / 2
+
+
+def random_tree(seed: int, num_leaves: int) -> np.ndarray:
+    """[2 num_leaves - 1] parents: two random groups are joined at a time."""
+    rng = np.random.default_rng(seed)
+    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
+    for node in range(num_leaves, 2 * num_leaves - 1):
+        for child in rng.choice(alive, 2, replace=False).tolist():
+            parents[child] = node
+            alive.remove(child)
+        alive.append(node)
+    return parents
