@@ -162,8 +162,11 @@ def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
     return found
 
 
-def write(folder, found, tree, taxonomy, names, *, support, **page) -> str:
-    """Everything of a part but its logits; returns the table."""
+def write(folder, found, tree, taxonomy, names, *, support, page) -> str:
+    """Everything of a part but its logits; returns the table.
+
+    page: further arguments of `files.contents`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     reference = wordnet.collapse(taxonomy)
     text = hierarchy_scores.as_markdown(found)
@@ -206,9 +209,11 @@ def class_vectors(asked, nouns, names) -> str:
         taxonomy,
         names,
         support=support,
-        title="ImageNet from class vectors",
-        note=f"Class vectors of EfficientNet-Lite0, of length {asked.tau:g}. No image "
-        f"was used. Support is that of {asked.bootstrap} draws of the features.",
+        page=dict(
+            title="ImageNet from class vectors",
+            note=f"Class vectors of EfficientNet-Lite0, of length {asked.tau:g}. No "
+            f"image was used; {asked.bootstrap} draws of their features give support.",
+        ),
     )
 
 
@@ -239,12 +244,16 @@ def of_images(asked, nouns, names) -> str:
         taxonomy,
         [names[c] for c in present],
         support=support,
-        labels=None if labels is None else np.unique(labels, return_inverse=True)[1],
-        images=imagenet_images.Images(paths),
-        logits=logits,
-        title="ImageNet from images",
-        note=f"EfficientNet-Lite0's logits of {len(paths):,} images, for the "
-        f"{len(present):,} classes that are some image's best.",
+        page=dict(
+            labels=labels
+            if labels is None
+            else np.unique(labels, return_inverse=True)[1],
+            images=imagenet_images.Images(paths),
+            logits=logits,
+            title="ImageNet from images",
+            note=f"EfficientNet-Lite0's logits of {len(paths):,} images, for the "
+            f"{len(present):,} classes that are some image's best.",
+        ),
     )
 
 
