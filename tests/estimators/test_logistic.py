@@ -46,8 +46,8 @@ def test_fit_by_hand():
 
 
 def test_absent_rows_are_as_good_as_deleted():
-    x, y = clouds(1, 60, 1.0)
-    where = np.arange(60) % 4 > 0
+    x, y = clouds(1, 160, 1.0)
+    where = np.arange(160) % 4 > 0
     spoiled = np.where(where[:, None], x, np.nan)
     labels = np.where(where, y, -7)
     found = logistic.fit(spoiled, labels, num_classes=3, where=where)

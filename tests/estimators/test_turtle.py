@@ -103,14 +103,15 @@ def test_steps_match_float64():
 
 @pytest.fixture(scope="module")
 def fitted(blobs):
-    """Of the blobs, by two spaces of features."""
+    """Of the blobs, by two spaces of features, in batches of some of the rows."""
     features = (blobs.x, blobs.x[:, ::-1] ** 3)
     calls = []
     found = turtle.fit(
         KEY,
         features,
         num_classes=4,
-        num_steps=60,
+        num_steps=100,
+        batch_size=128,
         learning_rate=0.03,
         inner_learning_rate=0.03,
         progress=lambda done, of: calls.append((done, of)),
@@ -125,7 +126,7 @@ def test_blobs_are_recovered(fitted, blobs):
     table = metrics.contingency(assigned, blobs.labels)
     assert metrics.hungarian_accuracy(table) == 1
     assert found.losses[-1] < found.losses[0]
-    assert calls == [(3 * i, 60) for i in range(1, 21)]
+    assert calls == [(5 * i, 100) for i in range(1, 21)]
 
 
 def test_logits_are_log_mean_probabilities(fitted):
@@ -145,20 +146,6 @@ def test_the_score_prefers_the_labelling_that_generalises(fitted):
     cloud = np.random.default_rng(0).normal(size=(2, 160, 8)).astype(np.float32)
     score = turtle.generalization_score(found, tuple(cloud), num_folds=4)
     assert 0.3 < score < 0.9
-
-
-def test_batches_are_drawn_when_there_are_more_rows(blobs):
-    found = turtle.fit(
-        KEY,
-        [blobs.x],
-        num_classes=4,
-        num_steps=120,
-        batch_size=64,
-        learning_rate=0.03,
-        inner_learning_rate=0.03,
-    )
-    table = metrics.contingency(turtle.assign(found, [blobs.x]), blobs.labels)
-    assert metrics.hungarian_accuracy(table) == 1
 
 
 @pytest.mark.parametrize(

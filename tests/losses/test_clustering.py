@@ -69,8 +69,8 @@ def neighbours(seed, heads=3, batch=5, classes=4):
 
 
 @functools.cache
-def temi():
-    return jax.jit(losses.temi)
+def compiled(name):
+    return jax.jit(getattr(losses, name))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_temi_matches_loops(power, temperature, target_temperature):
     options = dict(
         power=power, temperature=temperature, target_temperature=target_temperature
     )
-    found = temi()(*online, *target, marginal, **options)
+    found = compiled("temi")(*online, *target, marginal, **options)
     np.testing.assert_allclose(found, expected.mean(), rtol=1e-4)
     heads = clustering.temi_of_heads(*online, *target, marginal, **options)
     np.testing.assert_allclose(heads, expected, rtol=1e-4)
@@ -95,17 +95,17 @@ def test_temi_by_hand(classes):
     """All sure, in agreement, and the marginal uniform: -log(class), at any power."""
     sure = 100.0 * jnp.eye(classes)[None]
     marginal = jnp.full((1, classes), 1 / classes)
-    found = losses.temi(sure, sure, sure, sure, marginal)
+    found = compiled("temi")(sure, sure, sure, sure, marginal)
     np.testing.assert_allclose(found, -np.log(classes), rtol=1e-5)
     apart = jnp.roll(sure, 1, axis=1)  # neighbours in different clusters weigh nothing
-    found = losses.temi(sure, apart, sure, apart, marginal)
+    found = compiled("temi")(sure, apart, sure, apart, marginal)
     np.testing.assert_allclose(found, 0, atol=1e-5)
 
 
 def test_only_the_online_network_gets_a_gradient():
     online, target, marginal = neighbours(1)
     arrays = (*online, *target, marginal)
-    gradient = jax.grad(losses.temi, argnums=(0, 1, 2, 3, 4))(*arrays)
+    gradient = jax.jit(jax.grad(losses.temi, argnums=(0, 1, 2, 3, 4)))(*arrays)
     assert all(np.abs(g).max() > 1e-4 for g in gradient[:2])
     assert all((np.asarray(g) == 0).all() for g in gradient[2:])
 
@@ -115,7 +115,7 @@ def test_a_rare_class_pays_more():
     sure = 100.0 * jnp.eye(2)[None]
     marginal = jnp.array([[0.9, 0.1]])
     common, rare = (
-        losses.temi(*[sure[:, row : row + 1]] * 4, marginal) for row in range(2)
+        compiled("temi")(*[sure[:, row : row + 1]] * 4, marginal) for row in range(2)
     )
     np.testing.assert_allclose([common, rare], [np.log(0.9), np.log(0.1)], rtol=1e-5)
 
@@ -126,26 +126,26 @@ def test_turtle_matches_loops(spaces, entropy_weight):
     rng = np.random.default_rng(0)
     task, inner = 2 * rng.normal(size=(2, spaces, 6, 4)).astype(np.float32)
     expected = turtle_in_loops(task, inner, entropy_weight)
-    found = jax.jit(losses.turtle)(task, inner, entropy_weight=entropy_weight)
+    found = compiled("turtle")(task, inner, entropy_weight=entropy_weight)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_turtle_by_hand():
     """Nothing told apart: log(class) of error, and of entropy, in every space."""
     zeros = jnp.zeros((2, 3, 5))
-    found = losses.turtle(zeros, zeros)
+    found = compiled("turtle")(zeros, zeros)
     np.testing.assert_allclose(found, 2 * (1 - 10) * np.log(5), rtol=1e-6)
     one = zeros.at[..., 0].set(200.0)  # learnt without error, but a single class
-    np.testing.assert_allclose(losses.turtle(one, one), 0, atol=1e-5)
+    np.testing.assert_allclose(compiled("turtle")(one, one), 0, atol=1e-5)
     balanced = 200.0 * jnp.eye(5)[None]
     np.testing.assert_allclose(
-        losses.turtle(balanced, balanced), -10 * np.log(5), rtol=1e-5
+        compiled("turtle")(balanced, balanced), -10 * np.log(5), rtol=1e-5
     )
 
 
 def test_classifiers_of_turtle_get_no_gradient():
     task, inner = np.random.default_rng(0).normal(size=(2, 2, 6, 4)).astype("f")
-    by_task, by_inner = jax.grad(losses.turtle, argnums=(0, 1))(task, inner)
+    by_task, by_inner = jax.jit(jax.grad(losses.turtle, argnums=(0, 1)))(task, inner)
     assert np.abs(by_task).max() > 1e-3
     assert (np.asarray(by_inner) == 0).all()
 
