@@ -1,0 +1,226 @@
+"""A tree of latents grown on images of four kinds, and what each stage moves."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import tree_vae
+from repr_jax import metrics
+from repr_jax.metrics import hierarchy as trees
+from repr_jax.models import tree_vae as models
+from repr_jax.ops import likelihood, node_tree
+
+SMALL = dict(
+    num_steps=200,
+    batch_size=32,
+    latent_dim=2,
+    hidden=8,
+    encoder_widths=(16,),
+    decoder_widths=(8,),
+    learning_rate=3e-3,
+    max_depth=2,
+)
+
+
+def images(num=160, seed=0):
+    """Two halves lit or not: four kinds, of which 0 and 1, and 2 and 3, are near."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(num) % 4
+    x = 0.05 * rng.random((num, 6, 6, 1))
+    x[kind >= 2, :, :3] += 0.9
+    x[kind % 2 == 1, :2, 3:] += 0.6
+    return x.astype(np.float32), kind
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiles with few optimisations: these tests do little else than compile."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    seen = []
+    found = tree_vae.fit(
+        jax.random.key(0),
+        images()[0],
+        num_leaves=4,
+        **SMALL,
+        progress=lambda *n: seen.append(n),
+    )
+    return found, seen
+
+
+def test_finds_the_kinds(fitted):
+    found, seen = fitted
+    kind = images()[1]
+    num = len(found.nodes)
+    table = metrics.contingency(found.assignments, kind, num_clusters=num)
+    assert metrics.hungarian_accuracy(table) == 1
+    trees.check_parents("test", found.parents, num)
+    assert node_tree.leaves(found.tree)[found.nodes].all()
+    assert seen == [(200 * n, 1300) for n in (1, 2, 3, 4)]
+    assert found.losses[-100:].mean() < found.losses[:20].mean()
+
+
+def test_assigns_other_rows_as_the_rows_fitted_on(fitted):
+    found, _ = fitted
+    share = tree_vae.probabilities(found, images()[0])
+    np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
+    assert (share.argmax(axis=1) == found.assignments).all()
+    x, kind = images(40, seed=1)
+    leaf = {k: found.assignments[k] for k in range(4)}
+    assert tree_vae.assign(found, x).tolist() == [leaf[k] for k in kind]
+    assert tree_vae.assign(found, x[:0]).shape == (0,)
+
+
+def training(found, max_depth=2, min_rows=10):
+    return tree_vae._Training(
+        model=found.model,
+        images=jnp.asarray(images()[0]),
+        key=jax.random.key(1),
+        num_leaves=4,
+        batch_size=SMALL["batch_size"],
+        num_steps=2,
+        learning_rate=1e-2,
+        growing_beta=0.15,
+        max_depth=max_depth,
+        min_rows=min_rows,
+        log_likelihood=likelihood.bernoulli,
+        report=lambda done: None,
+    )
+
+
+def test_a_new_sub_tree_leaves_the_rest_as_it_was(fitted):
+    found, _ = fitted
+    tree, (a, b) = node_tree.split(node_tree.start(9), 2)
+    split, rows = np.array([2, a, b], np.int32), np.arange(10)
+    after = tree_vae._train_split(
+        training(found), found.variables, tree, split, rows, []
+    )
+
+    def compare(path, old, new):
+        path = jax.tree_util.keystr(path)
+        moving = {"nodes": [a, b], "decoders": [a, b]}.get(path[2:].split("'")[0], [])
+        if "nodes" in path and "router" in path:
+            moving = [2, *moving]
+        still = np.setdiff1d(np.arange(len(old)), moving)
+        np.testing.assert_array_equal(np.asarray(old)[still], np.asarray(new)[still])
+        if moving and "kernel" in path:
+            assert (np.asarray(old)[moving] != np.asarray(new)[moving]).any()
+
+    jax.tree_util.tree_map_with_path(compare, found.variables, after)
+
+
+def test_the_loss_of_a_sub_tree_has_the_gradient_of_the_whole(fitted):
+    """Of what it moves; all moments fixed, all leaves decoded, the same noise."""
+    found, _ = fitted
+    model, x = found.model, jnp.asarray(images()[0][:8].reshape(8, -1))
+    tree, (a, b) = node_tree.split(node_tree.start(9), 2)
+    leaves, split = np.array([1, a, b, -1]), np.array([2, a, b])
+    noise = jax.random.normal(jax.random.key(3), (8, 9, 2))
+    variables, beta = found.variables, 0.3
+    own = {
+        "nodes": jax.tree.map(lambda v: v[split], variables["nodes"]),
+        "decoders": jax.tree.map(lambda v: v[split[1:]], variables["decoders"]),
+    }
+    still = functools.partial(models.apply, train=False)
+
+    def steady(module, variables, *inputs, train, method=None):
+        return still(module, variables, *inputs, method=method)
+
+    def bound(said):
+        out, decoded, leaves, _ = said
+        return tree_vae.tree_elbo(
+            x, decoded, *out[1:], parents=tree, leaves=leaves, beta=beta
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "apply", steady)
+        part = jax.jit(
+            jax.grad(
+                lambda own: bound(
+                    tree_vae._say_split(model, own, x, noise, tree, split, variables)
+                )
+            )
+        )(own)
+        whole = jax.jit(
+            jax.grad(
+                lambda v: bound(tree_vae._say_all(model, v, x, noise, tree, leaves, ()))
+            )
+        )(variables)
+    for i in (1, 2):  # of both children, everything
+        jax.tree.map(
+            lambda p, w, i=i: np.testing.assert_allclose(p[i], w[split[i]], atol=1e-5),
+            part["nodes"]["params"],
+            whole["nodes"]["params"],
+        )
+    for name in ("router", "prior_router"):
+        jax.tree.map(
+            lambda p, w: np.testing.assert_allclose(p[0], w[2], atol=1e-5),
+            part["nodes"]["params"][name],
+            whole["nodes"]["params"][name],
+        )
+    jax.tree.map(
+        lambda p, w: np.testing.assert_allclose(p, w[split[1:]], atol=1e-5),
+        part["decoders"]["params"],
+        whole["decoders"]["params"],
+    )
+
+
+def test_the_leaf_with_most_rows_is_split_unless_too_deep_or_too_small(fitted):
+    found, _ = fitted
+    run, variables = training(found), found.variables
+    tree = node_tree.start(9)
+    share = tree_vae._probabilities(found.model, variables, run.images, tree, [1, 2])
+    sure = (share >= 0.5).sum(axis=0)
+    leaf, rows = tree_vae._to_split(run, variables, tree)
+    assert leaf == 1 + sure.argmax() and len(rows) == sure.max()
+    deep, small = training(found, max_depth=1), training(found, min_rows=161)
+    assert tree_vae._to_split(deep, variables, tree) == (None, None)
+    assert tree_vae._to_split(small, variables, tree) == (None, None)
+    full = np.array([-1, 0, 0, 1, 1, 2, 2, 3, 3])
+    assert tree_vae._to_split(run, variables, full) == (None, None)
+
+
+def test_empty_leaves_are_pruned(fitted):
+    """A router that sends all rows to one side: the other goes."""
+    found, _ = fitted
+    run, nodes = training(found), found.variables["nodes"]
+    odds = nodes["params"]["router"]["Dense_2"]["bias"].at[0].set(100.0)
+    router = {
+        **nodes["params"]["router"],
+        "Dense_2": {**nodes["params"]["router"]["Dense_2"], "bias": odds},
+    }
+    params = {**nodes["params"], "router": router}
+    variables = {**found.variables, "nodes": {**nodes, "params": params}}
+    tree = tree_vae._pruned(run, variables, node_tree.start(9))
+    assert tree.tolist()[:3] == [-1, 0, -2]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(num_leaves=1), "expected num_leaves >= 2"),
+        (dict(images=np.zeros((0, 4), "f")), "at least 1 rows; got shape"),
+        (dict(images=np.full((2, 4), 2, "f")), r"in \[0, 1\], .* from 0.0 to 2.0"),
+        (dict(images=np.full((2, 4), np.nan, "f")), r"expected images .* to nan"),
+        (dict(num_steps=0), "expected num_steps >= 1"),
+        (dict(max_depth=0), "expected max_depth >= 1"),
+        (dict(growing_beta=-1.0), "expected growing_beta >= 0"),
+    ],
+)
+def test_errors(change, message):
+    arguments = dict(images=images()[0], num_leaves=4)
+    with pytest.raises(ValueError, match=message):
+        tree_vae.fit(jax.random.key(0), **{**arguments, **change})
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="expected images of floats; got uint8"):
+        tree_vae.fit(jax.random.key(0), np.zeros((4, 2), np.uint8), num_leaves=2)
