@@ -1,12 +1,7 @@
 """Losses: arrays in, one scalar out; jax and numpy are all they need."""
 
 from repr_jax.losses.clustering import temi, turtle
-from repr_jax.losses.clustering_tree import (
-    data_compression,
-    deep_ect,
-    hyphc,
-    node_center,
-)
+from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
     clip,
     fresh_negatives_nce,
@@ -47,7 +42,6 @@ __all__ = [
     "alignment_uniformity",
     "clip",
     "cpc",
-    "data_compression",
     "dcl",
     "debiased",
     "deep_ect",
@@ -66,7 +60,6 @@ __all__ = [
     "moe_elbo",
     "mopoe",
     "mvae",
-    "node_center",
     "nt_xent",
     "pairwise",
     "siglip",

@@ -8,8 +8,12 @@ import pytest
 from repr_jax import losses
 from repr_jax.losses import clustering_tree
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 # 0 -> (1, 2), 1 -> (3, 4), 2 -> (5,), 5 -> (6, 7); 8 is free
 PARENTS = np.array([-1, 0, 0, 1, 1, 2, 5, 5, -2], np.int32)
+hyphc = jax.jit(losses.hyphc)
+node_center = jax.jit(clustering_tree.node_center)
+data_compression = jax.jit(clustering_tree.data_compression)
 WHERE = np.array([True, False, True, True, True, False])
 
 
@@ -46,7 +50,7 @@ def test_hyphc_matches_the_paper(scale, temperature):
     triplets, similarities = normal(3, 6, 4), normal(6, 3, seed=1)
     options = dict(scale=scale, temperature=temperature, where=WHERE)
     expected = hyphc_from_the_paper(triplets, similarities, **options)
-    actual = jax.jit(losses.hyphc)(*triplets, similarities, **options)
+    actual = hyphc(*triplets, similarities, **options)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -55,21 +59,21 @@ def test_hyphc_by_hand():
     angles = np.array([0, 2 * np.pi / 3, 4 * np.pi / 3])
     leaves = np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, None]
     similarities = np.array([[0.9, 0.3, 0.6]])
-    np.testing.assert_allclose(losses.hyphc(*leaves, similarities), 1.2, rtol=1e-6)
+    np.testing.assert_allclose(hyphc(*leaves, similarities), 1.2, rtol=1e-6)
 
 
 def test_hyphc_leaves_out_the_similarity_of_the_deepest_pair():
     leaves = np.array([[[1.0, 0.0]], [[1.0, 0.1]], [[0.0, 1.0]]])
     similarities = np.array([[0.9, 0.3, 0.6]])
-    value = losses.hyphc(*leaves, similarities, temperature=1e-3)
+    value = hyphc(*leaves, similarities, temperature=1e-3)
     np.testing.assert_allclose(value, 0.3 + 0.6, rtol=1e-6)
 
 
 def test_hyphc_does_not_depend_on_the_order_of_a_triplet():
     a, b, c = normal(3, 6, 4)
     w = normal(6, 3, seed=1)
-    one = losses.hyphc(a, b, c, w, temperature=0.2)
-    other = losses.hyphc(c, a, b, w[:, [1, 2, 0]], temperature=0.2)
+    one = hyphc(a, b, c, w, temperature=0.2)
+    other = hyphc(c, a, b, w[:, [1, 2, 0]], temperature=0.2)
     np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
@@ -152,14 +156,12 @@ def test_deep_ect_matches_the_paper(where):
     embeddings, x, decoded = normal(6, 4), normal(6, 2, 3, seed=1), normal(6, 2, 3)
     to_mean, along = deep_ect_from_the_paper(embeddings, centers, weights, where)
     np.testing.assert_allclose(
-        jax.jit(losses.node_center)(embeddings, centers, PARENTS, where=where),
+        node_center(embeddings, centers, PARENTS, where=where),
         to_mean,
         rtol=1e-5,
     )
     np.testing.assert_allclose(
-        jax.jit(losses.data_compression)(
-            embeddings, centers, weights, PARENTS, where=where
-        ),
+        data_compression(embeddings, centers, weights, PARENTS, where=where),
         along,
         rtol=1e-5,
     )
@@ -188,21 +190,21 @@ def test_deep_ect_by_hand():
     embeddings = np.array([[1.0, 1.0], [0.0, 7.0], [3.0, 0.0]], "f")
     # |(0.5, 4)| and 1, over two leaves
     expected = (np.sqrt(0.25 + 16) + 1) / 2
-    np.testing.assert_allclose(losses.node_center(embeddings, **HAND), expected, 1e-6)
+    np.testing.assert_allclose(node_center(embeddings, **HAND), expected, 1e-6)
     # 1, 0 and 1 along the line, over 2 * 1 split * 3 rows
-    actual = losses.data_compression(embeddings, weights=np.ones(3, "f"), **HAND)
+    actual = data_compression(embeddings, weights=np.ones(3, "f"), **HAND)
     np.testing.assert_allclose(actual, 2 / 6, rtol=1e-6)
 
 
 def test_one_term_moves_centers_and_the_other_embeddings():
     centers, weights = tree()
     embeddings = normal(6, 4)
-    by_rows, by_centers = jax.grad(losses.node_center, argnums=(0, 1))(
+    by_rows, by_centers = jax.grad(node_center, argnums=(0, 1))(
         embeddings, jnp.nan_to_num(centers), PARENTS
     )
     assert (by_rows == 0).all() and (by_centers[jnp.array([3, 4, 6, 7])] != 0).any()
     assert (by_centers[jnp.array([0, 1, 2, 5, 8])] == 0).all()
-    by_rows, by_centers = jax.grad(losses.data_compression, argnums=(0, 1))(
+    by_rows, by_centers = jax.grad(data_compression, argnums=(0, 1))(
         embeddings, jnp.nan_to_num(centers), weights, PARENTS
     )
     assert (by_rows != 0).any() and (by_centers == 0).all()
@@ -210,9 +212,7 @@ def test_one_term_moves_centers_and_the_other_embeddings():
 
 def test_nothing_is_compressed_across_the_line_between_siblings():
     embeddings = np.array([[1.0, 1.0], [-1.0, 7.0], [3.0, 0.0]], "f")
-    gradient = jax.grad(losses.data_compression)(
-        embeddings, weights=np.ones(3, "f"), **HAND
-    )
+    gradient = jax.grad(data_compression)(embeddings, weights=np.ones(3, "f"), **HAND)
     np.testing.assert_allclose(gradient[:, 1], 0, atol=1e-7)
     np.testing.assert_allclose(gradient[:, 0], [1 / 6, -1 / 6, -1 / 6], atol=1e-6)
 
@@ -240,9 +240,9 @@ def test_a_tree_of_one_leaf():
     parents, centers = np.array([-1, -2, -2], np.int32), HAND["centers"] * 0 + 1
     centers[0] = 1.0
     embeddings = np.array([[1.0, 3.0]], "f")
-    np.testing.assert_allclose(losses.node_center(embeddings, centers, parents), 2)
+    np.testing.assert_allclose(node_center(embeddings, centers, parents), 2)
     weights = np.ones(3, "f")
-    assert losses.data_compression(embeddings, centers, weights, parents) == 0
+    assert data_compression(embeddings, centers, weights, parents) == 0
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def modalities(loss, arrays, decoder, *, where, **rest):
 
 def clustered(loss, arrays, decoder, **rest):
     """A root above two leaves, whose centers are learned."""
-    parents = np.array([-1, 0, 0], np.int32)
-    return loss(**arrays, centers=decoder.T, parents=parents, **rest)
+    tree = dict(weights=np.ones(3, "f"), parents=np.array([-1, 0, 0], np.int32))
+    return loss(**arrays, centers=decoder.T, **tree, **rest)
 
 
 def heads(loss, arrays, decoder, **rest):
@@ -106,7 +106,6 @@ STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
 LABELLED = {"x": (DIM,), "label": ()}
-WEIGHTED = partial(clustered, weights=np.ones(3, np.float32))
 BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
 BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
@@ -150,9 +149,7 @@ ROWS = {
     "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBOURS),
     "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
     "tree_elbo": Row(branching, BRANCHING),
-    "node_center": Row(clustered, {"embeddings": (DIM,)}),
-    "data_compression": Row(WEIGHTED, {"embeddings": (DIM,)}),
-    "deep_ect": Row(WEIGHTED, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
+    "deep_ect": Row(clustered, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
     "hyphc": Row(partial(embeddings, temperature=0.5), LEAVES),
 }
 every_loss = pytest.mark.parametrize("name", losses.__all__)
