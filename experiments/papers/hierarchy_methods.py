@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments import deep_ect, tree_vae
 from experiments.papers.hierarchy_data import Data
-from experiments.papers.hierarchy_scores import Tree
+from experiments.papers.hierarchy_scores import Tree, random_tree
 from repr_jax.estimators import (
     agglomerative,
     hierarchy,
@@ -216,15 +216,3 @@ def cosines(x) -> np.ndarray:
     """[n, n], moved to [0, 1]."""
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return (1 + x @ x.T) / 2
-
-
-def random_tree(seed: int, num_leaves: int) -> np.ndarray:
-    """[2 num_leaves - 1] parents: two random groups are joined at a time."""
-    rng = np.random.default_rng(seed)
-    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
-    for node in range(num_leaves, 2 * num_leaves - 1):
-        for child in rng.choice(alive, 2, replace=False).tolist():
-            parents[child] = node
-            alive.remove(child)
-        alive.append(node)
-    return parents

@@ -30,6 +30,7 @@ from collections.abc import Callable
 import numpy as np
 
 from experiments.papers import grid, hierarchy_scores, imagenet_images
+from experiments.papers.hierarchy_scores import random_tree
 from experiments.papers.imagenet_audit import as_csv, as_markdown
 from repr_jax import metrics
 from repr_jax.data import imagenet, wordnet
@@ -134,18 +135,6 @@ def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray
         "single linkage": linkage("single", "cosine"),
         "random tree": lambda seed: random_tree(seed, num),
     }
-
-
-def random_tree(seed: int, num_leaves: int) -> np.ndarray:
-    """[2 num_leaves - 1] parents: two random groups are joined at a time."""
-    rng = np.random.default_rng(seed)
-    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
-    for node in range(num_leaves, 2 * num_leaves - 1):
-        for child in rng.choice(alive, 2, replace=False).tolist():
-            parents[child] = node
-            alive.remove(child)
-        alive.append(node)
-    return parents
 
 
 def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
