@@ -67,7 +67,7 @@ def fit(
       batch_size: rows drawn at each step, without replacement; all if there are fewer.
       entropy_weight: >= 0, for classes of equal size. The paper writes gamma.
       learning_rate, inner_learning_rate: > 0, of Adam, for labelling and classifiers.
-      progress: called with (steps done, steps in all) twenty times.
+      progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
       ValueError: features that are not [rows, dim] with the same rows, or none; numbers
