@@ -3,11 +3,20 @@
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from experiments.papers import hierarchy_data, hierarchy_methods, hierarchy_scores
 from experiments.papers import logits_to_hierarchies as command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiles with few optimisations: these tests do little else than compile."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
@@ -30,7 +39,10 @@ def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     assert (tmp_path / "mnist" / "results.md").read_text() == text
 
 
-def test_emoji_and_their_taxonomy(tmp_path, emoji_file, capsys):
+def test_emoji_and_their_taxonomy(tmp_path, emoji_file, monkeypatch):
+    few = ("L2H, k-means", "Ward")  # digits go through all methods
+    clusters = {name: hierarchy_methods.CLUSTERS[name] for name in few}
+    monkeypatch.setattr(hierarchy_methods, "CLUSTERS", clusters)
     arguments = [f"--workdir={tmp_path}", f"--data_dir={emoji_file}", "--smoke"]
     assert command.main([*arguments, "--only=emoji,taxonomy", "--seeds=1"]) == 0
     table = (tmp_path / "emoji" / "results.md").read_text()
