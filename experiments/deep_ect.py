@@ -99,35 +99,42 @@ def fit(
     checks.count("deep_ect.fit", grow_every=grow_every)
     rates = dict(learning_rate=learning_rate, clustering_rate=clustering_rate)
     checks.positive("deep_ect.fit", **rates)
-    checks.non_negative("deep_ect.fit", prune_below=prune_below)
+    numbers = dict(prune_below=prune_below, clustering_weight=clustering_weight)
+    checks.non_negative("deep_ect.fit", **numbers)
     pixels = images[0].size
     encoder = MLP(widths=(*widths, dim))
     decoder = MLP(widths=(*widths[::-1], pixels))
     state, keys = _start(key, encoder, decoder, images, 2 * num_leaves - 1)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[1])))
-    parents = np.full(2 * num_leaves - 1, node_tree.UNUSED, np.int32)
-    parents[0] = node_tree.ROOT
     train = functools.partial(
         _train, encoder, decoder, jnp.asarray(images), keys[0], batch_size
     )
-    encode = functools.partial(_embed, encoder, images=images)
-    num_steps = -(-num_steps // grow_every) * grow_every
+    rounds = -(-num_steps // grow_every)
+
+    def run(state, parents, n, rate, weight):
+        """State and losses after the n-th round of updates."""
+        steps = jnp.arange(n * grow_every, (n + 1) * grow_every)
+        state, values = train(state, parents, steps, rate, weight)
+        if progress is not None:
+            progress((n + 1) * grow_every, 2 * rounds * grow_every)
+        return state, np.asarray(values)
+
+    def grow(parents, state):
+        """The tree of the next round."""
+        parents, state = _pruned(parents, state, prune_below)
+        embeddings = _embed(encoder, state.params["encoder"], images=images)
+        return _grown(parents, state, embeddings, num_leaves, rng)
+
+    parents = np.full(2 * num_leaves - 1, node_tree.UNUSED, np.int32)
+    parents[0] = node_tree.ROOT
+    for n in range(rounds):
+        state, _ = run(state, parents, n, learning_rate, 0.0)
+    state = state._replace(moments=optax.scale_by_adam().init(state.params))
     found = []
-    for phase, rate in enumerate((learning_rate, clustering_rate)):
-        state = state._replace(moments=optax.scale_by_adam().init(state.params))
-        for first in range(phase * num_steps, (phase + 1) * num_steps, grow_every):
-            if phase:
-                parents, state = _pruned(parents, state, prune_below)
-                embeddings = encode(state.params["encoder"])
-                parents, state = _grown(parents, state, embeddings, num_leaves, rng)
-            steps = jnp.arange(first, first + grow_every)
-            state, values = train(
-                state, parents, steps, rate, clustering_weight if phase else 0.0
-            )
-            if phase:
-                found.append(np.asarray(values))
-            if progress is not None:
-                progress(first + grow_every, 2 * num_steps)
+    for n in range(rounds, 2 * rounds):
+        parents, state = grow(parents, state)
+        state, values = run(state, parents, n, clustering_rate, clustering_weight)
+        found.append(values)
     parents, state = _pruned(parents, state, prune_below)
     return _result(parents, state, encoder, images, np.concatenate(found))
 
@@ -152,7 +159,8 @@ def _start(key, encoder, decoder, images, nodes):
         "decoder": decoder.init(decoder_key, encoded, train=False)["params"],
         "centers": jnp.zeros((nodes, encoded.shape[1])),
     }
-    return _State(params, (), jnp.ones(nodes)), keys
+    moments = optax.scale_by_adam().init(params)
+    return _State(params, moments, jnp.ones(nodes)), keys
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4))
@@ -268,7 +276,7 @@ def two_means(x: np.ndarray, rng: np.random.Generator, *, restarts: int = 20):
         return None
     best, least = None, np.inf
     for _ in range(restarts):
-        centers, label = kmeans2(x, 2, minit="++", rng=rng)
+        centers, label = kmeans2(x, 2, minit="++", seed=rng)
         error = np.sum((x - centers[label]) ** 2)
         if error < least and len(set(label.tolist())) == 2:
             best, least = centers, error

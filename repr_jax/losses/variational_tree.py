@@ -70,24 +70,15 @@ def tree_elbo(
       also clips the divergence of a node. Its further losses, which contrast two
       augmentations of an image, are not included.
     """
-    who = "tree_elbo"
-    gaussians = dict(mean=mean, log_var=log_var)
-    gaussians |= dict(prior_mean=prior_mean, prior_log_var=prior_log_var)
-    checks.same_shape(who, rank=3, **gaussians)
-    batch, nodes, _ = mean.shape
-    routers = dict(logits=logits, prior_logits=prior_logits)
-    checks.shape(who, (batch, nodes), **routers)
-    checks.shape(who, (nodes,), parents=parents)
-    leaf_count = jnp.shape(leaves)[0]
-    checks.rows(who, batch, x=x)
-    checks.shape(who, (batch, leaf_count, *jnp.shape(x)[1:]), decoded=decoded)
-    checks.floating(who, x=x, decoded=decoded, **gaussians, **routers)
-    checks.non_negative(who, beta=beta)
+    checks.non_negative("tree_elbo", beta=beta)
+    _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits)
+    checks.shape("tree_elbo", logits.shape[1:], parents=parents)
+    checks.shape("tree_elbo", decoded.shape[1:2], leaves=leaves)
     where = all_rows(mean) if where is None else where
-    checks.shape(who, (batch,), where=where)
-    checks.boolean(who, where=where)
+    checks.shape("tree_elbo", mean.shape[:1], where=where)
+    checks.boolean("tree_elbo", where=where)
     there = node_tree.used(parents)
-    below_root = there & (jnp.arange(nodes) > 0)
+    below_root = there & (jnp.arange(len(there)) > 0)
     x = present(to_float(x), where)
     mean, log_var, logits, prior_logits = (
         _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
@@ -105,6 +96,20 @@ def tree_elbo(
     share = jnp.where(decodes[None, :], share, 0).T  # [leaf, batch]
     log_p = jnp.sum(share * log_p, axis=0)
     return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+
+
+def _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits):
+    """Shapes that fit together, and floats."""
+    who, gaussians = "tree_elbo", dict(mean=mean, log_var=log_var)
+    gaussians |= dict(prior_mean=prior_mean, prior_log_var=prior_log_var)
+    checks.same_shape(who, rank=3, **gaussians)
+    batch = mean.shape[0]
+    routers = dict(logits=logits, prior_logits=prior_logits)
+    checks.shape(who, mean.shape[:2], **routers)
+    checks.rows(who, batch, x=x, decoded=decoded)
+    num_leaves = jnp.shape(decoded)[1:2]
+    checks.shape(who, (batch, *num_leaves, *jnp.shape(x)[1:]), decoded=decoded)
+    checks.floating(who, x=x, decoded=decoded, **gaussians, **routers)
 
 
 def _of(x, where, axis_where):

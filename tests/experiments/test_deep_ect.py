@@ -131,6 +131,7 @@ def test_rows_that_all_agree_are_one_leaf():
         (dict(num_steps=0), "expected num_steps >= 1"),
         (dict(clustering_rate=0.0), "expected clustering_rate > 0"),
         (dict(prune_below=-1.0), "expected prune_below >= 0"),
+        (dict(clustering_weight=-1.0), "expected clustering_weight >= 0"),
     ],
 )
 def test_errors(change, message):
