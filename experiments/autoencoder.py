@@ -12,6 +12,12 @@ from repr_jax.ops.batch import masked_mean, present, row_keys
 from repr_jax.train import Experiment
 
 
+def observed(batch):
+    """Images with zeros where absent, and which rows are present, bool [batch]."""
+    where = batch.get("where", jnp.ones(batch["image"].shape[0], bool))
+    return present(batch["image"], where), where
+
+
 def make(config) -> Experiment:
     """Reads encoder, decoder, loss, bound and decoded_mean.
 
@@ -26,11 +32,6 @@ def make(config) -> Experiment:
         bind(config.decoder, "config.decoder")(),
     )
 
-    def rows(batch):
-        """Images with zeros where absent, and which rows are present."""
-        where = batch.get("where", jnp.ones(batch["image"].shape[0], bool))
-        return present(batch["image"], where), where
-
     def encode(params, image, *, train):
         return model.apply({"params": params}, image, train=train, method="encode")
 
@@ -41,13 +42,13 @@ def make(config) -> Experiment:
         return decode
 
     def objective(function, params, batch, key, *, train):
-        image, where = rows(batch)
+        image, where = observed(batch)
         posterior = encode(params, image, train=train)
         decode = decoding(params, train=train)
         return function(key, image, *posterior, decode, where=where), posterior, where
 
     def init(key, batch):
-        return model.init(key, rows(batch)[0], train=False)["params"], {}
+        return model.init(key, observed(batch)[0], train=False)["params"], {}
 
     def loss(params, extras, batch, key):
         value, posterior, where = objective(loss_fn, params, batch, key, train=True)
@@ -55,10 +56,10 @@ def make(config) -> Experiment:
         return value, (extras, terms)
 
     def represent(params, extras, batch):
-        return encode(params, rows(batch)[0], train=False).mean
+        return encode(params, observed(batch)[0], train=False).mean
 
     def generate(params, extras, batch, key):
-        image, where = rows(batch)
+        image, where = observed(batch)
         posterior = encode(params, image, train=False)
         mean, log_var = (present(x, where) for x in posterior)  # absent: the prior
         z = gaussian.sample(row_keys(key, jnp.ones_like(where)), mean, log_var)

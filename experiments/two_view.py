@@ -7,11 +7,10 @@ but batch normalization sees them.
 """
 
 import jax
-import jax.numpy as jnp
 
+from experiments.autoencoder import observed
 from repr_jax.config import bind
 from repr_jax.models.joint_embedding import JointEmbedding
-from repr_jax.ops.batch import present
 from repr_jax.train import Experiment
 
 
@@ -28,13 +27,8 @@ def make(config) -> Experiment:
         bind(config.projector, "config.projector")(),
     )
 
-    def rows(batch):
-        """Images with zeros where absent, and which rows are present."""
-        where = batch.get("where", jnp.ones(batch["image"].shape[0], bool))
-        return present(batch["image"], where), where
-
     def init(key, batch):
-        variables = dict(model.init(key, rows(batch)[0], train=False))
+        variables = dict(model.init(key, observed(batch)[0], train=False))
         return variables.pop("params"), variables
 
     def embed(params, extras, image):
@@ -42,7 +36,7 @@ def make(config) -> Experiment:
         return model.apply(variables, image, train=True, mutable=list(extras))
 
     def loss(params, extras, batch, key):
-        image, where = rows(batch)
+        image, where = observed(batch)
         key_a, key_b = jax.random.split(key)
         view_a, extras = embed(params, extras, augment(key_a, image))
         view_b, extras = embed(params, extras, augment(key_b, image))
@@ -51,7 +45,7 @@ def make(config) -> Experiment:
 
     def represent(params, extras, batch):
         variables = {"params": params, **extras}
-        image, _ = rows(batch)
+        image, _ = observed(batch)
         return model.apply(variables, image, train=False).representation
 
     return Experiment(init, loss, represent)

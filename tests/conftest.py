@@ -23,6 +23,14 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiles with few optimisations, for modules that do little else than compile."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def repository():
     """The folder that holds configs/, experiments/ and repr_jax/."""
@@ -86,6 +94,16 @@ def fake_tfds(tmp_path):
     with tfds.testing.mock_data(num_examples=10):
         yield str(tmp_path)
     tfds_images.arrays.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def installed_wordnet():
+    """WordNet's nouns, which Debian packages; the test is skipped without them."""
+    from repr_jax.data import wordnet
+
+    if not pathlib.Path(wordnet.DEBIAN).is_file():
+        pytest.skip(f"needs WordNet's {wordnet.DEBIAN}, of Debian's wordnet-base")
+    return wordnet.DEBIAN
 
 
 @pytest.fixture(scope="session")

@@ -109,9 +109,10 @@ def numbered(labels, coarse) -> tuple[np.ndarray, np.ndarray]:
 
 def sources(data_dir: str, smoke: bool) -> dict[str, Source]:
     """What a name of --only stands for."""
-    few = {"num_steps": 2, "batch_size": 8, "optimizer.warmup_steps": 0}
-    few = few if smoke else {}
-    short = ":smoke" if smoke else ""
+    few, short = {}, ""
+    if smoke:
+        few = {"num_steps": 2, "batch_size": 8, "optimizer.warmup_steps": 0}
+        short = ":smoke"
     directory = {"data_dir": data_dir} if data_dir else {}
     prepared = {
         "cifar10": {},
@@ -155,14 +156,20 @@ def load(name: str, source: Source, workdir) -> Data:
     return data
 
 
+def write_arrays(path: pathlib.Path, arrays: Mapping) -> None:
+    """An .npz that is whole or absent, also if this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    np.savez(unfinished, **arrays)
+    unfinished.replace(path)
+
+
 def _pack(path, data: Data) -> None:
     arrays = {"names": np.array(data.names, str)}
     for part in ("fitted", "scored"):
         rows = getattr(data, part)._asdict()
         arrays |= {f"{part}_{k}": v for k, v in rows.items() if v is not None}
-    unfinished = path.with_name("unfinished.npz")
-    np.savez(unfinished, **arrays)
-    unfinished.replace(path)
+    write_arrays(path, arrays)
 
 
 def _unpacked(path) -> Data:

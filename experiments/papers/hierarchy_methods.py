@@ -92,23 +92,26 @@ def linkage(method: str) -> Callable:
     return of_rows
 
 
+def kmeans_clusters(data: Data, key, num_clusters: int):
+    """[num_clusters, dim] centroids, and the cluster of every row scored."""
+    fitted = kmeans.fit(key, data.fitted.features, num_clusters=num_clusters)
+    assignments = kmeans.assign(fitted, data.scored.features)
+    return np.asarray(fitted.centroids), np.asarray(assignments)
+
+
 def hyperbolic(data, seed, num_clusters, short):
     """HypHC over the clusters of k-means, by the cosines of their centroids."""
     began = time.monotonic()
     key, tree_key = jax.random.split(jax.random.key(seed))
-    fitted = kmeans.fit(key, data.fitted.features, num_clusters=num_clusters)
-    assignments = np.asarray(kmeans.assign(fitted, data.scored.features))
-    found = hyphc.fit(tree_key, cosines(np.asarray(fitted.centroids)), **few(short))
+    centroids, assignments = kmeans_clusters(data, key, num_clusters)
+    found = hyphc.fit(tree_key, cosines(centroids), **few(short))
     return Tree(found.parents, assignments, _since(began))
 
 
 def at_random(data, seed, num_clusters, short):
     """A random binary tree over the clusters of k-means: what chance gives."""
     began = time.monotonic()
-    fitted = kmeans.fit(
-        jax.random.key(seed), data.fitted.features, num_clusters=num_clusters
-    )
-    assignments = np.asarray(kmeans.assign(fitted, data.scored.features))
+    _, assignments = kmeans_clusters(data, jax.random.key(seed), num_clusters)
     parents = random_tree(seed, num_clusters)
     return Tree(parents, assignments, _since(began))
 

