@@ -43,6 +43,7 @@ def siblings(parents: Array) -> Array:
     return jnp.where(same.any(axis=1), same.argmax(axis=1), nodes)
 
 
+@jax.jit  # else every call on the host compiles the loop once more
 def below(parents: Array) -> Array:
     """[nodes, nodes] bool: is node j node i, or below it? False for unused nodes."""
     parents = jnp.asarray(parents)

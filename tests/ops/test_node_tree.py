@@ -100,3 +100,12 @@ def test_errors():
         node_tree.prune(node_tree.prune(node_tree.start(3), 1), 2)
     with pytest.raises(ValueError, match="capacity >= 3; got 2"):
         node_tree.start(2)
+
+
+def test_one_program_serves_all_trees_of_a_capacity():
+    before = node_tree.below._cache_size()
+    tree = node_tree.start(15)
+    for leaf in (1, 3, 2):
+        tree, children = node_tree.split(tree, leaf)
+        assert np.asarray(node_tree.below(tree))[leaf, list(children)].all()
+    assert node_tree.below._cache_size() == before + 1
