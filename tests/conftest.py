@@ -1,4 +1,4 @@
-"""Eight CPU devices for every test, and no silent rank promotion."""
+"""Eight CPU devices for every test, quick compilation, no silent rank promotion."""
 
 import os
 import pathlib
@@ -9,6 +9,16 @@ import pytest
 
 NUM_DEVICES = 8
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+# Most of the suite's time would be the compiler's, so it is told to spare itself, also
+# in processes that tests start. FULL_COMPILATION=1 leaves it as users have it;
+# test_full_compilation.py does so for tests in which rounding or lowering matter.
+if not os.environ.get("FULL_COMPILATION"):
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    os.environ["XLA_FLAGS"] = " ".join(
+        [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
+    )
+    jax.config.update("jax_disable_most_optimizations", True)
 
 # Compiled programs are shared by workers, by the processes that tests start, and by
 # the next run of the suite.
@@ -21,14 +31,6 @@ jax.config.update("jax_num_cpu_devices", NUM_DEVICES)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Compiles with few optimisations, for modules that do little else than compile."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,6 @@ import pytest
 from repr_jax import config as configs
 from repr_jax import evaluate, logs, train
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(
     str(path.relative_to(CONFIGS))

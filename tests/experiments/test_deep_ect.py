@@ -10,8 +10,6 @@ from repr_jax import metrics
 from repr_jax.metrics import hierarchy as trees
 from repr_jax.ops import node_tree
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = dict(num_steps=60, batch_size=32, dim=2, widths=(16,), learning_rate=1e-2)
 
 

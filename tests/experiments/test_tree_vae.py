@@ -13,8 +13,6 @@ from repr_jax.metrics import hierarchy as trees
 from repr_jax.models import tree_vae as models
 from repr_jax.ops import likelihood, node_tree
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = dict(
     num_steps=200,
     batch_size=32,

@@ -8,7 +8,6 @@ import pytest
 from repr_jax import losses
 from repr_jax.losses import clustering_tree
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 # 0 -> (1, 2), 1 -> (3, 4), 2 -> (5,), 5 -> (6, 7); 8 is free
 PARENTS = np.array([-1, 0, 0, 1, 1, 2, 5, 5, -2], np.int32)
 hyphc = jax.jit(losses.hyphc)

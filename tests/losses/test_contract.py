@@ -20,7 +20,6 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import losses
 from repr_jax.ops import laplace
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, DIM, NUM_DEVICES = 8, 2, 4
 KEY = jax.random.key(7)
 

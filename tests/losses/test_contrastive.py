@@ -11,7 +11,6 @@ import pytest
 from repr_jax import losses
 from repr_jax.ops import similarity
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SIMILARITIES = (
     similarity.cosine,
     similarity.dot,

@@ -11,7 +11,6 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import losses
 from repr_jax.ops import pairs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, DIM = 16, 3
 WHERE = np.arange(BATCH) % 5 != 2
 

@@ -8,7 +8,6 @@ import pytest
 
 from repr_jax import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 
 

@@ -8,8 +8,6 @@ import pytest
 
 from repr_jax import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def draw(*batches, dim=4):
     rng = np.random.default_rng(0)

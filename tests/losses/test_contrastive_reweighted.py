@@ -9,8 +9,6 @@ import pytest
 
 from repr_jax import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def draw(batch=6, dim=4, seed=0):
     return np.random.default_rng(seed).normal(size=(2, batch, dim)).astype("f")

@@ -10,8 +10,6 @@ import pytest
 from repr_jax import losses
 from repr_jax.ops import similarity
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def draw(batch=5, time=4, horizon=2, dim=3):
     rng = np.random.default_rng(0)

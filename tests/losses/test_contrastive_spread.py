@@ -10,8 +10,6 @@ import pytest
 
 from repr_jax import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def draw(batch=6, dim=4):
     return np.random.default_rng(0).normal(size=(2, batch, dim)).astype("f")

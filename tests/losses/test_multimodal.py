@@ -12,7 +12,6 @@ from repr_jax import losses
 from repr_jax.ops import gaussian, laplace, likelihood
 from repr_jax.ops.batch import row_keys
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(5)
 WHERE = np.array(
     [[1, 1, 0, 0, 1, 1], [1, 0, 1, 0, 1, 1], [1, 1, 0, 0, 0, 1]], bool

@@ -9,7 +9,6 @@ from repr_jax import losses
 from repr_jax.losses import variational_tree
 from repr_jax.ops import gaussian, likelihood
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 # 0 -> (1, 2), 1 -> (3, 5), 2 -> (4,); 6 is free
 PARENTS = np.array([-1, 0, 0, 1, 2, 1, -2], np.int32)
 LEAVES = np.array([3, -1, 5, 4], np.int32)  # the second decoder is not used

@@ -9,8 +9,6 @@ from repr_jax.losses.variational_tree import posterior
 from repr_jax.models import tree_vae
 from repr_jax.ops import node_tree
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 # 0 -> (1, 2), 2 -> (3, 4); 5 and 6 are free
 PARENTS = np.array([-1, 0, 0, 2, 2, -2, -2], np.int32)
 DEPTH = [0, 1, 1, 2, 2]

@@ -9,8 +9,6 @@ import pytest
 from experiments.papers import hierarchy_data, hierarchy_methods, hierarchy_scores
 from experiments.papers import logits_to_hierarchies as command
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     arguments = [f"--workdir={tmp_path}", "--only=mnist", "--seeds=1", "--smoke"]

@@ -1,0 +1,29 @@
+"""Tests in which rounding or lowering matter, with programs compiled as for users."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FILES = (
+    "estimators/test_hierarchy.py",  # one tree, bit for bit, of every form
+    "losses/test_contrastive_blocks.py",
+    "losses/test_contrastive_memory.py",
+    "losses/test_multimodal_values.py",
+    "models/test_conv.py",
+)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_holds_as_users_compile(file, repository):
+    if os.environ.get("FULL_COMPILATION"):
+        pytest.skip("all tests are compiled so already")
+    environment = {**os.environ, "FULL_COMPILATION": "1"}
+    environment.pop("JAX_DISABLE_MOST_OPTIMIZATIONS")  # see conftest.py
+    environment["XLA_FLAGS"] = environment["XLA_FLAGS"].rpartition(" ")[0]
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", f"tests/{file}"]
+    done = subprocess.run(
+        command, cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
