@@ -267,7 +267,8 @@ class Part(NamedTuple):
     write: Callable  # (rows, metrics of every run by name, folder) -> markdown
 
 
-PARTS = {
+PARTS = {  # the one with the longest runs first, so that no core ends up idle
+    "pictures": Part(multimodal3dident.rows, multimodal3dident.write),
     "table": Part(
         table, functools.partial(write, "table", ("variant", "setting"), draw_table)
     ),
@@ -275,7 +276,6 @@ PARTS = {
         ablation,
         functools.partial(write, "ablation", ("encoding size",), draw_ablation),
     ),
-    "pictures": Part(multimodal3dident.rows, multimodal3dident.write),
 }
 
 

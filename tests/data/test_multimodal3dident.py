@@ -48,6 +48,22 @@ def test_hue_follows_the_place_if_asked(causal, expected):
         np.testing.assert_array_equal(thirds, xpos)
 
 
+def test_names_tell_of_the_hue_what_is_stated():
+    hue = (np.arange(9_000) + 0.5) / 9_000
+    names = captions.palettes().names
+    said = [
+        [
+            captions.spoken(names[i])
+            for i in captions.color_index(hue, np.full(9_000, p))
+        ]
+        for p in range(3)
+    ]
+    by_one = share_explained([*hue, *hue, *hue], [*said[0], *said[1], *said[2]])
+    assert pytest.approx(by_one, abs=1e-3) == multimodal3dident.HUE_GIVEN_NAME
+    by_all = share_explained([*hue], [*zip(*said)])
+    assert pytest.approx(by_all, abs=1e-3) == multimodal3dident.HUE_GIVEN_NAMES
+
+
 def test_factors_are_uniform_and_independent():
     rng = np.random.default_rng(1)
     drawn = multimodal3dident.sample(rng, 20_000)

@@ -113,7 +113,7 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only=tables"], "expected some of table, ablation"),
+        (["--only=tables"], "expected some of pictures, table"),
         (["--seeds=0"], "at least 1"),
         (["--scale=tiny"], "invalid choice: 'tiny'"),
     ],
