@@ -71,7 +71,11 @@ def get_config(mode=""):
         learning_rate=1e-5,  # as in the authors' code
         clip_norm=2.0,
     )
-    config.evals.factors = dict(fn=factors.evaluate, num_rounds=3)
+    config.evals.factors = dict(
+        fn=factors.evaluate,
+        num_rounds=3,
+        unit_length=True,  # ours: cosines do not see the length, and it tells phrasing
+    )
     if smoke:
         config.evals.factors.update(kernel_rows=24, num_rounds=1)
     return config

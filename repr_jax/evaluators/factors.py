@@ -11,6 +11,7 @@ from repr_jax.data.multimodal3dident import CONTINUOUS, NUM_CLASSES
 from repr_jax.estimators import kernel_ridge
 from repr_jax.evaluators import latents, linear_probe
 from repr_jax.evaluators.common import collect_targets, subsets
+from repr_jax.ops.numerics import l2_normalize
 
 
 def class_probes(
@@ -63,6 +64,7 @@ def evaluate(
     kernel_rows: int = 1_500,
     num_rounds: int = 1,
     network_steps: int = 0,
+    unit_length: bool = False,
     batch_size: int = 256,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -78,6 +80,8 @@ def evaluate(
       num_classes: by name, of factors that are classes.
       max_fit, max_test: rows of the splits that are used.
       kernel_rows, num_rounds, network_steps, seed: see `latents.evaluate`.
+      unit_length: scales encodings to length 1 beforehand. A loss of cosines sees no
+        more of them, so their length may tell of anything.
       batch_size: rows encoded at a time.
 
     Returns:
@@ -111,6 +115,8 @@ def evaluate(
                     trained, dataset, split, batch_size, targets, present, limit
                 )
             )
+        if unit_length:
+            both = [(np.asarray(l2_normalize(x)), y) for x, y in both]
         numbers = [
             (x, {name: y[name][:, None] for name in continuous}) for x, y in both
         ]

@@ -31,20 +31,19 @@ def knows(batch):
     )
 
 
-@pytest.fixture(scope="module")
-def found(dataset):
+def scores(represent, dataset, **options):
     def never(batch):
         raise AssertionError("nothing needs to be rendered here")
 
-    trained = Trained(knows, None, None, never, dataset.modalities, "")
+    trained = Trained(represent, None, None, never, dataset.modalities, "")
     return factors.evaluate(
-        trained,
-        dataset,
-        continuous=NUMBERS,
-        num_classes=CLASSES,
-        kernel_rows=150,
-        batch_size=128,
+        trained, dataset, kernel_rows=150, batch_size=128, **options
     )
+
+
+@pytest.fixture(scope="module")
+def found(dataset):
+    return scores(knows, dataset, continuous=NUMBERS, num_classes=CLASSES)
 
 
 def test_what_is_encoded_is_found(found):
@@ -81,6 +80,21 @@ def test_names_are_complete(found):
             for name in CLASSES:
                 expected.add(f"accuracy/{modality}/{name}/{probe}")
     assert set(found) == expected
+
+
+@pytest.mark.parametrize("unit_length", [False, True])
+def test_what_the_length_tells_is_left_out_if_asked(unit_length, dataset):
+    def length_is_phrasing(batch):
+        direction = np.eye(3)[batch["object_xpos"]]
+        return jnp.asarray(direction * (1 + batch["text_phrasing"][:, None]), "f")
+
+    classes = {"object_xpos": 3, "text_phrasing": 5}
+    only = dict(continuous=("object_color",), num_classes=classes)
+    found = scores(length_is_phrasing, dataset, unit_length=unit_length, **only)
+    for modality in ("image", "text"):
+        assert found[f"accuracy/{modality}/object_xpos/kernel"] == 1
+        of_length = found[f"accuracy/{modality}/text_phrasing/kernel"]
+        assert of_length < 0.35 if unit_length else of_length > 0.9
 
 
 def test_groups_by_hand():
