@@ -120,3 +120,16 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
 def say(text: str) -> None:
     """A line for the person who watches."""
     print(text, file=sys.stderr, flush=True)
+
+
+def progress(label: str, every: float = 30.0):
+    """A function (done, total) that says so at most once in so many seconds."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every:
+            last = time.monotonic()
+            say(f"{label}: {done} of at most {total} updates")
+
+    return tell

@@ -123,3 +123,10 @@ def test_a_grid_that_is_stopped_stops_its_runs(tmp_path, repository):
             process.kill()
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
+
+
+def test_progress_is_told_now_and_then(capsys):
+    grid.progress("tree", every=0.0)(1, 2)
+    assert capsys.readouterr().err == "tree: 1 of at most 2 updates\n"
+    grid.progress("tree", every=60.0)(1, 2)
+    assert capsys.readouterr().err == ""
