@@ -34,6 +34,13 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(scope="session")
+def full_compilation():
+    """For a test whose rounding quick compilation changes; see the note above."""
+    if not os.environ.get("FULL_COMPILATION"):
+        pytest.skip("test_full_compilation.py runs it")
+
+
+@pytest.fixture(scope="session")
 def repository():
     """The folder that holds configs/, experiments/ and repr_jax/."""
     return REPOSITORY

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 FILES = (
+    "data/test_content_style.py::test_permuted_content_changes_nothing_else",
     "estimators/test_hierarchy.py",  # one tree, bit for bit, of every form
     "losses/test_contrastive_blocks.py",
     "losses/test_contrastive_memory.py",

@@ -2,18 +2,20 @@
 
   python -m experiments.papers.logits_to_hierarchies --workdir=DIR --data_dir=DATA
 
-Parts, the first three unless --only names others:
+Parts, the first four unless --only names others:
   mnist     ten clusters of digits, on the features of a SimCLR encoder: heads are
             fitted on the training split without labels, trees grown on the test split.
   emoji     98 clusters of emoji, on features of pictures and names together; the tree
             also against the 9 categories that the 98 subcategories belong to.
   taxonomy  trees over the 98 subcategories themselves, against the real taxonomy.
+  imagenet  ImageNet's 1,000 classes against WordNet, by a network's class vectors, and
+            by its logits of the images in --images; see `imagenet_hierarchy`, of which
+            this is the command without its other options.
   cifar10, cifar100, food101, i_naturalist2021: as mnist, where tensorflow-datasets has
             prepared them in DATA.
 Each writes DIR/PART/results.md, .csv and .png, and in DIR/PART/pages the tree of each
 method that starts from logits, with a page to walk it (index.html). Trees that are
-there already are not grown again: the same command continues. For the 1,000 classes of
-ImageNet see experiments.papers.imagenet_hierarchy.
+there already are not grown again: the same command continues.
 
 DATA has emoji.npz (see repr_jax/data/emoji.py) and the sets of tensorflow-datasets.
 
@@ -30,14 +32,20 @@ import time
 
 import numpy as np
 
-from experiments.papers import grid, hierarchy_data, hierarchy_methods, hierarchy_scores
+from experiments.papers import (
+    grid,
+    hierarchy_data,
+    hierarchy_methods,
+    hierarchy_scores,
+    imagenet_hierarchy,
+)
 from experiments.papers.hierarchy_scores import Tree
 from repr_jax import metrics
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import files
 from repr_jax.metrics import hierarchy as trees
 
-DEFAULT = ("mnist", "emoji", "taxonomy")
+DEFAULT = ("mnist", "emoji", "taxonomy", "imagenet")
 SHOWN = {
     "taxonomy": ("best F1", "triplets", "cophenetic", "coarse NMI"),
     "emoji": ("NMI", "dendrogram purity", "coarse dendrogram purity", "coarse NMI"),
@@ -164,20 +172,31 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("--data_dir", default="", help="where emoji.npz and sets are")
     parser.add_argument("--only", default=",".join(DEFAULT), help="parts, with commas")
     parser.add_argument("--seeds", type=int, default=3, help="of what is random")
+    parser.add_argument("--images", help="for imagenet: a folder of images or folders")
     parser.add_argument(
         "--smoke", action="store_true", help="two steps of everything, few rows"
     )
     found = parser.parse_args(arguments)
     found.only = tuple(found.only.split(","))
-    known = (*hierarchy_data.sources("", False), "taxonomy")
+    known = (*hierarchy_data.sources("", False), "taxonomy", "imagenet")
     unknown = [name for name in found.only if name not in known]
     if unknown:
         parser.error(f"--only: expected some of {', '.join(known)}; got {unknown[0]}.")
     if found.seeds < 1:
         parser.error(f"--seeds: expected at least 1; got {found.seeds}.")
-    if not found.data_dir and set(found.only) - {"mnist"}:
+    if not found.data_dir and set(found.only) - {"mnist", "imagenet"}:
         parser.error("--data_dir: expected the folder of the data; got none.")
     return found
+
+
+def of_imagenet(asked) -> int:
+    """The command of ImageNet's classes, in DIR/imagenet; its exit code."""
+    arguments = [f"--workdir={pathlib.Path(asked.workdir) / 'imagenet'}"]
+    if asked.images:
+        arguments.append(f"--images={asked.images}")
+    if asked.smoke:
+        arguments.append("--bootstrap=0")
+    return imagenet_hierarchy.main(arguments)
 
 
 def main(arguments=None) -> int:
@@ -185,6 +204,10 @@ def main(arguments=None) -> int:
     asked = parse(arguments)
     sources = hierarchy_data.sources(asked.data_dir, asked.smoke)
     for name in asked.only:
+        if name == "imagenet":
+            if code := of_imagenet(asked):
+                return code
+            continue
         try:
             if name == "taxonomy":
                 found = of_taxonomy(sources["emoji"], asked)

@@ -160,7 +160,7 @@ def test_closed_form_by_hand():
     np.testing.assert_allclose(found["style_changed"], (1 / 2.5 + 2 / 3.5) / 3)
 
 
-def test_permuted_content_changes_nothing_else():
+def test_permuted_content_changes_nothing_else(full_compilation):
     data, _ = make(causal=True, **SMALL)
     batch = next(data.evaluate("test", 64))
     found = prepared(data, batch)

@@ -44,6 +44,16 @@ def test_emoji_and_their_taxonomy(tmp_path, emoji_file, monkeypatch):
     assert {"a", "f"} <= {n.get("name") for n in json.loads(tree.read_text())["nodes"]}
 
 
+@pytest.mark.parametrize("code", [0, 2])
+def test_imagenet_is_left_to_its_own_command(code, tmp_path, monkeypatch):
+    asked = []
+    own = command.imagenet_hierarchy
+    monkeypatch.setattr(own, "main", lambda words: asked.append(words) or code)
+    arguments = [f"--workdir={tmp_path}", "--only=imagenet", "--images=photographs"]
+    assert command.main(arguments) == code
+    assert asked == [[f"--workdir={tmp_path / 'imagenet'}", "--images=photographs"]]
+
+
 def test_labels_lose_their_gaps_and_keep_their_groups():
     labels, coarse = hierarchy_data.numbered(
         np.array([5, 2, 5, 9]), np.array([1, 0, 1, 1])
