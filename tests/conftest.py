@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 NUM_DEVICES = 8
+QUICK = "--xla_cpu_use_fusion_emitters=false"
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 # Most of the suite's time would be the compiler's, so it is told to spare itself, also
@@ -15,9 +16,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # test_full_compilation.py does so for tests in which rounding or lowering matter.
 if not os.environ.get("FULL_COMPILATION"):
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-    os.environ["XLA_FLAGS"] = " ".join(
-        [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
-    )
+    flags = os.environ.get("XLA_FLAGS", "").replace(QUICK, "")  # a worker inherits it
+    os.environ["XLA_FLAGS"] = f"{flags.strip()} {QUICK}"
     jax.config.update("jax_disable_most_optimizations", True)
 
 # Compiled programs are shared by workers, by the processes that tests start, and by

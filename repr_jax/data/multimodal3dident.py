@@ -62,12 +62,8 @@ CONTINUOUS = (
 )
 STREAMS = {"train": 1, "test": 2}  # of evaluation; 0 is training
 HUE_GIVEN_XPOS = 8 / 9  # R2 of the hue if it depends on the place, else 0
-HUE_GIVEN_NAME = (
-    0.8245  # R2 of the hue, if it depends on nothing, given its spoken name
-)
-HUE_GIVEN_NAMES = (
-    0.9552  # given its names of all three palettes, all that sentences use
-)
+HUE_GIVEN_NAME = 0.8245  # if it depends on nothing, of its spoken name
+HUE_GIVEN_NAMES = 0.9552  # likewise, of its names in all three palettes
 
 
 def sample(rng: np.random.Generator, count: int, *, causal: bool = False) -> dict:
