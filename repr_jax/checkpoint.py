@@ -66,12 +66,13 @@ class Checkpoints:
       PermissionError: the directory cannot be made or written.
     """
 
-    def __init__(self, directory, *, keep_last=2, best_metric=None):
+    def __init__(self, directory, *, keep_last=2, best_metric=None, best_mode="min"):
         if keep_last < 1:
             raise ValueError(f"keep_last: expected at least 1; got {keep_last}.")
         self.directory = _writable(directory)
         self._keep_last = keep_last
         self._best_metric = best_metric
+        self._sign = -1.0 if best_mode == "max" else 1.0
         self._pending = None  # (step, score, response) of the write in the background
         self._damaged = []  # steps that `restore` passed over
         self._scores = {}  # complete step -> its best_metric, None if it has none
@@ -110,11 +111,6 @@ class Checkpoints:
           ValueError: `metrics` lacks `best_metric`, or the state holds no array.
         """
         metrics = {name: float(value) for name, value in (metrics or {}).items()}
-        if self._best_metric is not None and self._best_metric not in metrics:
-            raise ValueError(
-                f"save: expected a metric named {self._best_metric!r}, which chooses "
-                f"the checkpoint to keep; got {sorted(metrics)}."
-            )
         self.wait()
         self._delete(self._damaged)  # or they would count among the last
         self._damaged = []
@@ -161,7 +157,7 @@ class Checkpoints:
     def best_step(self) -> int | None:
         """The checkpoint with the lowest `best_metric`; None if there is none."""
         known = sorted((k, v) for k, v in self._scores.items() if v is not None)
-        finite = {k: math.inf if math.isnan(v) else v for k, v in known}
+        finite = {k: math.inf if math.isnan(v) else self._sign * v for k, v in known}
         return min(finite, key=finite.get, default=None)
 
     def restore(self, abstract_state, step: int | None = None):
