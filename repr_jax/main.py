@@ -7,8 +7,8 @@ finished. Any value of the config can be set: --config.batch_size=128. Two steps
 laptop: --config=...py:smoke. Without --config, the one stored in the workdir is used.
 
 Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line says what
-(--traceback shows where); 3 a loss or a gradient was not finite; 143 stopped by SIGTERM,
-and the same command continues.
+(--traceback shows where); 3 a loss or a gradient was not finite; 128 + the signal's
+number, 143 for SIGTERM, stopped by it, and the same command continues.
 """
 
 import os

@@ -11,6 +11,7 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
+from repr_jax.metrics.generation import near_a_mode
 from repr_jax.metrics.hierarchy import (
     dasgupta_cost,
     dendrogram_purity,
@@ -46,6 +47,7 @@ __all__ = [
     "lhd_pair",
     "macro_dendrogram_purity",
     "mean_leaf_purity",
+    "near_a_mode",
     "nmi",
     "nmi_geometric",
     "r2",
