@@ -7,6 +7,7 @@ from repr_jax.losses.adversarial import (
     hinge_discriminator,
     hinge_generator,
 )
+from repr_jax.losses.classification import cross_entropy
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
@@ -51,6 +52,7 @@ __all__ = [
     "barlow_twins",
     "clip",
     "cpc",
+    "cross_entropy",
     "dcl",
     "debiased",
     "deep_ect",

@@ -11,6 +11,7 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
+from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
 from repr_jax.metrics.generation import near_a_mode
 from repr_jax.metrics.hierarchy import (
     dasgupta_cost,
@@ -34,11 +35,14 @@ __all__ = [
     "accuracy",
     "adjusted_rand_index",
     "agreement",
+    "auroc",
+    "average_precision",
     "best_f1",
     "contingency",
     "cophenetic_correlation",
     "dasgupta_cost",
     "dendrogram_purity",
+    "fpr_at_tpr",
     "hungarian_accuracy",
     "hungarian_matching",
     "leaf_purity",

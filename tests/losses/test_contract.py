@@ -139,6 +139,7 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
+    "cross_entropy": Row(labelled, LABELLED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
