@@ -237,7 +237,8 @@ class Checkpoints:
 
         Args:
           step: only this one will do; None for the newest that is intact.
-          prefix: only names that begin so are read (one of several), such as ".params['encoder']".
+          prefix: only names that begin so, or with one of several, are read; such as
+            ".params['encoder']".
 
         Returns:
           name -> array in host memory; typed keys are left out. In a run of several

@@ -84,7 +84,7 @@ def main(argv) -> None:
         sys.exit(3)
     except Interrupted as error:
         print(f"{error} The same command continues.", file=sys.stderr)
-        sys.exit(143)
+        sys.exit(128 + error.signal)
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise
