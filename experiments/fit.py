@@ -34,12 +34,13 @@ def make(config) -> Fit:
     """Reads inputs, targets, modules, estimator, outputs and max_rows.
 
     `config.inputs` makes (batch, key) -> [batch, ...]: `entry`, `vectors`, `output_of`;
-    or a tuple of choices, where the estimator takes an array for each of several
-    spaces. `config.targets`, if there is one, makes the second array of a supervised
-    estimator. `config.modules` has the modules that the estimator and the outputs take,
-    by the name of the argument. `config.outputs` are functions (fitted, inputs) ->
-    arrays. `config.max_rows`, if given, is how many random rows of the training split
-    are fitted on, all of which are in memory at once.
+    or it names several such choices, dict(a=dict(fn=...), b=dict(fn=...)), where the
+    estimator takes a tuple of arrays, in the order of the names. `config.targets`, if
+    there is one, makes the second array of a supervised estimator. `config.modules` has
+    the modules that the estimator and the outputs take, by the name of the argument.
+    `config.outputs` are functions (fitted, inputs) -> arrays. `config.max_rows`, if
+    given, is how many random rows of the training split are fitted on, all of which are
+    in memory at once.
 
     Raises:
       TypeError: an argument that the estimator lacks, or that is missing.
@@ -56,7 +57,7 @@ def make(config) -> Fit:
         if name not in accepted:
             raise TypeError(
                 f"config.modules.{name}: expected an argument of the estimator; "
-                f"{estimator.func.__module__}.fit has {', '.join(accepted)}."
+                f"{estimator.func.__module__} has {', '.join(accepted)}."
             )
     fixed = functools.partial(estimator, **modules)
     wanted = (inputs,) if targets is None else (inputs, targets)
@@ -134,9 +135,9 @@ def field(fitted, x, *, name: str):
 
 def _inputs(choice, who):
     """(batch, key) -> an array, or a tuple of arrays."""
-    if not isinstance(choice, tuple):
+    if "fn" in choice:
         return bind(choice, who)()
-    parts = [bind(one, f"{who}[{i}]")() for i, one in enumerate(choice)]
+    parts = [bind(choice[name], f"{who}.{name}")() for name in sorted(choice)]
     return lambda batch, key: tuple(part(batch, key) for part in parts)
 
 

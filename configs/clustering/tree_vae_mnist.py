@@ -14,10 +14,11 @@ from repr_jax.models.tree_vae import fully_connected
 def get_config(mode=""):
     smoke = mode == "smoke"
     config = kmeans_mnist.get_config(mode)
-    config.num_leaves = 3 if smoke else 10
+    config.num_leaves = 2 if smoke else 10
     num_leaves = config.get_ref("num_leaves")
     config.inputs = dict(fn=fit.entry, name="image")
-    small = dict(latent_dim=2, hidden=4, encoder_widths=(4,), decoder_widths=(4,))
+    small = dict(max_depth=1, latent_dim=2, hidden=4)
+    small |= dict(encoder_widths=(4,), decoder_widths=(4,))
     config.modules = dict(
         model=dict(
             fn=fully_connected,

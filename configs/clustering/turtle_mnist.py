@@ -14,8 +14,7 @@ from repr_jax.estimators import turtle
 def get_config(mode=""):
     smoke = mode == "smoke"
     config = kmeans_mnist.get_config(mode)
-    # one choice for each space of features
-    config.inputs = (dict(fn=fit.vectors, name="image"),)
+    config.inputs = dict(pixels=dict(fn=fit.vectors, name="image"))  # or more spaces
     few = dict(num_steps=2, num_inner_steps=2)
     config.estimator = dict(fn=turtle.fit, num_classes=10, **few if smoke else {})
     config.outputs.assign = dict(fn=turtle.assign)
