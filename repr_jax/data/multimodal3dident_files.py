@@ -21,7 +21,7 @@ from PIL import Image
 
 from repr_jax.data import captions
 from repr_jax.data.dataset import SPLITS, Dataset, of_rows
-from repr_jax.data.multimodal3dident import (
+from repr_jax.data.multimodal3dident_factors import (
     CONTENT,
     CONTINUOUS,
     MODALITIES,

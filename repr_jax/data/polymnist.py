@@ -12,7 +12,6 @@ The five photographs of the published files are not known to us: ours are others
 
 import collections
 import functools
-import itertools
 import numbers
 import os
 import re
@@ -27,12 +26,10 @@ from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
     batch_indices,
-    check_evaluate,
     check_modalities,
     check_seed,
-    check_train,
+    of_draws,
     of_rows,
-    padded_rows,
     this_process,
 )
 
@@ -145,7 +142,7 @@ def composed(
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
 
-    def take(split, rows, number, stream):  # rows: [batch, 5]
+    def views_of(split, rows, number, stream):  # rows: [batch, 5]
         images, labels = digits[split]
         return {
             "digits": images[rows[:, views]],
@@ -154,34 +151,30 @@ def composed(
             "label": labels[rows[:, 0]],
         }
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-
-        def batch(step):
-            rows = _training_rows(classes["train"], seed, step, batch_size)
-            number = step * batch_size + np.arange(batch_size)
-            return take("train", this_process(rows), this_process(number), 0)
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        rows, stream = fixed_rows(split), STREAMS[split]
-        return (
-            {**take(split, rows[i], i, stream), "where": where}
-            for i, where in padded_rows(len(rows), batch_size)
-        )
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        rows = _training_rows(classes["train"], seed, step, batch_size)
+        number = step * batch_size + np.arange(batch_size)
+        return views_of("train", this_process(rows), this_process(number), 0)
 
     @functools.cache
-    def fixed_rows(split):
+    def fixed_rows(split: str) -> np.ndarray:
         rng = np.random.default_rng((seed, STREAMS[split], 2))
         return pairing.tuples(rng, classes[split], width=NUM_VIEWS)
+
+    def take(split: str, i: np.ndarray) -> dict[str, np.ndarray]:
+        return views_of(split, fixed_rows(split)[i], i, STREAMS[split])
 
     prepare = functools.partial(
         _prepare, modalities=modalities, contrast=float(contrast), seed=int(seed)
     )
-    num_examples = {split: len(labels) for split, (_, labels) in digits.items()}
-    return Dataset(train, evaluate, prepare, num_examples, modalities)
+    return of_draws(
+        who,
+        draw,
+        take,
+        {split: len(labels) for split, (_, labels) in digits.items()},
+        prepare=prepare,
+        modalities=modalities,
+    )
 
 
 @functools.cache
