@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from repr_jax.data import mnist, pairing
+from repr_jax.data import image_files, mnist, pairing
 from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
@@ -32,6 +32,7 @@ from repr_jax.data.dataset import (
     of_rows,
     this_process,
 )
+from repr_jax.files import left_behind
 
 MODALITIES = ("m0", "m1", "m2", "m3", "m4")
 NUM_VIEWS = len(MODALITIES)
@@ -230,6 +231,7 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
         is not 28 by 28 RGB (those in first place at once, others when decoded).
     """
     images, labels = {}, {}
+    path = os.path.expanduser(path)
     for split in SPLITS:
         files = _list_files(os.path.join(path, split), modalities)
         names = next(iter(files.values()))
@@ -261,13 +263,16 @@ def _list_files(path, modalities):
     """{modality: {(index, label): file}}, the same keys in order for every modality."""
     who = f"polymnist.folder, {path}"
     found = os.scandir(path) if os.path.isdir(path) else ()
+    found = [entry for entry in found if not left_behind(entry.name)]
     known = sorted(entry.name for entry in found if entry.is_dir())
     if not known:
         raise FileNotFoundError(f"{who}: expected folders m0, m1, ..; there are none.")
     files = {}
     for modality in check_modalities(who, modalities, known):
-        files[modality] = {}
+        files[modality], others = {}, []
         for entry in os.scandir(os.path.join(path, modality)):
+            if left_behind(entry.name):
+                continue
             match = re.fullmatch(r"(\d+)\.(\d+)\.png", entry.name)
             if match is not None:
                 files[modality][int(match[1]), int(match[2])] = entry.path
@@ -275,10 +280,13 @@ def _list_files(path, modalities):
                 raise ValueError(
                     f"{who}: expected index.label.png; got {modality}/{entry.name}."
                 )
+            else:
+                others.append(entry.name)
         if not files[modality]:
             raise FileNotFoundError(
                 f"{who}: expected files index.label.png in {modality}; there are none."
             )
+        image_files.report_others(os.path.join(path, modality), others)
     every = sorted(set().union(*files.values()))
     for modality, names in files.items():
         missing = [f"{i}.{label}.png" for i, label in every if (i, label) not in names]
@@ -298,13 +306,13 @@ def _decoder(files):
     is_decoded = np.zeros(len(paths), bool)
 
     def decode(path):
-        with Image.open(path) as image:
+        with image_files.opened(path) as image:
             if image.mode != "RGB" or image.size != (SIZE, SIZE):
                 raise ValueError(
                     f"polymnist.folder: expected {SIZE} x {SIZE} pixels in RGB; "
                     f"{path} has {image.width} x {image.height} in {image.mode}."
                 )
-            return np.asarray(image)
+            return np.asarray(image_files.to_rgb(image))
 
     def images(rows):
         for row in np.unique(rows[~is_decoded[rows]]):
@@ -327,6 +335,7 @@ def write_folder(dataset, path, split, *, num_examples=None, batch_size=256) -> 
       num_examples: how many tuples, the first ones; None for all.
       batch_size: tuples composed at a time.
     """
+    path = os.path.expanduser(path)
     left = num_examples or dataset.num_examples[split]
     prepare = jax.jit(dataset.prepare)
     seen = collections.Counter()
