@@ -12,6 +12,7 @@ DATASETS = {
     "blobs": lambda seed=0: synthetic.blobs(num_examples=30, seed=seed),
     "multiview": lambda seed=0: synthetic.multiview(num_examples=30, size=8, seed=seed),
     "digits": lambda seed=0: mnist.digits(seed=seed),
+    "graph": lambda seed=0: synthetic.graph(num_nodes=60, seed=seed),
     "polymnist": lambda seed=0: polymnist.composed(modalities=("m0", "m3"), seed=seed),
 }
 
@@ -115,6 +116,7 @@ def test_evaluation_is_one_padded_pass_in_order(make, split):
         assert_equal(batch, again)
 
 
+@pytest.mark.parametrize("make", sorted(DATASETS.keys() - {"graph"}), indirect=True)
 def test_prepared_batches_are_images_in_range(make):
     data = make()
     batch = next(data.evaluate("test", 4))
@@ -202,3 +204,13 @@ def test_groups_end_at_multiples_of_their_size():
     steps = ({"step": np.array(step)} for step in range(3, 10))
     groups = dataset.stacked(steps, start_step=3, num_steps=9, size=4)
     assert [list(group["step"]) for group in groups] == [[3], [4, 5, 6, 7], [8]]
+
+
+def test_batches_that_end_are_refused():
+    steps = ({"step": np.array(step)} for step in range(3, 10))
+    groups = dataset.stacked(steps, start_step=3, num_steps=20, size=4)
+    assert len(take(groups, 2)) == 2
+    with pytest.raises(ValueError, match=r"without an end; it ended at step 10 of 20"):
+        next(groups)
+    with pytest.raises(ValueError, match="ended at step 0 of 1"):
+        next(dataset.stacked(iter(()), 0, 1, 1))
