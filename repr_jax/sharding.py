@@ -9,6 +9,7 @@ import importlib.util
 import math
 import os
 import signal
+import sys
 import threading
 
 import jax
@@ -162,26 +163,48 @@ def _from_environment() -> tuple[str, int, int]:
 
 
 class Preemption:
-    """Notices that the run has to stop: SIGTERM here, or the cluster's notice."""
+    """Notices that the run has to stop: by a signal here, or the cluster's notice.
+
+    SIGTERM, Ctrl-C (SIGINT), SIGHUP and SIGQUIT ask once: the run saves and stops. A
+    second signal ends the process at once, or interrupts it where someone types (a
+    notebook). Signals reach the main thread alone, and elsewhere nothing is noticed.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
     def __enter__(self):
+        self.signal = None  # the one that asked; a cluster's notice counts as SIGTERM
         self._distributed = jax.distributed.is_initialized()
-        self._asked, self._previous = False, None
-        if not self._distributed and (
-            threading.current_thread() is threading.main_thread()
-        ):
-            self._previous = signal.signal(signal.SIGTERM, self._ask)
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            # In a run of several processes jax's own handler of SIGTERM tells them all.
+            for number in self.SIGNALS[1:] if self._distributed else self.SIGNALS:
+                self._previous[number] = signal.signal(number, self._ask)
         return self
 
-    def _ask(self, *_):
-        self._asked = True
+    def _ask(self, number, frame):
+        self.signal = signal.Signals(number)
+        self._let_the_next_end()
+        if self._distributed:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _let_the_next_end(self):
+        for number, previous in self._previous.items():
+            signal.signal(number, previous if hasattr(sys, "ps1") else signal.SIG_DFL)
+
+    def asked(self) -> bool:
+        """True once a signal came here; of use only where no other process waits."""
+        return self.signal is not None and not self._distributed
 
     def reached(self, step: int) -> bool:
         """True on every host at one and the same step."""
-        if self._distributed:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+        if not self._distributed:
+            return self.asked()
+        reached = multihost_utils.reached_preemption_sync_point(step)
+        if reached and self.signal is None:
+            self.signal = signal.SIGTERM
+        return reached
 
     def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)

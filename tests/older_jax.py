@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.experimental
 
-# The replication check of shard_map was another one, which gives up on some loops and on
+# The replication check of shard_map was another one. It gives up on some loops and on
 # gradients of a mapped function with integers among its inputs: check_rep=False helps.
 OTHER_CHECK = not hasattr(jax, "typeof")
 

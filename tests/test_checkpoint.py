@@ -179,11 +179,24 @@ def test_keeps_the_best_and_the_last_over_restarts(tmp_path):
             )
 
 
-def test_best_needs_its_metric(tmp_path):
+def test_the_best_is_kept_where_only_some_steps_have_the_metric(tmp_path):
+    accuracy = {2: 0.5, 4: 0.9, 7: float("nan"), 8: 0.7}
+    options = dict(keep_last=2, best_metric="knn/accuracy", best_mode="max")
+    for step in range(1, 10):
+        metrics = {"loss": 1.0 / step}
+        if step in accuracy:
+            metrics["knn/accuracy"] = accuracy[step]
+        with Checkpoints(tmp_path, **options) as checkpoints:
+            checkpoints.save(step, state_of(step), metrics)
+            checkpoints.wait()
+            best = None if step < 2 else 2 if step < 4 else 4
+            assert checkpoints.best_step() == best
+            kept = {int(name) for name in os.listdir(tmp_path)}
+            assert kept == {step, step - 1, best} - {0, None}
     with Checkpoints(tmp_path, best_metric="loss") as checkpoints:
-        with pytest.raises(ValueError, match=r"named 'loss'.*got \['accuracy'\]"):
-            checkpoints.save(1, state_of(1), {"accuracy": 1.0})
-        assert checkpoints.latest_step() is None
+        assert checkpoints.best_step() == 9  # another metric, chosen later
+    with pytest.raises(ValueError, match="best_mode: expected min or max; got 'top'"):
+        Checkpoints(tmp_path, best_mode="top")
 
 
 def test_a_saved_step_is_left_as_it_is(saved):

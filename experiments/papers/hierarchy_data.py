@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.papers import grid
 from repr_jax import config as configs
-from repr_jax import evaluate, train
+from repr_jax import run as runs
 from repr_jax.data import emoji
 from repr_jax.evaluators.common import collect_targets
 
@@ -147,10 +147,9 @@ def load(name: str, source: Source, workdir) -> Data:
     if kept.exists():
         return _unpacked(kept)
     config = configs.load(run.config, run.overrides)
-    parts = train.build(config)
+    parts = runs.build(config)
     folder = pathlib.Path(workdir) / run.name
-    state = train.restore(config, parts, folder)
-    model = evaluate.trained(config, parts, state, folder)
+    model = runs.trained(parts, runs.restore(config, parts, folder), folder)
     data = standardised(source.read(model, parts.dataset, config))
     _pack(kept, data)
     return data

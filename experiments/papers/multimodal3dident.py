@@ -32,10 +32,17 @@ SEEDS = {"paper": 3, "cpu": 1, "smoke": 1}  # at most; two cores have 30 minutes
 HUES = {False: "independent", True: "depends on place"}
 FACTORS = (  # how they are called, and which metric tells of them
     *(
-        (name, f"accuracy/{{}}/{name}/kernel", 1 / multimodal3dident.NUM_CLASSES[name])
+        (
+            name,
+            f"factors/accuracy/{{}}/{name}/kernel",
+            1 / multimodal3dident.NUM_CLASSES[name],
+        )
         for name in (*multimodal3dident.CONTENT, "text_phrasing")
     ),
-    *((name, f"r2/{{}}/{name}/kernel", 0.0) for name in multimodal3dident.CONTINUOUS),
+    *(
+        (name, f"factors/r2/{{}}/{name}/kernel", 0.0)
+        for name in multimodal3dident.CONTINUOUS
+    ),
 )
 
 

@@ -61,14 +61,14 @@ ABLATION_SEEDS = {
 }  # at most; two cores have 30 minutes
 SIZES = {"paper": (1, 3, 5, 7, 10), "cpu": (1, 2, 3, 4, 6), "smoke": (1, 2)}
 COLUMNS = {  # what of the evaluator's metrics is shown, and by what name
-    "content x1": "r2/x1/content/kernel",
-    "content x2": "r2/x2/content/kernel",
-    "style x1": "r2/x1/style/kernel",
-    "changed style x2": "r2/x2/style_changed/kernel",
-    "modality1 x1": "r2/x1/modality1/kernel",
-    "modality2 x2": "r2/x2/modality2/kernel",
-    "modality2 x1": "r2/x1/modality2/kernel",
-    "modality1 x2": "r2/x2/modality1/kernel",
+    "content x1": "latents/r2/x1/content/kernel",
+    "content x2": "latents/r2/x2/content/kernel",
+    "style x1": "latents/r2/x1/style/kernel",
+    "changed style x2": "latents/r2/x2/style_changed/kernel",
+    "modality1 x1": "latents/r2/x1/modality1/kernel",
+    "modality2 x2": "latents/r2/x2/modality2/kernel",
+    "modality2 x1": "latents/r2/x1/modality2/kernel",
+    "modality1 x2": "latents/r2/x2/modality1/kernel",
 }
 CLOSED_FORMS = {"style x1": "style", "changed style x2": "style_changed"}
 

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -36,6 +36,8 @@ class Dataset(NamedTuple):
     prepare: Callable = identity  # batch -> batch, pure and jittable, on the device
     num_examples: Mapping[str, int] = MappingProxyType({})  # by split
     modalities: tuple[str, ...] = ()  # names of the modality entries, in order
+    fixed: Mapping[str, Any] = MappingProxyType({})
+    # entries that every prepared batch contains whole, whose axis 0 is not the batch
 
 
 def of_rows(

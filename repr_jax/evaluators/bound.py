@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 
-from repr_jax.evaluators.common import batches, with_present
+from repr_jax.evaluators.common import Evaluation, batches, needs, with_present
 
 
+@needs("bound")
 def evaluate(
     trained,
     dataset,
@@ -13,7 +14,7 @@ def evaluate(
     batch_size: int = 256,
     limit: int | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """Mean evidence bound of the test split, in nats an example, at beta = 1.
 
     A lower bound of the log-likelihood, estimated with the samples that the model's
@@ -27,12 +28,10 @@ def evaluate(
       seed: of the samples of z.
 
     Returns:
-      "bound/joint": bound of log p(x), with all modalities given; higher is better.
-      "bound/m0", ...: bound of log p(x_m0), only that modality given. Absent if there
+      "joint": bound of log p(x), with all modalities given; higher is better.
+      "m0", ...: bound of log p(x_m0), only that modality given. Absent if there
         are fewer than two modalities.
     """
-    if trained.bound is None:
-        raise ValueError("bound: expected a model with an evidence bound; got none.")
     names = trained.modalities
     asked = {"joint": np.ones(len(names), bool)}
     if len(names) > 1:
@@ -45,5 +44,5 @@ def evaluate(
         for s, (name, subset) in enumerate(asked.items()):
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
             given = with_present(batch, subset) if names else batch
-            totals[name] += rows * float(trained.bound(own_key, given))
-    return {f"bound/{name}": total / count for name, total in totals.items()}
+            totals[name] += rows * float(trained.outputs["bound"](given, own_key))
+    return Evaluation({name: total / count for name, total in totals.items()})

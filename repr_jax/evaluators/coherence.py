@@ -14,7 +14,14 @@ from flax import serialization
 from jax.experimental import multihost_utils
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import batches, mean_by_views, subsets, with_present
+from repr_jax.evaluators.common import (
+    Evaluation,
+    batches,
+    mean_by_views,
+    needs,
+    subsets,
+    with_present,
+)
 from repr_jax.models.classifier import ConvClassifier
 from repr_jax.ops.batch import masked_mean, present
 
@@ -149,7 +156,7 @@ def unconditional(trained, dataset, judge, key, *, num_random, batch_size):
     nothing = with_present(template, np.zeros(len(trained.modalities), bool))
     seen = []
     for n in range(-(-num_random // len(template["where"]))):
-        images = trained.generate(jax.random.fold_in(key, n), nothing)
+        images = trained.outputs["generate"](nothing, jax.random.fold_in(key, n))
         seen.append(np.asarray(judge(images)))
     return np.concatenate(seen, axis=1)[:, :num_random]
 
@@ -175,13 +182,14 @@ def conditional(trained, dataset, judge, key, *, batch_size, limit):
         labels.append(np.asarray(batch["label"], np.int32)[rows])
         for s, (name, subset) in enumerate(chosen.items()):
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
-            images = trained.generate(own_key, with_present(batch, subset))
+            images = trained.outputs["generate"](with_present(batch, subset), own_key)
             generated[name].append(np.asarray(judge(images))[:, rows])
     originals, where = (np.concatenate(x, axis=1) for x in (originals, where))
     generated = {name: np.concatenate(x, axis=1) for name, x in generated.items()}
     return originals, generated, where, np.concatenate(labels)
 
 
+@needs("generate")
 def evaluate(
     trained,
     dataset,
@@ -195,7 +203,7 @@ def evaluate(
     batch_size: int = 256,
     limit: int | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """How often generated images show the class that they should, by classifiers.
 
     Conditional: images of modality m generated from the modalities A of a test example,
@@ -220,22 +228,19 @@ def evaluate(
     Returns:
       Fractions in [0, 1]; 1 is best and 1 / num_classes is chance, except of the last.
       "classifier/m0": accuracy of a judge on test images, the ceiling of the others.
-      "coherence/m0+m1->m2": for every proper subset and target outside it.
-      "coherence/1_view", "coherence/2_views", ...: means of those, by size of subset.
-      "self_coherence/m0+m1->m0": targets inside the subset, reconstructions; and their
-        means "self_coherence/1_view", ....
-      "coherence/joint": all judges agree; chance is num_classes^-(M - 1). Absent if
+      "m0+m1->m2": for every proper subset and target outside it.
+      "1_view", "2_views", ...: means of those, by size of subset.
+      "self/m0+m1->m0": targets inside the subset, reconstructions; and their
+        means "self/1_view", ....
+      "joint": all judges agree; chance is num_classes^-(M - 1). Absent if
         there is one modality.
 
     Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019,
       https://arxiv.org/abs/1911.03393; means by number of views as in
       Sutter, Daunhawer and Vogt, 2021, https://arxiv.org/abs/2105.02470.
     """
-    if trained.generate is None or not trained.modalities:
-        raise ValueError(
-            "coherence: expected a model that generates named modalities; got "
-            f"generate {trained.generate}, modalities {trained.modalities}."
-        )
+    if not trained.modalities:
+        raise ValueError("coherence: expected a model of named modalities; got none.")
     names = trained.modalities
     params = classifiers(
         trained,
@@ -261,9 +266,9 @@ def evaluate(
         for m, target in enumerate(names):
             right = float(metrics.accuracy(generated[name][m], labels))
             (inside if subset[m] else outside)[f"{name}->{target}"] = right
-    for title, scores in (("coherence", outside), ("self_coherence", inside)):
+    for prefix, scores in (("", outside), ("self/", inside)):
         scores = scores | mean_by_views(scores)
-        found |= {f"{title}/{name}": value for name, value in scores.items()}
+        found |= {f"{prefix}{name}": value for name, value in scores.items()}
     if len(names) > 1:
         seen = unconditional(
             trained,
@@ -273,5 +278,5 @@ def evaluate(
             num_random=num_random,
             batch_size=batch_size,
         )
-        found["coherence/joint"] = float(metrics.agreement(seen))
-    return found
+        found["joint"] = float(metrics.agreement(seen))
+    return Evaluation(found)

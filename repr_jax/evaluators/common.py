@@ -1,11 +1,12 @@
 """What evaluators share: the trained model as they see it, and passes over a split.
 
-An evaluator is `evaluate(trained, dataset, *, keywords) -> dict[str, float]`, flat. It
-never sees parameters. It asks for a subset of the modalities by adding `present` to
+An evaluator is `evaluate(trained, dataset, *, keywords) -> Evaluation`. It never sees
+parameters. It asks for a subset of the modalities by adding `present` to
 the batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +15,53 @@ from repr_jax.ops.subsets import non_empty
 
 
 class Trained(NamedTuple):
-    """A model after training: parameters applied, each function jitted.
+    """A model after training: parameters applied, each output jitted."""
 
-    All take batches as the dataset yields them, before `Dataset.prepare`.
-    """
-
-    represent: Callable  # batch -> [batch, dim]; `present` selects the modalities
-    generate: Callable | None  # (key, batch) -> dict name -> [batch, ...] means
-    bound: Callable | None  # (key, batch) -> scalar, nats an example, beta = 1
+    outputs: Mapping[str, Callable]  # by name: (batch, key=...) -> arrays
+    # batches are as the dataset yields them; `present` selects the modalities
     prepare: Callable  # batch -> batch with the modalities in it
     modalities: tuple[str, ...]  # columns of `present`; () if there is one input
     workdir: str  # where an evaluator may keep what it trained
+
+
+class Picture(NamedTuple):
+    """What people would rather look at."""
+
+    title: str
+    caption: str  # what is shown, and what to look for
+    png: bytes
+
+
+class Table(NamedTuple):
+    """Cells of text or numbers; the first column names the row."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: list[tuple]  # of str, float or None
+
+
+class Evaluation(NamedTuple):
+    """What an evaluator found."""
+
+    numbers: Mapping[str, float]  # flat; stored behind the evaluator's name
+    pictures: Mapping[str, Picture] = MappingProxyType({})  # by name of the file
+    tables: Sequence[Table] = ()  # of the numbers, where a list would be hard to read
+    chance: Mapping[str, float] = MappingProxyType({})  # of some of the numbers
+    headline: Sequence[str] = ()  # the numbers to show first
+
+
+def needs(*names: str) -> Callable:
+    """Says which outputs of an experiment an evaluator asks for: `@needs("represent")`.
+
+    A run whose experiment lacks one is refused before it is trained.
+    """
+
+    def mark(evaluator):
+        evaluator.needs = names
+        return evaluator
+
+    return mark
 
 
 def subsets(modalities: Sequence[str]) -> dict[str, np.ndarray]:
@@ -139,7 +176,7 @@ def collect_targets(
                 )
             rows.append(np.asarray(entries[name])[where])
         asked = batch if present is None else with_present(batch, present)
-        x.append(np.asarray(trained.represent(asked), np.float32)[where])
+        x.append(np.asarray(trained.outputs["represent"](asked), np.float32)[where])
     return np.concatenate(x), {name: np.concatenate(rows) for name, rows in y.items()}
 
 

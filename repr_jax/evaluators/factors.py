@@ -10,7 +10,7 @@ import numpy as np
 from repr_jax.data.multimodal3dident import CONTINUOUS, NUM_CLASSES
 from repr_jax.estimators import kernel_ridge
 from repr_jax.evaluators import latents, linear_probe
-from repr_jax.evaluators.common import collect_targets, subsets
+from repr_jax.evaluators.common import Evaluation, collect_targets, needs, subsets
 from repr_jax.ops.numerics import l2_normalize
 
 
@@ -53,6 +53,7 @@ def share_of_groups(values: np.ndarray, groups: np.ndarray) -> float:
     return float(1 - np.mean((values - means[groups]) ** 2) / total)
 
 
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -67,7 +68,7 @@ def evaluate(
     unit_length: bool = False,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """What probes can tell of every factor, from each modality's encoding alone.
 
     Probes are fitted to the evaluated split "train", on encodings standardised by it,
@@ -129,4 +130,4 @@ def evaluate(
         found["given_xpos/object_color"] = share_of_groups(
             of_test["object_color"], of_test["object_xpos"]
         )
-    return found
+    return Evaluation(found)

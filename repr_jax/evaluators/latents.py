@@ -11,7 +11,7 @@ import optax
 from repr_jax import metrics
 from repr_jax.data.content_style import FACTORS
 from repr_jax.estimators import kernel_ridge, ridge
-from repr_jax.evaluators.common import collect_targets, subsets
+from repr_jax.evaluators.common import Evaluation, collect_targets, needs, subsets
 from repr_jax.models.mlp import MLP
 
 
@@ -102,6 +102,7 @@ def probes(fit, test, *, kernel_rows, num_rounds, network_steps, seed):
     return found
 
 
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -115,7 +116,7 @@ def evaluate(
     intervene: Callable | None = None,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """R2 on the test split of predicting every factor from every modality's encoding.
 
     Probes are fitted to the training split, on encodings standardised by it; factors
@@ -179,4 +180,4 @@ def evaluate(
                 seed=seed,
             )
             found |= {f"{title}/{name}/{key}": value for key, value in scores.items()}
-    return found
+    return Evaluation(found)

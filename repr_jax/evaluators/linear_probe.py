@@ -4,7 +4,13 @@ import numpy as np
 
 from repr_jax import metrics
 from repr_jax.estimators import logistic
-from repr_jax.evaluators.common import collect, mean_by_views, subsets
+from repr_jax.evaluators.common import (
+    Evaluation,
+    collect,
+    mean_by_views,
+    needs,
+    subsets,
+)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -30,6 +36,7 @@ def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> float:
     return float(metrics.accuracy(predictions, y_test))
 
 
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -39,7 +46,7 @@ def evaluate(
     inverse_penalty: float = 1.0,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """Accuracy on the test split of a linear classifier of the posterior means.
 
     Multinomial logistic regression, L2 penalty with C = 1, features not scaled, fitted
@@ -56,10 +63,9 @@ def evaluate(
       seed: of the choice of the `num_train` rows.
 
     Returns:
-      For every subset "linear_probe/m0+m1" (large fit) and "linear_probe_500/m0+m1"
-      (small fit, named by its rows); means over the subsets of a size,
-      "linear_probe/1_view", "linear_probe/2_views". Fractions in [0, 1]. Of a model
-      with one input, {"accuracy": large fit, "accuracy_500": small fit}.
+      For every subset "m0+m1" (large fit) and "500_rows/m0+m1" (small fit, named by
+      its rows); means over the subsets of a size, "1_view", "2_views". Fractions in
+      [0, 1]. Of a model with one input, "accuracy" and "accuracy/500_rows".
 
     Source: protocol of Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021,
       https://arxiv.org/abs/2105.02470. They draw the 500 rows with replacement.
@@ -72,12 +78,11 @@ def evaluate(
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
     if not trained.modalities:
-        return {"accuracy": large[""], f"accuracy_{num_train}": small[""]}
+        return Evaluation(
+            {"accuracy": large[""], f"accuracy/{num_train}_rows": small[""]}
+        )
     found = {}
-    for title, scores in (
-        ("linear_probe", large),
-        (f"linear_probe_{num_train}", small),
-    ):
+    for prefix, scores in (("", large), (f"{num_train}_rows/", small)):
         scores = scores | mean_by_views(scores)
-        found |= {f"{title}/{name}": value for name, value in scores.items()}
-    return found
+        found |= {f"{prefix}{name}": value for name, value in scores.items()}
+    return Evaluation(found)

@@ -7,13 +7,14 @@ import jax
 import numpy as np
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import collect, subsets
+from repr_jax.evaluators.common import Evaluation, collect, needs, subsets
 from repr_jax.ops import similarity
 
 
+@needs("represent")
 def evaluate(
     trained, dataset, *, ks: Sequence[int] = (1, 5, 10), batch_size: int = 256
-) -> dict[str, float]:
+) -> Evaluation:
     """Recall at k from every modality to every other, over the whole test split.
 
     Args:
@@ -23,8 +24,8 @@ def evaluate(
       batch_size: rows encoded at a time.
 
     Returns:
-      "retrieval/a->b/recall_1" in [0, 1], 1 is best; "retrieval/a->b/median_rank", 1 is
-      best; "retrieval/chance/recall_1", what random encodings would get. Ties count
+      "a->b/recall_1" in [0, 1], 1 is best; "a->b/median_rank", 1 is
+      best; "chance/recall_1", what random encodings would get. Ties count
       against the query, as `metrics.ranks` says.
 
     Raises:
@@ -33,13 +34,13 @@ def evaluate(
     encodings = of_each_modality(trained, dataset, batch_size)
     rows = len(next(iter(encodings.values())))
     find = jax.jit(metrics.ranks)
-    found = {f"retrieval/chance/recall_{k}": min(1.0, k / rows) for k in ks}
+    found = {f"chance/recall_{k}": min(1.0, k / rows) for k in ks}
     for a, b in itertools.permutations(encodings, 2):
         ranks = np.asarray(find(encodings[a], encodings[b]))
         for k in ks:
-            found[f"retrieval/{a}->{b}/recall_{k}"] = float(np.mean(ranks < k))
-        found[f"retrieval/{a}->{b}/median_rank"] = float(np.median(ranks)) + 1
-    return found
+            found[f"{a}->{b}/recall_{k}"] = float(np.mean(ranks < k))
+        found[f"{a}->{b}/median_rank"] = float(np.median(ranks)) + 1
+    return Evaluation(found)
 
 
 def similarities(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
