@@ -10,13 +10,12 @@ FOREIGN = {"absl", "chex", "etils", "flax", "matplotlib", "ml_collections", "net
 FOREIGN |= {"optax", "orbax", "PIL", "scipy", "sklearn", "tensorflow_datasets", "tqdm"}
 LIBRARY = [f"repr_jax/{name}" for name in ("losses", "ops", "metrics", "estimators")]
 
-# Imports go from a layer to itself or to a lower one; a module of repr_jax that is not
-# listed, such as train, is above all that are.
+# Imports go from a layer to itself or to a lower one. Modules that are not listed, such
+# as train, and experiments and configs are the highest layer.
 LAYERS = {"ops": 0}
 LAYERS |= dict.fromkeys(("losses", "metrics", "estimators", "trees"), 1)
 LAYERS |= dict.fromkeys(("config", "optim", "sharding", "figures"), 1)
 LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 2)
-OUTSIDE = {"experiments": 4, "configs": 5}
 
 
 def names_of(repository, *folders):
@@ -37,7 +36,7 @@ def without_commands(repository, *folders):
 
 def layer(name):
     top, _, rest = name.partition(".")
-    return OUTSIDE[top] if top in OUTSIDE else LAYERS.get(rest.partition(".")[0], 3)
+    return LAYERS.get(rest.partition(".")[0], 3) if top == "repr_jax" else 3
 
 
 def imported(path, modules):
