@@ -74,7 +74,7 @@ def warned(caplog):
 # Round trips
 
 
-@pytest.mark.parametrize("num_devices", [1, 8])
+@pytest.mark.parametrize("num_devices", [1, 4])
 def test_every_kind_of_leaf_comes_back_bit_for_bit(tmp_path, num_devices):
     dtypes = ["bool", "int4", "int8", "uint8", "int16", "int32", "uint32"]
     dtypes += ["float16", "bfloat16", "float32"]
@@ -108,12 +108,12 @@ def test_a_state_that_is_one_array_and_numpy_leaves(tmp_path):
         checkpoints.save(1, np.arange(5, dtype=np.int32))
         step, restored = checkpoints.restore(np.zeros(5, np.int32))
         np.testing.assert_array_equal(restored, np.arange(5))
-        assert (step, len(restored.sharding.device_set)) == (1, 8)
+        assert (step, len(restored.sharding.device_set)) == (1, 4)
         with pytest.raises(ValueError, match="save: expected a state with arrays"):
             checkpoints.save(2, {"nothing": jnp.zeros((0, 4))})
 
 
-@pytest.mark.parametrize("num_devices", [1, 4])
+@pytest.mark.parametrize("num_devices", [1, 2])
 def test_restores_on_other_devices_and_split(saved, num_devices):
     mesh = sharding.make_mesh(jax.devices()[-num_devices:])
     wanted = checkpoint.abstract(state_of(0, mesh))
