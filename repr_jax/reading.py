@@ -155,7 +155,7 @@ def orbax_alone():
                 yield
             except Exception:
                 loggers[1].addFilter(_not_of_orbax)
-                time.sleep(0.2)  # let what orbax left behind finish and complain
+                time.sleep(0.05)  # let what orbax left behind finish and complain
                 gc.collect()
                 raise
     finally:

@@ -1,5 +1,9 @@
 """The mesh, batches split over it, and who starts the processes."""
 
+import signal
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,3 +190,71 @@ def test_initialize_none_and_unknown(bare, calls):
     assert calls == []
     with pytest.raises(ValueError, match="auto, none or env; got 'yes'"):
         sharding.initialize("yes")
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", sharding.Preemption.SIGNALS)
+def test_a_signal_asks_the_run_to_stop_and_is_named(number):
+    before = {n: signal.getsignal(n) for n in sharding.Preemption.SIGNALS}
+    with sharding.Preemption() as preemption:
+        assert not preemption.asked() and not preemption.reached(3)
+        signal.raise_signal(number)
+        signal.raise_signal(number)  # at once: a launcher that signals twice
+        assert preemption.asked() and preemption.reached(4)
+        assert preemption.signal == number
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+def test_what_the_process_was_started_to_ignore_stays_ignored():
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with sharding.Preemption() as preemption:
+            signal.raise_signal(signal.SIGHUP)
+            assert not preemption.asked()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_a_second_signal_interrupts_in_a_notebook(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with sharding.Preemption() as preemption:
+        signal.raise_signal(signal.SIGINT)
+        preemption._since -= 2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+SAVES_FOR_A_MINUTE = """
+import signal, threading, time
+from repr_jax import sharding
+with sharding.Preemption() as preemption:
+    print("ready", flush=True)
+    while not preemption.reached(0):
+        time.sleep(0.01)
+    print(preemption.signal.name, flush=True)
+    threading.Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGHUP])
+def test_a_second_signal_ends_the_process_at_once(repository, second):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVES_FOR_A_MINUTE],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "SIGINT\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.2)  # it saves
+        process.send_signal(second)
+        assert process.wait(20) == -second
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

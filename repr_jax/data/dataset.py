@@ -178,8 +178,14 @@ def check_evaluate(who: str, split: str, batch_size: int) -> None:
     checks.count(who, batch_size=batch_size)
 
 
-def prefetch(batches: Iterator, size: int = 2) -> Iterator:
-    """Runs an iterator in a thread, `size` items ahead; its errors are raised here."""
+def prefetch(
+    batches: Iterator, size: int = 2, should_stop: Callable = lambda: False
+) -> Iterator:
+    """Runs an iterator in a thread, `size` items ahead; its errors are raised here.
+
+    Ends early, within a second, once should_stop() is true and no item is ready; what
+    the thread is doing then is given up.
+    """
     ready, stop = queue.Queue(size), threading.Event()
 
     def put(item):
@@ -203,7 +209,12 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
     thread.start()
     try:
         while True:
-            batch, error = ready.get()
+            try:
+                batch, error = ready.get(timeout=0.5)
+            except queue.Empty:
+                if should_stop():
+                    return
+                continue
             if isinstance(error, StopIteration):
                 return
             if error is not None:
@@ -211,7 +222,7 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
             yield batch
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=1.0)
 
 
 def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> Iterator:
@@ -228,8 +239,8 @@ def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> It
         group = list(itertools.islice(batches, count))
         if len(group) < count:
             raise ValueError(
-                f"dataset.train: expected an iterator over batches without an end; it "
-                f"ended at step {step + len(group)} of {num_steps}."
+                f"dataset: expected train to yield batches without end; from step "
+                f"{start_step} it ended after {step - start_step + len(group)}."
             )
         yield jax.tree.map(lambda *leaves: np.stack(leaves), *group)
         step += count

@@ -1,6 +1,7 @@
 """Rows of batches: order, padding, and the split over processes."""
 
 import threading
+import time
 
 import jax
 import numpy as np
@@ -198,6 +199,30 @@ def test_prefetch_yields_in_order_raises_what_its_iterator_raises_and_ends():
     assert next(early) == 0
     early.close()
     assert threading.active_count() == before
+
+
+def test_prefetch_stops_within_two_seconds_of_a_slow_batch():
+    begun = time.monotonic()
+
+    def slow():
+        yield 0
+        time.sleep(5)
+        yield 1
+
+    batches = dataset.prefetch(
+        slow(), should_stop=lambda: time.monotonic() > begun + 0.3
+    )
+    assert list(batches) == [0]
+    assert time.monotonic() < begun + 0.3 + 2.5
+
+
+def test_a_dataset_that_ends_is_an_error_that_says_when():
+    batches = ({"x": np.array(step)} for step in range(5))
+    message = (
+        "expected train to yield batches without end; from step 2 it ended after 5"
+    )
+    with pytest.raises(ValueError, match=message):
+        list(dataset.stacked(batches, start_step=2, num_steps=12, size=4))
 
 
 def test_groups_end_at_multiples_of_their_size():
