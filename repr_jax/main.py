@@ -6,8 +6,9 @@ The same command continues a run that was stopped, and only evaluates one that i
 finished. Any value of the config can be set: --config.batch_size=128. Two steps on a
 laptop: --config=...py:smoke. Without --config, the one stored in the workdir is used.
 
-Exit codes: 0 done; 2 the input was wrong, and the one line says what; 3 a loss or a
-gradient was not finite; 143 stopped by SIGTERM, and the same command continues.
+Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line says what
+(--traceback shows where); 3 a loss or a gradient was not finite; 143 stopped by SIGTERM,
+and the same command continues.
 """
 
 import os
@@ -70,7 +71,6 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
-    from repr_jax.checkpoint import DamagedError
     from repr_jax.train import Interrupted, NonFiniteError
 
     try:
@@ -85,18 +85,15 @@ def main(argv) -> None:
     except Interrupted as error:
         print(f"{error} The same command continues.", file=sys.stderr)
         sys.exit(143)
-    except DamagedError as error:
+    except INPUT_ERRORS as error:
+        if TRACEBACK.value:
+            raise
         _exit(2, error)
 
 
 def _run() -> None:
     """Trains unless finished, evaluates, reports."""
-    try:
-        config, parts, workdir = _prepare()
-    except INPUT_ERRORS as error:
-        if TRACEBACK.value:
-            raise
-        _exit(2, error)
+    config, parts, workdir = _prepare()
     from repr_jax import run, sharding
 
     if MODE.value == "train":

@@ -36,7 +36,7 @@ def get_config(mode=""):
         config.dataset = dict(fn=synthetic.multiview, modalities=emoji.IMAGES, size=32)
     widths, dim = ((4, 4), 4) if smoke else ((32, 64, 128), 128)
     image = dict(fn=ConvNet, features=dim, widths=widths, hidden=8 if smoke else 512)
-    config.encoders = {name: image for name in emoji.IMAGES}
+    config.encoders = {name: dict(image) for name in emoji.IMAGES}
     config.augment = {name: dict(fn=augment.jitter) for name in emoji.IMAGES}
     config.loss = dict(fn=losses.clip)
     if not smoke:

@@ -10,6 +10,8 @@ multimodal_identifiability_original.py. All of them, with their table:
 python -m experiments.papers.multimodal_identifiability
 """
 
+from ml_collections.config_dict import placeholder
+
 from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
@@ -54,12 +56,12 @@ def get_config(mode=""):
         negative_slope=0.01,
         uniform_init=True,
     )
-    config.encoders = {name: encoder for name in config.modalities}
+    config.encoders = {name: dict(encoder) for name in config.modalities}
     config.loss = dict(
         fn=losses.symmetric_info_nce,
         similarity=similarity.negative_squared_distance,  # published
         temperature=1.0,  # published
-        chunk_size=None,  # such as 1_024, where batch x batch does not fit
+        chunk_size=placeholder(int),  # such as 1_024, where batch x batch does not fit
     )
     config.optimizer = dict(
         fn=optim.adam,
@@ -73,5 +75,6 @@ def get_config(mode=""):
         intervene=content_style.permute_content,
     )
     if smoke:
-        config.evals.latents.update(kernel_rows=32, num_rounds=1, intervene=None)
+        config.evals.latents.update(kernel_rows=32, num_rounds=1)
+        del config.evals.latents.intervene
     return config

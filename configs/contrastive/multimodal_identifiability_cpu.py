@@ -10,6 +10,8 @@ independent (three seeds): experiments/results/multimodal_identifiability.md. A 
 on one core.
 """
 
+from ml_collections.config_dict import placeholder
+
 from configs.contrastive import multimodal_identifiability
 from repr_jax import optim
 
@@ -35,7 +37,7 @@ def get_config(mode=""):
         fn=optim.adam_cosine,
         peak=1e-3,
         num_steps=config.get_ref("num_steps"),
-        clip_norm=None,  # 2.0 clips nearly every step at this size, and learns slower
+        clip_norm=placeholder(float),  # 2.0 clips nearly every step, and learns slower
     )
     config.evals.latents.update(kernel_rows=1_500, num_rounds=1)
     return config

@@ -59,12 +59,17 @@ def get_config(mode=""):
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),  # published
         prior_expert="full",  # as in the authors' code
     )
-    config.bound = dict(
+    config.bound = dict(  # the loss at beta = 1
         fn=losses.mopoe,
-        log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
-        prior_expert="full",
+        log_likelihood=dict(
+            fn=likelihood.laplace, scale=config.loss.log_likelihood.get_ref("scale")
+        ),
+        prior_expert=config.loss.get_ref("prior_expert"),
     )
-    config.posterior = dict(fn=multimodal_vae.product_of_experts, prior_expert="full")
+    config.posterior = dict(
+        fn=multimodal_vae.product_of_experts,
+        prior_expert=config.loss.get_ref("prior_expert"),
+    )
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)

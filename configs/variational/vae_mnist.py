@@ -43,7 +43,9 @@ def get_config(mode=""):
     )
     config.decoded_mean = dict(fn=jax.nn.sigmoid)  # the likelihood takes logits
     config.loss = dict(fn=losses.elbo, beta=1.0, log_likelihood=likelihood.bernoulli)
-    config.bound = dict(fn=losses.elbo, log_likelihood=likelihood.bernoulli)
+    config.bound = dict(  # the loss at beta = 1
+        fn=losses.elbo, log_likelihood=config.loss.get_ref("log_likelihood")
+    )
     config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)

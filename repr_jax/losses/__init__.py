@@ -26,6 +26,7 @@ from repr_jax.losses.contrastive_spread import (
     spectral_contrastive,
     uniformity,
 )
+from repr_jax.losses.decorrelation import barlow_twins
 from repr_jax.losses.multimodal import (
     mmvae,
     mmvae_iwae,
@@ -40,6 +41,7 @@ from repr_jax.losses.variational_tree import tree_elbo
 __all__ = [
     "alignment",
     "alignment_uniformity",
+    "barlow_twins",
     "clip",
     "cpc",
     "dcl",

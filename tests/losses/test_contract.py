@@ -138,6 +138,7 @@ ROWS = {
     "alignment": Row(embeddings, VIEWS),
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
+    "barlow_twins": Row(embeddings, VIEWS),
     "sup_con": Row(labelled, LABELLED),
     "triplet": Row(embeddings, TRIPLETS),
     "triplet_hardest": Row(labelled, LABELLED),
