@@ -77,6 +77,12 @@ def test_what_a_record_names_exists(page, fields):
         assert path.is_file() and path.parent == ROOT / "experiments" / "results", link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_the_examples_of_a_page_run(page):
+    for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S):
+        exec(compile(example, str(page), "exec"), {})
+
+
 def test_every_config_and_every_result_belongs_to_a_record():
     fields = [record.values[1] for record in RECORDS]
     named = {file for record in fields for file in code(record.get("Config", ""))}
