@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -96,6 +97,16 @@ def write(
     text = markdown(read(path), path.name)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     return text
+
+
+def command_line(module: str, arguments: Sequence[str]) -> str:
+    """A command as a result names it: without --out, and --workdir=DIR."""
+    words = ["python", "-m", module]
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name != "--out":
+            words.append("--workdir=DIR" if name == "--workdir" else word)
+    return shlex.join(words)
 
 
 def read(path) -> Result:

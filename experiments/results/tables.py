@@ -91,6 +91,8 @@ def cell(value, form: str = ".3f") -> str:
         return f"{value:,}"
     if math.isnan(value):
         return MISSING
+    if value == 0 and form.endswith("e"):
+        return "0"
     return re.sub(r"e([-+])0*(\d)", r"e\1\2", f"{value:{form}}")
 
 

@@ -53,6 +53,7 @@ def test_every_picture_is_shown_by_some_result():
         (-7455.5, ",.1f", "-7,455.5"),
         (1.4e-7, ".1e", "1.4e-7"),
         (2.5e10, ".1e", "2.5e+10"),
+        (0.0, ".1e", "0"),
         (14_056_975, ".3f", "14,056,975"),
         ([10.05, 9.95], ".2f", "10.05, 9.95"),
         (Number(0.5), ".2f", "0.50"),
@@ -119,6 +120,13 @@ def test_what_is_written_is_read(tmp_path):
     assert path.with_suffix(".md").read_text(encoding="utf-8") == text
     assert "| x | 0.33 ± 0.00 (0.00) |" in text and "![it](pictures/p.png)" in text
     assert "seeds 0, 1" in text and json.loads(path.read_text())["title"] == "Method"
+
+
+def test_a_command_is_told_without_places_of_this_machine():
+    words = ["--batch=4", "--out=/here/it.json", "--workdir=/here", "--chunks", "8"]
+    assert store.command_line("a.b", words) == (
+        "python -m a.b --batch=4 --workdir=DIR --chunks 8"
+    )
 
 
 def test_results_are_taken_in_with_their_pictures(tmp_path):
