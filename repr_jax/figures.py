@@ -199,3 +199,18 @@ def scatter(x, labels) -> bytes:
         )
     tidy(axis)
     return png(figure)
+
+
+def plane(groups: Mapping[str, np.ndarray]) -> bytes:
+    """A panel for each group of points [rows, 2], all with the same axes."""
+    from matplotlib.figure import Figure
+
+    size = (3.6 * len(groups), 3.8)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, (name, points) in zip(axes, groups.items()):
+        axis.scatter(*np.asarray(points).T, s=4, alpha=0.4, color=INK, linewidths=0)
+        axis.set_title(name, fontsize=10, loc="left", color=INK)
+        axis.set_aspect("equal")
+        tidy(axis)
+    return png(figure)

@@ -7,12 +7,28 @@ finished. Any value of the config can be set: --config.batch_size=128. Two steps
 laptop: --config=...py:smoke. Without --config, the one stored in the workdir is used.
 
 Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line says what
-(--traceback shows where); 3 a loss or a gradient was not finite; 143 stopped by SIGTERM,
-and the same command continues.
+(--traceback shows where); 3 a loss or a gradient was not finite; 128 + the signal's
+number, 143 for SIGTERM, stopped by it, and the same command continues.
 """
 
 import os
 import sys
+from importlib.util import find_spec
+
+if __name__ == "__main__":  # before the imports that would fail
+    for _names, _way in (
+        (
+            ("absl", "etils", "flax", "ml_collections", "optax", "orbax"),
+            "pip install 'repr-jax[train]'",
+        ),
+        (
+            ("configs", "experiments"),
+            "experiments are launched from the folder of a checkout of the repository",
+        ),
+    ):
+        if _missing := [name for name in _names if find_spec(name) is None]:
+            print(f"error: found no {', '.join(_missing)}: {_way}.", file=sys.stderr)
+            sys.exit(2)
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -84,7 +100,7 @@ def main(argv) -> None:
         sys.exit(3)
     except Interrupted as error:
         print(f"{error} The same command continues.", file=sys.stderr)
-        sys.exit(143)
+        sys.exit(128 + error.signal)
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise

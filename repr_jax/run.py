@@ -24,6 +24,7 @@ from etils import epath
 
 from repr_jax import checkpoint, logs, report, sharding, start
 from repr_jax import config as configs
+from repr_jax import workdir as workdirs
 from repr_jax.config import bind
 from repr_jax.evaluators.common import Trained
 from repr_jax.train import (
@@ -205,6 +206,7 @@ def train(
     workdir = epath.Path(workdir)
     changes = check_workdir(config, workdir, amend=amend)
     with (
+        workdirs.locked(workdir),
         checkpoint.Checkpoints(
             workdir / "checkpoints",
             keep_last=config.keep_last,
@@ -355,10 +357,13 @@ def restore(config, parts: Parts, workdir, step: int | str | None = None) -> Tra
       FileNotFoundError: there is none.
     """
     fresh = abstract_state(config, parts)
+    if not (epath.Path(workdir) / "checkpoints").exists():
+        raise FileNotFoundError(f"{workdir}: expected a checkpoint; it has none.")
     with checkpoint.Checkpoints(
         epath.Path(workdir) / "checkpoints",
         best_metric=config.best_metric or None,
         best_mode=config.best_mode,
+        read_only=True,
     ) as checkpoints:
         if step == "best":
             step = checkpoints.best_step()

@@ -1,5 +1,7 @@
 """Parameters of another run, or of a file, as the start of this one."""
 
+import json
+import re
 from collections.abc import Sequence
 
 import jax
@@ -8,6 +10,8 @@ from etils import epath
 
 from repr_jax import checkpoint
 
+_KEY = re.compile(r"\.(\w+)")  # the field of the train state in a key path
+_KEYS = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\[(\d+)\]")  # the rest of it
 SHOWN = 8  # paths that a summary or an error lists
 
 
@@ -32,7 +36,38 @@ def read(source, step: str = "") -> dict[str, np.ndarray]:
             name if name.startswith(known) else f"params/{name}": x
             for name, x in arrays.items()
         }
-    return checkpoint.read_model(path / "checkpoints", step)
+    return _of_run(path, step)
+
+
+def _of_run(workdir, step: str) -> dict[str, np.ndarray]:
+    """As `read`, of a workdir."""
+    best = {"best_metric": None, "best_mode": "min"}
+    if step == "best":
+        stored = json.loads((workdir / "config.json").read_text())
+        best = {name: stored[name] for name in best if name in stored}
+    folder = workdir / "checkpoints"
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"{workdir}: expected a run with checkpoints; got none."
+        )
+    with checkpoint.Checkpoints(folder, read_only=True, **best) as checkpoints:
+        number = checkpoints.best_step() if step == "best" else int(step or -1)
+        if number is None:
+            raise FileNotFoundError(f"{workdir}: expected a best checkpoint; got none.")
+        number = None if number < 0 else number
+        arrays = checkpoints.arrays(number, (".params", ".extras", ".ema"))
+    found = {}
+    for name, x in arrays.items():
+        field, keys = _KEY.match(name).group(1), _KEYS.findall(name)
+        found["/".join([field, *(a or b for a, b in keys)])] = x
+    # the average, where there is one, is of params [0] and of some extras by path [1]
+    averaged = {n: x for n, x in found.items() if n.startswith("ema/")}
+    found = {n: x for n, x in found.items() if n not in averaged}
+    for name, x in averaged.items():
+        part, _, path = name.removeprefix("ema/").partition("/")
+        keys = [key for pair in _KEYS.findall(path) for key in pair if key]
+        found[f"params/{path}" if part == "0" else "/".join(["extras", *keys])] = x
+    return found
 
 
 def take(source, params, extras, *, prefixes: Sequence[str] = (), step: str = ""):

@@ -80,6 +80,10 @@ class NonFiniteError(FloatingPointError):
 class Interrupted(Exception):
     """The run was asked to stop, saved its state, and can be continued."""
 
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.signal = number  # what asked
+
 
 def players(experiment: Experiment) -> dict[str, Callable]:
     """The losses by player, in the order in which they move."""
@@ -371,7 +375,9 @@ def loop(
                 checkpoints.save(step, state, known)
             if stop and not last:
                 checkpoints.wait()
-                raise Interrupted(f"stopped after step {step}; the state is saved.")
+                raise Interrupted(
+                    f"stopped after step {step}; the state is saved.", preemption.signal
+                )
     finally:
         batches.close()
     checkpoints.wait()

@@ -172,8 +172,9 @@ def vocabulary_from_json(text: str, who: str = "captions") -> Vocabulary:
     """
     try:
         numbers = {int(i): word for word, i in json.loads(text)["w2i"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{who}: expected JSON with w2i; got {error!r}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
+        raise ValueError(f"{who}: expected JSON with w2i; got {reason}.") from None
     if sorted(numbers) != list(range(len(numbers))):
         raise ValueError(f"{who}: expected words numbered from 0 without gaps.")
     return Vocabulary(tuple(numbers[i] for i in range(len(numbers))))

@@ -39,7 +39,6 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 """
 
 import functools
-import itertools
 import numbers
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -51,14 +50,7 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from repr_jax.data import mixing
-from repr_jax.data.dataset import (
-    Dataset,
-    check_evaluate,
-    check_seed,
-    check_train,
-    padded_rows,
-    this_process,
-)
+from repr_jax.data.dataset import Dataset, check_seed, of_draws, this_process
 from repr_jax.ops import checks
 
 MODALITIES = ("x1", "x2")
@@ -270,27 +262,19 @@ def load(
     num_examples = {"train": num_fit, "test": num_test}
     prepare = functools.partial(_prepare, process=process(), seed=int(seed))
 
-    def take(stream, rows):
+    def rows_of(stream: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = (rows % 2**32).astype(np.uint32)
-        stream = np.full(len(rows), stream, np.uint32)
-        return {"id": rows, "stream": stream}
+        return {"id": rows, "stream": np.full(len(rows), stream, np.uint32)}
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        return rows_of(0, this_process(step * batch_size + np.arange(batch_size)))
 
-        def batch(step):
-            return take(0, this_process(step * batch_size + np.arange(batch_size)))
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return rows_of(STREAMS[split], rows)
 
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        return (
-            {**take(STREAMS[split], rows), "where": where}
-            for rows, where in padded_rows(num_examples[split], batch_size)
-        )
-
-    return Dataset(train, evaluate, prepare, num_examples, MODALITIES)
+    return of_draws(
+        who, draw, take, num_examples, prepare=prepare, modalities=MODALITIES
+    )
 
 
 def _prepare(batch, *, process, seed):

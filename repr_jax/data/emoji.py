@@ -26,6 +26,7 @@ import zlib
 
 import numpy as np
 
+from repr_jax import files
 from repr_jax.data.dataset import Dataset, check_modalities, of_rows
 from repr_jax.ops import checks
 
@@ -34,6 +35,7 @@ MODALITIES = (*IMAGES, "name")
 CLASSES = ("category", "subcategory")
 ENTRIES = (*MODALITIES, *CLASSES, "base", "tone")
 HELD_OUT = 0.2  # of the emoji
+SIDE = 32  # pixels
 
 
 def load(
@@ -53,7 +55,8 @@ def load(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: an array is missing from it, or a modality is unknown or there twice.
+      ValueError: it is damaged, an array is missing or not of the form above, or a
+        modality is unknown or there twice.
     """
     modalities = check_modalities("emoji.load", modalities, known=MODALITIES)
     checks.count("emoji.load", num_features=num_features)
@@ -92,8 +95,9 @@ def load(
 
 def class_names(path: str) -> dict[str, tuple[str, ...]]:
     """{"category": names, "subcategory": names} of a file; errors as of `load`."""
-    with np.load(_file(path)) as file:
-        return {name: tuple(map(str, file[f"{name}_names"])) for name in CLASSES}
+    names = [f"{name}_names" for name in CLASSES]
+    found = files.read_npz("emoji.class_names", _file(path), names)
+    return {name: tuple(map(str, found[f"{name}_names"])) for name in CLASSES}
 
 
 def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
@@ -147,15 +151,17 @@ def _file(path):
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path):
-    with np.load(path) as file:
-        missing = [name for name in ENTRIES if name not in file]
-        if missing:
+def _read(path: str) -> dict[str, np.ndarray]:
+    data = files.read_npz("emoji.load", path, ENTRIES)
+    rows = len(data["name"])
+    for name, array in data.items():
+        shape = (rows, SIDE, SIDE, 3) if name in IMAGES else (rows,)
+        kind = "u" if name in IMAGES else "U" if name == "name" else "iu"
+        if array.shape != shape or array.dtype.kind not in kind:
+            wanted = {"u": "uint8", "U": "str", "iu": "int"}[kind]
             raise ValueError(
-                f"emoji.load: expected arrays {', '.join(ENTRIES)} in {path}; it has "
-                f"no {', '.join(missing)}."
+                f"emoji.load: expected {name} {wanted} {shape} in {path}; got "
+                f"{array.dtype} {array.shape}."
             )
-        data = {name: file[name] for name in ENTRIES}
-    for array in data.values():
         array.setflags(write=False)
     return data

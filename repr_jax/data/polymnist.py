@@ -12,7 +12,6 @@ The five photographs of the published files are not known to us: ours are others
 
 import collections
 import functools
-import itertools
 import numbers
 import os
 import re
@@ -22,19 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from repr_jax.data import mnist, pairing
+from repr_jax.data import image_files, mnist, pairing
 from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
     batch_indices,
-    check_evaluate,
     check_modalities,
     check_seed,
-    check_train,
+    of_draws,
     of_rows,
-    padded_rows,
     this_process,
 )
+from repr_jax.files import left_behind
 
 MODALITIES = ("m0", "m1", "m2", "m3", "m4")
 NUM_VIEWS = len(MODALITIES)
@@ -145,7 +143,7 @@ def composed(
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
 
-    def take(split, rows, number, stream):  # rows: [batch, 5]
+    def views_of(split, rows, number, stream):  # rows: [batch, 5]
         images, labels = digits[split]
         return {
             "digits": images[rows[:, views]],
@@ -154,34 +152,30 @@ def composed(
             "label": labels[rows[:, 0]],
         }
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-
-        def batch(step):
-            rows = _training_rows(classes["train"], seed, step, batch_size)
-            number = step * batch_size + np.arange(batch_size)
-            return take("train", this_process(rows), this_process(number), 0)
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        rows, stream = fixed_rows(split), STREAMS[split]
-        return (
-            {**take(split, rows[i], i, stream), "where": where}
-            for i, where in padded_rows(len(rows), batch_size)
-        )
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        rows = _training_rows(classes["train"], seed, step, batch_size)
+        number = step * batch_size + np.arange(batch_size)
+        return views_of("train", this_process(rows), this_process(number), 0)
 
     @functools.cache
-    def fixed_rows(split):
+    def fixed_rows(split: str) -> np.ndarray:
         rng = np.random.default_rng((seed, STREAMS[split], 2))
         return pairing.tuples(rng, classes[split], width=NUM_VIEWS)
+
+    def take(split: str, i: np.ndarray) -> dict[str, np.ndarray]:
+        return views_of(split, fixed_rows(split)[i], i, STREAMS[split])
 
     prepare = functools.partial(
         _prepare, modalities=modalities, contrast=float(contrast), seed=int(seed)
     )
-    num_examples = {split: len(labels) for split, (_, labels) in digits.items()}
-    return Dataset(train, evaluate, prepare, num_examples, modalities)
+    return of_draws(
+        who,
+        draw,
+        take,
+        {split: len(labels) for split, (_, labels) in digits.items()},
+        prepare=prepare,
+        modalities=modalities,
+    )
 
 
 @functools.cache
@@ -237,6 +231,7 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
         is not 28 by 28 RGB (those in first place at once, others when decoded).
     """
     images, labels = {}, {}
+    path = os.path.expanduser(path)
     for split in SPLITS:
         files = _list_files(os.path.join(path, split), modalities)
         names = next(iter(files.values()))
@@ -268,13 +263,16 @@ def _list_files(path, modalities):
     """{modality: {(index, label): file}}, the same keys in order for every modality."""
     who = f"polymnist.folder, {path}"
     found = os.scandir(path) if os.path.isdir(path) else ()
+    found = [entry for entry in found if not left_behind(entry.name)]
     known = sorted(entry.name for entry in found if entry.is_dir())
     if not known:
         raise FileNotFoundError(f"{who}: expected folders m0, m1, ..; there are none.")
     files = {}
     for modality in check_modalities(who, modalities, known):
-        files[modality] = {}
+        files[modality], others = {}, []
         for entry in os.scandir(os.path.join(path, modality)):
+            if left_behind(entry.name):
+                continue
             match = re.fullmatch(r"(\d+)\.(\d+)\.png", entry.name)
             if match is not None:
                 files[modality][int(match[1]), int(match[2])] = entry.path
@@ -282,10 +280,13 @@ def _list_files(path, modalities):
                 raise ValueError(
                     f"{who}: expected index.label.png; got {modality}/{entry.name}."
                 )
+            else:
+                others.append(entry.name)
         if not files[modality]:
             raise FileNotFoundError(
                 f"{who}: expected files index.label.png in {modality}; there are none."
             )
+        image_files.report_others(os.path.join(path, modality), others)
     every = sorted(set().union(*files.values()))
     for modality, names in files.items():
         missing = [f"{i}.{label}.png" for i, label in every if (i, label) not in names]
@@ -305,13 +306,13 @@ def _decoder(files):
     is_decoded = np.zeros(len(paths), bool)
 
     def decode(path):
-        with Image.open(path) as image:
+        with image_files.opened(path) as image:
             if image.mode != "RGB" or image.size != (SIZE, SIZE):
                 raise ValueError(
                     f"polymnist.folder: expected {SIZE} x {SIZE} pixels in RGB; "
                     f"{path} has {image.width} x {image.height} in {image.mode}."
                 )
-            return np.asarray(image)
+            return np.asarray(image_files.to_rgb(image))
 
     def images(rows):
         for row in np.unique(rows[~is_decoded[rows]]):
@@ -334,6 +335,7 @@ def write_folder(dataset, path, split, *, num_examples=None, batch_size=256) -> 
       num_examples: how many tuples, the first ones; None for all.
       batch_size: tuples composed at a time.
     """
+    path = os.path.expanduser(path)
     left = num_examples or dataset.num_examples[split]
     prepare = jax.jit(dataset.prepare)
     seen = collections.Counter()

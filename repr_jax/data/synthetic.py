@@ -76,3 +76,56 @@ def multiview(
 
     num_examples = dict.fromkeys(SPLITS, num_examples)
     return of_rows(who, take, num_examples, seed=seed, modalities=modalities)
+
+
+def graph(
+    *,
+    num_classes: int = 4,
+    num_nodes: int = 64,
+    num_features: int = 16,
+    degree: float = 6.0,
+    seed: int = 0,
+) -> Dataset:
+    """One random graph with communities: a batch is some of its nodes.
+
+    A stochastic block model: each node has a class, and is linked to about `degree`
+    others, five sixths of them of its own class; its features are one-hot of its class
+    plus noise of scale 1. Half of the nodes are the split "train", half "test".
+
+    A batch has "node" int32 [batch], numbers of nodes; "label" int32 [batch]; and in
+    evaluation "where" bool [batch]. `Dataset.fixed`, which every prepared batch
+    contains whole, has "features" float32 [num_nodes, num_features], and "senders" and
+    "receivers" int32 [num_edges], each edge in both directions.
+
+    Raises:
+      ValueError, TypeError: a number that is not a whole one, or too small: two nodes a
+        class and split, one feature a class.
+    """
+    who = "synthetic.graph"
+    checks.count(who, num_classes=num_classes)
+    checks.count(who, minimum=2 * num_classes, num_nodes=num_nodes)
+    checks.count(who, minimum=num_classes, num_features=num_features)
+    checks.positive(who, degree=degree)
+    check_seed(who, seed)
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(num_nodes) % num_classes).astype(np.int32)
+    features = np.eye(num_features)[labels] + rng.normal(size=(num_nodes, num_features))
+    same = labels[:, None] == labels[None]
+    inside, outside = same.sum(axis=1) - 1, (~same).sum(axis=1)
+    rate = np.where(same, inside[:, None], 5 * outside[:, None])
+    rate = 5 * degree / 6 / np.maximum(rate, 1)
+    linked = np.triu(rng.random(same.shape) < rate, k=1)
+    first, second = (ends.astype(np.int32) for ends in np.nonzero(linked))
+    fixed = {
+        "features": features.astype(np.float32),
+        "senders": np.concatenate([first, second]),
+        "receivers": np.concatenate([second, first]),
+    }
+    order = rng.permutation(num_nodes).astype(np.int32)
+    nodes = {"train": order[: num_nodes // 2], "test": order[num_nodes // 2 :]}
+
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"node": nodes[split][rows], "label": labels[nodes[split][rows]]}
+
+    num_examples = {split: len(rows) for split, rows in nodes.items()}
+    return of_rows(who, take, num_examples, seed=seed, fixed=fixed)

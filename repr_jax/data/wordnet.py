@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 DEBIAN = "/usr/share/wordnet/data.noun"
-ENCODING = "utf-8"
+ENCODING = "utf-8-sig"  # with or without a byte-order mark
 
 
 class Synset(NamedTuple):
@@ -44,7 +44,7 @@ def read(path: str | os.PathLike | None = None) -> dict[str, Synset]:
       FileNotFoundError: there is none.
       ValueError: a line is not as the format wants it, which is named; or no line is.
     """
-    file = pathlib.Path(DEBIAN if path is None else path)
+    file = pathlib.Path(DEBIAN if path is None else path).expanduser()
     file = file / "data.noun" if file.is_dir() else file
     if not file.is_file():
         raise FileNotFoundError(
