@@ -4,7 +4,8 @@ python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist.py \
     --config.data_source=tfds --config.data_dir=DIR --workdir=runs/mopoe
 Expect: 3.4 steps/s and 2.1 GB on two cores; after 12,000 steps, an hour, a linear
 probe of 0.85 from one view to 0.99 from five, coherence of 0.46 to 0.70:
-experiments/RESULTS.md. Not yet run to its end, 300 epochs of all of MNIST.
+experiments/results/mopoe_polymnist.md. Not yet run to its end, 300 epochs of all of
+MNIST.
 """
 
 from configs.base import base
