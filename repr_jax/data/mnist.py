@@ -11,6 +11,7 @@ http://yann.lecun.com/exdb/mnist.
 
 import functools
 import importlib.resources
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -48,15 +49,26 @@ def arrays(
 
 
 def digits(
-    *, source: str = "embedded", data_dir: str | None = None, seed: int = 0
+    *,
+    source: str = "embedded",
+    data_dir: str | None = None,
+    classes: Sequence[int] = tuple(range(10)),
+    seed: int = 0,
 ) -> Dataset:
     """MNIST as a dataset; each epoch in a new order.
 
     A batch has "image", uint8 [batch, 28, 28, 1], which `prepare` turns into float32 in
     [0, 1]; "label" int32 [batch]; and "where" bool [batch] in evaluation. Arguments and
-    errors are those of `arrays`; `seed` is of the order.
+    errors are those of `arrays`; only digits of `classes` are kept; `seed` is of the
+    order.
     """
-    data = {s: arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
+    for digit in classes:
+        checks.one_of("mnist.digits", tuple(range(10)), classes=digit)
+    data = {}
+    for split in SPLITS:
+        images, labels = arrays(split, source=source, data_dir=data_dir)
+        rows = np.isin(labels, np.array(classes, int))
+        data[split] = (images, labels) if rows.all() else (images[rows], labels[rows])
 
     def take(split, rows):
         images, labels = data[split]
