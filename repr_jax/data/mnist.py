@@ -11,6 +11,7 @@ http://yann.lecun.com/exdb/mnist.
 
 import functools
 import importlib.resources
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -58,11 +59,11 @@ def digits(
     """
     data = {s: arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         images, labels = data[split]
         return {"image": images[rows][..., None], "label": labels[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
@@ -77,7 +78,7 @@ def asset(name: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _embedded(split):
+def _embedded(split: str) -> tuple[np.ndarray, ...]:
     names = {
         "train": [f"mnist_train_{i}.npz" for i in range(3)],
         "test": ["mnist_test.npz"],
@@ -89,12 +90,12 @@ def _embedded(split):
 
 
 @functools.cache
-def _prepared(split, data_dir):
+def _prepared(split: str, data_dir: str) -> tuple[np.ndarray, ...]:
     images, labels = tfds_images.arrays("mnist", split, data_dir=data_dir)
     return images[..., 0], labels
 
 
-def _frozen(*arrays):
+def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     for array in arrays:
         array.setflags(write=False)
     return arrays
