@@ -34,7 +34,7 @@ from experiments.papers import hierarchy_scores, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.papers.imagenet_audit import as_csv, as_markdown
 from repr_jax import metrics
-from repr_jax.data import image_files, imagenet, wordnet
+from repr_jax.data import imagenet, wordnet
 from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
 from repr_jax.estimators.hierarchy import files
@@ -210,7 +210,7 @@ def class_vectors(asked, nouns, names) -> str:
 def of_images(asked, nouns, names) -> str:
     """The part of images; the table of its tree."""
     folder = pathlib.Path(asked.workdir) / "images"
-    paths, labels = image_files.list_folder(asked.images)
+    paths, labels = imagenet.list_images(asked.images)
     logits = imagenet_images.logits(paths, folder)
     present = np.unique(logits.argmax(axis=1))
     if len(present) < 2:

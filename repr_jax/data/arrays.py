@@ -62,21 +62,13 @@ def load(
         rows or is not finite, which names the row; a label that is not a class; a row
         without any entry; a split without rows.
     """
-    entries = (entries,) if isinstance(entries, str) else tuple(entries)
-    check_modalities(WHO, entries, known=entries)
-    reserved = [name for name in entries if name in RESERVED]
-    if reserved:
-        raise ValueError(f"{WHO}: expected entries not called {', '.join(RESERVED)}.")
+    entries = _names(entries)
     check_seed(WHO, seed)
-    check_seed(WHO, split_seed)
-    names = (*entries, *(name for name in (label, present) if name is not None))
-    found = _read(data, names, entries, label, present)
+    splits = {"train": _read(data, entries, label, present)}
     if test_data is None:
-        splits = _held_out(found, test_fraction, split_seed)
+        splits = _held_out(splits["train"], test_fraction, split_seed)
     else:
-        splits = dict(
-            zip(SPLITS, (found, _read(test_data, names, entries, label, present)))
-        )
+        splits["test"] = _read(test_data, entries, label, present)
         _check_same_form(*splits.values())
     if label is not None:
         _number_classes(label, splits)
@@ -98,14 +90,18 @@ def load(
     )
 
 
+def _names(entries: str | Sequence[str]) -> tuple[str, ...]:
+    entries = (entries,) if isinstance(entries, str) else tuple(entries)
+    if set(entries) & set(RESERVED):
+        raise ValueError(f"{WHO}: expected entries not called {', '.join(RESERVED)}.")
+    return check_modalities(WHO, entries, known=entries)
+
+
 def _read(
-    data: Source,
-    names: Sequence[str],
-    entries: Sequence[str],
-    label: str | None,
-    present: str | None,
+    data: Source, entries: Sequence[str], label: str | None, present: str | None
 ) -> dict[str, np.ndarray]:
     """Entries, "label" and "present" as batches have them, except that text stays."""
+    names = (*entries, *(name for name in (label, present) if name is not None))
     if isinstance(data, Mapping):
         missing = [name for name in names if name not in data]
         if missing:
@@ -201,6 +197,7 @@ def _held_out(
     found: Mapping[str, np.ndarray], fraction: float, seed: int
 ) -> dict[str, dict[str, np.ndarray]]:
     """{"train", "test"}: a random part of the rows is held out; both keep the order."""
+    check_seed(WHO, seed)
     if not isinstance(fraction, float) or not 0 < fraction < 1:
         raise ValueError(f"{WHO}: expected test_fraction in (0, 1); got {fraction!r}.")
     count = _num_rows(found)

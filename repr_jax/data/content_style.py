@@ -103,15 +103,11 @@ def process(
     who = "content_style.process"
     checks.count(who, content_dim=content_dim, style_dim=style_dim)
     modality1_dim, modality2_dim = modality_dims
-    checks.count(
-        who, minimum=0, modality1_dim=modality1_dim, modality2_dim=modality2_dim
-    )
-    if not isinstance(style_change_rate, numbers.Real) or not (
-        0 <= style_change_rate <= 1
-    ):
-        raise ValueError(
-            f"{who}: expected style_change_rate in [0, 1]; got {style_change_rate!r}."
-        )
+    checks.count(who, minimum=0, modality1_dim=modality1_dim)
+    checks.count(who, minimum=0, modality2_dim=modality2_dim)
+    rate = style_change_rate
+    if not isinstance(rate, numbers.Real) or not 0 <= rate <= 1:
+        raise ValueError(f"{who}: expected style_change_rate in [0, 1]; got {rate!r}.")
     checks.one_of(who, ("split", "shared"), covariance_seeds=covariance_seeds)
     if shared_mixing and modality1_dim != modality2_dim:
         raise ValueError(
@@ -132,7 +128,7 @@ def process(
     shared = content_dim + style_dim
     f1 = mixing.of_seed((seed, 2), shared + modality1_dim)
     f2 = f1 if shared_mixing else mixing.of_seed((seed, 3), shared + modality2_dim)
-    return Process(covariances, offset, effect, float(style_change_rate), (f1, f2))
+    return Process(covariances, offset, effect, float(rate), (f1, f2))
 
 
 def wishart(rng: np.random.Generator, dim: int) -> np.ndarray:
@@ -156,7 +152,7 @@ def sample(
     ends = np.cumsum([*map(len, roots.values()), len(process.offset)])
     threshold = ndtri(jnp.float32(process.change_rate))  # of a normal number
 
-    def draw(key):
+    def draw(key: Array) -> tuple[dict[str, Array], Array]:
         *noise, mask = jnp.split(jax.random.normal(key, ends[-1:]), ends[:-1])
         return {name: _times(x, roots[name]) for name, x in zip(BLOCKS, noise)}, mask
 
@@ -212,7 +208,7 @@ def spectrum(process: Process) -> dict[str, float]:
 
     Returns:
       "condition/content", ...: condition numbers, >= 1, of all BLOCKS with dimensions.
-      "change_to_style": the least generalised eigenvalue of (S_change, S_style): in the
+      "change_to_style": the least generalized eigenvalue of (S_change, S_style): in the
         direction of style that changes least, the variance of the change over its own.
         Near 0, that direction is as good as content.
     """
@@ -277,14 +273,14 @@ def load(
     )
 
 
-def _prepare(batch, *, process, seed):
+def _prepare(batch: Mapping, *, process: Process, seed: int) -> dict:
     """Replaces the numbers of rows by factors and observations."""
     rest = dict(batch)
     number, stream = rest.pop("id"), rest.pop("stream")
     key = jax.random.key(seed)
 
     @jax.vmap
-    def row_key(stream, number):
+    def row_key(stream: Array, number: Array) -> Array:
         return jax.random.fold_in(jax.random.fold_in(key, stream), number)
 
     keys = [row_key(stream, number)]
@@ -297,7 +293,7 @@ def _prepare(batch, *, process, seed):
     return {**rest, **observe(process, factors), **kept, "label": label}
 
 
-def _times(x, matrix):
+def _times(x: Array, matrix: np.ndarray) -> Array:
     """matrix @ x, [inputs] -> [outputs], in full float32 on every backend."""
     matrix = jnp.asarray(matrix, jnp.float32)
     return jnp.matmul(matrix, x, precision=jax.lax.Precision.HIGHEST)

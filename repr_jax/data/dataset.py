@@ -14,7 +14,7 @@ import functools
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -115,7 +115,7 @@ def of_draws(
     return Dataset(train, evaluate, prepare, num_examples, modalities, fixed)
 
 
-def this_process(rows):
+def this_process(rows: Any) -> Any:
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()
     if len(rows) % count:
@@ -155,7 +155,7 @@ def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _permutation(seed, epoch, n):
+def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     order = np.random.default_rng((seed, epoch)).permutation(n)
     order.setflags(write=False)
     return order
@@ -253,7 +253,9 @@ def check_seed(who: str, seed: int) -> None:
         raise ValueError(f"{who}: expected seed < 2**32; got {seed}.")
 
 
-def check_modalities(who: str, modalities, known) -> tuple[str, ...]:
+def check_modalities(
+    who: str, modalities: str | Sequence[str], known: Sequence[str]
+) -> tuple[str, ...]:
     """The names as a tuple, if there is one at least, each known, none twice."""
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
     if not modalities:

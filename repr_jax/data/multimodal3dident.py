@@ -1,7 +1,7 @@
 """Multimodal3DIdent: pictures of one object, and sentences that describe them.
 
 Picture and sentence share the object's shape and its place on a grid of three by three;
-the object's colour is in both, but a name covers many hues and a hue has three names.
+the object's color is in both, but a name covers many hues and a hue has three names.
 All else is in one of them alone. A batch holds after `prepare`:
   image: [batch, size, size, 3] float32 in [0, 1].
   text: [batch, length] int32 words, 1 at the end, 0 after it, see `captions`.
@@ -11,7 +11,7 @@ All else is in one of them alone. A batch holds after `prepare`:
     the picture: an angle is pi (u - 1/2).
   object_color: float32 in [0, 1], a hue; spotlight_color, background_color: float32 in
     [0, 1], hue (u - 1/2) / 2, a half of the circle around red.
-  object_color_index: int32, the rank of the colour's name; text_phrasing: int32 in
+  object_color_index: int32, the rank of the color's name; text_phrasing: int32 in
     0..4, the sentence's pattern.
   label: int32, object_shape again.
   where: bool [batch], in evaluation.
@@ -31,6 +31,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from repr_jax.data import captions, multimodal3dident_files, render3d
 from repr_jax.data.dataset import Dataset, check_seed, of_draws, this_process
@@ -50,7 +51,7 @@ HUE_GIVEN_NAME = 0.8245  # if it depends on nothing, of its spoken name
 HUE_GIVEN_NAMES = 0.9552  # likewise, of its names in all three palettes
 
 
-def scene(factors) -> render3d.Scene:
+def scene(factors: Mapping) -> render3d.Scene:
     """What to render; factors are numbers, or [batch] arrays of them."""
     angle = {
         name: (factors[name] - 0.5) * np.pi
@@ -61,7 +62,7 @@ def scene(factors) -> render3d.Scene:
         for name in ("spotlight_color", "background_color")
     }
     x, y = 3.0 * factors["object_xpos"] - 3.0, 3.0 - 3.0 * factors["object_ypos"]
-    colours = (
+    colors = (
         hsv_to_rgb(factors["object_color"], 1.0),
         hsv_to_rgb(around["spotlight_color"], 0.8),
         hsv_to_rgb(around["background_color"], 0.6),
@@ -71,16 +72,16 @@ def scene(factors) -> render3d.Scene:
         position=jnp.stack([x, y], axis=-1),
         angles=jnp.stack([angle[name] for name in CONTINUOUS[:3]], axis=-1),
         light=angle["spotlight_pos"],
-        colours=jnp.stack(colours, axis=-2),
+        colors=jnp.stack(colors, axis=-2),
     )
 
 
-def hsv_to_rgb(hue, saturation: float):
+def hsv_to_rgb(hue: Array | np.ndarray, saturation: float) -> Array:
     """[...] hues, of period 1 -> [..., 3] rgb of value 1."""
     hue = jnp.asarray(hue)
     channels = []
     for place in (0.0, 1 / 3, 2 / 3):
-        away = jnp.abs((hue - place + 0.5) % 1.0 - 0.5)  # from the pure colour
+        away = jnp.abs((hue - place + 0.5) % 1.0 - 0.5)  # from the pure color
         full = jnp.clip(2.0 - 6.0 * away, 0.0, 1.0)
         channels.append(1.0 - saturation * (1.0 - full))
     return jnp.stack(channels, axis=-1)
@@ -148,7 +149,7 @@ def rendered(
     check_seed(who, seed)
     num_examples = {"train": num_fit, "test": num_test}
 
-    def with_text(factors):
+    def with_text(factors: Mapping) -> dict[str, np.ndarray]:
         vocabulary, length = captions.own()
         text = vocabulary.encode(sentences(factors), length)
         return {**factors, "text": text, "label": factors["object_shape"]}

@@ -3,6 +3,8 @@
 The names and ranges are those that `multimodal3dident` describes.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from repr_jax.data import captions, shapes3d
@@ -45,7 +47,7 @@ def sample(rng: np.random.Generator, count: int, *, causal: bool = False) -> dic
     return whole | {name: value.astype(np.float32) for name, value in parts.items()}
 
 
-def sentences(factors) -> list[str]:
+def sentences(factors: Mapping) -> list[str]:
     """Our sentence for each row of the factors."""
     columns = ("text_phrasing", "object_shape", "object_ypos", "object_xpos")
     rows = zip(*(factors[name].tolist() for name in columns))

@@ -15,7 +15,7 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -44,7 +44,9 @@ TEXT_COLUMNS = (
 )
 
 
-def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
+def folder(
+    *, path: str | os.PathLike, size: int | None = None, seed: int = 0
+) -> Dataset:
     """Multimodal3DIdent from files.
 
     Training goes through train; the evaluated split "train", to which probes are
@@ -81,8 +83,8 @@ def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
     for name, text in texts.items():
         found[name][0]["text"] = vocabulary.encode(text, length)
 
-    def reading(parts):
-        def take(split, rows):
+    def reading(parts: Mapping[str, str]) -> Dataset:
+        def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
             factors, _, images = found[parts[split]]
             entries = {name: x[rows] for name, x in factors.items()}
             return {**entries, "image": _decoded(who, [images[r] for r in rows], size)}
@@ -94,14 +96,16 @@ def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
     for split in SPLITS:  # a wrong size shows before the training starts
         next(fitted.evaluate(split, 1))
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     train = reading({"train": "train"}).train
     return Dataset(train, fitted.evaluate, prepare, fitted.num_examples, MODALITIES)
 
 
-def _read_split(who, path, split):
+def _read_split(
+    who: str, path: str, split: str
+) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
     """Factors {name: [rows]}, sentences, image files."""
     folder = os.path.join(path, split)
     factors = _read_csv(who, os.path.join(folder, "latents_image.csv"))
@@ -181,7 +185,7 @@ def _list_images(who: str, path: str) -> dict[int, str]:
 
 
 @functools.cache
-def _decoders():
+def _decoders() -> concurrent.futures.Executor:
     return concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="decode")
 
 
@@ -203,7 +207,9 @@ def _decoded(who: str, paths: list[str], size: int | None) -> np.ndarray:
     return image_files.stack(list(_decoders().map(decode, paths)), paths, who)
 
 
-def write_folder(dataset, path, *, num_train: int, batch_size: int = 256) -> None:
+def write_folder(
+    dataset: Dataset, path: str | os.PathLike, *, num_train: int, batch_size: int = 256
+) -> None:
     """Writes what `multimodal3dident.rendered` makes into files, for `folder`.
 
     Args:
@@ -246,7 +252,7 @@ def write_folder(dataset, path, *, num_train: int, batch_size: int = 256) -> Non
     files.write(os.path.join(path, "vocab.json"), captions.own()[0].to_json())
 
 
-def _row(batch, row):
+def _row(batch: Mapping, row: int) -> dict[str, str]:
     """A line of both tables; numbers that read back as the same float32."""
     names = (*NUM_CLASSES, *CONTINUOUS, "object_color_index")
     line = {name: f"{batch[name][row]:.9g}" for name in names}

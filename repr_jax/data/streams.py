@@ -16,6 +16,7 @@ are as if it were alone, so that evaluators need not know of the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from repr_jax.data.dataset import Dataset, check_evaluate, check_train
 from repr_jax.ops import checks
@@ -49,13 +50,8 @@ def together(
         is not a dataset, or two streams with one name in `fixed`.
     """
     who = "streams.together"
-    if not isinstance(streams, Mapping) or not streams:
-        raise ValueError(f"{who}: expected streams by name; got {streams!r}.")
     ratios = {} if ratios is None else dict(ratios)
-    checks.one_of(who, tuple(streams), evaluated=evaluated)
-    for name, ratio in ratios.items():
-        checks.one_of(who, tuple(streams), **{"name in ratios": name})
-        checks.count(who, **{f"ratios.{name}": ratio})
+    _check(who, streams, evaluated, ratios)
     parts = {name: _dataset(who, name, stream) for name, stream in streams.items()}
     chosen = parts[evaluated]
 
@@ -86,6 +82,15 @@ def together(
         chosen.modalities,
         _all_fixed(who, parts),
     )
+
+
+def _check(who: str, streams: Any, evaluated: str, ratios: Mapping[str, int]) -> None:
+    if not isinstance(streams, Mapping) or not streams:
+        raise ValueError(f"{who}: expected streams by name; got {streams!r}.")
+    checks.one_of(who, tuple(streams), evaluated=evaluated)
+    for name, ratio in ratios.items():
+        checks.one_of(who, tuple(streams), **{"name in ratios": name})
+        checks.count(who, **{f"ratios.{name}": ratio})
 
 
 def _dataset(who: str, name: str, stream: Dataset | Callable) -> Dataset:

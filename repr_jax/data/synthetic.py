@@ -4,6 +4,8 @@ Images are float32 [batch, size, size, 3] on the host already, so `prepare` has 
 to do. Pixels of `blobs` are unbounded, those of `multiview` in [0, 1].
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from repr_jax.data.dataset import (
@@ -16,7 +18,9 @@ from repr_jax.data.dataset import (
 from repr_jax.ops import checks
 
 
-def blobs(*, num_classes=4, num_examples=64, size=8, seed=0) -> Dataset:
+def blobs(
+    *, num_classes: int = 4, num_examples: int = 64, size: int = 8, seed: int = 0
+) -> Dataset:
     """One random image per class plus noise; both splits are the same.
 
     A batch has "image" float32 [batch, size, size, 3], about normal, "label" int32
@@ -33,7 +37,9 @@ def blobs(*, num_classes=4, num_examples=64, size=8, seed=0) -> Dataset:
     noise = rng.normal(size=shape).astype(np.float32)
     labels = (np.arange(num_examples) % num_classes).astype(np.int32)
 
-    def take(split, rows):  # every split is the same here
+    def take(
+        split: str, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:  # every split is the same here
         image = noise[labels[rows]] + np.float32(0.1) * noise[rows]
         return {"image": image, "label": labels[rows]}
 
@@ -41,9 +47,14 @@ def blobs(*, num_classes=4, num_examples=64, size=8, seed=0) -> Dataset:
 
 
 def multiview(
-    *, modalities=("m0", "m1", "m2"), num_classes=4, num_examples=64, size=28, seed=0
+    *,
+    modalities: Sequence[str] = ("m0", "m1", "m2"),
+    num_classes: int = 4,
+    num_examples: int = 64,
+    size: int = 28,
+    seed: int = 0,
 ) -> Dataset:
-    """A coarse black and white pattern per class, in the two colours of each modality.
+    """A coarse black and white pattern per class, in the two colors of each modality.
 
     The splits differ in their noise. Batches have the entries of PolyMNIST after
     `prepare`: one per modality, float32 [batch, size, size, 3] in [0, 1], and "label"
@@ -61,15 +72,15 @@ def multiview(
     pattern = rng.random((num_classes, 4, 4)) < 0.5
     cell = np.arange(size) * 4 // size
     pattern = pattern[:, cell][:, :, cell]  # [class, size, size]
-    colours = rng.uniform(0.1, 0.9, size=(len(modalities), 2, 3)).astype(np.float32)
+    colors = rng.uniform(0.1, 0.9, size=(len(modalities), 2, 3)).astype(np.float32)
     labels = (np.arange(num_examples) % num_classes).astype(np.int32)
     shape = (num_examples, len(modalities), size, size, 3)
     noise = {s: rng.uniform(-0.1, 0.1, shape).astype(np.float32) for s in SPLITS}
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         ink = pattern[labels[rows]].astype(int)
         views = {
-            name: colours[i][ink] + noise[split][rows, i]
+            name: colors[i][ink] + noise[split][rows, i]
             for i, name in enumerate(modalities)
         }
         return {**views, "label": labels[rows]}

@@ -54,7 +54,7 @@ def read(path: str | os.PathLike | None = None) -> dict[str, Synset]:
     nouns = {}
     with open(file, encoding=ENCODING, errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            if line.startswith("  "):  # the licence, before the first synset
+            if line.startswith("  "):  # the license, before the first synset
                 continue
             try:
                 name, synset = _parse(line)
@@ -98,7 +98,7 @@ def ancestors(nouns: Mapping[str, Synset], name: str) -> set[str]:
     return found
 
 
-def _synset(nouns, name) -> Synset:
+def _synset(nouns: Mapping[str, Synset], name: str) -> Synset:
     if name not in nouns:
         raise ValueError(f"wordnet: expected a synset of the file; got {name}.")
     return nouns[name]

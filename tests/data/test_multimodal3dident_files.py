@@ -176,7 +176,7 @@ SPOILS = {
         ValueError,
         "expected rows; there are none",
     ),
-    "grey": (
+    "gray": (
         lambda p: Image.new("L", (8, 8)).save(p / "test/images/0.png"),
         ValueError,
         "square images in RGB; .*0.png has 8 x 8 in L",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.papers import imagenet_hierarchy, imagenet_images
-from repr_jax.data import image_files, imagenet, wordnet
+from repr_jax.data import imagenet, wordnet
 from repr_jax.estimators import hierarchy
 from repr_jax.models import efficientnet
 
@@ -113,6 +113,21 @@ def in_float64(logits):
 PHOTOGRAPHS = "repr_jax/data/assets/photographs.npz"
 
 
+def test_images_are_listed(tmp_path):
+    for name in ("b/2.JPG", "a/x/1.png", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    paths, names = imagenet.list_images(tmp_path)
+    assert paths == [str(tmp_path / "a/x/1.png"), str(tmp_path / "b/2.JPG")]
+    assert names == ["a", "b"]
+    assert imagenet.list_images(tmp_path / "b") == ([str(tmp_path / "b/2.JPG")], None)
+    (tmp_path / "3.png").touch()
+    with pytest.raises(ValueError, match="or else in folders in it; got 1 and 2"):
+        imagenet.list_images(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        imagenet.list_images(tmp_path / "c")
+
+
 def test_the_command_writes_both_trees(
     classes, repository, tmp_path, monkeypatch, capsys
 ):
@@ -147,7 +162,7 @@ def test_the_command_writes_both_trees(
     assert logits[0].argmax() in range(281, 288)  # a cat, in the first of the folders
     # Again, with a network that cannot run: the logits are there.
     monkeypatch.setattr(imagenet_images.efficientnet, "load", None)
-    paths, _ = image_files.list_folder(images)
+    paths, _ = imagenet.list_images(images)
     again = imagenet_images.logits(paths, out / "images")
     np.testing.assert_array_equal(again, logits)
 
