@@ -15,7 +15,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from repr_jax.data import mnist
+from repr_jax import files
+from repr_jax.data import image_files, mnist
 
 ASSETS = pathlib.Path(mnist.__file__).parent / "assets"
 PER_CLASS = {"train": 1800, "test": 200}
@@ -24,47 +25,52 @@ SIDE = 224
 FILES = {"train": 3, "test": 1}
 
 
-def balanced_rows(labels, per_class):
+def balanced_rows(labels: np.ndarray, per_class: int) -> np.ndarray:
     """The first rows of each class, the classes in turn: 0, 1, .. 9, 0, 1, .."""
     rows = [np.flatnonzero(labels == digit)[:per_class] for digit in range(10)]
     return np.stack(rows, axis=1).ravel()
 
 
-def photographs(path):
+def photographs(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """(images [5, 224, 224, 3] uint8, names): central squares, scaled down."""
     if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            return arrays["images"], arrays["names"]
+        arrays = files.read_npz("make_assets", path, ("images", "names"))
+        return arrays["images"], arrays["names"]
     images = []
     for name in PHOTOGRAPHS:
-        (file,) = path.glob(f"{name}.*")
-        with Image.open(file) as image:
+        found = sorted(path.glob(f"{name}.*"))
+        if len(found) != 1:
+            raise ValueError(
+                f"make_assets: expected one file {name}.* in {path}; got {len(found)}."
+            )
+        with image_files.opened(found[0]) as image:
+            image = image_files.to_rgb(image)
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.convert("RGB").crop((left, top, left + side, top + side))
+            square = image.crop((left, top, left + side, top + side))
             images.append(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     return np.stack([np.asarray(image) for image in images]), np.array(PHOTOGRAPHS)
 
 
-def main():
+def main() -> None:
     """Writes mnist_train_{0,1,2}.npz, mnist_test.npz and photographs.npz."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--photographs", required=True)
     parser.add_argument("--output", default=str(ASSETS))
     flags = parser.parse_args()
-    output = pathlib.Path(flags.output)
-    output.mkdir(parents=True, exist_ok=True)
+    output = pathlib.Path(flags.output).expanduser()
     for split, count in FILES.items():
         images, labels = mnist.arrays(split, source="tfds", data_dir=flags.data_dir)
         rows = balanced_rows(labels, PER_CLASS[split])
         for i, part in enumerate(np.split(rows, count)):
             name = f"mnist_{split}_{i}.npz" if count > 1 else f"mnist_{split}.npz"
-            np.savez_compressed(
-                output / name, images=images[part], labels=labels[part].astype(np.uint8)
-            )
-    images, names = photographs(pathlib.Path(flags.photographs))
-    np.savez_compressed(output / "photographs.npz", images=images, names=names)
+            classes = labels[part].astype(np.uint8)
+            with files.whole(output / name) as partial:
+                np.savez_compressed(partial, images=images[part], labels=classes)
+    images, names = photographs(pathlib.Path(flags.photographs).expanduser())
+    with files.whole(output / "photographs.npz") as partial:
+        np.savez_compressed(partial, images=images, names=names)
     for path in sorted(output.glob("*.npz")):
         print(f"{path.name:20} {path.stat().st_size:>9,} bytes")
 

@@ -15,21 +15,24 @@ CC-BY 4.0; names and categories by the emoji-data project, MIT.
 import argparse
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image
+
+from repr_jax import files
+from repr_jax.data import image_files
 
 SIDE, MARGIN = 32, 1  # pixels of an emoji in its sheet, and around it
 TONES = ("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")
 ARTISTS = {"noto": "google", "twemoji": "twitter"}
 
 
-def drawn_by_both(entry) -> bool:
+def drawn_by_both(entry: Mapping) -> bool:
     """Do both sheets have a picture of it?"""
     return all(entry[f"has_img_{artist}"] for artist in ARTISTS.values())
 
 
-def rows(emoji) -> list[dict]:
+def rows(emoji: Sequence[Mapping]) -> list[dict]:
     """A row an image: where it stands in the sheets, name, categories, base, tone."""
     found = []
     for base, entry in enumerate(sorted(emoji, key=lambda e: e["sort_order"])):
@@ -56,26 +59,26 @@ def rows(emoji) -> list[dict]:
     return found
 
 
-def cut(folder: pathlib.Path, artist: str, places) -> np.ndarray:
-    """[N, 32, 32, 3] uint8 on white, from the sheet of an unpacked package."""
+def cut(folder: pathlib.Path, artist: str, places: Sequence) -> np.ndarray:
+    """[N, 32, 32, 3] uint8, on white, from the sheet of an unpacked package."""
     path = folder / "package" / "img" / artist / "sheets" / f"{SIDE}.png"
-    sheet = Image.open(path).convert("RGBA")
-    white = Image.new("RGBA", sheet.size, "white")
-    sheet = np.asarray(Image.alpha_composite(white, sheet).convert("RGB"))
+    sheet = image_files.read(path)
     step = SIDE + 2 * MARGIN
     corners = [(y * step + MARGIN, x * step + MARGIN) for x, y in places]
     return np.stack([sheet[y : y + SIDE, x : x + SIDE] for y, x in corners])
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for artist in ARTISTS.values():
-        parser.add_argument(f"--{artist}", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, default="emoji.npz")
+        parser.add_argument(f"--{artist}", type=files.locate, required=True)
+    parser.add_argument("--out", type=files.locate, default="emoji.npz")
     args = parser.parse_args()
-    emoji = json.loads((args.google / "package" / "emoji.json").read_text())
+    emoji = json.loads(
+        files.read_text("make_emoji", args.google / "package" / "emoji.json")
+    )
     found = rows(emoji)
     arrays = {
         name: cut(getattr(args, artist), artist, [row["place"] for row in found])
@@ -87,7 +90,8 @@ def main():
     arrays["name"] = np.array([row["name"] for row in found])
     for number in ("base", "tone"):
         arrays[number] = np.array([row[number] for row in found], np.int32)
-    np.savez_compressed(args.out, **arrays)
+    with files.whole(args.out) as partial:
+        np.savez_compressed(partial, **arrays)
     print(f"{args.out}: {len(found)} images of {len(set(arrays['base']))} emoji")
 
 

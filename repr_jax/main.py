@@ -13,6 +13,22 @@ number, 143 for SIGTERM, stopped by it, and the same command continues.
 
 import os
 import sys
+from importlib.util import find_spec
+
+if __name__ == "__main__":  # before the imports that would fail
+    for _names, _way in (
+        (
+            ("absl", "etils", "flax", "ml_collections", "optax", "orbax"),
+            "pip install 'repr-jax[train]'",
+        ),
+        (
+            ("configs", "experiments"),
+            "experiments are launched from the folder of a checkout of the repository",
+        ),
+    ):
+        if _missing := [name for name in _names if find_spec(name) is None]:
+            print(f"error: found no {', '.join(_missing)}: {_way}.", file=sys.stderr)
+            sys.exit(2)
 
 from absl import app, flags, logging
 from ml_collections import config_flags

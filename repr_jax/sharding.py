@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import jax
 from jax.experimental import multihost_utils
@@ -165,9 +166,11 @@ def _from_environment() -> tuple[str, int, int]:
 class Preemption:
     """Notices that the run has to stop: by a signal here, or the cluster's notice.
 
-    SIGTERM, Ctrl-C (SIGINT), SIGHUP and SIGQUIT ask once: the run saves and stops. A
-    second signal ends the process at once, or interrupts it where someone types (a
-    notebook). Signals reach the main thread alone, and elsewhere nothing is noticed.
+    SIGTERM, Ctrl-C (SIGINT), SIGHUP and SIGQUIT ask once: the run saves and stops. One
+    more, a second later or after that, ends the process at once, or interrupts it in
+    a notebook. Sooner it counts as the same: launchers signal a process and its group.
+    What this process was started to ignore (nohup) stays ignored. Only the main thread
+    of Python can be asked, between two computations.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -179,18 +182,21 @@ class Preemption:
         if threading.current_thread() is threading.main_thread():
             # In a run of several processes jax's own handler of SIGTERM tells them all.
             for number in self.SIGNALS[1:] if self._distributed else self.SIGNALS:
-                self._previous[number] = signal.signal(number, self._ask)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._ask)
         return self
 
     def _ask(self, number, frame):
-        self.signal = signal.Signals(number)
-        self._let_the_next_end()
-        if self._distributed:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def _let_the_next_end(self):
-        for number, previous in self._previous.items():
-            signal.signal(number, previous if hasattr(sys, "ps1") else signal.SIG_DFL)
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._since = signal.Signals(number), now
+            if self._distributed:
+                os.kill(os.getpid(), signal.SIGTERM)
+        elif now - self._since > 1.0:
+            by_hand = hasattr(sys, "ps1")  # ending a notebook would lose all of it
+            ends = self._previous[number] if by_hand else signal.SIG_DFL
+            signal.signal(number, ends)
+            os.kill(os.getpid(), number)
 
     def asked(self) -> bool:
         """True once a signal came here; of use only where no other process waits."""

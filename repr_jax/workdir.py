@@ -9,6 +9,7 @@ import pathlib
 import socket
 import threading
 import time
+import uuid
 
 import jax
 import numpy as np
@@ -112,31 +113,36 @@ def _wait_for_sign_of_life(path) -> str | None:
     while time.monotonic() < end:
         time.sleep(min(BEAT, PATIENCE) / 5)
         now = _content(path)
-        if now[1] is None:
-            return None
-        if now != (found, touched):
+        if now[0] != found:  # released, taken by another, or just written
+            return _wait_for_sign_of_life(path)
+        if now[1] != touched:
             raise in_use
     return found
 
 
 def _take_away(path, expected) -> None:
     """Removes a lock whose holder is dead; one that another start just made stays."""
-    mine = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
+    mine = _unique(path)
     try:
         path.rename(mine)
     except FileNotFoundError:
         return
     if mine.read_text() != expected:
-        with contextlib.suppress(FileExistsError):
-            os.link(mine, path)
-    mine.unlink()
+        mine.rename(path)
+    else:
+        mine.unlink()
+
+
+def _unique(path):
+    """A name beside the lock that no other start uses."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}")
 
 
 def _beat(path, held, released) -> None:
     """Touches the lock until it is released, or is another's."""
     while not released.wait(BEAT):
         try:
-            if _content(path)[0] != held:
+            if _content(path)[0] not in (held, None):  # None: a start looks at it
                 _LOGGER.warning("%s: no longer held by this process.", path)
                 return
             os.utime(path)
@@ -155,7 +161,7 @@ def _content(path) -> tuple[str | None, float | None]:
 
 def _server_time(path) -> float:
     """Now, by the clock that stamps files in this folder."""
-    probe = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
+    probe = _unique(path)
     probe.write_text("")
     try:
         return probe.stat().st_mtime

@@ -10,7 +10,7 @@ from repr_jax import checksums, sharding
 def test_checksums_do_not_depend_on_the_devices():
     x = np.random.default_rng(0).normal(size=(16, 3, 8)).astype(np.float32)
     expected = checksums.of([jnp.asarray(x)])
-    for count in (1, 2, 8):
+    for count in (1, 2, 4):
         mesh = sharding.make_mesh(jax.devices()[:count])
         for axis in (0, 2):
             split = jax.device_put(x, sharding.batch_sharding(mesh, axis))

@@ -98,7 +98,7 @@ def test_the_loop_does_what_a_loop_of_ten_lines_does(plain):
 def test_grouping_steps_or_parts_changes_nothing(plain, tmp_path, name):
     overrides = {name: 2, "batch_size": 16 if name == "accumulate" else 8}
     reference = plain[0]
-    if name == "accumulate":  # eight devices, so that each part has eight rows
+    if name == "accumulate":  # each part has eight rows
         reference = run.train(tiny(batch_size=16), tmp_path / "whole")
     state = run.train(tiny(**overrides), tmp_path / "parts")
     np.testing.assert_allclose(
@@ -188,7 +188,7 @@ def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
     ("overrides", "message"),
     [
         ({"num_steps": 0}, "num_steps"),
-        ({"batch_size": 12}, "8 devices"),
+        ({"batch_size": 10}, "4 devices"),
         ({"steps_per_call": 5}, "multiple of steps_per_call"),
         ({"accumulate": 3}, "multiple of accumulate"),
         ({"ema_decay": 1.0}, "ema_decay"),

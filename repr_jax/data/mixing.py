@@ -99,6 +99,6 @@ def unmix(mixing: Mixing, x: Array) -> Array:
     return x
 
 
-def _times(x, weights):
+def _times(x: Array, weights: Array) -> Array:
     """weights @ x for the last axis of x, in full float32 on every backend."""
     return jnp.matmul(x, weights.T, precision=jax.lax.Precision.HIGHEST)

@@ -11,6 +11,7 @@ http://yann.lecun.com/exdb/mnist.
 
 import functools
 import importlib.resources
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -48,21 +49,32 @@ def arrays(
 
 
 def digits(
-    *, source: str = "embedded", data_dir: str | None = None, seed: int = 0
+    *,
+    source: str = "embedded",
+    data_dir: str | None = None,
+    classes: Sequence[int] = tuple(range(10)),
+    seed: int = 0,
 ) -> Dataset:
     """MNIST as a dataset; each epoch in a new order.
 
     A batch has "image", uint8 [batch, 28, 28, 1], which `prepare` turns into float32 in
     [0, 1]; "label" int32 [batch]; and "where" bool [batch] in evaluation. Arguments and
-    errors are those of `arrays`; `seed` is of the order.
+    errors are those of `arrays`; only digits of `classes` are kept; `seed` is of the
+    order.
     """
-    data = {s: arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
+    for digit in classes:
+        checks.one_of("mnist.digits", tuple(range(10)), classes=digit)
+    data = {}
+    for split in SPLITS:
+        images, labels = arrays(split, source=source, data_dir=data_dir)
+        rows = np.isin(labels, np.array(classes, int))
+        data[split] = (images, labels) if rows.all() else (images[rows], labels[rows])
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         images, labels = data[split]
         return {"image": images[rows][..., None], "label": labels[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
@@ -77,7 +89,7 @@ def asset(name: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _embedded(split):
+def _embedded(split: str) -> tuple[np.ndarray, ...]:
     names = {
         "train": [f"mnist_train_{i}.npz" for i in range(3)],
         "test": ["mnist_test.npz"],
@@ -89,12 +101,12 @@ def _embedded(split):
 
 
 @functools.cache
-def _prepared(split, data_dir):
+def _prepared(split: str, data_dir: str) -> tuple[np.ndarray, ...]:
     images, labels = tfds_images.arrays("mnist", split, data_dir=data_dir)
     return images[..., 0], labels
 
 
-def _frozen(*arrays):
+def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     for array in arrays:
         array.setflags(write=False)
     return arrays

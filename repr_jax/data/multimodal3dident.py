@@ -1,7 +1,7 @@
 """Multimodal3DIdent: pictures of one object, and sentences that describe them.
 
 Picture and sentence share the object's shape and its place on a grid of three by three;
-the object's colour is in both, but a name covers many hues and a hue has three names.
+the object's color is in both, but a name covers many hues and a hue has three names.
 All else is in one of them alone. A batch holds after `prepare`:
   image: [batch, size, size, 3] float32 in [0, 1].
   text: [batch, length] int32 words, 1 at the end, 0 after it, see `captions`.
@@ -11,7 +11,7 @@ All else is in one of them alone. A batch holds after `prepare`:
     the picture: an angle is pi (u - 1/2).
   object_color: float32 in [0, 1], a hue; spotlight_color, background_color: float32 in
     [0, 1], hue (u - 1/2) / 2, a half of the circle around red.
-  object_color_index: int32, the rank of the colour's name; text_phrasing: int32 in
+  object_color_index: int32, the rank of the color's name; text_phrasing: int32 in
     0..4, the sentence's pattern.
   label: int32, object_shape again.
   where: bool [batch], in evaluation.
@@ -26,78 +26,32 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 """
 
 import functools
-import itertools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from repr_jax.data import captions, render3d, shapes3d
-from repr_jax.data.dataset import (
-    Dataset,
-    check_evaluate,
-    check_seed,
-    check_train,
-    padded_rows,
-    this_process,
+from repr_jax.data import captions, multimodal3dident_files, render3d
+from repr_jax.data.dataset import Dataset, check_seed, of_draws, this_process
+from repr_jax.data.multimodal3dident_factors import CONTENT as CONTENT
+from repr_jax.data.multimodal3dident_factors import (
+    CONTINUOUS,
+    MODALITIES,
+    sample,
+    sentences,
 )
+from repr_jax.data.multimodal3dident_factors import NUM_CLASSES as NUM_CLASSES
 from repr_jax.ops import checks
 
-MODALITIES = ("image", "text")
-CONTENT = ("object_shape", "object_xpos", "object_ypos")  # in both
-NUM_CLASSES = {
-    "object_shape": len(shapes3d.NAMES),
-    "object_xpos": 3,
-    "object_ypos": 3,
-    "text_phrasing": len(captions.PATTERNS),
-}
-CONTINUOUS = (
-    "object_alpharot",
-    "object_betarot",
-    "object_gammarot",
-    "spotlight_pos",
-    "object_color",
-    "spotlight_color",
-    "background_color",
-)
 STREAMS = {"train": 1, "test": 2}  # of evaluation; 0 is training
 HUE_GIVEN_XPOS = 8 / 9  # R2 of the hue if it depends on the place, else 0
 HUE_GIVEN_NAME = 0.8245  # if it depends on nothing, of its spoken name
 HUE_GIVEN_NAMES = 0.9552  # likewise, of its names in all three palettes
 
 
-def sample(rng: np.random.Generator, count: int, *, causal: bool = False) -> dict:
-    """`count` independent draws of all factors, by the names above; no `label`.
-
-    Args:
-      rng: of NumPy.
-      causal: the place on the x axis picks a third of the circle of hues,
-        object_color = (object_xpos + u) / 3. All margins stay uniform; a third of the
-        hue's standard deviation remains, so R2 of the hue given the place is 8/9.
-    """
-    whole = {name: rng.integers(n, size=count) for name, n in NUM_CLASSES.items()}
-    parts = {name: rng.random(count) for name in CONTINUOUS}
-    if causal:
-        parts["object_color"] = (whole["object_xpos"] + parts["object_color"]) / 3
-    palette = rng.integers(3, size=count)
-    whole["object_color_index"] = captions.color_index(parts["object_color"], palette)
-    whole = {name: value.astype(np.int32) for name, value in whole.items()}
-    return whole | {name: value.astype(np.float32) for name, value in parts.items()}
-
-
-def sentences(factors) -> list[str]:
-    """Our sentence for each row of the factors."""
-    columns = ("text_phrasing", "object_shape", "object_ypos", "object_xpos")
-    rows = zip(*(factors[name].tolist() for name in columns))
-    return [
-        captions.sentence(pattern=pattern, shape=shape, row=y, column=x, color=color)
-        for (pattern, shape, y, x), color in zip(
-            rows, factors["object_color_index"].tolist()
-        )
-    ]
-
-
-def scene(factors) -> render3d.Scene:
+def scene(factors: Mapping) -> render3d.Scene:
     """What to render; factors are numbers, or [batch] arrays of them."""
     angle = {
         name: (factors[name] - 0.5) * np.pi
@@ -108,7 +62,7 @@ def scene(factors) -> render3d.Scene:
         for name in ("spotlight_color", "background_color")
     }
     x, y = 3.0 * factors["object_xpos"] - 3.0, 3.0 - 3.0 * factors["object_ypos"]
-    colours = (
+    colors = (
         hsv_to_rgb(factors["object_color"], 1.0),
         hsv_to_rgb(around["spotlight_color"], 0.8),
         hsv_to_rgb(around["background_color"], 0.6),
@@ -118,16 +72,16 @@ def scene(factors) -> render3d.Scene:
         position=jnp.stack([x, y], axis=-1),
         angles=jnp.stack([angle[name] for name in CONTINUOUS[:3]], axis=-1),
         light=angle["spotlight_pos"],
-        colours=jnp.stack(colours, axis=-2),
+        colors=jnp.stack(colors, axis=-2),
     )
 
 
-def hsv_to_rgb(hue, saturation: float):
+def hsv_to_rgb(hue: Array | np.ndarray, saturation: float) -> Array:
     """[...] hues, of period 1 -> [..., 3] rgb of value 1."""
     hue = jnp.asarray(hue)
     channels = []
     for place in (0.0, 1 / 3, 2 / 3):
-        away = jnp.abs((hue - place + 0.5) % 1.0 - 0.5)  # from the pure colour
+        away = jnp.abs((hue - place + 0.5) % 1.0 - 0.5)  # from the pure color
         full = jnp.clip(2.0 - 6.0 * away, 0.0, 1.0)
         channels.append(1.0 - saturation * (1.0 - full))
     return jnp.stack(channels, axis=-1)
@@ -154,8 +108,6 @@ def load(
     Raises:
       ValueError: an unknown source; and as there.
     """
-    from repr_jax.data import multimodal3dident_files  # it imports this file
-
     checks.one_of("multimodal3dident.load", ("rendered", "folder"), source=source)
     if source == "folder":
         return multimodal3dident_files.folder(path=data_dir, size=size, seed=seed)
@@ -197,35 +149,28 @@ def rendered(
     check_seed(who, seed)
     num_examples = {"train": num_fit, "test": num_test}
 
-    def with_text(factors):
+    def with_text(factors: Mapping) -> dict[str, np.ndarray]:
         vocabulary, length = captions.own()
         text = vocabulary.encode(sentences(factors), length)
         return {**factors, "text": text, "label": factors["object_shape"]}
 
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-
-        def batch(step):
-            rng = np.random.default_rng((seed, 0, step))
-            drawn = sample(rng, batch_size, causal=causal)
-            return with_text({name: this_process(x) for name, x in drawn.items()})
-
-        return map(batch, itertools.count(start_step))
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng((seed, 0, step))
+        drawn = sample(rng, batch_size, causal=causal)
+        return with_text({name: this_process(x) for name, x in drawn.items()})
 
     @functools.cache
-    def fixed(split):
+    def evaluated(split: str) -> dict[str, np.ndarray]:
         rng = np.random.default_rng((seed, STREAMS[split]))
         return with_text(sample(rng, num_examples[split], causal=causal))
 
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        return (
-            {**{name: x[rows] for name, x in fixed(split).items()}, "where": where}
-            for rows, where in padded_rows(num_examples[split], batch_size)
-        )
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: x[rows] for name, x in evaluated(split).items()}
 
-    def prepare(batch):
-        draw = functools.partial(render3d.render, size=size, samples=samples)
-        return {**batch, "image": jax.vmap(draw)(scene(batch))}
+    def prepare(batch: Mapping) -> dict:
+        render = functools.partial(render3d.render, size=size, samples=samples)
+        return {**batch, "image": jax.vmap(render)(scene(batch))}
 
-    return Dataset(train, evaluate, prepare, num_examples, MODALITIES)
+    return of_draws(
+        who, draw, take, num_examples, prepare=prepare, modalities=MODALITIES
+    )

@@ -11,17 +11,20 @@ https://zenodo.org/records/7678231, with 125,000, 10,000 and 10,000 rows.
 import concurrent.futures
 import csv
 import functools
+import io
 import itertools
 import os
 import re
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from PIL import Image
 
-from repr_jax.data import captions
+from repr_jax import files
+from repr_jax.data import captions, image_files
 from repr_jax.data.dataset import SPLITS, Dataset, of_rows
-from repr_jax.data.multimodal3dident import (
+from repr_jax.data.multimodal3dident_factors import (
     CONTENT,
     CONTINUOUS,
     MODALITIES,
@@ -30,6 +33,7 @@ from repr_jax.data.multimodal3dident import (
 )
 from repr_jax.ops import checks
 
+LARGEST = 2**31 - 1  # of a column of whole numbers without a bound
 IMAGE_COLUMNS = (*CONTENT, "object_zpos", *CONTINUOUS)
 TEXT_COLUMNS = (
     *CONTENT,
@@ -40,7 +44,9 @@ TEXT_COLUMNS = (
 )
 
 
-def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
+def folder(
+    *, path: str | os.PathLike, size: int | None = None, seed: int = 0
+) -> Dataset:
     """Multimodal3DIdent from files.
 
     Training goes through train; the evaluated split "train", to which probes are
@@ -60,13 +66,16 @@ def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
         out of range, or an image is not RGB.
     """
     who = "multimodal3dident_files.folder"
+    path = os.path.expanduser(path)
     if size is not None:
         checks.count(who, size=size)
     found = {s: _read_split(who, path, s) for s in ("train", "val", "test")}
     texts = {name: text for name, (_, text, _) in found.items()}
     file = os.path.join(path, "vocab.json")
     if os.path.exists(file):
-        vocabulary = captions.vocabulary_from_json(_read(who, file), f"{who}, {file}")
+        vocabulary = captions.vocabulary_from_json(
+            files.read_text(who, file), f"{who}, {file}"
+        )
     else:
         vocabulary = captions.vocabulary(texts["train"])
     every = itertools.chain.from_iterable(texts.values())
@@ -74,8 +83,8 @@ def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
     for name, text in texts.items():
         found[name][0]["text"] = vocabulary.encode(text, length)
 
-    def reading(parts):
-        def take(split, rows):
+    def reading(parts: Mapping[str, str]) -> Dataset:
+        def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
             factors, _, images = found[parts[split]]
             entries = {name: x[rows] for name, x in factors.items()}
             return {**entries, "image": _decoded(who, [images[r] for r in rows], size)}
@@ -87,14 +96,16 @@ def folder(*, path, size: int | None = None, seed: int = 0) -> Dataset:
     for split in SPLITS:  # a wrong size shows before the training starts
         next(fitted.evaluate(split, 1))
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     train = reading({"train": "train"}).train
     return Dataset(train, fitted.evaluate, prepare, fitted.num_examples, MODALITIES)
 
 
-def _read_split(who, path, split):
+def _read_split(
+    who: str, path: str, split: str
+) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
     """Factors {name: [rows]}, sentences, image files."""
     folder = os.path.join(path, split)
     factors = _read_csv(who, os.path.join(folder, "latents_image.csv"))
@@ -106,7 +117,8 @@ def _read_split(who, path, split):
                 f"{who}, {folder}: expected the same {name} in latents_image.csv and "
                 f"latents_text.csv; they differ."
             )
-    text = _read(who, os.path.join(folder, "text", "text_raw.txt")).splitlines()
+    text = files.read_text(who, os.path.join(folder, "text", "text_raw.txt"))
+    text = text.removesuffix("\n").split("\n")
     images = _list_images(who, os.path.join(folder, "images"))
     rows = len(factors["object_shape"])
     if len(text) != rows or sorted(images) != list(range(rows)):
@@ -119,71 +131,85 @@ def _read_split(who, path, split):
     return factors, text, [images[i] for i in range(rows)]
 
 
-def _read(who, file):
-    if not os.path.isfile(file):
-        raise FileNotFoundError(f"{who}: expected {file}; there is none.")
-    with open(file, encoding="utf-8") as opened:
-        return opened.read()
-
-
-def _read_csv(who, file, columns=(*CONTENT, *CONTINUOUS)):
+def _read_csv(
+    who: str, file: str, columns: Sequence[str] = (*CONTENT, *CONTINUOUS)
+) -> dict[str, np.ndarray]:
     """{column: [rows] int32, or float32 for continuous ones}, checked."""
-    rows = list(csv.DictReader(_read(who, file).splitlines()))
+    rows = list(csv.DictReader(io.StringIO(files.read_text(who, file))))
     if not rows:
         raise ValueError(f"{who}, {file}: expected rows; there are none.")
     read = {}
     for name in columns:
         if name not in rows[0]:
             raise ValueError(
-                f"{who}, {file}: expected a column {name}; got {', '.join(rows[0])}."
+                f"{who}, {file}: expected a column {name}; got "
+                f"{', '.join(map(str, rows[0]))}."
             )
-        values = np.array([float(row[name]) for row in rows])
-        top = NUM_CLASSES.get(name, np.inf) - 1 if name not in CONTINUOUS else 1
-        if values.min() < 0 or values.max() > top:
+        values = np.array([_number(row[name]) for row in rows])
+        whole = name not in CONTINUOUS
+        top = NUM_CLASSES.get(name, LARGEST) - 1 if whole else 1
+        good = (values >= 0) & (values <= top)  # not of NaN
+        if whole:
+            good &= values == np.floor(values)
+        if not good.all():
+            row = np.argmin(good)
             raise ValueError(
-                f"{who}, {file}: expected {name} from 0 to {top}; got "
-                f"{values.min():g} to {values.max():g}."
+                f"{who}, {file}: expected {name} from 0 to {top}"
+                f"{', whole' if whole else ''}; got {rows[row][name]!r} in row {row}."
             )
-        read[name] = values.astype(np.float32 if name in CONTINUOUS else np.int32)
+        read[name] = values.astype(np.int32 if whole else np.float32)
     return read
 
 
-def _list_images(who, path):
+def _number(text: str | None) -> float:
+    """NaN for what is no number."""
+    try:
+        return float(text)
+    except (ValueError, TypeError):
+        return np.nan
+
+
+def _list_images(who: str, path: str) -> dict[int, str]:
     """{number: file} of the PNG files that are named by a number."""
-    found = os.scandir(path) if os.path.isdir(path) else ()
-    numbers = {
-        int(match[1]): entry.path
-        for entry in found
-        if (match := re.fullmatch(r"(\d+)\.png", entry.name))
-    }
+    numbers, others = {}, []
+    for entry in os.scandir(path) if os.path.isdir(path) else ():
+        match = re.fullmatch(r"(\d+)\.png", entry.name)
+        if match is not None:
+            numbers[int(match[1])] = entry.path
+        elif not files.left_behind(entry.name):
+            others.append(entry.name)
     if not numbers:
         raise FileNotFoundError(f"{who}: expected {path}/0.png, ..; there are none.")
+    image_files.report_others(path, others)
     return numbers
 
 
 @functools.cache
-def _decoders():
+def _decoders() -> concurrent.futures.Executor:
     return concurrent.futures.ThreadPoolExecutor(8, thread_name_prefix="decode")
 
 
-def _decoded(who, files, size):
-    """[files, size, size, 3] uint8."""
+def _decoded(who: str, paths: list[str], size: int | None) -> np.ndarray:
+    """[paths, size, size, 3] uint8."""
 
-    def decode(file):
-        with Image.open(file) as image:
+    def decode(path: str) -> np.ndarray:
+        with image_files.opened(path) as image:
             if image.mode != "RGB" or image.width != image.height:
                 raise ValueError(
-                    f"{who}: expected square images in RGB; {file} has {image.width} x "
+                    f"{who}: expected square images in RGB; {path} has {image.width} x "
                     f"{image.height} in {image.mode}."
                 )
+            image = image_files.to_rgb(image)
             if size not in (None, image.width):
                 image = image.resize((size, size), Image.Resampling.BOX)
             return np.asarray(image)
 
-    return np.stack(list(_decoders().map(decode, files)))
+    return image_files.stack(list(_decoders().map(decode, paths)), paths, who)
 
 
-def write_folder(dataset, path, *, num_train: int, batch_size: int = 256) -> None:
+def write_folder(
+    dataset: Dataset, path: str | os.PathLike, *, num_train: int, batch_size: int = 256
+) -> None:
     """Writes what `multimodal3dident.rendered` makes into files, for `folder`.
 
     Args:
@@ -194,6 +220,7 @@ def write_folder(dataset, path, *, num_train: int, batch_size: int = 256) -> Non
       batch_size: rows rendered at a time.
     """
     checks.count("write_folder", num_train=num_train)
+    path = os.path.expanduser(path)
     prepare = jax.jit(dataset.prepare)
     sources = {"train": dataset.train(batch_size)}
     sources |= {"val": dataset.evaluate("train", batch_size)}
@@ -208,23 +235,24 @@ def write_folder(dataset, path, *, num_train: int, batch_size: int = 256) -> Non
         while len(rows) < counts[split]:
             batch = next(batches)
             images = np.rint(np.asarray(prepare(batch)["image"]) * 255)
-            for row, said in enumerate(sentences(batch)[: counts[split] - len(rows)]):
+            for row, sentence in enumerate(
+                sentences(batch)[: counts[split] - len(rows)]
+            ):
                 file = os.path.join(folder, "images", f"{len(rows):0{width}d}.png")
                 Image.fromarray(images[row].astype(np.uint8)).save(file)
                 rows.append(_row(batch, row))
-                text.append(said)
-        with open(os.path.join(folder, "text", "text_raw.txt"), "w") as file:
-            file.write("\n".join(text))
+                text.append(sentence)
+        files.write(os.path.join(folder, "text", "text_raw.txt"), "\n".join(text))
         for name, columns in (("image", IMAGE_COLUMNS), ("text", TEXT_COLUMNS)):
-            with open(os.path.join(folder, f"latents_{name}.csv"), "w") as file:
-                writer = csv.DictWriter(file, columns, extrasaction="ignore")
-                writer.writeheader()
-                writer.writerows(rows)
-    with open(os.path.join(path, "vocab.json"), "w", encoding="utf-8") as file:
-        file.write(captions.own()[0].to_json())
+            table = io.StringIO()
+            writer = csv.DictWriter(table, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+            files.write(os.path.join(folder, f"latents_{name}.csv"), table.getvalue())
+    files.write(os.path.join(path, "vocab.json"), captions.own()[0].to_json())
 
 
-def _row(batch, row):
+def _row(batch: Mapping, row: int) -> dict[str, str]:
     """A line of both tables; numbers that read back as the same float32."""
     names = (*NUM_CLASSES, *CONTINUOUS, "object_color_index")
     line = {name: f"{batch[name][row]:.9g}" for name in names}

@@ -39,7 +39,9 @@ def classes(labels: np.ndarray, *, width: int) -> Classes:
     return Classes(labels, order, starts, counts, ranks)
 
 
-def partners(rng, data: Classes, anchors: np.ndarray, *, width: int) -> np.ndarray:
+def partners(
+    rng: np.random.Generator, data: Classes, anchors: np.ndarray, *, width: int
+) -> np.ndarray:
     """[b] -> [b, width] rows: the anchor, then others of its class, all different.
 
     Column k draws one of the count - k ranks that are left, uniformly, by stepping over
@@ -55,7 +57,7 @@ def partners(rng, data: Classes, anchors: np.ndarray, *, width: int) -> np.ndarr
     return data.order[data.starts[labels][:, None] + taken]
 
 
-def tuples(rng, data: Classes, *, width: int) -> np.ndarray:
+def tuples(rng: np.random.Generator, data: Classes, *, width: int) -> np.ndarray:
     """[n, width] rows: tuple i is of the class of row i, a column uses each row once.
 
     Within a class each column is an independent permutation. About width**2 / 2 tuples

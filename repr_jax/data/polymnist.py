@@ -12,29 +12,29 @@ The five photographs of the published files are not known to us: ours are others
 
 import collections
 import functools
-import itertools
 import numbers
 import os
 import re
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from PIL import Image
 
-from repr_jax.data import mnist, pairing
+from repr_jax.data import image_files, mnist, pairing
 from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
     batch_indices,
-    check_evaluate,
     check_modalities,
     check_seed,
-    check_train,
+    of_draws,
     of_rows,
-    padded_rows,
     this_process,
 )
+from repr_jax.files import left_behind
 
 MODALITIES = ("m0", "m1", "m2", "m3", "m4")
 NUM_VIEWS = len(MODALITIES)
@@ -43,8 +43,10 @@ INK = 128  # a pixel brighter than this belongs to the digit
 STREAMS = {"train": 1, "test": 2}  # crops of the evaluated splits; 0 is training
 
 
-def compose(key, digit, photograph, *, contrast=1.0):
-    """A random crop of the photograph, its colours inverted where the digit is.
+def compose(
+    key: Array, digit: Array, photograph: Array, *, contrast: float = 1.0
+) -> Array:
+    """A random crop of the photograph, its colors inverted where the digit is.
 
     crop = photograph[y : y + 28, x : x + 28] with the corner drawn uniformly from
     0 <= y < height - 28, 0 <= x < width - 28; image = 1 - crop where digit > 128, and
@@ -84,7 +86,12 @@ def compose(key, digit, photograph, *, contrast=1.0):
 
 
 def load(
-    *, modalities=MODALITIES, source="embedded", data_dir=None, contrast=1.0, seed=0
+    *,
+    modalities: Sequence[str] = MODALITIES,
+    source: str = "embedded",
+    data_dir: str | None = None,
+    contrast: float = 1.0,
+    seed: int = 0,
 ) -> Dataset:
     """PolyMNIST from any source: `composed`, or the official files with `folder`.
 
@@ -112,24 +119,27 @@ def load(
 
 
 def composed(
-    *, modalities=MODALITIES, source="embedded", data_dir=None, contrast=1.0, seed=0
+    *,
+    modalities: Sequence[str] = MODALITIES,
+    source: str = "embedded",
+    data_dir: str | None = None,
+    contrast: float = 1.0,
+    seed: int = 0,
 ) -> Dataset:
     """PolyMNIST made as it is needed, from MNIST and the photographs of the package.
 
-    Training never ends: the digits of m0 go through MNIST in a new order each epoch,
-    the other views show other digits of that class, drawn anew, as are the crops.
-    Evaluation is fixed, one tuple per MNIST image in MNIST's order of labels: in every
-    view an independent permutation of the digits of each class, as published. The views
-    of a tuple always show different images of a digit; where the published permutations
-    clash (about ten tuples a class), they are permuted further. Leaving out modalities
-    leaves the others as they are.
+    The digits of m0 go through MNIST in a new order each epoch; the other views show
+    other digits of that class, drawn anew each step, as are the crops. Evaluation is
+    fixed, one tuple per MNIST image: in every view an independent permutation of the
+    digits of each class, as published. The views of a tuple always show different
+    images of a digit; where the published permutations clash (about ten tuples a
+    class), they are permuted further.
 
     Args:
       modalities: some of "m0" to "m4": the photographs astronaut, chelsea, coffee,
-        flower and china.
+        flower and china. Leaving some out leaves the others as they are.
       source, data_dir: see `mnist.arrays`.
-      contrast: in [0, 1], how much of the photographs is kept, see `compose`; 1 is as
-        published, less makes the digits easier to see.
+      contrast: in [0, 1], how much of the photographs is kept, see `compose`.
       seed: of pairing, order and crops.
 
     Raises:
@@ -145,43 +155,42 @@ def composed(
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
 
-    def take(split, rows, number, stream):  # rows: [batch, 5]
-        images, labels = digits[split]
-        return {
-            "digits": images[rows[:, views]],
-            "id": number.astype(np.uint32),
-            "stream": np.full(len(rows), stream, np.uint32),
-            "label": labels[rows[:, 0]],
-        }
-
-    def train(batch_size, start_step=0):
-        check_train(who, batch_size, start_step)
-
-        def batch(step):
-            rows = _training_rows(classes["train"], seed, step, batch_size)
-            number = step * batch_size + np.arange(batch_size)
-            return take("train", this_process(rows), this_process(number), 0)
-
-        return map(batch, itertools.count(start_step))
-
-    def evaluate(split, batch_size):
-        check_evaluate(who, split, batch_size)
-        rows, stream = fixed_rows(split), STREAMS[split]
-        return (
-            {**take(split, rows[i], i, stream), "where": where}
-            for i, where in padded_rows(len(rows), batch_size)
-        )
+    def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
+        rows = _training_rows(classes["train"], seed, step, batch_size)
+        number = step * batch_size + np.arange(batch_size)
+        rows, number = this_process(rows), this_process(number)
+        return _views(digits["train"], rows, views, number, 0)
 
     @functools.cache
-    def fixed_rows(split):
+    def fixed_rows(split: str) -> np.ndarray:
         rng = np.random.default_rng((seed, STREAMS[split], 2))
         return pairing.tuples(rng, classes[split], width=NUM_VIEWS)
+
+    def take(split: str, i: np.ndarray) -> dict[str, np.ndarray]:
+        return _views(digits[split], fixed_rows(split)[i], views, i, STREAMS[split])
 
     prepare = functools.partial(
         _prepare, modalities=modalities, contrast=float(contrast), seed=int(seed)
     )
-    num_examples = {split: len(labels) for split, (_, labels) in digits.items()}
-    return Dataset(train, evaluate, prepare, num_examples, modalities)
+    count = {split: len(labels) for split, (_, labels) in digits.items()}
+    return of_draws(who, draw, take, count, prepare=prepare, modalities=modalities)
+
+
+def _views(
+    digits: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    views: np.ndarray,
+    number: np.ndarray,
+    stream: int,
+) -> dict[str, np.ndarray]:
+    """A batch of tuples: some of the views of rows [batch, 5] of images and labels."""
+    images, labels = digits
+    return {
+        "digits": images[rows[:, views]],
+        "id": number.astype(np.uint32),
+        "stream": np.full(len(rows), stream, np.uint32),
+        "label": labels[rows[:, 0]],
+    }
 
 
 @functools.cache
@@ -192,18 +201,22 @@ def photographs() -> np.ndarray:
     return images
 
 
-def _training_rows(classes, seed, step, batch_size):
+def _training_rows(
+    classes: pairing.Classes, seed: int, step: int, batch_size: int
+) -> np.ndarray:
     """[batch_size, 5] rows of MNIST, those of m0 without repeats within an epoch."""
     anchors = batch_indices(seed, step, len(classes.labels), batch_size)
     rng = np.random.default_rng((seed, step, 1))
     return pairing.partners(rng, classes, anchors, width=NUM_VIEWS)
 
 
-def _prepare(batch, *, modalities, contrast, seed):
+def _prepare(
+    batch: Mapping, *, modalities: Sequence[str], contrast: float, seed: int
+) -> dict:
     """Composes every row with a key of its own: (seed, stream, id, modality)."""
     key = jax.random.key(seed)
 
-    def image(stream, number, digit, column):
+    def image(stream: Array, number: Array, digit: Array, column: int) -> Array:
         row_key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
         photograph = jnp.asarray(photographs()[column])
         column_key = jax.random.fold_in(row_key, column)
@@ -217,7 +230,9 @@ def _prepare(batch, *, modalities, contrast, seed):
     return rest
 
 
-def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
+def folder(
+    *, path: str | os.PathLike, modalities: Sequence[str] = MODALITIES, seed: int = 0
+) -> Dataset:
     """PolyMNIST from files in the official layout, {train,test}/m0/index.label.png.
 
     Row i is the tuple of the i-th file name, in the order of index, then label, both as
@@ -237,6 +252,7 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
         is not 28 by 28 RGB (those in first place at once, others when decoded).
     """
     images, labels = {}, {}
+    path = os.path.expanduser(path)
     for split in SPLITS:
         files = _list_files(os.path.join(path, split), modalities)
         names = next(iter(files.values()))
@@ -244,10 +260,10 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
         labels[split] = np.array([label for _, label in names], np.int32)
     modalities = tuple(files)
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {**images[split](rows), "label": labels[split][rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {
             name: x.astype(np.float32) / 255 if name in modalities else x
             for name, x in batch.items()
@@ -264,17 +280,22 @@ def folder(*, path, modalities=MODALITIES, seed=0) -> Dataset:
     )
 
 
-def _list_files(path, modalities):
+def _list_files(
+    path: str, modalities: Sequence[str]
+) -> dict[str, dict[tuple[int, int], str]]:
     """{modality: {(index, label): file}}, the same keys in order for every modality."""
     who = f"polymnist.folder, {path}"
     found = os.scandir(path) if os.path.isdir(path) else ()
+    found = [entry for entry in found if not left_behind(entry.name)]
     known = sorted(entry.name for entry in found if entry.is_dir())
     if not known:
         raise FileNotFoundError(f"{who}: expected folders m0, m1, ..; there are none.")
     files = {}
     for modality in check_modalities(who, modalities, known):
-        files[modality] = {}
+        files[modality], others = {}, []
         for entry in os.scandir(os.path.join(path, modality)):
+            if left_behind(entry.name):
+                continue
             match = re.fullmatch(r"(\d+)\.(\d+)\.png", entry.name)
             if match is not None:
                 files[modality][int(match[1]), int(match[2])] = entry.path
@@ -282,10 +303,13 @@ def _list_files(path, modalities):
                 raise ValueError(
                     f"{who}: expected index.label.png; got {modality}/{entry.name}."
                 )
+            else:
+                others.append(entry.name)
         if not files[modality]:
             raise FileNotFoundError(
                 f"{who}: expected files index.label.png in {modality}; there are none."
             )
+        image_files.report_others(os.path.join(path, modality), others)
     every = sorted(set().union(*files.values()))
     for modality, names in files.items():
         missing = [f"{i}.{label}.png" for i, label in every if (i, label) not in names]
@@ -297,23 +321,23 @@ def _list_files(path, modalities):
     return {m: {key: names[key] for key in every} for m, names in files.items()}
 
 
-def _decoder(files):
+def _decoder(files: Mapping[str, Mapping]) -> Callable:
     """rows -> {modality: uint8 [rows, 28, 28, 3]}; keeps what it has decoded."""
     paths = list(zip(*(names.values() for names in files.values())))
     shape = (len(paths), len(files), SIZE, SIZE, 3)
     decoded = np.empty(shape, np.uint8)  # takes memory where it is written to
     is_decoded = np.zeros(len(paths), bool)
 
-    def decode(path):
-        with Image.open(path) as image:
+    def decode(path: str) -> np.ndarray:
+        with image_files.opened(path) as image:
             if image.mode != "RGB" or image.size != (SIZE, SIZE):
                 raise ValueError(
                     f"polymnist.folder: expected {SIZE} x {SIZE} pixels in RGB; "
                     f"{path} has {image.width} x {image.height} in {image.mode}."
                 )
-            return np.asarray(image)
+            return np.asarray(image_files.to_rgb(image))
 
-    def images(rows):
+    def images(rows: np.ndarray) -> dict[str, np.ndarray]:
         for row in np.unique(rows[~is_decoded[rows]]):
             for i, path in enumerate(paths[row]):
                 decoded[row, i] = decode(path)
@@ -324,7 +348,14 @@ def _decoder(files):
     return images
 
 
-def write_folder(dataset, path, split, *, num_examples=None, batch_size=256) -> None:
+def write_folder(
+    dataset: Dataset,
+    path: str | os.PathLike,
+    split: str,
+    *,
+    num_examples: int | None = None,
+    batch_size: int = 256,
+) -> None:
     """Writes tuples of a dataset as PNG files in the official layout, for `folder`.
 
     Args:
@@ -334,6 +365,7 @@ def write_folder(dataset, path, split, *, num_examples=None, batch_size=256) -> 
       num_examples: how many tuples, the first ones; None for all.
       batch_size: tuples composed at a time.
     """
+    path = os.path.expanduser(path)
     left = num_examples or dataset.num_examples[split]
     prepare = jax.jit(dataset.prepare)
     seen = collections.Counter()

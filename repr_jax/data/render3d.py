@@ -1,4 +1,4 @@
-"""Pictures of one object over a coloured floor, under a coloured spotlight.
+"""Pictures of one object over a colored floor, under a colored spotlight.
 
 A ray marcher in JAX: a picture is a pure function of its scene, all of whose numbers
 may be traced. The camera looks straight down on a floor z = FLOOR, over which the
@@ -12,13 +12,14 @@ and all else that the pictures of Blender do not share with ours are our choice.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.data import shapes3d
+from repr_jax.data.shapes3d import Point
 from repr_jax.ops import checks
 
 RADIUS = 1.95  # of the ball that holds the object
@@ -44,7 +45,7 @@ class Scene(NamedTuple):
     position: Array  # [2], x and y of the object's middle, in -3..3
     angles: Array  # [3], turns about x, then y, then z, radians
     light: Array  # [], place of the lamp, radians; 0 is up, pi / 2 to the right
-    colours: Array  # [3, 3], rgb in [0, 1] of object, light and floor
+    colors: Array  # [3, 3], rgb in [0, 1] of object, light and floor
 
 
 class Frame(NamedTuple):
@@ -53,11 +54,11 @@ class Frame(NamedTuple):
     middle: tuple  # x, y, z in the world
     turn: Array  # [3, 3], from the object's axes to the world's
 
-    def direction(self, v):
+    def direction(self, v: Point) -> Point:
         """A direction of the world in the object's axes."""
         return tuple(dot(self.turn[:, i], v) for i in range(3))
 
-    def point(self, p):
+    def point(self, p: Point) -> Point:
         """A point of the world in the object's axes."""
         return self.direction([(a - m) / RADIUS for a, m in zip(p, self.middle)])
 
@@ -65,7 +66,7 @@ class Frame(NamedTuple):
 def render(scene: Scene, *, size: int, samples: int = 1, steps: int = 20) -> Array:
     """[size, size, 3] float32 in [0, 1]: the picture, row 0 at the top; vmap for many.
 
-    pixel = colour sqrt(ambient + diffuse light_colour spot seen max(0, normal . light))
+    pixel = color sqrt(ambient + diffuse light_color spot seen max(0, normal . light))
 
     plus a faint gloss on the object. The root turns light into brightness as screens
     do, without a change of hue. `spot` is 1 in the cone of the light and 0 outside,
@@ -96,7 +97,9 @@ def render(scene: Scene, *, size: int, samples: int = 1, steps: int = 20) -> Arr
     return add_object(picture, scene, parts, frame, lamp, samples, steps)
 
 
-def floor_picture(scene, parts, frame, lamp, size):
+def floor_picture(
+    scene: Scene, parts: shapes3d.Parts, frame: Frame, lamp: Point, size: int
+) -> Array:
     """[size, size, 3]: the floor with spotlight and shadow, without the object."""
     lamp_there = frame.point(lamp)
     to_lamp, _, spot = spotlight(lamp_there, frame.point(on_floor(size, 0, 0, size)))
@@ -111,11 +114,19 @@ def floor_picture(scene, parts, frame, lamp, size):
         jnp.ones((size, size)), seen.reshape(count, count), (row, column)
     )
     lit = (spot * dot(to_lamp, frame.turn[2])).reshape(size, size) * seen
-    lit = jax.lax.optimization_barrier(lit)  # else XLA computes it for each colour
-    return shade(scene.colours[2], AMBIENT, lit, scene.colours[1])
+    lit = jax.lax.optimization_barrier(lit)  # else XLA computes it for each color
+    return shade(scene.colors[2], AMBIENT, lit, scene.colors[1])
 
 
-def add_object(picture, scene, parts, frame, lamp, samples, steps):
+def add_object(
+    picture: Array,
+    scene: Scene,
+    parts: shapes3d.Parts,
+    frame: Frame,
+    lamp: Point,
+    samples: int,
+    steps: int,
+) -> Array:
     """The picture with the object in it."""
     size = picture.shape[0]
     row, column, count = window(frame.middle, RADIUS, RADIUS, size)
@@ -142,17 +153,19 @@ def add_object(picture, scene, parts, frame, lamp, samples, steps):
         a.reshape(count * samples, count * samples)
         for a in jax.lax.optimization_barrier((cover, ambient, lit, shine))
     )
-    colour = shade(scene.colours[0], ambient, lit, scene.colours[1])
-    colour += shine[..., None] * scene.colours[1][None, None, :]
-    colour = pooled(cover[..., None] * colour, samples)
+    color = shade(scene.colors[0], ambient, lit, scene.colors[1])
+    color += shine[..., None] * scene.colors[1][None, None, :]
+    color = pooled(cover[..., None] * color, samples)
     under = jax.lax.dynamic_slice(picture, (row, column, 0), (count, count, 3))
     under = (1.0 - pooled(cover[..., None], samples)) * under
     return jax.lax.dynamic_update_slice(
-        picture, jnp.minimum(colour + under, 1.0), (row, column, 0)
+        picture, jnp.minimum(color + under, 1.0), (row, column, 0)
     )
 
 
-def march(parts, origin, direction, half, steps):
+def march(
+    parts: shapes3d.Parts, origin: Point, direction: Point, half: Array, steps: int
+) -> tuple[Array, Array]:
     """Where rays are nearest to the object between -half and half, and how near.
 
     From the side of the camera, each step as long as the distance, which is never too
@@ -160,7 +173,7 @@ def march(parts, origin, direction, half, steps):
     on the way, so that a ray that grazes something arrives at what is behind it.
     """
 
-    def step(carry, _):
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
         t, place, nearest = carry
         here = shapes3d.distance(parts, along(origin, direction, t))
         place = jnp.where(jnp.abs(here) < nearest, t, place)
@@ -173,11 +186,11 @@ def march(parts, origin, direction, half, steps):
     return place, nearest
 
 
-def normals(parts, points, reach=0.01):
+def normals(parts: shapes3d.Parts, points: Point, reach: float = 0.01) -> Point:
     """Unit normals of the object's surface, by differences."""
     corners = jnp.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float)
 
-    def add(normal, corner):
+    def add(normal: Point, corner: Array) -> Point:
         there = shapes3d.distance(parts, along(points, corner, reach))
         return tuple(n + c * there for n, c in zip(normal, corner)), None
 
@@ -185,7 +198,7 @@ def normals(parts, points, reach=0.01):
     return normalize(jax.lax.scan(add, nothing, corners)[0])
 
 
-def spotlight(lamp, points):
+def spotlight(lamp: Point, points: Point) -> tuple[Point, Array, Array]:
     """Unit direction to the lamp, distance, brightness in [0, 1]; in the object's axes.
 
     The beam points at the object's middle, where the origin is.
@@ -198,34 +211,36 @@ def spotlight(lamp, points):
     return to_lamp, far, shapes3d.smooth(inside / (BLEND * (1.0 - edge)))
 
 
-def shade(colour, ambient, lit, light_colour):
-    """[height, width, 3] of a surface: its colour in ambient light and the lamp's."""
-    light = light_colour[None, None, :] * (DIFFUSE * lit)[..., None]
+def shade(
+    color: Array, ambient: Array | float, lit: Array, light_color: Array
+) -> Array:
+    """[height, width, 3] of a surface: its color in ambient light and the lamp's."""
+    light = light_color[None, None, :] * (DIFFUSE * lit)[..., None]
     if jnp.ndim(ambient):
         ambient = ambient[..., None]
-    return colour[None, None, :] * jnp.sqrt(ambient + light)
+    return color[None, None, :] * jnp.sqrt(ambient + light)
 
 
-def window(centre, radius, z, size):
-    """First row, first column and number of the pixels that show centre +- radius.
+def window(center: Point, radius: float, z: float, size: int) -> tuple[Any, Any, int]:
+    """First row, first column and number of the pixels that show center +- radius.
 
     Of a square at height z; the number is static. At the edge the window stays inside.
     """
     scale = size / 2 / HALF_WIDTH * CAMERA / (CAMERA - z)  # pixels a unit
     count = min(size, math.ceil(2 * radius * scale) + 1)
 
-    def first(middle):
+    def first(middle: Array) -> Array:
         start = jnp.round(middle - count / 2).astype(jnp.int32)
         return jnp.clip(start, 0, size - count)
 
     return (
-        first(size / 2 - centre[1] * scale),
-        first(size / 2 + centre[0] * scale),
+        first(size / 2 - center[1] * scale),
+        first(size / 2 + center[0] * scale),
         count,
     )
 
 
-def rays(size, row, column, count, samples):
+def rays(size: int, row: Any, column: Any, count: int, samples: int) -> Point:
     """Unit directions from the camera through count x count pixels, row by row."""
     places = (jnp.arange(count * samples) + 0.5) / samples
     down = (row + places) * (2.0 / size) - 1.0
@@ -235,27 +250,27 @@ def rays(size, row, column, count, samples):
     return normalize((x, y, jnp.full_like(x, -CAMERA)))
 
 
-def on_floor(size, row, column, count):
+def on_floor(size: int, row: Any, column: Any, count: int) -> Point:
     """The points of the floor that count x count pixels show."""
     x, y, z = rays(size, row, column, count, 1)
     t = (FLOOR - CAMERA) / z
     return t * x, t * y, jnp.full_like(t, FLOOR)
 
 
-def pooled(image, samples):
+def pooled(image: Array, samples: int) -> Array:
     """[samples n, samples n, c] -> [n, n, c], means over the samples of a pixel."""
     n = image.shape[0] // samples
     return image.reshape(n, samples, n, samples, -1).mean(axis=(1, 3))
 
 
-def dot(a, b):
+def dot(a: Point, b: Point) -> Array:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def normalize(a):
+def normalize(a: Point) -> Point:
     scale = jax.lax.rsqrt(dot(a, a) + 1e-12)
     return tuple(x * scale for x in a)
 
 
-def along(origin, direction, t):
+def along(origin: Point, direction: Point, t: Array) -> Point:
     return tuple(o + t * d for o, d in zip(origin, direction))

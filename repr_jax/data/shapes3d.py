@@ -14,7 +14,8 @@ are as described by Inigo Quilez, https://iquilezles.org/articles/distfunctions.
 
 import functools
 import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,15 +26,20 @@ NAMES = ("teapot", "hare", "dragon", "cow", "armadillo", "horse", "head")
 NUM_LIMBS = 11
 NUM_BULGES = 3
 
+Point = tuple[Array, Array, Array]  # x, y and z, [points] each
+Numbers = tuple[list[list[float]], list[list[float]]]  # of limbs, of bulges
+
 
 class Parts(NamedTuple):
     """Numbers of the parts of one object, or of all with a leading axis."""
 
     limbs: Array  # [..., limb, 9]: start xyz, end xyz, two radii, blend
-    bulges: Array  # [..., bulge, 16]: centre, 9 of axes / radii, 3 of 1 / radii, blend
+    bulges: Array  # [..., bulge, 16]: center, 9 of axes / radii, 3 of 1 / radii, blend
 
 
-def limb(x, y, z, start, along, radius):
+def limb(
+    x: Array, y: Array, z: Array, start: Point, along: Point, radius: Array
+) -> Array:
     """Distance to a straight limb whose radius changes linearly; exact if it does not.
 
     |p - start - t along| - r(t), t the nearest point's place in [0, 1].
@@ -51,13 +57,15 @@ def limb(x, y, z, start, along, radius):
     return jnp.sqrt(dx * dx + dy * dy + dz * dz) - (radius[0] + t * radius[1])
 
 
-def bulge(x, y, z, centre, axes, inverse_radii):
+def bulge(
+    x: Array, y: Array, z: Array, center: Point, axes: Array, inverse_radii: Array
+) -> Array:
     """Approximate distance to an ellipsoid: exact on it, and for a ball everywhere.
 
-    k (k - 1) / |g|, with q = axes (p - centre) the coordinates in units of the radii,
+    k (k - 1) / |g|, with q = axes (p - center) the coordinates in units of the radii,
     k = |q| and g = q / radii, half the gradient of k^2.
     """
-    px, py, pz = x - centre[0], y - centre[1], z - centre[2]
+    px, py, pz = x - center[0], y - center[1], z - center[2]
     value, slope = 1e-12, 1e-12
     for i in range(3):
         q = axes[3 * i] * px + axes[3 * i + 1] * py + axes[3 * i + 2] * pz
@@ -67,21 +75,21 @@ def bulge(x, y, z, centre, axes, inverse_radii):
     return k * (k - 1.0) / jnp.sqrt(slope)
 
 
-def union(a, b, blend):
+def union(a: Array, b: Array, blend: float | Array) -> Array:
     """The smaller distance, rounded off where the two differ by less than `blend`."""
     h = jnp.maximum(blend - jnp.abs(a - b), 0.0)
     return jnp.minimum(a, b) - h * h / (4.0 * blend)
 
 
-def distance(parts: Parts, point):
+def distance(parts: Parts, point: Point) -> Array:
     """[points] distance from points to the surface of one object, negative inside."""
     x, y, z = point[0], point[1], jnp.abs(point[2])
 
-    def with_bulge(whole, p):
+    def with_bulge(whole: Array, p: Array) -> tuple[Array, None]:
         mine = bulge(x, y, z, p[0:3], p[3:12], p[12:15])
         return union(whole, mine, p[15]), None
 
-    def with_limb(whole, p):
+    def with_limb(whole: Array, p: Array) -> tuple[Array, None]:
         return union(whole, limb(x, y, z, p[0:3], p[3:6], p[6:8]), p[8]), None
 
     # Loops compile four times faster than one long expression, and run as fast.
@@ -89,7 +97,7 @@ def distance(parts: Parts, point):
     return jax.lax.scan(with_limb, whole, parts.limbs)[0]
 
 
-def visibility(parts: Parts, point, direction, spread):
+def visibility(parts: Parts, point: Point, direction: Point, spread: Array) -> Array:
     """[points]: 1 where the light is seen from a point, 0 where it is hidden.
 
     Along the ray to the light, each part is measured where the ray passes it closest:
@@ -106,17 +114,19 @@ def visibility(parts: Parts, point, direction, spread):
         origin = (point[0], point[1], side * point[2])
         sides.append((origin, (direction[0], direction[1], side * direction[2])))
 
-    def narrower(closest, o, d, t, measure, *numbers):
+    def narrower(
+        closest: Array, o: Point, d: Point, t: Array, measure: Callable, *numbers: Any
+    ) -> Array:
         x, y, z = (a + t * b for a, b in zip(o, d))
         return jnp.minimum(closest, measure(x, y, z, *numbers) / (spread * t + 0.01))
 
-    def past_bulge(closest, p):
+    def past_bulge(closest: Array, p: Array) -> tuple[Array, None]:
         for o, d in sides:
             t = _nearest_to_bulge(o, d, p)
             closest = narrower(closest, o, d, t, bulge, p[0:3], p[3:12], p[12:15])
         return closest, None
 
-    def past_limb(closest, p):
+    def past_limb(closest: Array, p: Array) -> tuple[Array, None]:
         for o, d in sides:
             t = _nearest_to_limb(o, d, p)
             closest = narrower(closest, o, d, t, limb, p[0:3], p[3:6], p[6:8])
@@ -127,14 +137,14 @@ def visibility(parts: Parts, point, direction, spread):
     return smooth(0.5 + 0.5 * closest)
 
 
-def smooth(x):
+def smooth(x: Array) -> Array:
     """From 0 at x <= 0 to 1 at x >= 1 without a corner."""
     x = jnp.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
-def _nearest_to_bulge(o, d, p):
-    """Place on the ray, >= 0, nearest to an ellipsoid's centre in its own units."""
+def _nearest_to_bulge(o: Point, d: Point, p: Array) -> Array:
+    """Place on the ray, >= 0, nearest to an ellipsoid's center in its own units."""
     across, along = 0.0, 1e-12
     w = (o[0] - p[0], o[1] - p[1], o[2] - p[2])
     for i in range(3):
@@ -146,7 +156,7 @@ def _nearest_to_bulge(o, d, p):
     return jnp.maximum(-across / along, 0.0)
 
 
-def _nearest_to_limb(o, d, p):
+def _nearest_to_limb(o: Point, d: Point, p: Array) -> Array:
     """Place on the ray, >= 0, nearest to the axis of a limb."""
     w = (o[0] - p[0], o[1] - p[1], o[2] - p[2])
     dw = d[0] * w[0] + d[1] * w[1] + d[2] * w[2]
@@ -157,7 +167,7 @@ def _nearest_to_limb(o, d, p):
     return jnp.maximum(s * du - dw, 0.0)
 
 
-def rotation(alpha, beta, gamma, xp=jnp):
+def rotation(alpha: Any, beta: Any, gamma: Any, xp: Any = jnp) -> Any:
     """[3, 3]: a turn about x by alpha, then y by beta, then z by gamma, in radians."""
     ca, cb, cg = (xp.cos(angle) for angle in (alpha, beta, gamma))
     sa, sb, sg = (xp.sin(angle) for angle in (alpha, beta, gamma))
@@ -169,23 +179,32 @@ def rotation(alpha, beta, gamma, xp=jnp):
     return xp.stack([xp.stack(row) for row in rows])
 
 
-def _limb(start, end, radii, blend=0.06):
+def _limb(
+    start: Sequence[float], end: Sequence[float], radii: Any, blend: float = 0.06
+) -> list[float]:
     """Numbers of a limb; points are (x, y) on the mirror plane, or (x, y, z)."""
     start, end = (np.array([*p, 0.0][:3]) for p in (start, end))
     first, last = radii if isinstance(radii, tuple) else (radii, radii)
     return [*start, *(end - start), first, last - first, blend]
 
 
-def _ball(centre, radius, blend=0.06):
-    return _limb(centre, centre, radius, blend)
+def _ball(
+    center: Sequence[float], radius: float, blend: float | Array = 0.06
+) -> list[float]:
+    return _limb(center, center, radius, blend)
 
 
-def _bulge(centre, radii, turns=(0, 0, 0), blend=0.06):
+def _bulge(
+    center: Sequence[float],
+    radii: Any,
+    turns: Sequence[float] = (0, 0, 0),
+    blend: float | Array = 0.06,
+) -> list[float]:
     """Numbers of an ellipsoid, its axes turned as by `rotation`, in degrees."""
-    centre = np.array([*centre, 0.0][:3])
+    center = np.array([*center, 0.0][:3])
     turn = rotation(*np.deg2rad(turns), xp=np)
     inverse = 1.0 / np.array(radii)
-    return [*centre, *(inverse[:, None] * turn.T).reshape(-1), *inverse, blend]
+    return [*center, *(inverse[:, None] * turn.T).reshape(-1), *inverse, blend]
 
 
 @functools.cache
@@ -196,14 +215,14 @@ def table() -> Parts:
     return Parts(_filled(limbs, NUM_LIMBS), _filled(bulges, NUM_BULGES))
 
 
-def _filled(parts, count):
+def _filled(parts: Sequence, count: int) -> np.ndarray:
     """[object, count, numbers]; a first part repeated without blend adds nothing."""
     again = [[*some[0][:-1], 1e-6] for some in parts]
     filled = [some + [r] * (count - len(some)) for some, r in zip(parts, again)]
     return np.array(filled, np.float32)
 
 
-def _teapot():
+def _teapot() -> Numbers:
     ring = ((-0.42, 0.28), (-0.72, 0.30), (-0.86, 0.06), (-0.72, -0.2), (-0.42, -0.28))
     limbs = [_limb(a, b, 0.06, 0.04) for a, b in itertools.pairwise(ring)]
     limbs += [
@@ -219,7 +238,7 @@ def _teapot():
     return limbs, bulges
 
 
-def _hare():
+def _hare() -> Numbers:
     limbs = [
         _limb((0.32, 0.2, 0.07), (0.12, 0.55, 0.13), (0.06, 0.085), 0.05),
         _limb((0.12, 0.55, 0.13), (-0.05, 0.92, 0.18), (0.085, 0.035), 0.02),
@@ -238,7 +257,7 @@ def _hare():
     return limbs, bulges
 
 
-def _dragon():
+def _dragon() -> Numbers:
     limbs = [
         _limb((-0.3, -0.12), (0.12, -0.1), (0.21, 0.22), 0.1),
         _limb((0.12, -0.05), (0.38, 0.32), (0.18, 0.1), 0.1),
@@ -256,7 +275,7 @@ def _dragon():
     return limbs, bulges
 
 
-def _cow():
+def _cow() -> Numbers:
     limbs = [
         _limb((0.25, 0.08), (0.56, 0.2), (0.27, 0.17), 0.1),
         _limb((0.58, 0.18), (0.84, -0.02), (0.17, 0.125), 0.06),
@@ -276,7 +295,7 @@ def _cow():
     return limbs, bulges
 
 
-def _armadillo():
+def _armadillo() -> Numbers:
     limbs = [
         _limb((0.02, 0.42), (0.12, 0.56), (0.2, 0.17), 0.08),
         _limb((0.14, 0.54), (0.46, 0.46), (0.14, 0.055), 0.06),
@@ -296,7 +315,7 @@ def _armadillo():
     return limbs, bulges
 
 
-def _horse():
+def _horse() -> Numbers:
     limbs = [
         _limb((0.22, 0.08), (0.48, 0.52), (0.2, 0.12), 0.1),
         _limb((0.5, 0.56), (0.8, 0.34), (0.125, 0.08), 0.05),
@@ -316,7 +335,7 @@ def _horse():
     return limbs, bulges
 
 
-def _head():
+def _head() -> Numbers:
     limbs = [
         _limb((-0.12, -0.3), (-0.14, -0.7), (0.25, 0.26), 0.08),
         _limb((0.46, 0.2), (0.62, -0.02), (0.06, 0.1), 0.05),

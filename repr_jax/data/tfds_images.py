@@ -1,9 +1,11 @@
-"""Labelled images that tensorflow-datasets has prepared, read without TensorFlow."""
+"""Labeled images that tensorflow-datasets has prepared, read without TensorFlow."""
 
 import contextlib
 import functools
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -78,11 +80,11 @@ def images(
     options = dict(data_dir=data_dir, size=size, label=label)
     data = {s: arrays(name, names[s], **options) for s in names}
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         images, labels = data[split]
         return {"image": images[rows], "label": labels[rows]}
 
-    def prepare(batch):
+    def prepare(batch: Mapping) -> dict:
         return {**batch, "image": batch["image"].astype(np.float32) / 255}
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
@@ -95,7 +97,7 @@ def directory(data_dir: str | None) -> str:
     return os.path.expanduser(data_dir)
 
 
-def _records(name, split, data_dir):
+def _records(name: str, split: str, data_dir: str) -> Any:
     """The records of a split, by position."""
     try:
         import tensorflow_datasets as tfds
@@ -134,7 +136,7 @@ def _square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Holds back what is logged below CRITICAL."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -144,7 +146,7 @@ def _quiet():
         logging.disable(before)
 
 
-def _frozen(*arrays):
+def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     for array in arrays:
         array.setflags(write=False)
     return arrays

@@ -3,14 +3,18 @@
 Such a file, which torch wrote until version 1.6 and still reads, is five pickles (a
 number that marks the format, its version, facts of the machine, a dict of tensors that
 name storages, the names of the storages in order) and, for each storage, an int64 count
-and its elements. A pickle may call any function it names; here it may name only what
-tensors are made of.
+and its elements.
+
+A pickle is a program: it may call any function, and a few bytes of it may build what
+takes forever to print or to hash. None is run here. The few instructions that such
+files need are followed one by one, keys must be text, and anything else is refused.
 """
 
-import collections
+import math
 import os
-import pickle
-from typing import NamedTuple
+import pickletools
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +32,15 @@ DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
-BROKEN = (EOFError, pickle.UnpicklingError, IndexError, KeyError, TypeError)
-BROKEN += (AttributeError, ValueError, OverflowError)  # all that a bad pickle raises
+BROKEN = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError)
+MAX_RANK = 32
+MAX_REPEATED = 2**20  # elements of a tensor that repeats its storage, by a stride of 0
+LARGEST = 2**96  # of whole numbers; MAGIC has 77 bits
+MARK = object()  # on the stack
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINSTRING"}
+VALUES |= {"SHORT_BINSTRING", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
+COUNTS = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "APPEND": 1, "SETITEM": 2}
 
 
 class ForeignError(Exception):
@@ -45,22 +56,6 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class _Unpickler(pickle.Unpickler):
-    """Hands out nothing that a pickle could change for those who read after it."""
-
-    def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *arguments: Tensor(*arguments[:4])  # the rest is of gradients
-        if module == "torch" and name in DTYPES:
-            return name
-        raise ForeignError(f"{module}.{name}")
-
-    def persistent_load(self, pid):
-        return pid
-
-
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """{name: array} of a state dict in torch's first format.
 
@@ -72,6 +67,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       ValueError: it is in another format, not whole, or holds anything but a dict of
         dense tensors; in particular, whatever it names is never called.
     """
+    path = os.path.expanduser(path)
     with open(path, "rb") as file:
         if file.read(4) == b"PK\x03\x04":
             raise ValueError(
@@ -82,30 +78,36 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if _unpickled(file, path) != MAGIC:
             raise ValueError(f"{path}: expected torch's first format; got another.")
         version, machine = _unpickled(file, path), _unpickled(file, path)
-        little = isinstance(machine, dict) and machine.get("little_endian")
+        little = isinstance(machine, dict) and machine.get("little_endian") is True
         if version != VERSION or not little:
             raise ValueError(
-                f"{path}: expected version {VERSION}, little-endian; got version "
-                f"{version} of {machine}."
+                f"{path}: expected version {VERSION}, little-endian; got "
+                f"{_brief(version)}, {'' if little else 'not '}little-endian."
             )
         tensors, names = _unpickled(file, path), _unpickled(file, path)
-        if not isinstance(tensors, dict):
-            raise ValueError(
-                f"{path}: expected a dict of tensors; got {type(tensors).__name__}."
-            )
-        for name, x in tensors.items():
-            if not _is_tensor(x):
-                raise ValueError(f"{path}: expected {name} a dense tensor; got {x!r}.")
-        wanted = {x.storage[2] for x in tensors.values()}
-        if not isinstance(names, list) or sorted(map(str, names)) != sorted(wanted):
-            raise ValueError(
-                f"{path}: expected the storages of its tensors and no others."
-            )
+        _check_tensors(path, tensors, names)
         storages = _storages(file, path, tensors, names)
     return {name: _view(path, name, x, storages) for name, x in tensors.items()}
 
 
-def _is_tensor(x) -> bool:
+def _check_tensors(path: str, tensors: Any, names: Any) -> None:
+    """ValueError unless these are a dict of tensors and the names of its storages."""
+    if not isinstance(tensors, dict):
+        raise ValueError(
+            f"{path}: expected a dict of tensors; got {type(tensors).__name__}."
+        )
+    for name, x in tensors.items():
+        if not _is_tensor(x):
+            raise ValueError(
+                f"{path}: expected {_brief(name)} a dense tensor; got {_brief(x)}."
+            )
+    wanted = sorted({x.storage[2] for x in tensors.values()})
+    texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    if not texts or sorted(names) != wanted:
+        raise ValueError(f"{path}: expected the storages of its tensors and no others.")
+
+
+def _is_tensor(x: Any) -> bool:
     """Whether it is a Tensor of the right parts."""
     if not isinstance(x, Tensor) or not isinstance(x.storage, tuple):
         return False
@@ -117,51 +119,152 @@ def _is_tensor(x) -> bool:
     if not isinstance(x.shape, tuple) or not isinstance(x.strides, tuple):
         return False
     numbers = (count, x.offset, *x.shape, *x.strides)
-    whole = all(isinstance(n, int) and n >= 0 for n in numbers)
-    return whole and len(x.shape) == len(x.strides)
+    whole = all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers)
+    return whole and len(x.shape) == len(x.strides) <= MAX_RANK
 
 
-def _unpickled(file, path):
+def _brief(x: Any) -> str:
+    """A number, or how a text begins; the type of anything else, which may be huge."""
+    if isinstance(x, str):
+        return " ".join(x[:80].split())
+    return str(x) if isinstance(x, int | float) else type(x).__name__
+
+
+def _unpickled(file: BinaryIO, path: str) -> Any:
+    """What the next pickle builds: numbers, text, tuples, lists, dicts and Tensors."""
+    stack, memo = [], {}
     try:
-        return _Unpickler(file).load()
+        for code, argument, _ in pickletools.genops(file):
+            if code.name == "STOP":
+                (found,) = stack
+                return found
+            _follow(code.name, argument, stack, memo)
+        raise ValueError("no end")
     except ForeignError as error:
         raise ValueError(
             f"{path}: expected nothing but tensors; got a file that would call {error}."
         ) from None
     except BROKEN as error:
         raise ValueError(
-            f"{path}: expected torch's first format, whole; got {error!r} at byte "
-            f"{file.tell()}."
-        ) from error
+            f"{path}: expected torch's first format, whole; got "
+            f"{type(error).__name__} ({_brief(str(error))}) before byte {file.tell()}."
+        ) from None
 
 
-def _storages(file, path, tensors, names) -> dict[str, np.ndarray]:
+def _follow(name: str, argument: Any, stack: list, memo: dict[int, Any]) -> None:
+    """One instruction of a pickle, of those that torch's first format needs."""
+    if name in CONSTANTS:
+        stack.append(CONSTANTS[name])
+    elif name in VALUES:
+        if isinstance(argument, int) and abs(argument) >= LARGEST:
+            raise ValueError("a large number")
+        stack.append(argument)
+    elif name == "MARK":
+        stack.append(MARK)
+    elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+        stack.append({} if name == "EMPTY_DICT" else [])
+    elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+        memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
+    elif name in ("BINGET", "LONG_BINGET"):
+        stack.append(memo[argument])
+    elif name in ("GLOBAL", "STACK_GLOBAL"):
+        names = argument.split(" ", 1) if name == "GLOBAL" else _popped(stack, 2)
+        stack.append(_named(*names))
+    elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+        stack.append(tuple(_popped(stack, COUNTS.get(name))))
+    elif name in ("APPEND", "APPENDS"):
+        values = _popped(stack, COUNTS.get(name))
+        list.extend(stack[-1], values)
+    elif name in ("SETITEM", "SETITEMS"):
+        values = _popped(stack, COUNTS.get(name))
+        dict.update(
+            stack[-1], _ordered_dict(zip(values[::2], values[1::2], strict=True))
+        )
+    elif name == "REDUCE":
+        function, arguments = _popped(stack, 2)
+        if function not in (_ordered_dict, _tensor):
+            raise ValueError("a call of what is no function")
+        stack.append(function(*arguments))
+    elif name == "BUILD":
+        stack.pop()  # attributes, such as _metadata of a state dict
+    elif name not in ("PROTO", "FRAME", "BINPERSID"):  # the last is a storage's tuple
+        raise ValueError(f"the instruction {name}")
+
+
+def _popped(stack: list, count: int | None) -> list:
+    """Takes the last `count` from the stack, or with None all since the last mark."""
+    if count is None:
+        last = max(i for i, x in enumerate(stack) if x is MARK)
+        values = stack[last + 1 :]
+        del stack[last:]
+        return values
+    if len(stack) < count:
+        raise ValueError("an empty stack")
+    values = stack[len(stack) - count :]
+    del stack[len(stack) - count :]
+    return values
+
+
+def _named(module: str, name: str) -> Any:
+    """What stands for a function or class that the file names."""
+    called = f"{_brief(module)}.{_brief(name)}"
+    if called == "collections.OrderedDict":
+        return _ordered_dict
+    if called == "torch._utils._rebuild_tensor_v2":
+        return _tensor
+    if module == "torch" and name in DTYPES:
+        return name
+    raise ForeignError(called)
+
+
+def _ordered_dict(pairs: Iterable = ()) -> dict[str, Any]:
+    """A dict whose keys are text: others may take forever to hash."""
+    pairs = [(key, value) for key, value in pairs]
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise ValueError("a key that is not text")
+    return dict(pairs)
+
+
+def _tensor(*arguments: Any) -> Tensor:
+    return Tensor(*arguments[:4])  # the rest is of gradients
+
+
+def _storages(
+    file: BinaryIO, path: str, tensors: dict[str, Tensor], names: list[str]
+) -> dict[str, np.ndarray]:
     """Every storage that a tensor names, as a flat array."""
-    said = {x.storage[2]: x.storage for x in tensors.values()}
+    stated = {x.storage[2]: x.storage for x in tensors.values()}
     size, storages = os.path.getsize(path), {}
     for name in names:
-        dtype, count = DTYPES[said[name][1]], said[name][4]
+        dtype, count = DTYPES[stated[name][1]], stated[name][4]
         head = file.read(8)
         found = int.from_bytes(head, "little")
         missing = count * dtype.itemsize - (size - file.tell())
         if len(head) < 8 or found != count or missing > 0:
             raise ValueError(
-                f"{path}: expected {count} elements of storage {name} from byte "
-                f"{file.tell()} on; the file says {found}, and has {size} bytes."
+                f"{path}: expected {count} elements of storage {_brief(name)} from "
+                f"byte {file.tell()} on; the file says {found}, and has {size} bytes."
             )
         content = file.read(count * dtype.itemsize)
         storages[name] = np.frombuffer(content, dtype)
     return storages
 
 
-def _view(path, name, tensor, storages) -> np.ndarray:
+def _view(
+    path: str, name: str, tensor: Tensor, storages: dict[str, np.ndarray]
+) -> np.ndarray:
     """The tensor, copied out of its storage."""
     storage = storages[tensor.storage[2]]
     last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides))
     if 0 not in tensor.shape and tensor.offset + last >= len(storage):
         raise ValueError(
-            f"{path}: expected {name} within the {len(storage)} elements of its "
-            f"storage; it ends at {tensor.offset + last + 1}."
+            f"{path}: expected {_brief(name)} within the {len(storage)} elements of "
+            f"its storage; it ends at {tensor.offset + last + 1}."
+        )
+    if math.prod(max(n, 1) for n in tensor.shape) > max(len(storage), MAX_REPEATED):
+        raise ValueError(
+            f"{path}: expected {_brief(name)} of at most {MAX_REPEATED} elements, or "
+            f"as many as its storage; got shape {tensor.shape}."
         )
     strides = [s * storage.itemsize for s in tensor.strides]
     view = np.lib.stride_tricks.as_strided

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 DEBIAN = "/usr/share/wordnet/data.noun"
-ENCODING = "utf-8"
+ENCODING = "utf-8-sig"  # with or without a byte-order mark
 
 
 class Synset(NamedTuple):
@@ -44,7 +44,7 @@ def read(path: str | os.PathLike | None = None) -> dict[str, Synset]:
       FileNotFoundError: there is none.
       ValueError: a line is not as the format wants it, which is named; or no line is.
     """
-    file = pathlib.Path(DEBIAN if path is None else path)
+    file = pathlib.Path(DEBIAN if path is None else path).expanduser()
     file = file / "data.noun" if file.is_dir() else file
     if not file.is_file():
         raise FileNotFoundError(
@@ -54,7 +54,7 @@ def read(path: str | os.PathLike | None = None) -> dict[str, Synset]:
     nouns = {}
     with open(file, encoding=ENCODING, errors="replace") as lines:
         for number, line in enumerate(lines, 1):
-            if line.startswith("  "):  # the licence, before the first synset
+            if line.startswith("  "):  # the license, before the first synset
                 continue
             try:
                 name, synset = _parse(line)
@@ -98,7 +98,7 @@ def ancestors(nouns: Mapping[str, Synset], name: str) -> set[str]:
     return found
 
 
-def _synset(nouns, name) -> Synset:
+def _synset(nouns: Mapping[str, Synset], name: str) -> Synset:
     if name not in nouns:
         raise ValueError(f"wordnet: expected a synset of the file; got {name}.")
     return nouns[name]

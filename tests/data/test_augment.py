@@ -37,11 +37,11 @@ def test_jitter_shifts_by_whole_and_half_images_at_most():
 
 
 def test_jitter_brightness_and_contrast_by_hand():
-    grey = jnp.full((32, 4, 4, 3), 0.5)
-    bright = augment.jitter(KEY, grey, **(STILL | dict(brightness=0.2)))
+    gray = jnp.full((32, 4, 4, 3), 0.5)
+    bright = augment.jitter(KEY, gray, **(STILL | dict(brightness=0.2)))
     assert np.ptp(bright, axis=(1, 2, 3)).max() < 1e-6  # all pixels alike
     assert 0.15 < np.abs(bright - 0.5).max() <= 0.2 + 1e-6
-    halves = grey.at[:, :2].set(0.4).at[:, 2:].set(0.6)
+    halves = gray.at[:, :2].set(0.4).at[:, 2:].set(0.6)
     stretched = augment.jitter(KEY, halves, **(STILL | dict(contrast=0.5)))
     np.testing.assert_allclose(stretched.mean(axis=(1, 2, 3)), 0.5, atol=1e-6)
     spread = np.asarray(stretched[:, 3, 0, 0] - stretched[:, 0, 0, 0])

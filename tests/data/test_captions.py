@@ -1,4 +1,4 @@
-"""Sentences, names of colours, and words by number."""
+"""Sentences, names of colors, and words by number."""
 
 import colorsys
 
@@ -15,7 +15,7 @@ def test_palettes_have_the_published_sizes():
     assert list(palettes.names) == sorted(palettes.names)
 
 
-def test_colours_get_the_name_of_the_nearest():
+def test_colors_get_the_name_of_the_nearest():
     rng = np.random.default_rng(0)
     hue, palette = rng.random(40), rng.integers(3, size=40)
     found = captions.color_index(hue, palette)
@@ -52,7 +52,7 @@ def test_a_hundred_names_can_be_reached():
 
 
 def test_patterns_say_everything_in_their_order():
-    orders = ("scp", "csp", "pcs", "psc", "pcs")  # shape, colour, place
+    orders = ("scp", "csp", "pcs", "psc", "pcs")  # shape, color, place
     red = captions.palettes().names.index("xkcd:blood orange")
     for pattern, order in enumerate(orders):
         text = captions.sentence(pattern=pattern, shape=4, row=2, column=0, color=red)

@@ -1,6 +1,7 @@
 """Rows of batches: order, padding, and the split over processes."""
 
 import threading
+import time
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ DATASETS = {
     "blobs": lambda seed=0: synthetic.blobs(num_examples=30, seed=seed),
     "multiview": lambda seed=0: synthetic.multiview(num_examples=30, size=8, seed=seed),
     "digits": lambda seed=0: mnist.digits(seed=seed),
+    "graph": lambda seed=0: synthetic.graph(num_nodes=60, seed=seed),
     "polymnist": lambda seed=0: polymnist.composed(modalities=("m0", "m3"), seed=seed),
 }
 
@@ -115,6 +117,7 @@ def test_evaluation_is_one_padded_pass_in_order(make, split):
         assert_equal(batch, again)
 
 
+@pytest.mark.parametrize("make", sorted(DATASETS.keys() - {"graph"}), indirect=True)
 def test_prepared_batches_are_images_in_range(make):
     data = make()
     batch = next(data.evaluate("test", 4))
@@ -196,6 +199,30 @@ def test_prefetch_yields_in_order_raises_what_its_iterator_raises_and_ends():
     assert next(early) == 0
     early.close()
     assert threading.active_count() == before
+
+
+def test_prefetch_stops_within_two_seconds_of_a_slow_batch():
+    begun = time.monotonic()
+
+    def slow():
+        yield 0
+        time.sleep(5)
+        yield 1
+
+    batches = dataset.prefetch(
+        slow(), should_stop=lambda: time.monotonic() > begun + 0.3
+    )
+    assert list(batches) == [0]
+    assert time.monotonic() < begun + 0.3 + 2.5
+
+
+def test_a_dataset_that_ends_is_an_error_that_says_when():
+    batches = ({"x": np.array(step)} for step in range(5))
+    message = (
+        "expected train to yield batches without end; from step 2 it ended after 5"
+    )
+    with pytest.raises(ValueError, match=message):
+        list(dataset.stacked(batches, start_step=2, num_steps=12, size=4))
 
 
 def test_groups_end_at_multiples_of_their_size():

@@ -90,5 +90,18 @@ def test_bad_input_is_named(emoji_file, tmp_path):
     np.savez(tmp_path / "other.npz", noto=np.zeros(3))
     with pytest.raises(ValueError, match="it has no twemoji, name"):
         emoji.load(path=str(tmp_path / "other.npz"))
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ValueError, match=r"broken\.npz cannot be read"):
+        emoji.load(path=str(tmp_path / "broken.npz"))
+    with np.load(emoji_file) as file:
+        entries = dict(file)
+    for name, array, words in (
+        ("noto", entries["noto"] / 255, r"noto uint8 \(14, 32, 32, 3\).*got float64"),
+        ("tone", entries["tone"][:3], r"tone int \(14,\) in .*got int64 \(3,\)"),
+        ("name", entries["base"], r"name str \(14,\) in .*got int64"),
+    ):
+        np.savez(tmp_path / "odd.npz", **{**entries, name: array})
+        with pytest.raises(ValueError, match=words):
+            emoji.load(path=str(tmp_path / "odd.npz"))
     with pytest.raises(ValueError, match="expected modalities among noto"):
         emoji.load(path=emoji_file, modalities=("noto", "apple"))

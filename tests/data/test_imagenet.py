@@ -15,7 +15,7 @@ def test_the_middle_is_cut_out_and_resized():
     found = imagenet.crop(Image.fromarray(pixels))
     assert found.shape == (224, 224, 3) and found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.broadcast_to([0, 7, 200], found.shape))
-    odd = imagenet.crop(Image.fromarray(pixels[:, :, 0]))  # grey is RGB three times
+    odd = imagenet.crop(Image.fromarray(pixels[:, :, 0]))  # gray is RGB three times
     np.testing.assert_array_equal(odd, 0)
 
 

@@ -81,7 +81,7 @@ def test_factors_are_uniform_and_independent():
     assert set(drawn["object_color_index"].tolist()) <= set(captions.reachable())
 
 
-def test_colours_are_those_of_hsv():
+def test_colors_are_those_of_hsv():
     hue = np.linspace(-0.25, 1.25, 31)
     for saturation in (1.0, 0.8, 0.6):
         expected = [colorsys.hsv_to_rgb(h % 1, saturation, 1) for h in hue]
@@ -108,7 +108,7 @@ def test_scene_by_hand():
     np.testing.assert_allclose(scene.angles, [[-np.pi / 2, 0, np.pi / 2]], atol=1e-6)
     np.testing.assert_allclose(scene.light, [np.pi / 4], rtol=1e-6)
     green, red, violet = (0, 1, 0), (1, 0.2, 0.2), colorsys.hsv_to_rgb(0.75, 0.6, 1)
-    np.testing.assert_allclose(scene.colours, [[green, red, violet]], atol=1e-6)
+    np.testing.assert_allclose(scene.colors, [[green, red, violet]], atol=1e-6)
 
 
 def test_batches_hold_what_they_should(data, prepare):

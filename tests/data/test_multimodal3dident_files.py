@@ -105,17 +105,21 @@ def test_images_are_resized_by_averages(written):
     assert np.abs(half - means).max() <= 1
 
 
+def cut_short(file):
+    file.write_bytes(file.read_bytes()[:-30])
+
+
 SPOILS = {
     "no split": (
         lambda p: shutil.rmtree(p / "val"),
         FileNotFoundError,
-        "expected .*val.latents_image.csv; there is none",
+        "there is no .*val.latents_image.csv",
     ),
     "no folder": (lambda p: shutil.rmtree(p), FileNotFoundError, "latents_image.csv"),
     "no text": (
         lambda p: (p / "test/text/text_raw.txt").unlink(),
         FileNotFoundError,
-        "text_raw.txt; there is none",
+        "there is no .*text_raw.txt",
     ),
     "no images": (
         lambda p: shutil.rmtree(p / "test/images"),
@@ -145,14 +149,34 @@ SPOILS = {
     "out of range": (
         lambda p: change(p / "val/latents_image.csv", "\n3,", "\n7,"),
         ValueError,
-        "object_shape from 0 to 6; got 0 to 7",
+        "object_shape from 0 to 6, whole; got '7' in row",
+    ),
+    "a number that is none": (
+        lambda p: change(p / "val/latents_image.csv", "\n3,", "\nnan,"),
+        ValueError,
+        "object_shape from 0 to 6, whole; got 'nan' in row",
+    ),
+    "half a class": (
+        lambda p: change(p / "val/latents_image.csv", "\n3,", "\n3.5,"),
+        ValueError,
+        "object_shape from 0 to 6, whole; got '3.5' in row",
+    ),
+    "Latin-1": (
+        lambda p: (p / "test/text/text_raw.txt").write_bytes(b"caf\xe9\n" * 10),
+        ValueError,
+        "expected UTF-8 text in .*test/text/text_raw.txt; got byte 0xe9",
+    ),
+    "a truncated image": (
+        lambda p: cut_short(p / "test/images/0.png"),
+        ValueError,
+        "test/images/0.png: expected a whole image",
     ),
     "no rows": (
         lambda p: (p / "val/latents_image.csv").write_text("object_shape\n"),
         ValueError,
         "expected rows; there are none",
     ),
-    "grey": (
+    "gray": (
         lambda p: Image.new("L", (8, 8)).save(p / "test/images/0.png"),
         ValueError,
         "square images in RGB; .*0.png has 8 x 8 in L",
@@ -167,6 +191,30 @@ def test_spoiled_folders_are_refused(copy, name):
     with pytest.raises(error, match=message) as caught:
         files.folder(path=copy)
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_unequal_size_name_two_files(copy):
+    Image.new("RGB", (6, 6)).save(copy / "test/images/3.png")
+    batches = files.folder(path=copy).evaluate("test", 5)
+    with pytest.raises(ValueError, match=r"0\.png is 8 x 8 and .*3\.png is 6 x 6"):
+        next(batches)
+
+
+def test_what_systems_and_editors_leave_is_no_obstacle(copy, written, caplog):
+    for name in (".DS_Store", "Thumbs.db", "._0.png"):
+        (copy / "test/images" / name).write_bytes(b"junk")
+    (copy / "test/.ipynb_checkpoints").mkdir()
+    for file in (copy / "test/text/text_raw.txt", copy / "test/latents_image.csv"):
+        content = file.read_bytes()
+        file.write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+    found, expected = (
+        next(files.folder(path=path).evaluate("test", 10)) for path in (copy, written)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    assert not caplog.records
+    (copy / "test/images/a.gif").write_bytes(b"")
+    files.folder(path=copy)
+    assert "passed over 1 other files (1 .gif)" in caplog.text
 
 
 def test_load_reads_files(written):

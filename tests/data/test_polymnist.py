@@ -255,13 +255,17 @@ def test_folder_trains_like_any_dataset(written):
         np.testing.assert_array_equal(values, batches[3][name])
 
 
-def test_folder_orders_files_by_number(files):
+def test_folder_orders_files_by_number(files, caplog):
     for modality in MODALITIES:
         folder = files / "test" / modality
         (folder / "1.0.png").rename(folder / "10.0.png")
         (folder / "notes.txt").write_text("other files are passed over")
+        (folder / "._0.1.png").write_bytes(b"what a Mac leaves is ignored")
+        (folder / ".ipynb_checkpoints").mkdir()
     (batch,) = polymnist.folder(path=files).evaluate("test", 12)
     np.testing.assert_array_equal(batch["label"], [*range(10), 1, 0])
+    assert len(caplog.records) == len(MODALITIES)
+    assert "test/m0: passed over 1 other files (1 .txt)." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -297,6 +301,11 @@ def test_folder_orders_files_by_number(files):
             lambda p: Image.new("L", (28, 28)).save(p / "test/m0/0.0.png"),
             ValueError,
             "28 x 28 pixels in RGB; .*0.0.png has 28 x 28 in L",
+        ),
+        (
+            lambda p: (p / "test/m0/0.0.png").write_bytes(b"\x89PNG\r\n\x1a\n"),
+            ValueError,
+            "test/m0/0.0.png: expected a whole image",
         ),
     ],
 )

@@ -21,20 +21,20 @@ def render():
     return lambda scene: np.asarray(drawn(scene))
 
 
-def scenes(shape=0, position=(0, 0), angles=(0, 0, 0), light=0.0, colours=None):
+def scenes(shape=0, position=(0, 0), angles=(0, 0, 0), light=0.0, colors=None):
     """A Scene of 63 rows; each argument is one for all, or one for each."""
 
     def rows(x, rank, dtype=np.float32):
         x = np.asarray(x, dtype)
         return np.broadcast_to(x, (BATCH, *x.shape[x.ndim - rank :]))
 
-    colours = (WHITE, BLACK, BLACK) if colours is None else colours
+    colors = (WHITE, BLACK, BLACK) if colors is None else colors
     return render3d.Scene(
         rows(shape, 0, np.int32),
         rows(position, 1),
         rows(angles, 1),
         rows(light, 0),
-        rows(colours, 2),
+        rows(colors, 2),
     )
 
 
@@ -59,8 +59,8 @@ def lamp_of(light):
 def test_floor_is_shaded_by_hand(render):
     """All pixels away from object and shadow, the lit ones and the dark ones."""
     light, middle = -1.1, np.array([3.0, -3.0, 0.0])
-    colours = np.array([(0.2, 0.4, 0.6), (1.0, 0.3, 0.2), (0.9, 0.5, 0.7)])
-    image = render(scenes(5, middle[:2], (0.3, 0.2, 0.1), light, colours))[0]
+    colors = np.array([(0.2, 0.4, 0.6), (1.0, 0.3, 0.2), (0.9, 0.5, 0.7)])
+    image = render(scenes(5, middle[:2], (0.3, 0.2, 0.1), light, colors))[0]
     lamp = lamp_of(light)
     num_lit = num_dark = 0
     for row, column in np.ndindex(SIZE, SIZE):
@@ -74,18 +74,18 @@ def test_floor_is_shaded_by_hand(render):
         edge = np.cos(render3d.CONE / 2)
         u = np.clip((to_lamp @ beam - edge) / (render3d.BLEND * (1 - edge)), 0, 1)
         spot = u * u * (3 - 2 * u)
-        energy = render3d.AMBIENT + render3d.DIFFUSE * spot * to_lamp[2] * colours[1]
-        expected = colours[2] * np.sqrt(energy)
+        energy = render3d.AMBIENT + render3d.DIFFUSE * spot * to_lamp[2] * colors[1]
+        expected = colors[2] * np.sqrt(energy)
         np.testing.assert_allclose(image[row, column], expected, atol=2e-4)
         num_lit, num_dark = num_lit + (spot == 1), num_dark + (spot == 0)
     assert num_lit > 3 and num_dark > 100
 
 
 def test_unlit_pixels_have_exactly_the_objects_hue(render):
-    colour = np.array([1.0, 0.45, 0.1])
-    images = render(scenes(6, colours=(colour, BLACK, (0.0, 0.0, 1.0))))
+    color = np.array([1.0, 0.45, 0.1])
+    images = render(scenes(6, colors=(color, BLACK, (0.0, 0.0, 1.0))))
     ratio = images[0, 6, 7] / images[0, 6, 7, 0]  # the forehead
-    np.testing.assert_allclose(ratio, colour / colour[0], atol=1e-5)
+    np.testing.assert_allclose(ratio, color / color[0], atol=1e-5)
     corner = np.sqrt(render3d.AMBIENT)
     np.testing.assert_allclose(images[0, 0, 0], [0, 0, corner], atol=1e-6)
 
@@ -93,7 +93,7 @@ def test_unlit_pixels_have_exactly_the_objects_hue(render):
 def test_lit_objects_have_their_hue_in_white_light(render):
     shape = np.arange(BATCH) % 7
     hue = np.array([0.1, 0.8, 0.3])
-    images = render(scenes(shape, colours=(hue, WHITE, BLACK)))
+    images = render(scenes(shape, colors=(hue, WHITE, BLACK)))
     brightest = images.reshape(BATCH, -1, 3)
     brightest = brightest[np.arange(BATCH), brightest[..., 1].argmax(axis=1)]
     np.testing.assert_array_equal(brightest.argmax(axis=1), 1)
@@ -145,8 +145,8 @@ def test_silhouettes_are_those_of_followed_rays(render):
 def test_shadow_falls_away_from_the_lamp(render):
     """A head seen from the front: lamps on both sides give mirrored pictures."""
     light = np.where(np.arange(BATCH) % 2, np.pi / 2, -np.pi / 2)
-    colours = (BLACK, WHITE, WHITE)
-    images = render(scenes(6, (0, 0), (0, -np.pi / 2, 0), light, colours))[..., 0]
+    colors = (BLACK, WHITE, WHITE)
+    images = render(scenes(6, (0, 0), (0, -np.pi / 2, 0), light, colors))[..., 0]
     from_left, from_right = images[:2]
     np.testing.assert_allclose(from_left, from_right[:, ::-1], atol=0.03)
     beside = (slice(6, 8), 5)  # left of the face

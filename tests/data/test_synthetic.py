@@ -1,5 +1,7 @@
 """Random datasets."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,6 +57,7 @@ def test_a_class_has_one_pattern_in_every_view():
     [
         (synthetic.blobs, {"num_classes": 0}, "num_classes >= 1; got 0"),
         (synthetic.multiview, {"num_examples": 0}, "num_examples >= 1; got 0"),
+        (synthetic.graph, {"num_nodes": 7}, "num_nodes >= 8; got 7"),
         (synthetic.multiview, {"modalities": ()}, "at least one modality"),
         (synthetic.multiview, {"modalities": ("a", "a")}, "each modality once"),
     ],
@@ -62,3 +65,39 @@ def test_a_class_has_one_pattern_in_every_view():
 def test_wrong_arguments_are_refused(make, keywords, message):
     with pytest.raises(ValueError, match=message):
         make(**keywords)
+
+
+def test_a_graph_keeps_its_edges_whole_and_batches_its_nodes():
+    data = synthetic.graph(num_classes=3, num_nodes=90, degree=8)
+    nodes = {
+        split: next(data.evaluate(split, 45))["node"] for split in ("train", "test")
+    }
+    assert sorted(np.concatenate([*nodes.values()])) == list(range(90))
+    senders, receivers = data.fixed["senders"], data.fixed["receivers"]
+    edges = set(zip(senders.tolist(), receivers.tolist()))
+    assert len(edges) == len(senders) and all((b, a) in edges for a, b in edges)
+    assert all(a != b for a, b in edges)
+    assert 6 < len(edges) / 90 < 10  # the degree
+    labels = np.arange(90) % 3
+    assert 0.7 < np.mean(labels[senders] == labels[receivers]) < 0.95
+    again = synthetic.graph(num_classes=3, num_nodes=90, degree=8)
+    np.testing.assert_array_equal(data.fixed["features"], again.fixed["features"])
+
+
+def test_neighbors_of_a_graph_tell_its_classes():
+    """One mean over neighbors, in a jitted function of a batch with `fixed` in it."""
+    data = synthetic.graph(num_nodes=400, degree=12)
+
+    @jax.jit
+    def classes(batch):
+        sums = jax.ops.segment_sum(
+            batch["features"][batch["senders"]], batch["receivers"], num_segments=400
+        )
+        return jnp.argmax((sums + batch["features"])[batch["node"], :4], axis=1)
+
+    batch = next(data.evaluate("test", 200))
+    alone = np.mean(
+        data.fixed["features"][batch["node"], :4].argmax(1) == batch["label"]
+    )
+    found = classes({**data.prepare(batch), **data.fixed})
+    assert alone < 0.65 and np.mean(found == batch["label"]) > 0.85

@@ -44,7 +44,7 @@ def test_a_dataset_of_them(fake_tfds):
 
 def test_unknown_label_is_refused(fake_tfds):
     with pytest.raises(ValueError, match="label among"):
-        tfds_images.arrays("cifar100", "train", data_dir=fake_tfds, label="colour")
+        tfds_images.arrays("cifar100", "train", data_dir=fake_tfds, label="color")
 
 
 def test_mnist_is_the_same_set(tfds_data_dir):

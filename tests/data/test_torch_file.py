@@ -161,7 +161,86 @@ def test_other_files_are_told(tmp_path, named_as_torch):
     for content, words in cases:
         with pytest.raises(ValueError, match=r"weights\.pth: expected") as error:
             read(tmp_path, content)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 400
         assert words in str(error.value)
     assert read(tmp_path, written({"x": Tensor(one, 0, *whole)}, [one]))["x"].size == 4
     with pytest.raises(FileNotFoundError):
         torch_file.read(tmp_path / "absent.pth")
+
+
+def nested(kind, depth=60):
+    """Sixty levels of two references each: 2**60 leaves in a few hundred bytes."""
+    x = kind()
+    for _ in range(depth):
+        x = kind((x, x))
+    return x
+
+
+def test_what_would_take_forever_to_print_or_hash_is_refused_at_once(
+    tmp_path, named_as_torch
+):
+    values = (nested(list), nested(tuple))
+    one = Storage("FloatStorage", "1", np.zeros(4, np.float32))
+    of_nested = Tensor(values[1], 0, (1,), (1,))
+    contents = [
+        *(written({"x": x}, []) for x in values),
+        *(written(x, []) for x in values),
+        *(written({}, [], magic=x) for x in values),
+        *(written({}, [], version=x) for x in values),
+        *(written({}, [], machine=x) for x in values),
+        *(written({"x": Tensor(one, 0, x, x)}, [one]) for x in values),
+        written({"x": of_nested}, []),
+        b"".join(pickle.dumps(x, 2) for x in (torch_file.MAGIC, 1001, MACHINE, {})),
+    ]
+    contents[-1] += pickle.dumps(values[0], 2)  # in place of the names of storages
+    key = io.BytesIO()  # {nested: 1}, which Python itself could not build
+    pickle.Pickler(key, 2).dump((values[1], 1))
+    text = key.getvalue()
+    assert text[:2] == b"\x80\x02" and text[-4:-2] == b"\x86q"
+    contents.append(b"\x80\x02}" + text[2:-4] + b"s.")
+    for content in contents:
+        assert len(content) < 2_000
+        with pytest.raises(ValueError, match=r"weights\.pth: expected") as error:
+            read(tmp_path, content)
+        assert len(str(error.value)) < 400
+
+
+def test_a_small_file_takes_little_memory(tmp_path, named_as_torch):
+    one = Storage("FloatStorage", "1", np.zeros(4, np.float32))
+    for shape in ((2**40,), (2**20, 2**20), (0, 2**40, 2**40)):
+        state = {"x": Tensor(one, 0, shape, (0,) * len(shape))}
+        with pytest.raises(ValueError, match="of at most 1048576 elements"):
+            read(tmp_path, written(state, [one]))
+    with pytest.raises(ValueError, match="expected"):  # a text of 2**62 bytes
+        read(tmp_path, b"\x80\x04\x8d" + (2**62).to_bytes(8, "little") + b"text.")
+    with pytest.raises(ValueError, match="a large number"):
+        read(tmp_path, pickle.dumps(2**1000, 2))
+
+
+def test_damage_is_one_line(tmp_path, named_as_torch):
+    storage = Storage("FloatStorage", "7", np.arange(10, dtype=np.float32))
+    content = written({"x": Tensor(storage, 0, (10,), (1,))}, [storage])
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[rng.integers(len(content) - 40)] = rng.integers(256)
+        try:
+            read(tmp_path, bytes(changed))
+        except ValueError as error:
+            refused += 1
+            assert "weights.pth" in str(error) and "\n" not in str(error)
+    assert refused > 150
+
+
+def test_state_dicts_of_python_2(tmp_path):
+    """Text in bytes, and a dict made of a list of pairs."""
+    storage = b"(U\x07storagectorch\nFloatStorage\nU\x017U\x03cpuK\x04NtQ"
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00(K\x04t(K\x01ttR"
+    )
+    state = b"ccollections\nOrderedDict\n(](](U\x01x" + tensor + b"eetR"
+    content = b"".join(pickle.dumps(x, 2) for x in (torch_file.MAGIC, 1001, MACHINE))
+    content += b"\x80\x02" + state + b"." + pickle.dumps(["7"], 2)
+    content += (4).to_bytes(8, "little") + np.arange(4, dtype="<f4").tobytes()
+    np.testing.assert_array_equal(read(tmp_path, content)["x"], np.arange(4))

@@ -9,7 +9,7 @@ from repr_jax.metrics import hierarchy as trees
 # entity > animal > {dog, cat}, entity > tool > hammer; a robot dog is a tool first, and
 # a dog; Rex is an instance of dog; eleven words make a count of 0b.
 LINES = """\
-  1 This is a licence, and no synset n 01.
+  1 This is a license, and no synset n 01.
 00000010 03 n 01 entity 0 002 ~ 00000020 n 0000 ~ 00000030 n 0000 | all that is | was
 00000020 03 n 02 animal 0 living_thing 0 001 @ 00000010 n 0000 | it breathes
 00000030 03 n 01 tool 0 001 @ 00000010 n 0000 | of use
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_told(nouns, tmp_path):
         (tmp_path / "bad").write_text(LINES + line + "\n")
         with pytest.raises(ValueError, match="expected a synset in line 10 of"):
             wordnet.read(tmp_path / "bad")
-    (tmp_path / "bad").write_text("  licence\n")
+    (tmp_path / "bad").write_text("  license\n")
     with pytest.raises(ValueError, match="expected synsets in"):
         wordnet.read(tmp_path / "bad")
     with pytest.raises(ValueError, match="a synset of the file; got n00000090"):

@@ -1,0 +1,143 @@
+"""Files that are whole or absent, and files of others read with errors that name them.
+
+A path may be a string or an os.PathLike, may begin with "~", and may be on cloud
+storage, such as gs://bucket/name.
+"""
+
+import contextlib
+import os
+import pathlib
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+# What NumPy and zipfile raise for a file that is damaged or not theirs.
+BROKEN = (ValueError, EOFError, KeyError, IndexError, SyntaxError, TypeError)
+BROKEN += (NotImplementedError, RuntimeError, OverflowError, MemoryError, OSError)
+BROKEN += (zipfile.BadZipFile, zlib.error)
+# What file managers, archives and notebooks leave in folders of data.
+LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "$RECYCLE.BIN"}
+LEFT_BEHIND |= {"System Volume Information", "lost+found", "@eaDir", "__pycache__"}
+
+
+def locate(path: str | os.PathLike) -> Any:
+    """The path as a pathlib.Path with "~" expanded, or an epath.Path with a scheme."""
+    if "://" in os.fspath(path):
+        from etils import epath
+
+        return epath.Path(path)
+    return pathlib.Path(path).expanduser()
+
+
+def left_behind(name: str) -> bool:
+    """Whether a system, not a person, made the file or folder, such as ".DS_Store"."""
+    return name.startswith(".") or name in LEFT_BEHIND
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike) -> Iterator[Any]:
+    """Yields a path to write to; the file gets its name if the block succeeds.
+
+    A process that is killed, or an error in the block, leaves the file that was there
+    before, or none. Missing folders are made. A link keeps pointing where it did. Cloud
+    storage shows a file once it is whole, so it is written in place.
+    """
+    target = locate(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(target, pathlib.Path) or "://" in os.fspath(target):
+        yield target
+        return
+    target = pathlib.Path(os.path.realpath(target))
+    partial = target.with_name(f".partial_{uuid.uuid4().hex[:8]}_{target.name}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file whole or not at all; text as UTF-8."""
+    with whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_text(who: str, path: str | os.PathLike) -> str:
+    """The text of a UTF-8 file, with or without a byte-order mark; lines end in \\n.
+
+    Raises:
+      FileNotFoundError: there is no such file. ValueError: it is not UTF-8.
+    """
+    content = _existing(who, path).read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{who}: expected UTF-8 text in {path}; got byte "
+            f"0x{content[error.start]:02x} at {error.start}. To convert a Latin-1 "
+            "file: iconv -f latin1 -t utf-8."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_npz(
+    who: str, path: str | os.PathLike, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name: those of `names`, or all.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no .npz or damaged, an array is missing, or one holds Python
+        objects or a type that NumPy does not know, such as bfloat16.
+    """
+    file = _existing(who, path)
+    try:
+        with file.open("rb") as opened:
+            found = np.load(opened, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                raise ValueError("it is an .npy file, a single array")
+            there = tuple(found)
+            wanted = there if names is None else names
+            arrays = {name: found[name] for name in wanted if name in there}
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's: permission and the like, which name the file
+        raise ValueError(
+            f"{who}: expected an .npz file of plain arrays; {path} cannot be read: "
+            f"{_one_line(error)}."
+        ) from None
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise ValueError(
+            f"{who}: expected arrays {', '.join(wanted)} in {path}; it has no "
+            f"{', '.join(missing)}, but {', '.join(there) or 'nothing'}."
+        )
+    for name, array in arrays.items():
+        if array.dtype.kind == "V":
+            raise ValueError(
+                f"{who}: expected numbers, truth values or text; {name} in {path} has "
+                f"type {array.dtype}, as NumPy stores bfloat16; save it as float32."
+            )
+    return arrays
+
+
+def _existing(who: str, path: str | os.PathLike) -> Any:
+    file = locate(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{who}: expected a file; there is no {path}.")
+    if file.is_dir():
+        raise FileNotFoundError(f"{who}: expected a file; {path} is a folder.")
+    return file
+
+
+def _one_line(error: BaseException) -> str:
+    """The error's own words, shortened to a line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200].rstrip(".")
