@@ -483,22 +483,58 @@ def evaluate(
             print(f"evaluating {name}", flush=True)
         found[name] = evaluator(model, parts.dataset)
     if sharding.is_main_process():
-        report.write(found, logs.read(workdir), workdir, facts(config, int(state.step)))
+        of_run = facts(config, int(state.step), workdir)
+        report.write(found, logs.read(workdir), workdir, of_run)
     return {**prefixed(found), "step": int(state.step)}
 
 
-def facts(config, step: int) -> dict:
-    """What a report says of the run in its heading."""
+def facts(config, step: int, workdir) -> dict:
+    """What a report says of the run in its heading; "" for what is not known.
+
+    The config's path, what was set on the command line, and the revision are those of
+    the newest line of starts.jsonl that has them.
+    """
 
     def name(choice):
         fn = choice.get("fn") if hasattr(choice, "get") else choice
         return f"{fn.__module__}.{fn.__qualname__}".removeprefix("repr_jax.")
 
     method = config.get("loss") or config.get("estimator") or config.experiment
+    if hasattr(method, "get") and method.get("fn") is None:  # a loss for each player
+        method = config.experiment
+    starts, now = _starts(workdir), revision()
+    trained_by = next((line["revision"] for line in starts if "revision" in line), now)
+    by = f"{trained_by}, evaluated by {now}" if trained_by != now else now
+    overrides = starts[0].get("overrides", {}) if starts else {}
     return {
         "method": name(method),
         "data": name(config.dataset),
+        "config": next(filter(None, map(_config_path, starts)), ""),
+        "set": ", ".join(f"{key}={value}" for key, value in overrides.items()),
         "seed": config.seed,
         "step": step,
-        "revision": revision(),
+        "revision": by,
     }
+
+
+def _starts(workdir) -> list[dict]:
+    """The lines of starts.jsonl that are whole, newest first."""
+    path = epath.Path(workdir) / STARTS_FILE
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in reversed(lines):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:  # a start was killed while it wrote
+            continue
+    return [line for line in found if isinstance(line, dict)]
+
+
+def _config_path(line: Mapping) -> str:
+    """What --config was in a start's command line; "" if it was not."""
+    arguments = line.get("arguments", ())
+    for place, argument in enumerate(arguments):
+        flag, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == "config":
+            return value if equals else "".join(arguments[place + 1 : place + 2])
+    return ""

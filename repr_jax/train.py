@@ -340,7 +340,10 @@ def loop(
     fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
     host_batches = parts.dataset.train(config.batch_size, start_step=step)
     groups = stacked(host_batches, step, config.num_steps, config.steps_per_call)
-    batches = prefetch(sharding.to_global(g, parts.mesh, axis=1) for g in groups)
+    batches = prefetch(
+        (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
+        should_stop=preemption.asked,
+    )
     in_flight = collections.deque()
     max_in_flight = max(1, STEPS_IN_FLIGHT // config.steps_per_call)
 
@@ -373,14 +376,18 @@ def loop(
                 known = {**known, **numbers}
             if save:
                 checkpoints.save(step, state, known)
-            if stop and not last:
-                checkpoints.wait()
-                raise Interrupted(
-                    f"stopped after step {step}; the state is saved.", preemption.signal
-                )
+            if stop:
+                break
+        if step < config.num_steps:  # asked to stop, perhaps while a batch was slow
+            report(0)
+            checkpoints.save(step, state, {})  # unless it is saved
     finally:
         batches.close()
     checkpoints.wait()
+    if step < config.num_steps:
+        raise Interrupted(
+            f"stopped after step {step}; the state is saved.", preemption.signal
+        )
     return state
 
 

@@ -13,7 +13,7 @@ from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
 from repr_jax.data import augment, emoji, synthetic
-from repr_jax.evaluators import retrieval
+from repr_jax.evaluators import projection, retrieval
 from repr_jax.models import mlp
 from repr_jax.models.convnet import ConvNet
 
@@ -50,4 +50,5 @@ def get_config(mode=""):
         warmup_steps=0 if smoke else 200,
     )
     config.evals.retrieval = dict(fn=retrieval.evaluate)
+    config.evals.projection = dict(fn=projection.evaluate)
     return config

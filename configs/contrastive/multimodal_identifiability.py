@@ -16,7 +16,7 @@ from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
 from repr_jax.data import content_style
-from repr_jax.evaluators import latents
+from repr_jax.evaluators import latents, projection
 from repr_jax.models import mlp
 from repr_jax.ops import similarity
 
@@ -74,6 +74,7 @@ def get_config(mode=""):
         num_rounds=3,
         intervene=content_style.permute_content,
     )
+    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.latents.update(kernel_rows=32, num_rounds=1)
         del config.evals.latents.intervene

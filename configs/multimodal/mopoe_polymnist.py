@@ -12,7 +12,7 @@ from configs.base import base
 from experiments import multimodal_vae
 from repr_jax import losses, optim
 from repr_jax.data import polymnist
-from repr_jax.evaluators import bound, coherence, linear_probe
+from repr_jax.evaluators import bound, coherence, linear_probe, projection, samples
 from repr_jax.models import vae
 from repr_jax.ops import likelihood
 
@@ -74,8 +74,12 @@ def get_config(mode=""):
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)
     config.evals.coherence = dict(fn=coherence.evaluate)
+    config.evals.samples = dict(fn=samples.evaluate)
+    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.bound.limit = 32
         config.evals.linear_probe.update(max_train=64, num_train=32)
         config.evals.coherence.update(classifier_steps=2, num_random=32, limit=32)
+        config.evals.samples.update(num_examples=2, num_random=2)
+        config.evals.projection.max_points = 64
     return config

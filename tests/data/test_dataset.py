@@ -229,13 +229,3 @@ def test_groups_end_at_multiples_of_their_size():
     steps = ({"step": np.array(step)} for step in range(3, 10))
     groups = dataset.stacked(steps, start_step=3, num_steps=9, size=4)
     assert [list(group["step"]) for group in groups] == [[3], [4, 5, 6, 7], [8]]
-
-
-def test_batches_that_end_are_refused():
-    steps = ({"step": np.array(step)} for step in range(3, 10))
-    groups = dataset.stacked(steps, start_step=3, num_steps=20, size=4)
-    assert len(take(groups, 2)) == 2
-    with pytest.raises(ValueError, match=r"without an end; it ended at step 10 of 20"):
-        next(groups)
-    with pytest.raises(ValueError, match="ended at step 0 of 1"):
-        next(dataset.stacked(iter(()), 0, 1, 1))

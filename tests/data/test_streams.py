@@ -96,7 +96,7 @@ def test_a_stream_that_ends_ends_the_batches():
         train=lambda batch_size, start_step=0: iter([{"x": np.ones(2)}])
     )
     data = streams.together(streams={"a": one, "b": ends}, evaluated="a")
-    with pytest.raises(ValueError, match="ended at step 1 of 3"):
+    with pytest.raises(ValueError, match="it ended after 1"):
         list(dataset.stacked(data.train(2), 0, 3, 1))
 
 
