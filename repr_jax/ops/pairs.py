@@ -295,8 +295,9 @@ def _equally_varying(tree):
 def _varying_axes(x):
     """Names of the mapped axes over which x varies, as shard_map knows it.
 
-    JAX 0.9 and older call it `vma`. Before 0.7 there is no such thing: shard_map casts
-    by itself, and nothing needs doing here.
+    JAX 0.9 and older call it `vma`. Before 0.6 there is no such thing: shard_map casts
+    by itself, and nothing needs doing here; but the gradient must be taken inside of
+    it, since that of a mapped function with integers fails.
     """
     kind = jax.typeof(x) if hasattr(jax, "typeof") else None
     if hasattr(kind, "manual_axis_type"):
