@@ -126,7 +126,7 @@ def _prepare():
     import jax
     from etils import epath
 
-    from repr_jax import run, sharding
+    from repr_jax import run, sharding, train
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
@@ -147,7 +147,8 @@ def _prepare():
         run.stored_text(workdir)  # raises if there is none
     run.check_workdir(config, workdir, amend=AMEND.value)
     parts = run.build(config)
-    run.abstract_state(config, parts)  # traces the loss
+    if not isinstance(parts.experiment, train.Fit):
+        run.abstract_state(config, parts)  # traces the loss
     return config, parts, workdir
 
 
