@@ -81,17 +81,16 @@ def fit(
       split by 2-means. Ours: fewer updates, how often the tree grows, and that nodes
       are pruned where it grows, not after every update.
     """
-    images = _checked("deep_ect.fit", images, minimum=2)
-    counts = dict(num_steps=num_steps, batch_size=batch_size)
-    checks.count("deep_ect.fit", **counts)
-    checks.count("deep_ect.fit", minimum=2, num_leaves=num_leaves)
+    who = "deep_ect.fit"
+    images = _checked(who, images, minimum=2)
+    checks.count(who, num_steps=num_steps, batch_size=batch_size)
+    checks.count(who, minimum=2, num_leaves=num_leaves)
     if grow_every is None:
         grow_every = max(1, num_steps // (2 * num_leaves))
-    checks.count("deep_ect.fit", grow_every=grow_every)
-    rates = dict(learning_rate=learning_rate, clustering_rate=clustering_rate)
-    checks.positive("deep_ect.fit", **rates)
-    numbers = dict(prune_below=prune_below, clustering_weight=clustering_weight)
-    checks.non_negative("deep_ect.fit", **numbers)
+    checks.count(who, grow_every=grow_every)
+    checks.positive(who, learning_rate=learning_rate, clustering_rate=clustering_rate)
+    checks.non_negative(who, prune_below=prune_below)
+    checks.non_negative(who, clustering_weight=clustering_weight)
     rounds, nodes = -(-num_steps // grow_every), 2 * num_leaves - 1
     num_updates = 2 * rounds * grow_every
     state, keys = _start(key, encoder, decoder, images, nodes, num_updates)
@@ -99,15 +98,12 @@ def fit(
         _train, encoder, decoder, images, keys[0], batch_size=batch_size
     )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[1])))
-    parents = np.full(nodes, node_tree.UNUSED, np.int32)
-    parents[0] = node_tree.ROOT
+    parents = np.array([node_tree.ROOT] + [node_tree.UNUSED] * (nodes - 1), np.int32)
     for n in range(1, 2 * rounds + 1):
-        if n <= rounds:
-            numbers = learning_rate, 0.0
-        else:
+        numbers = learning_rate, 0.0
+        if n > rounds:
             numbers = clustering_rate, clustering_weight
-            if n == rounds + 1:
-                state = _without_moments(state)
+            state = _without_moments(state) if n == rounds + 1 else state
             parents, state = _pruned(parents, state, prune_below)
             embeddings = _encode(encoder, state.params["encoder"], images)
             parents, state = _grown(parents, state, embeddings, num_leaves, rng)

@@ -120,7 +120,7 @@ def fitted(blobs):
         num_classes=4,
         num_heads=3,
         batch_size=80,
-        num_neighbours=10,
+        num_neighbors=10,
         hidden_dim=32,
         bottleneck_dim=16,
         learning_rate=3e-3,
