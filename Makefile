@@ -1,5 +1,7 @@
-# make demo: set up .venv, train, evaluate, report. FRESH=1 starts over.
-# make test: set up .venv with the test extra, run the whole suite.
+# make demo: train, evaluate, report; FRESH=1 starts over.
+# make test: the tests but the slow ones; make test-all: every test; JOBS=4 at a time.
+# make lint: format and lint checks. make docs: pages of the API, in site/.
+# Each sets up .venv by itself, with PYTHON=python3.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,22 +11,29 @@ JOBS ?= 2
 # Large pages for what XLA computes with: a quarter less time a step on a CPU (glibc 2.35+).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint docs clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed-train
 	$(if $(filter 1,$(FRESH)),rm -rf $(DEMO))
 	$(BIN)/python -m repr_jax.main \
 	  --config=configs/multimodal/mopoe_polymnist_demo.py --workdir=$(DEMO)
 
 test: $(VENV)/installed-test
+	$(BIN)/pytest -n $(JOBS) -m 'not slow'
+
+test-all: $(VENV)/installed-test
 	$(BIN)/pytest -n $(JOBS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -W error -m pdoc --math --docformat google --output-directory site \
+	  repr_jax '!repr_jax.main' '!repr_jax.estimators.hierarchy.__main__'
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit( \
@@ -32,10 +41,6 @@ $(VENV)/bin/python:
 	  f"make: expected Python 3.11 or newer; got {v}; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@
-
-$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	touch $@ $(VENV)/installed

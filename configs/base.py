@@ -18,7 +18,15 @@ def base(*, smoke: bool = False) -> ml_collections.ConfigDict:
     config.log_every = 1 if smoke else 100  # steps; the metrics are means over them
     config.checkpoint_every = 1 if smoke else 1_000  # steps
     config.keep_last = 2  # checkpoints
-    config.best_metric = "loss"  # the best checkpoint is kept too; "" for none
+    config.eval_every = 0  # steps between evaluations while training; 0 for none
+    config.best_metric = "loss"  # the best checkpoint is kept too; "" for none; of an
+    # evaluator as in "knn/accuracy", evaluated while training
+    config.best_mode = "min"  # or max: which best_metric is best
     config.ema_decay = 0.0  # of a moving average of parameters to evaluate; 0 for none
+    config.updates = ml_collections.ConfigDict()  # a step, by player; 1 if not named
+    config.start = ml_collections.ConfigDict()
+    config.start.source = ""  # another run's workdir, or an .npz, to start from
+    config.start.prefixes = ()  # what to take: see `repr_jax.start.take`
+    config.start.step = ""  # of that run's checkpoint: newest; or "best", or a number
     config.evals = ml_collections.ConfigDict()
     return config

@@ -50,12 +50,12 @@ def make(config) -> Experiment:
     def init(key, batch):
         return model.init(key, observed(batch)[0], train=False)["params"], {}
 
-    def loss(params, extras, batch, key):
+    def loss(params, extras, batch, key, step):
         value, posterior, where = objective(loss_fn, params, batch, key, train=True)
         terms = {"kl": masked_mean(gaussian.kl(*posterior), where=where)}
         return value, (extras, terms)
 
-    def represent(params, extras, batch):
+    def represent(params, extras, batch, key):
         return encode(params, observed(batch)[0], train=False).mean
 
     def generate(params, extras, batch, key):
@@ -68,4 +68,5 @@ def make(config) -> Experiment:
     def bound(params, extras, batch, key):
         return -objective(bound_fn, params, batch, key, train=False)[0]
 
-    return Experiment(init, loss, represent, generate, bound)
+    outputs = {"represent": represent, "generate": generate, "bound": bound}
+    return Experiment(init, loss, outputs)

@@ -123,7 +123,7 @@ def make(config) -> Experiment:
         inputs, _ = observed(batch, names)
         return model.init(key, inputs, train=False)["params"], {}
 
-    def loss(params, extras, batch, key):
+    def loss(params, extras, batch, key, step):
         value, posterior, where = objective(loss_fn, params, batch, key, train=True)
         divergence = distribution.kl(*posterior, 0.0, prior_log_var)  # from the prior
         terms = {
@@ -132,8 +132,8 @@ def make(config) -> Experiment:
         }
         return value, (extras, terms)
 
-    def represent(params, extras, batch):
-        return fused(params, batch, jax.random.key(0)).mean
+    def represent(params, extras, batch, key):
+        return fused(params, batch, key).mean
 
     def generate(params, extras, batch, key):
         z = fused(params, batch, key).sample
@@ -142,4 +142,7 @@ def make(config) -> Experiment:
     def bound(params, extras, batch, key):
         return -objective(bound_fn, params, batch, key, train=False)[0]
 
-    return Experiment(init, loss, represent, generate, bound if bound_fn else None)
+    outputs = {"represent": represent, "generate": generate}
+    if bound_fn:
+        outputs["bound"] = bound
+    return Experiment(init, loss, outputs)

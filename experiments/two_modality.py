@@ -177,17 +177,17 @@ def _experiment(config, objective) -> Experiment:
         }
         return {**batch, **changed}
 
-    def loss(params, extras, batch, key):
+    def loss(params, extras, batch, key, step):
         batch = augmented(batch, key)
         encodings, where, extras = encode(params, extras, batch, train=True)
         keywords = learned(params)
         value = objective(functools.partial(loss_fn, **keywords), encodings, where)
         return value, (extras, {"alignment": alignment(encodings, where), **keywords})
 
-    def represent(params, extras, batch):
+    def represent(params, extras, batch, key):
         """The mean over the present modalities; zeros if there is none."""
         encodings, where, _ = encode(params, extras, batch, train=False)
         count = jnp.maximum(jnp.sum(where, axis=0), 1)[:, None]
         return jnp.sum(present(encodings, where), axis=0) / count
 
-    return Experiment(init, loss, represent)
+    return Experiment(init, loss, {"represent": represent})

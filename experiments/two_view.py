@@ -35,7 +35,7 @@ def make(config) -> Experiment:
         variables = {"params": params, **extras}
         return model.apply(variables, image, train=True, mutable=list(extras))
 
-    def loss(params, extras, batch, key):
+    def loss(params, extras, batch, key, step):
         image, where = observed(batch)
         key_a, key_b = jax.random.split(key)
         view_a, extras = embed(params, extras, augment(key_a, image))
@@ -43,9 +43,9 @@ def make(config) -> Experiment:
         value = loss_fn(view_a.projection, view_b.projection, where=where)
         return value, (extras, {})
 
-    def represent(params, extras, batch):
+    def represent(params, extras, batch, key):
         variables = {"params": params, **extras}
         image, _ = observed(batch)
         return model.apply(variables, image, train=False).representation
 
-    return Experiment(init, loss, represent)
+    return Experiment(init, loss, {"represent": represent})

@@ -13,12 +13,13 @@ import json
 import os
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
 CODE = "code"  # JSON key of "package.module:name", or of a module without a name
 TUPLE = "tuple"  # JSON key of a tuple, which JSON would make a list
+TRUSTED = ("repr_jax", "configs", "experiments", "jax", "flax", "optax")  # stored code
 
 
 def bind(choice, who: str = "config") -> Callable:
@@ -26,7 +27,7 @@ def bind(choice, who: str = "config") -> Callable:
 
     Args:
       choice: a mapping with `fn` and keywords of it; nested choices are bound as well,
-        also inside tuples.
+        also inside mappings without `fn`, tuples and lists.
       who: how errors call the choice, such as "config.loss".
 
     Raises:
@@ -58,9 +59,11 @@ def bind(choice, who: str = "config") -> Callable:
 
 def _bind_value(value, who):
     if isinstance(value, ml_collections.ConfigDict | Mapping):
-        return bind(value, who) if "fn" in value else dict(value)
-    if isinstance(value, tuple):
-        return tuple(_bind_value(v, f"{who}[{i}]") for i, v in enumerate(value))
+        if "fn" in value:
+            return bind(value, who)
+        return {k: _bind_value(v, f"{who}.{k}") for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_bind_value(v, f"{who}[{i}]") for i, v in enumerate(value))
     return value
 
 
@@ -82,6 +85,8 @@ def to_json(config: ml_collections.ConfigDict) -> str:
             return {name: encode(value[name]) for name in sorted(value)}
         if isinstance(value, tuple):
             return {TUPLE: [encode(v) for v in value]}
+        if isinstance(value, list):
+            return [encode(v) for v in value]
         if isinstance(value, types.ModuleType):
             return {CODE: value.__name__}
         if callable(value):
@@ -95,21 +100,63 @@ def to_json(config: ml_collections.ConfigDict) -> str:
     return json.dumps(encode(config), indent=2) + "\n"
 
 
-def from_json(text: str) -> ml_collections.ConfigDict:
-    """The inverse of `to_json`: imports the functions that the text names."""
+def from_json(text: str, *, trusted: Sequence[str] = ()) -> ml_collections.ConfigDict:
+    """The inverse of `to_json`: imports the functions that the text names.
+
+    Args:
+      text: of `to_json`.
+      trusted: packages whose code may be named, besides those of TRUSTED.
+
+    Raises:
+      ValueError: not JSON of a config, or it names code of another package: a config
+        can call whatever it names.
+    """
+    allowed = {*TRUSTED, *trusted}
 
     def decode(value):
         if isinstance(value, Mapping):
             if set(value) == {CODE}:
-                module, _, name = value[CODE].partition(":")
-                found = importlib.import_module(module)
-                return functools.reduce(getattr, name.split(".") if name else [], found)
+                return _code(value[CODE], allowed)
             if set(value) == {TUPLE}:
                 return tuple(decode(v) for v in value[TUPLE])
             return {name: decode(v) for name, v in value.items()}
-        return value
+        return [decode(v) for v in value] if isinstance(value, list) else value
 
-    return ml_collections.ConfigDict(decode(json.loads(text)))
+    return ml_collections.ConfigDict(decode(_mapping(text)))
+
+
+def _code(place: str, allowed: set[str]):
+    """The function, class or module at "package.module:name", of an allowed package."""
+    module, _, name = place.partition(":")
+    found, package = None, module.partition(".")[0]
+    if package in allowed:
+        found = importlib.import_module(module)
+        for part in name.split(".") if name else ():
+            found = getattr(found, part)
+        # what a module merely imports, such as os, is not its own
+        owner = getattr(found, "__name__" if not name else "__module__", None) or ""
+        package = owner.partition(".")[0]
+    if package not in allowed:
+        raise ValueError(
+            f"config: expected code of {', '.join(sorted(allowed))}; got {place!r}. If "
+            f"you trust it: --trust={package}"
+        )
+    return found
+
+
+def _mapping(text: str) -> dict:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"config: expected JSON; got {error}.") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"config: expected a JSON object; got {type(found).__name__}.")
+    return found
+
+
+def with_defaults(text: str, defaults: str) -> str:
+    """The JSON of a config, with the top-level fields that it lacks from `defaults`."""
+    return json.dumps({**_mapping(defaults), **_mapping(text)}, indent=2) + "\n"
 
 
 def diff(old: str, new: str, *, ignore: str | None = None) -> str:
@@ -117,7 +164,7 @@ def diff(old: str, new: str, *, ignore: str | None = None) -> str:
 
     The top-level field `ignore` may differ.
     """
-    old, new = (_flatten(json.loads(text)) for text in (old, new))
+    old, new = (_flatten(_mapping(text)) for text in (old, new))
     lines = []
     for name in sorted(old.keys() | new.keys()):
         if name.split(".")[0] == ignore:
@@ -149,7 +196,7 @@ def load(path: str, overrides: Mapping | None = None) -> ml_collections.ConfigDi
     Raises:
       FileNotFoundError: no such file. AttributeError: an override names no field.
     """
-    path, _, mode = path.partition(":")
+    path, _, mode = os.path.expanduser(path).partition(":")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"config: expected a Python file; got {path}.")
     spec = importlib.util.spec_from_file_location("repr_jax_config", path)

@@ -14,9 +14,10 @@ import numpy as np
 DPI = 120
 CELL, GAP = 84, 4  # pixels: the side of an image, the space between two
 COLUMN, BREAK = 184, 22  # pixels: width of the labels, space between blocks
-GIVEN, INK, GRID = "#d9480f", "#1f2933", "#d5dbe1"  # colours
+GIVEN, INK, GRID = "#d9480f", "#1f2933", "#d5dbe1"  # colors
 RIGHT = "#2f9e44"  # of what was found and should be
 LABEL = 20  # letters of a row's label that fit
+SERIES = 10  # curves that one panel can hold
 
 
 class Row(NamedTuple):
@@ -25,7 +26,7 @@ class Row(NamedTuple):
     label: str  # at its left
     images: np.ndarray  # [column, height, width, 1 or 3] in [0, 1]
     given: bool = False  # what the model saw: marked by a bar and a bold label
-    frames: Mapping[int, str] = MappingProxyType({})  # colour around an image, by place
+    frames: Mapping[int, str] = MappingProxyType({})  # color around an image, by place
 
 
 def png(figure) -> bytes:
@@ -93,7 +94,11 @@ def shortened(text: str) -> str:
 
 
 def curves(history: Sequence[dict]) -> bytes | None:
-    """A panel for the loss and each group of terms, over steps; None if no row."""
+    """A panel for the loss and each group of terms, over steps; None if no row.
+
+    history: {"step": ..., "loss": ..., "kl/m0": ..., "kl/m1": ...}, a group being what
+    precedes the slash. Of a group of many, the first SERIES are drawn.
+    """
     from matplotlib.figure import Figure
 
     groups = {}
@@ -111,7 +116,7 @@ def curves(history: Sequence[dict]) -> bytes | None:
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for axis, name in zip(axes, names):
         late = []
-        for label, points in groups[name].items():
+        for label, points in list(groups[name].items())[:SERIES]:
             steps, values = np.array(points, float).T
             legend = label.partition("/")[2] or None
             marker = "o" if len(steps) == 1 else None
@@ -121,7 +126,9 @@ def curves(history: Sequence[dict]) -> bytes | None:
         axis.set_title(name.replace("_", " "), fontsize=10, loc="left", color=INK)
         axis.set_xlabel("step", fontsize=8)
         if any(label != name for label in groups[name]):
-            axis.legend(fontsize=8, frameon=False)
+            more = len(groups[name]) - SERIES
+            title = f"and {more} more" if more > 0 else None
+            axis.legend(fontsize=8, title_fontsize=8, title=title, frameon=False)
         tidy(axis)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
@@ -163,33 +170,48 @@ def principal(x) -> tuple[np.ndarray, np.ndarray]:
     return coordinates, share
 
 
-def scatter(x, labels) -> bytes:
-    """[rows, dim] representations on their two principal axes, coloured by class."""
-    import matplotlib
+def scatter(x, labels=None) -> bytes:
+    """[rows, dim] representations on their two principal axes, colored by class.
+
+    labels: [rows]; None draws all points alike. Names are shown of 20 classes at most.
+    """
     from matplotlib.figure import Figure
 
     points, share = principal(x)
     figure = Figure(figsize=(7.4, 5.6), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    classes = np.unique(labels)
-    colours = matplotlib.colormaps["tab10" if len(classes) <= 10 else "tab20"]
-    for i, name in enumerate(classes):
-        here = points[labels == name]
-        colour = colours(i % colours.N)
-        axis.scatter(*here.T, s=9, color=colour, alpha=0.65, linewidths=0, label=name)
-        axis.annotate(
-            str(name),
-            np.median(here, axis=0),
-            ha="center",
-            va="center",
-            fontsize=10,
-            fontweight="bold",
-            color=INK,
-            bbox=dict(boxstyle="circle,pad=0.25", fc="white", ec=colour, alpha=0.85),
-        )
+    if labels is None:
+        axis.scatter(*points.T, s=9, color=INK, alpha=0.5, linewidths=0)
+    else:
+        _scatter_classes(axis, points, labels)
     axis.set_xlabel(f"first principal axis ({share[0]:.0%} of the variance)")
     axis.set_ylabel(f"second principal axis ({share[1]:.0%})")
-    if len(classes) <= 20:
+    tidy(axis)
+    return png(figure)
+
+
+def _scatter_classes(axis, points, labels):
+    import matplotlib
+
+    classes = np.unique(labels)
+    few = len(classes) <= 20
+    colors = matplotlib.colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for i, name in enumerate(classes):
+        here = points[labels == name]
+        color = colors(i % colors.N)
+        axis.scatter(*here.T, s=9, color=color, alpha=0.65, linewidths=0, label=name)
+        if few:
+            axis.annotate(
+                str(name),
+                np.median(here, axis=0),
+                ha="center",
+                va="center",
+                fontsize=10,
+                fontweight="bold",
+                color=INK,
+                bbox=dict(boxstyle="circle,pad=0.25", fc="white", ec=color, alpha=0.85),
+            )
+    if few:
         axis.legend(
             title="class",
             loc="center left",
@@ -197,5 +219,18 @@ def scatter(x, labels) -> bytes:
             frameon=False,
             markerscale=2,
         )
-    tidy(axis)
+
+
+def plane(groups: Mapping[str, np.ndarray]) -> bytes:
+    """A panel for each group of points [rows, 2], all with the same axes."""
+    from matplotlib.figure import Figure
+
+    size = (3.6 * len(groups), 3.8)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, (name, points) in zip(axes, groups.items()):
+        axis.scatter(*np.asarray(points).T, s=4, alpha=0.4, color=INK, linewidths=0)
+        axis.set_title(name, fontsize=10, loc="left", color=INK)
+        axis.set_aspect("equal")
+        tidy(axis)
     return png(figure)

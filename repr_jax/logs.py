@@ -3,7 +3,10 @@
 Only the main process writes; the others get a log that does nothing.
 """
 
+import contextlib
 import json
+import os
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -18,90 +21,186 @@ METRICS = "metrics.jsonl"
 def read(workdir) -> list[dict]:
     """The rows of workdir/metrics.jsonl, oldest first; [] if there is no such file.
 
-    A last row that a killed process wrote half of does not count.
+    Each has "step" and numbers by name: of training, or of an evaluation during it, so
+    that a step may have two rows. A last row that a killed process wrote half of does
+    not count; another that cannot be read is passed over, with a line on stderr.
     """
     path = epath.Path(workdir) / METRICS
-    rows = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(row) for row in rows]
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, "step": int(row["step"])})
+        except (ValueError, LookupError, TypeError):  # the ways not to be a row
+            _print(f"{path}: line {number} is not a row of metrics; passed over.")
+    return rows
 
 
 class Log:
     """Writes one row of metrics at a time and shows how far the run is.
+
+    Says "compiling" until the first step is finished; only then the clock starts. A row
+    is in both files when `write` returns, so a killed run has all rows up to its last
+    checkpoint.
 
     Args:
       workdir: where metrics.jsonl and tensorboard/ go.
       start_step: steps already done; rows of later steps, which a killed run wrote
         after its last checkpoint, are dropped.
       num_steps: steps in the whole run.
+
+    Raises:
+      OSError: a file cannot be written, here and in `write`; names it.
     """
 
     def __init__(self, workdir, *, start_step: int, num_steps: int):
         self._active = sharding.is_main_process()
         if not self._active:
             return
-        import tensorboardX
-
-        workdir = epath.Path(workdir)
+        self._path = epath.Path(workdir) / METRICS
         kept = [row for row in read(workdir) if row["step"] <= start_step]
-        partial = workdir / (METRICS + ".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        partial.replace(workdir / METRICS)
-        self._file = (workdir / METRICS).open("a")
-        self._events = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=start_step + 1
-        )
-        self._last_time, self._last_step = time.monotonic(), start_step
+        partial = self._path.with_name(METRICS + ".partial")
+        with _naming(self._path):
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            partial.replace(self._path)
+            self._file = self._path.open("a")
+            self._events = _Events(epath.Path(workdir) / "tensorboard", start_step + 1)
         self._num_steps = num_steps
+        self._time = None  # of the row before, or of the first finished step
+        self._step = start_step
         self._bar = None
-        if sys.stderr.isatty():
-            import tqdm
+        if start_step < num_steps:
+            self.say("compiling")
 
-            self._bar = tqdm.tqdm(
-                total=num_steps, initial=start_step, unit="step", dynamic_ncols=True
-            )
+    def finished(self, step: int) -> None:
+        """To be called when a step has been computed; the first starts the clock."""
+        if not self._active:
+            return
+        if self._time is None:
+            self._time, self._step = time.monotonic(), step
+            if sys.stderr.isatty():
+                import tqdm
+
+                self._bar = tqdm.tqdm(
+                    total=self._num_steps,
+                    initial=step,
+                    unit="step",
+                    dynamic_ncols=True,
+                )
+        self._show(lambda bar: bar.update(step - bar.n))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One row, to the file and to TensorBoard, and the progress line."""
+        """One row, to the file and to TensorBoard.
+
+        A row that holds "loss", or "loss/<player>" for each of several, is one of
+        training: its losses are shown, and how fast the run is.
+        """
         if not self._active:
             return
         metrics = {name: float(value) for name, value in metrics.items()}
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
-        loss = metrics.get("loss")
-        if loss is None:
+        with _naming(self._path):
+            self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._file.flush()
+            self._events.write(step, metrics)
+        losses = {
+            name: value
+            for name, value in metrics.items()
+            if name == "loss" or name.startswith("loss/")
+        }
+        if not losses:
             return
+        self.finished(step)
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            self._bar.update(step - self._bar.n)
+            shown = {name: f"{value:.4g}" for name, value in losses.items()}
+            self._show(lambda bar: bar.set_postfix(shown, refresh=False))
             return
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
         now = time.monotonic()
-        rate = (step - self._last_step) / (now - self._last_time)
-        self._last_time, self._last_step = now, step
-        left = _clock((self._num_steps - step) / rate) if rate else "unknown"
-        self.say(
-            f"step {step}/{self._num_steps}  loss {loss:.4f}  "
-            f"{rate:.2f} steps/s  {left} left"
-        )
+        if step > self._step and now > self._time:
+            rate = (step - self._step) / (now - self._time)
+            left = _clock((self._num_steps - step) / rate)
+            shown += f"  {rate:.2f} steps/s  {left} left"
+        self._time, self._step = now, step
+        self.say(f"step {step}/{self._num_steps}  {shown}")
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""
         if not self._active:
             return
         if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
+            self._show(lambda bar: bar.write(text, file=sys.stderr))
         else:
-            print(text, file=sys.stderr, flush=True)
+            _print(text)
 
     def close(self) -> None:
         """Flushes and closes everything; to be called once."""
         if not self._active:
             return
-        self._file.close()
-        self._events.close()
+        with _naming(self._path):
+            self._file.close()
+            self._events.close()
+        self._show(lambda bar: bar.close())
+
+    def _show(self, change) -> None:
+        """Changes the bar, if there is one; a terminal may be closed at any time."""
         if self._bar is not None:
-            self._bar.close()
+            try:
+                change(self._bar)
+            except OSError:
+                self._bar = None
+
+
+class _Events:
+    """TensorBoard's file of numbers, written at once and not by a thread."""
+
+    def __init__(self, folder, first_step):
+        """`first_step`: TensorBoard forgets what older files hold from there on."""
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns()}.{os.uname().nodename}"
+        self._file = (folder / name).open("wb")
+        self._record(file_version="brain.Event:2")
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._record(step=first_step, session_log=start)
+
+    def write(self, step, metrics):
+        value = self._summary.Value
+        values = [value(tag=name, simple_value=x) for name, x in metrics.items()]
+        self._record(step=step, summary=self._summary(value=values))
+
+    def _record(self, **fields):
+        """Length, its checksum, the event, its checksum: the TFRecord format."""
+        from tensorboardX.record_writer import masked_crc32c
+
+        event = self._event(wall_time=time.time(), **fields).SerializeToString()
+        length = struct.pack("<Q", len(event))
+        for part in (length, event):
+            self._file.write(part + struct.pack("<I", masked_crc32c(part)))
+        self._file.flush()
+
+    def close(self):
+        self._file.close()
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """An error of writing names the file, which that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path.parent}: the log could not be written: {error.strerror}",
+        ) from error
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal may be closed at any time
+        print(text, file=sys.stderr, flush=True)
 
 
 def _clock(seconds):

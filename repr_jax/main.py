@@ -6,16 +6,29 @@ The same command continues a run that was stopped, and only evaluates one that i
 finished. Any value of the config can be set: --config.batch_size=128. Two steps on a
 laptop: --config=...py:smoke. Without --config, the one stored in the workdir is used.
 
-Exit codes: 0 done; 2 the input was wrong, and the one line says what; 3 a loss or a
-gradient was not finite; 143 stopped by SIGTERM, and the same command continues.
+Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line says what
+(--traceback shows where); 3 a loss or a gradient was not finite; 128 + the signal's
+number, 143 for SIGTERM, stopped by it, and the same command continues.
 """
 
-import datetime
-import importlib.metadata
-import json
 import os
-import platform
 import sys
+from importlib.util import find_spec
+
+if __name__ == "__main__":  # before the imports that would fail
+    for _names, _way in (
+        (
+            ("absl", "etils", "flax", "ml_collections", "optax", "orbax"),
+            "pip install 'repr-jax[train]'",
+        ),
+        (
+            ("configs", "experiments"),
+            "experiments are launched from the folder of a checkout of the repository",
+        ),
+    ):
+        if _missing := [name for name in _names if find_spec(name) is None]:
+            print(f"error: found no {', '.join(_missing)}: {_way}.", file=sys.stderr)
+            sys.exit(2)
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -29,8 +42,23 @@ WORKDIR = flags.DEFINE_string(
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "eval"], "train also evaluates at the end."
 )
-STEP = flags.DEFINE_integer(
-    "step", None, "Evaluate the checkpoint of this step, not the newest one."
+STEP = flags.DEFINE_string(
+    "step",
+    None,
+    'Evaluate the checkpoint of this step, or the "best" one, by '
+    "config.best_metric; the newest otherwise.",
+)
+TRUST = flags.DEFINE_list(
+    "trust",
+    [],
+    "Packages whose code the config.json of --workdir may name, besides "
+    "this project's, jax, flax and optax.",
+)
+AMEND = flags.DEFINE_bool(
+    "amend",
+    False,
+    "Go on in the workdir of another config, with the values of this "
+    "one; starts.jsonl records what changed. After a loss that was not finite, say.",
 )
 DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
@@ -50,7 +78,6 @@ TRACEBACK = flags.DEFINE_bool(
     "traceback", False, "Show where an error came from, and not one line alone."
 )
 
-CONFIG_FILE = "config.json"
 INPUT_ERRORS = (ValueError, TypeError, AttributeError, OSError, ImportError)
 
 
@@ -60,33 +87,36 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
-    from repr_jax.checkpoint import DamagedError
     from repr_jax.train import Interrupted, NonFiniteError
 
     try:
-        run()
+        _run()
     except NonFiniteError as error:
-        _exit(3, error)
+        print(
+            f"error: {error} To go on from there with other values: the same command "
+            "with --amend and, say, a lower --config.optimizer.learning_rate.",
+            file=sys.stderr,
+        )
+        sys.exit(3)
     except Interrupted as error:
         print(f"{error} The same command continues.", file=sys.stderr)
-        sys.exit(143)
-    except DamagedError as error:
-        _exit(2, error)
-
-
-def run() -> None:
-    """Trains unless finished, evaluates, reports."""
-    from repr_jax import evaluate, sharding, train
-
-    try:
-        config, parts, workdir = _prepare()
+        sys.exit(128 + error.signal)
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise
         _exit(2, error)
+
+
+def _run() -> None:
+    """Trains unless finished, evaluates, reports."""
+    config, parts, workdir = _prepare()
+    from repr_jax import run, sharding
+
     if MODE.value == "train":
-        train.train(config, workdir, parts=parts)
-    evaluate.evaluate(config, workdir, step=STEP.value, parts=parts)
+        notes = {"arguments": sys.argv[1:], "overrides": _overrides()}
+        run.train(config, workdir, parts=parts, amend=AMEND.value, notes=notes)
+    step = int(STEP.value) if STEP.value and STEP.value != "best" else STEP.value
+    run.evaluate(config, workdir, step=step or None, parts=parts)
     if sharding.is_main_process():
         print(f"report: {workdir / 'report' / 'index.html'}")
 
@@ -96,77 +126,36 @@ def _prepare():
     import jax
     from etils import epath
 
-    from repr_jax import sharding, train
+    from repr_jax import run, sharding
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
+    if STEP.value and STEP.value != "best" and not STEP.value.isdecimal():
+        raise ValueError(f'--step: expected a number or "best"; got {STEP.value!r}.')
     _use_cache(jax)
     sharding.initialize(DISTRIBUTED.value)
-    workdir = epath.Path(WORKDIR.value)
-    config = _resolve(workdir)
-    parts = train.build(config)
-    train.abstract_state(config, parts)  # traces the loss
-    if MODE.value == "train" and sharding.is_main_process():
-        _describe(config, workdir)
+    workdir = epath.Path(WORKDIR.value).expanduser()
+    config = CONFIG.value
+    if config is None:
+        if not (workdir / run.CONFIG_FILE).exists():
+            raise FileNotFoundError(
+                f"expected --config=FILE.py, or a workdir with {run.CONFIG_FILE}; got "
+                f"neither (workdir {workdir})."
+            )
+        config = run.stored_config(workdir, trusted=TRUST.value)
+    elif MODE.value == "eval":
+        run.stored_text(workdir)  # raises if there is none
+    run.check_workdir(config, workdir, amend=AMEND.value)
+    parts = run.build(config)
+    run.abstract_state(config, parts)  # traces the loss
     return config, parts, workdir
 
 
-def _resolve(workdir):
-    """The config of the flags; but for `evals` it must be the workdir's, if any.
-
-    Raises:
-      ValueError: the two differ; the message is the difference.
-      FileNotFoundError: there is neither.
-    """
-    from repr_jax import config as configs
-
-    stored = workdir / CONFIG_FILE
+def _overrides() -> dict[str, str]:
     if CONFIG.value is None:
-        if not stored.exists():
-            raise FileNotFoundError(
-                f"expected --config=FILE.py, or a workdir with {CONFIG_FILE}; got "
-                f"neither (workdir {workdir})."
-            )
-        return configs.from_json(stored.read_text())
-    text = configs.to_json(CONFIG.value)
-    if stored.exists():
-        changes = configs.diff(stored.read_text(), text, ignore="evals")
-        if changes:
-            raise ValueError(
-                f"{workdir}: written by another config; use another --workdir, or the "
-                f"values there:\n{changes}"
-            )
-    elif MODE.value == "eval":
-        raise FileNotFoundError(f"{workdir}: expected a run to evaluate; got none.")
-    return CONFIG.value
-
-
-def _describe(config, workdir):
-    """Stores the resolved config, and once per start what ran where."""
-    import jax
-
-    from repr_jax import config as configs
-
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial = workdir / (CONFIG_FILE + ".partial")
-    partial.write_text(configs.to_json(config))
-    partial.replace(workdir / CONFIG_FILE)
-    packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-    overrides = {}
-    if CONFIG.value is not None:
-        overrides = config_flags.get_override_values(flags.FLAGS["config"])
-    start = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "arguments": sys.argv[1:],
-        "overrides": {name: str(value) for name, value in overrides.items()},
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "python": platform.python_version(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "processes": jax.process_count(),
-        "cores": os.cpu_count(),
-    }
-    with (workdir / "starts.jsonl").open("a") as file:
-        file.write(json.dumps(start) + "\n")
+        return {}
+    found = config_flags.get_override_values(flags.FLAGS["config"])
+    return {name: str(value) for name, value in found.items()}
 
 
 def _use_cache(jax):

@@ -1,6 +1,13 @@
 """Optimizers with their learning-rate schedule, as optax transformations."""
 
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
 import optax
+
+from repr_jax.config import bind
+from repr_jax.ops import checks
 
 
 def adam(
@@ -10,6 +17,7 @@ def adam(
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
+    weight_decay: float = 0.0,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam at a constant rate after a linear warm-up from 0.
@@ -18,16 +26,18 @@ def adam(
       learning_rate: > 0, the rate after the warm-up.
       warmup_steps: >= 0, steps of the warm-up.
       b1, b2, eps: decays of the two moments, and the term added to the root.
+      weight_decay: >= 0, decoupled (AdamW): times the rate and the parameter.
       clip_norm: > 0, the largest norm of a gradient; None clips nothing.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015,
-      algorithm 1, https://arxiv.org/abs/1412.6980.
+      algorithm 1, https://arxiv.org/abs/1412.6980; Loshchilov and Hutter, "Decoupled
+      Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
     """
-    _positive("adam", learning_rate=learning_rate)
+    checks.positive("adam", learning_rate=learning_rate)
     rate = learning_rate
     if warmup_steps:
         rate = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-    return _clipped(optax.adam(rate, b1=b1, b2=b2, eps=eps), clip_norm)
+    return _clipped(_adam(rate, b1, b2, eps, weight_decay), clip_norm)
 
 
 def adam_cosine(
@@ -38,6 +48,7 @@ def adam_cosine(
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
+    weight_decay: float = 0.0,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam at a rate that rises to `peak` linearly and falls to 0 along a cosine.
@@ -45,31 +56,158 @@ def adam_cosine(
     Args:
       peak: > 0, the highest learning rate.
       num_steps: > warmup_steps, the steps of the whole run.
-      warmup_steps, b1, b2, eps, clip_norm: as in `adam`.
+      warmup_steps, b1, b2, eps, weight_decay, clip_norm: as in `adam`.
 
     Source: Loshchilov and Hutter, "SGDR", 2017, eq. 5 without restarts,
       https://arxiv.org/abs/1608.03983.
     """
-    _positive("adam_cosine", peak=peak, num_steps=num_steps)
+    rate = _warmup_cosine("adam_cosine", peak, num_steps, warmup_steps)
+    return _clipped(_adam(rate, b1, b2, eps, weight_decay), clip_norm)
+
+
+def sgd_cosine(
+    *,
+    peak: float,
+    num_steps: int,
+    warmup_steps: int = 0,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Gradient descent with momentum; rate and clipping as in `adam_cosine`.
+
+    weight_decay: >= 0, of an L2 penalty: added to the gradient before the momentum.
+    """
+    rate = _warmup_cosine("sgd_cosine", peak, num_steps, warmup_steps)
+    checks.non_negative("sgd_cosine", weight_decay=weight_decay, momentum=momentum)
+    descent = optax.sgd(rate, momentum=momentum)
+    if weight_decay:
+        descent = optax.chain(optax.add_decayed_weights(weight_decay), descent)
+    return _clipped(descent, clip_norm)
+
+
+def lars_cosine(
+    *,
+    peak: float,
+    num_steps: int,
+    warmup_steps: int = 0,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-6,
+    trust_coefficient: float = 1e-3,
+    excluded: str = r"(bias|scale)$",
+) -> optax.GradientTransformation:
+    """LARS, with the rate of `adam_cosine`: layer-wise rates for large batches.
+
+    Args:
+      peak, num_steps, warmup_steps: as in `adam_cosine`.
+      momentum: in [0, 1).
+      weight_decay: >= 0, added to the gradient.
+      trust_coefficient: > 0, of the ratio of the norms of parameter and gradient.
+      excluded: a regular expression of parameter paths that get neither decay nor a
+        layer-wise rate: biases and the scales of normalization by default.
+
+    Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks",
+      2017, https://arxiv.org/abs/1708.03888; exclusions as in Chen et al., "A Simple
+      Framework for Contrastive Learning of Visual Representations", 2020, app. B.6.
+    """
+    rate = _warmup_cosine("lars_cosine", peak, num_steps, warmup_steps)
+    pattern = re.compile(excluded)
+
+    def adapted(params):
+        return _by_path(params, lambda path: pattern.search(path) is None)
+
+    return optax.lars(
+        rate,
+        weight_decay,
+        weight_decay_mask=adapted,
+        trust_coefficient=trust_coefficient,
+        trust_ratio_mask=adapted,
+        momentum=momentum,
+    )
+
+
+def by_name(
+    rules: Sequence[tuple[str, Mapping | Callable | None]],
+) -> optax.GradientTransformation:
+    """An optimizer for each group of parameters, by regular expressions of their paths.
+
+    In a config:
+
+        config.optimizer = dict(fn=optim.by_name, rules=(
+            ("^encoder/", None),  # frozen
+            ("bias$", dict(fn=optim.adam, learning_rate=1e-3)),
+            ("", dict(fn=optim.adam, learning_rate=1e-4)),  # all others
+        ))
+
+    Args:
+      rules: pairs of an expression and a choice or function that makes an optimizer, or
+        None for parameters that stay as they are. The first rule whose expression is
+        found in a path such as "encoder/Dense_0/kernel" decides. Norms that an
+        optimizer clips are of its own group.
+
+    Raises:
+      ValueError: no rule fits a parameter, or a rule is the first of none.
+    """
+    patterns = [re.compile(pattern) for pattern, _ in rules]
+
+    def labels(params):
+        unused = set(range(len(patterns)))
+
+        def first(path):
+            for number, pattern in enumerate(patterns):
+                if pattern.search(path):
+                    unused.discard(number)
+                    return number
+            raise ValueError(f"by_name: expected a rule for {path!r}; got none.")
+
+        found = _by_path(params, first)
+        if unused and jax.tree.leaves(params):
+            listed = ", ".join(repr(patterns[n].pattern) for n in sorted(unused))
+            raise ValueError(
+                f"by_name: expected parameters for each rule; got none for {listed}."
+            )
+        return found
+
+    def optimizer(number, make):
+        if make is None:
+            return optax.set_to_zero()
+        return make() if callable(make) else bind(make, f"by_name: rule {number}")()
+
+    optimizers = {n: optimizer(n, make) for n, (_, make) in enumerate(rules)}
+    return optax.multi_transform(optimizers, labels)
+
+
+def _by_path(tree, function):
+    """function("encoder/Dense_0/kernel") in place of every leaf."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: function(
+            jax.tree_util.keystr(path, simple=True, separator="/")
+        ),
+        tree,
+    )
+
+
+def _adam(rate, b1, b2, eps, weight_decay):
+    checks.non_negative("adam", weight_decay=weight_decay)
+    if weight_decay:
+        return optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return optax.adam(rate, b1=b1, b2=b2, eps=eps)
+
+
+def _warmup_cosine(who, peak, num_steps, warmup_steps):
+    checks.positive(who, peak=peak, num_steps=num_steps)
     if warmup_steps >= num_steps:
         raise ValueError(
-            f"adam_cosine: expected warmup_steps below num_steps; got {warmup_steps} "
-            f"and {num_steps}."
+            f"{who}: expected warmup_steps below num_steps; got {warmup_steps} and "
+            f"{num_steps}."
         )
-    rate = optax.warmup_cosine_decay_schedule(
+    return optax.warmup_cosine_decay_schedule(
         0.0 if warmup_steps else peak, peak, warmup_steps, num_steps
     )
-    return _clipped(optax.adam(rate, b1=b1, b2=b2, eps=eps), clip_norm)
 
 
 def _clipped(optimizer, clip_norm):
     if clip_norm is None:
         return optimizer
-    _positive("clip_norm", clip_norm=clip_norm)
+    checks.positive("clip_norm", clip_norm=clip_norm)
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
-
-
-def _positive(who, **numbers):
-    for name, value in numbers.items():
-        if not value > 0:
-            raise ValueError(f"{who}: expected {name} > 0; got {value}.")

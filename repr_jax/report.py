@@ -1,7 +1,8 @@
-"""From a trained model and its metrics to a folder that a browser shows.
+"""From what evaluators found to a folder that a browser shows.
 
-workdir/report/ holds metrics.json, coherence.csv, the pictures, and index.html, which
-shows them all and needs no network. The table is printed to the terminal as well.
+workdir/report/ holds metrics.json, numbers.csv, the pictures, and index.html, which
+shows them all and needs no network. The tables are printed to the terminal as well.
+What a number means is known to the evaluator that returned it, and not here.
 """
 
 import csv
@@ -9,196 +10,97 @@ import html
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-import jax
 import numpy as np
 from etils import epath
 
-from repr_jax import figures, pictures
-from repr_jax.evaluators.common import subsets, views
+from repr_jax import figures
+from repr_jax.evaluators.common import Evaluation, Table
 
-CAPTIONS = {
-    "conditional": (
-        "Generated from one view",
-        "Each block starts with the one view that the model was given, real test "
-        "images marked in orange; below it are the other views that the model drew "
-        "from it. Look down a column: the class should stay the same, while style and "
-        "background are free. Coherence is how often it does.",
-    ),
-    "reconstructions": (
-        "Originals and reconstructions",
-        "Real test images, marked in orange, each above what the model makes of it "
-        "when it is given everything. Look for what gets lost: backgrounds that "
-        "average out, strokes that move towards a typical shape.",
-    ),
-    "unconditional": (
-        "Samples from the prior",
-        "Nothing was given; one random latent a column, decoded into every view. Look "
-        "for images that could be real, and for views of a column that agree.",
-    ),
-    "retrieval": (
-        "Nearest in another modality",
-        "Each line starts with what was asked, a test example marked in orange, or its "
-        "text; then come the test examples whose other modality is nearest, the "
-        "nearest first, the right one framed in green. Look at what the wrong ones "
-        "have in common with it. Recall at k counts the lines with the right one among "
-        "the first k.",
-    ),
-    "latents": (
-        "The latent space",
-        "Representations of test examples, all views given, on the two directions of "
-        "largest variance; a colour a class, its name at the median. Classes that "
-        "overlap here may still be apart in the other dimensions, which the linear "
-        "probe sees and the picture does not.",
-    ),
-    "losses": (
-        "Training",
-        "Means between two log points. The vertical axis is fitted to the run without "
-        "its first twentieth, so the first steps may lie outside. A curve that still "
-        "falls at the right edge asks for more steps.",
-    ),
-}
-
-
-class Table(NamedTuple):
-    """Cells of text; the first column names the row."""
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: list[tuple]  # of str, float or None
+TRAINING = (
+    "Training",
+    "Means between two log points, and what was evaluated on the way. The vertical "
+    "axis is fitted to the run without its first twentieth, so the first steps may lie "
+    "outside. A curve that still falls at the right edge asks for more steps.",
+)
 
 
 def write(
-    trained,
-    dataset,
-    metrics: Mapping[str, float],
-    history: Sequence[dict],
-    workdir,
-    *,
-    title: str | None = None,
-    batch_size: int = 256,
+    found: Mapping[str, Evaluation], history: Sequence[dict], workdir, facts: Mapping
 ) -> epath.Path:
-    """Writes workdir/report/ and prints the table.
-
-    Every process must call it, since it runs the model; the first one writes.
+    """Writes workdir/report/, prints the tables, returns the path of index.html.
 
     Args:
-      trained: Trained. Without `generate` there are no pictures of images.
-      dataset: Dataset.
-      metrics: of the evaluators.
+      found: by the evaluator's name in the config.
       history: rows of metrics.jsonl, {"step": ..., "loss": ..., "kl/m0": ...}.
       workdir: the run's folder.
-      title: heading; the folder's name by default.
-      batch_size: of the evaluators, so that nothing is compiled again.
-
-    Returns:
-      The path of index.html.
+      facts: of the run, by what they are called, such as method, data, config, seed,
+        step and revision; those that are empty are left out. The method, the data and
+        the step make the title.
     """
     folder = epath.Path(workdir) / "report"
-    drawn = pictures.draw(trained, dataset, batch_size)
-    losses = figures.curves(history)
-    if losses is not None:
-        drawn["losses"] = losses
-    if jax.process_index() != 0:
-        return folder / "index.html"
     folder.mkdir(parents=True, exist_ok=True)
-    tables = tabulate(metrics, trained.modalities)
-    files = {"metrics.json": json.dumps(dict(metrics), indent=2).encode() + b"\n"}
-    coherence = coherence_csv(metrics, trained.modalities)
-    if coherence:
-        files["coherence.csv"] = coherence.encode()
-    files |= {f"{name}.png": picture for name, picture in drawn.items()}
-    title = title or epath.Path(workdir).name or "repr_jax"
-    files["index.html"] = page(
-        title, metrics, trained.modalities, tables, files
-    ).encode()
+    rows = [row for name, one in found.items() for row in numbers(name, one)]
+    metrics = {name: value for name, value, _ in rows} | {"step": facts["step"]}
+    files = {
+        "metrics.json": json.dumps(metrics, indent=2) + "\n",
+        "numbers.csv": as_csv(rows),
+    }
+    for name, evaluation in found.items():
+        files |= {f"{name}_{key}.png": p.png for key, p in evaluation.pictures.items()}
+    curves = figures.curves(shown(history, found))
+    if curves is not None:
+        files["training.png"] = curves
+    files["index.html"] = page(found, rows, facts, curves is not None)  # the last one
     for name, content in files.items():
-        (folder / name).write_bytes(content)
-    print("\n".join(as_text(table) for table in tables), flush=True)
+        partial = folder / f".partial_{name}"
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(folder / name)
+    for name, evaluation in found.items():
+        for table in tabulated(name, evaluation):
+            print(as_text(table), flush=True)
     return folder / "index.html"
 
 
-def column_names(metrics) -> dict[str, str]:
-    """Prefixes of what is known of every subset, and how a column calls them."""
-    found = {}
-    for prefix in dict.fromkeys(name.split("/")[0] for name in metrics):
-        if prefix.startswith("linear_probe"):
-            rows = prefix.removeprefix("linear_probe").removeprefix("_")
-            found[prefix] = f"probe, {rows} rows" if rows else "linear probe"
-    return found | {"coherence": "coherence", "self_coherence": "self-coherence"}
+def numbers(name: str, evaluation: Evaluation) -> list[tuple]:
+    """[("evaluator/key", value, chance level or None)]."""
+    return [
+        (f"{name}/{key}", float(value), evaluation.chance.get(key))
+        for key, value in evaluation.numbers.items()
+    ]
 
 
-def by_views(metrics, modalities) -> Table:
-    """Means over the subsets of a size."""
-    columns = column_names(metrics)
-    rows = []
-    for size in (views(n + 1) for n in range(len(modalities))):
-        scores = [metrics.get(f"{prefix}/{size}") for prefix in columns]
-        rows.append((size.replace("_", " "), *scores))
-    note = (
-        "Means over the subsets of so many views. Linear probe: accuracy of a linear "
-        "classifier of the latent mean, fitted to the training split or to so many "
-        "rows of it. Coherence: how often a view generated from others shows their "
-        "class, as a classifier sees it; chance is one over the number of classes. "
-        "Self-coherence: the same for views that were among the given ones."
-    )
-    return without_empty(
-        Table("By number of views", note, ("given", *columns.values()), rows)
-    )
+def shown(history: Sequence[dict], found: Mapping[str, Evaluation]) -> list[dict]:
+    """The history with an evaluator's headline alone, where it has one."""
+    hidden = {
+        f"{name}/{key}"
+        for name, evaluation in found.items()
+        for key in evaluation.numbers
+        if evaluation.headline and key not in evaluation.headline
+    }
+    return [{k: v for k, v in row.items() if k not in hidden} for row in history]
 
 
-def by_subset(metrics, modalities) -> Table:
-    """Every subset: its probes, and the coherence of each target."""
-    columns = column_names(metrics)
-    del columns["coherence"], columns["self_coherence"]
-    rows = []
-    for name, subset in subsets(modalities).items():
-        scores = [metrics.get(f"{prefix}/{name}") for prefix in columns]
-        for target, inside in zip(modalities, subset):
-            prefix = "self_coherence" if inside else "coherence"
-            scores.append(metrics.get(f"{prefix}/{name}->{target}"))
-        rows.append((name, *scores))
-    note = (
-        "The columns with an arrow are coherence by target; where the target is among "
-        "the given views, it is a reconstruction."
-    )
-    arrows = (f"\u2192 {target}" for target in modalities)
-    header = ("given", *columns.values(), *arrows)
-    return without_empty(Table("By subset of the views", note, header, rows))
+def tabulated(name: str, evaluation: Evaluation) -> list[Table]:
+    """The evaluator's tables; its numbers as one if it has made none."""
+    if evaluation.tables or not evaluation.numbers:
+        return [without_empty(table) for table in evaluation.tables]
+    rows = numbers(name, evaluation)
+    return [without_empty(Table(name, "", ("number", "value", "chance"), rows))]
 
 
 def without_empty(table: Table) -> Table:
-    """The table without columns that have no value, and without rows if none has."""
+    """The table without columns that have no value; its first one stays."""
     keep = [
         i
         for i in range(len(table.header))
         if i == 0 or any(row[i] is not None for row in table.rows)
     ]
-    rows = [tuple(row[i] for i in keep) for row in table.rows] if len(keep) > 1 else []
+    rows = [tuple(row[i] for i in keep) for row in table.rows]
     return table._replace(header=tuple(table.header[i] for i in keep), rows=rows)
 
 
-def tabulate(metrics, modalities) -> list[Table]:
-    """The metrics as tables: by number of views, by subset, and the rest."""
-    columns = column_names(metrics)
-    rest = [
-        (name, value)
-        for name, value in metrics.items()
-        if name.split("/")[0] not in columns or name == "coherence/joint"
-    ]
-    note = (
-        "classifier: accuracy of the judges on real test images, the ceiling of "
-        "coherence. coherence/joint: samples from the prior on which all views agree. "
-        "bound: held-out evidence bound in nats an example, higher is better."
-    )
-    tables = [
-        by_views(metrics, modalities),
-        by_subset(metrics, modalities),
-        Table("Other numbers", note, ("name", "value"), rest),
-    ]
-    return [table for table in tables if table.rows]
+# As text
 
 
 def number(value) -> str:
@@ -208,7 +110,9 @@ def number(value) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | np.integer):
-        return str(value)
+        return f"{value:,}"
+    if value and abs(value) < 0.001:
+        return f"{value:.1e}"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
@@ -224,20 +128,16 @@ def as_text(table: Table) -> str:
     return "\n".join([f"\n{table.title}", rule, lines[0], rule, *lines[1:], rule])
 
 
-def coherence_csv(metrics, modalities) -> str:
-    """Rows are given subsets, columns are targets; "" without coherence."""
+def as_csv(rows: Sequence[tuple]) -> str:
+    """name, value and chance of every number; as many digits as there are."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(("given", *modalities))
-    found = False
-    for name, subset in subsets(modalities).items():
-        prefixes = ["self_coherence" if here else "coherence" for here in subset]
-        keys = [f"{p}/{name}->{target}" for p, target in zip(prefixes, modalities)]
-        found |= any(key in metrics for key in keys)
-        cells = (f"{metrics[key]:.4f}" if key in metrics else "" for key in keys)
-        table.writerow((name, *cells))
-    return file.getvalue() if found else ""
+    table.writerow(("name", "value", "chance"))
+    table.writerows((name, value, chance) for name, value, chance in rows)
+    return file.getvalue()
 
+
+# As a page
 
 STYLE = """
 :root { color-scheme: light; }
@@ -245,40 +145,109 @@ body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   color: #1f2933; background: #f6f7f9; margin: 0; }
 main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; letter-spacing: -.01em; }
-h2 { font-size: 1.2rem; margin: 0 0 .4rem; }
+h2 { font-size: 1.05rem; margin: 2.2rem 0 0; color: #52606d; font-weight: 600; }
+h3 { font-size: 1.2rem; margin: 0 0 .4rem; }
 p { margin: 0 0 1rem; color: #52606d; max-width: 78ch; }
+dl { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; margin: 0; font-size: .92rem; }
+dl div { display: flex; gap: .5rem; }
+dt { color: #52606d; }
+dd { margin: 0; overflow-wrap: anywhere; }
 section { background: #fff; border: 1px solid #e4e7eb; border-radius: 10px;
-  padding: 1.3rem 1.5rem; margin: 1.25rem 0; overflow-x: auto; }
+  padding: 1.3rem 1.5rem; margin: .8rem 0 1.25rem; overflow-x: auto; }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0 0; }
 .card { background: #fff; border: 1px solid #e4e7eb; border-radius: 10px;
   padding: .8rem 1.1rem; min-width: 8.5rem; }
 .card b { display: block; font-size: 1.6rem; line-height: 1.2;
   font-variant-numeric: tabular-nums; }
-.card span { font-size: .85rem; color: #52606d; }
+.card span { display: block; font-size: .85rem; color: #52606d; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums;
   font-size: .92rem; }
 th, td { padding: .36rem .8rem; text-align: right;
   border-bottom: 1px solid #e4e7eb; }
 th:first-child, td:first-child { text-align: left; }
 th { color: #52606d; font-weight: 600; white-space: nowrap; }
+summary { cursor: pointer; font-weight: 600; }
 img { display: block; max-width: 100%; height: auto; }
 a { color: #0b6e99; }
 """
 
 
-def cards(metrics, modalities) -> list[tuple[str, float]]:
-    """The few numbers to see first: (what, value)."""
-    last = len(modalities)
-    wanted = {
-        f"linear_probe/{views(last)}": "linear probe, all views",
-        "linear_probe/1_view": "linear probe, one view",
-        "accuracy": "linear probe",
-        "coherence/1_view": "coherence from one view",
-        "coherence/2_views": "coherence from two views",
-        "coherence/joint": "agreement of prior samples",
-        "bound/joint": "evidence bound, nats",
-    }
-    return [(text, metrics[name]) for name, text in wanted.items() if name in metrics]
+def title_of(facts: Mapping) -> str:
+    """The method and the data, by the last parts of their names, and the step."""
+    method = str(facts.get("method", "")).split(".")[-1]
+    data = ".".join(str(facts.get("data", "")).split(".")[-2:])
+    of = " on ".join(name for name in (method, data) if name)
+    return f"{of or 'repr_jax'}, step {facts['step']:,}"
+
+
+def page(found, rows, facts, curves: bool) -> str:
+    """index.html: key numbers first, then a part for every evaluator."""
+    title = html.escape(title_of(facts))
+    named = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd></div>"
+        for name, value in facts.items()
+        if value not in ("", None)
+    )
+    parts = [
+        "<!doctype html><html lang=en><head><meta charset=utf-8>",
+        '<meta name=viewport content="width=device-width, initial-scale=1">',
+        f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
+        f"<h1>{title}</h1><dl>{named}</dl>",
+        cards(found),
+    ]
+    for name, evaluation in found.items():
+        parts.append(f"<h2>{html.escape(name)}</h2>")
+        parts += of_evaluator(name, evaluation)
+    if curves:
+        parts.append(picture("training.png", *TRAINING))
+    if rows:
+        table = without_empty(Table("", "", ("number", "value", "chance"), rows))
+        parts.append(
+            f"<section><details><summary>All {len(rows)} numbers</summary>"
+            f"{as_html(table)}</details></section>"
+        )
+    parts.append(
+        '<p>The numbers as files: <a href="metrics.json">metrics.json</a>, '
+        '<a href="numbers.csv">numbers.csv</a>.</p></main></body></html>\n'
+    )
+    return "".join(parts)
+
+
+def cards(found: Mapping[str, Evaluation]) -> str:
+    """The few numbers to see first."""
+    cells = []
+    for name, evaluation in found.items():
+        for key in evaluation.headline:
+            if key not in evaluation.numbers:
+                continue
+            text = html.escape(f"{name}: {key.replace('_', ' ')}")
+            cell = f"<b>{number(float(evaluation.numbers[key]))}</b><span>{text}</span>"
+            if key in evaluation.chance:
+                cell += f"<span>chance {number(evaluation.chance[key])}</span>"
+            cells.append(f"<div class=card>{cell}</div>")
+    return f"<div class=cards>{''.join(cells)}</div>" if cells else ""
+
+
+def of_evaluator(name: str, evaluation: Evaluation) -> list[str]:
+    """Its tables, then its pictures."""
+    parts = [section(t.title, t.note, as_html(t)) for t in tabulated(name, evaluation)]
+    for key, one in evaluation.pictures.items():
+        parts.append(picture(f"{name}_{key}.png", one.title, one.caption))
+    return parts or [section("", "Nothing to show.", "")]
+
+
+def section(heading: str, note: str, body: str) -> str:
+    """A box of the page."""
+    heading = f"<h3>{html.escape(heading)}</h3>" if heading else ""
+    note = f"<p>{html.escape(note)}</p>" if note else ""
+    return f"<section>{heading}{note}{body}</section>"
+
+
+def picture(file: str, heading: str, note: str) -> str:
+    """A box with a picture, which a click shows in full size."""
+    file, alt = html.escape(file), html.escape(heading)
+    image = f'<a href="{file}"><img src="{file}" alt="{alt}"></a>'
+    return section(heading, note, image)
 
 
 def as_html(table: Table) -> str:
@@ -295,35 +264,3 @@ def as_html(table: Table) -> str:
             lines.append(f"<td{shade}>{html.escape(number(value))}</td>")
         lines.append("</tr>")
     return "".join([*lines, "</tbody></table>"])
-
-
-def page(title, metrics, modalities, tables, files) -> str:
-    """index.html: key numbers first, then pictures in the order of CAPTIONS."""
-    title = html.escape(title)
-    step = f"After {metrics['step']:,} training steps. " if "step" in metrics else ""
-    parts = [
-        "<!doctype html><html lang=en><head><meta charset=utf-8>",
-        '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>",
-        f"<h1>{title}</h1><p>{step}All numbers are of held-out test examples.</p>",
-        "<div class=cards>",
-    ]
-    for text, value in cards(metrics, modalities):
-        parts.append(f"<div class=card><b>{number(value)}</b><span>{text}</span></div>")
-    parts.append("</div>")
-
-    def section(heading, note, body):
-        heading, note = html.escape(heading), html.escape(note)
-        parts.append(f"<section><h2>{heading}</h2><p>{note}</p>{body}</section>")
-
-    for table in tables[:1]:
-        section(table.title, table.note, as_html(table))
-    for name, (heading, note) in CAPTIONS.items():
-        if f"{name}.png" in files:
-            section(heading, note, f'<img src="{name}.png" alt="{heading}">')
-    for table in tables[1:]:
-        section(table.title, table.note, as_html(table))
-    links = [n for n in ("metrics.json", "coherence.csv") if n in files]
-    links = ", ".join(f'<a href="{name}">{name}</a>' for name in links)
-    parts.append(f"<p>The numbers as files: {links}.</p></main></body></html>\n")
-    return "".join(parts)

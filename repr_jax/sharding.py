@@ -9,7 +9,9 @@ import importlib.util
 import math
 import os
 import signal
+import sys
 import threading
+import time
 
 import jax
 from jax.experimental import multihost_utils
@@ -162,26 +164,53 @@ def _from_environment() -> tuple[str, int, int]:
 
 
 class Preemption:
-    """Notices that the run has to stop: SIGTERM here, or the cluster's notice."""
+    """Notices that the run has to stop: by a signal here, or the cluster's notice.
+
+    SIGTERM, Ctrl-C (SIGINT), SIGHUP and SIGQUIT ask once: the run saves and stops. One
+    more, a second later or after that, ends the process at once, or interrupts it in
+    a notebook. Sooner it counts as the same: launchers signal a process and its group.
+    What this process was started to ignore (nohup) stays ignored. Only the main thread
+    of Python can be asked, between two computations.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
     def __enter__(self):
+        self.signal = None  # the one that asked; a cluster's notice counts as SIGTERM
         self._distributed = jax.distributed.is_initialized()
-        self._asked, self._previous = False, None
-        if not self._distributed and (
-            threading.current_thread() is threading.main_thread()
-        ):
-            self._previous = signal.signal(signal.SIGTERM, self._ask)
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            # In a run of several processes jax's own handler of SIGTERM tells them all.
+            for number in self.SIGNALS[1:] if self._distributed else self.SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._ask)
         return self
 
-    def _ask(self, *_):
-        self._asked = True
+    def _ask(self, number, frame):
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._since = signal.Signals(number), now
+            if self._distributed:
+                os.kill(os.getpid(), signal.SIGTERM)
+        elif now - self._since > 1.0:
+            by_hand = hasattr(sys, "ps1")  # ending a notebook would lose all of it
+            ends = self._previous[number] if by_hand else signal.SIG_DFL
+            signal.signal(number, ends)
+            os.kill(os.getpid(), number)
+
+    def asked(self) -> bool:
+        """True once a signal came here; of use only where no other process waits."""
+        return self.signal is not None and not self._distributed
 
     def reached(self, step: int) -> bool:
         """True on every host at one and the same step."""
-        if self._distributed:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+        if not self._distributed:
+            return self.asked()
+        reached = multihost_utils.reached_preemption_sync_point(step)
+        if reached and self.signal is None:
+            self.signal = signal.SIGTERM
+        return reached
 
     def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)

@@ -1,26 +1,26 @@
-"""The training loop, whole: from a config and a working directory to a trained state.
+"""The training loop, whole: what a step does, and what happens between steps.
 
 Every batch and every random key is a function of the seed and the step, so the saved
 state is all that a run is, and a killed run continues as if nothing had happened.
+`run.py` says how a config becomes what is trained here.
 """
 
 import collections
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from etils import epath
 
-from repr_jax import checkpoint, logs, sharding
-from repr_jax.config import bind
+from repr_jax import sharding
 from repr_jax.data.dataset import Dataset, prefetch, stacked
 
 NO_STEP = 2**32 - 1  # is folded into the key of what happens before the first step
 STEPS_IN_FLIGHT = 8  # more can deadlock collectives on CPU, and queue up memory
+ALL = ""  # the player that moves all of `params`: what most methods have
 
 
 def keep_extras(params, extras, step):
@@ -31,15 +31,34 @@ def keep_extras(params, extras, step):
 class Experiment(NamedTuple):
     """How a loss becomes a training step: pure functions of prepared batches.
 
-    `params` is what the optimizer moves, `extras` everything else that changes.
+    `params` is what the optimizers move, `extras` everything else that changes. A
+    method of several players has one loss per top-level part of `params`, in the order
+    in which they move, and a loss is differentiated with respect to its part alone.
     """
 
     init: Callable  # key, batch -> params, extras
-    loss: Callable  # params, extras, batch, key -> loss, (extras, terms)
-    represent: Callable  # params, extras, batch -> [batch, dim]
-    generate: Callable | None = None  # params, extras, batch, key -> dict of arrays
-    bound: Callable | None = None  # params, extras, batch, key -> nats an example
+    loss: Callable | Mapping[str, Callable]
+    # params, extras, batch, key, step -> loss, (extras, terms); one, or one a player
+    outputs: Mapping[str, Callable] = MappingProxyType({})
+    # what a trained model can be asked for: params, extras, batch, key -> arrays
     after_update: Callable = keep_extras  # params, extras, step -> extras
+
+
+class Fit(NamedTuple):
+    """An estimator in place of a training loop: it is fitted once, then asked."""
+
+    fit: Callable  # key, dataset, progress -> fitted, a NamedTuple of arrays
+    outputs: Mapping[str, Callable]  # as an experiment's: fitted, batch, key -> arrays
+
+
+class Parts(NamedTuple):
+    """What a config is bound to."""
+
+    dataset: Dataset
+    experiment: Experiment | Fit
+    optimizers: Mapping[str, optax.GradientTransformation]  # by player
+    evaluators: Mapping[str, Callable]
+    mesh: jax.sharding.Mesh
 
 
 class TrainState(NamedTuple):
@@ -48,8 +67,8 @@ class TrainState(NamedTuple):
     step: jax.Array  # [] int32, updates done
     params: Any
     extras: Any
-    opt_state: Any
-    ema: Any  # moving average of params, () without one
+    opt_state: Any  # of several players: a dict
+    ema: Any  # moving average of `averaged_part`, () without one
     sums: dict  # of every metric, over the steps since the last log point
     halted: jax.Array  # [] bool, True once a loss or a gradient was not finite
 
@@ -61,71 +80,161 @@ class NonFiniteError(FloatingPointError):
 class Interrupted(Exception):
     """The run was asked to stop, saved its state, and can be continued."""
 
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.signal = number  # what asked
 
-def make_gradient(experiment: Experiment, config) -> Callable:
-    """(params, extras, batch, step_key) -> (loss, (extras, terms)), gradients.
 
-    Means over `config.accumulate` parts of the batch, one after another.
+def players(experiment: Experiment) -> dict[str, Callable]:
+    """The losses by player, in the order in which they move."""
+    one = callable(experiment.loss)
+    return {ALL: experiment.loss} if one else dict(experiment.loss)
+
+
+def named(name: str, player: str) -> str:
+    """A metric of a player: "loss", or "loss/critic"."""
+    return f"{name}/{player}" if player else name
+
+
+def get(params, player: str):
+    """The part of params that a player moves."""
+    return params[player] if player else params
+
+
+def put(params, player: str, part):
+    """params with this part in place of the player's."""
+    return {**params, player: part} if player else part
+
+
+def averaged_part(params, extras):
+    """What the moving average is of: params, and what batch normalization remembers."""
+    leaves = jax.tree_util.tree_leaves_with_path(extras)
+    paths = [(jax.tree_util.keystr(path), x) for path, x in leaves]
+    return params, {path: x for path, x in paths if "['batch_stats']" in path}
+
+
+def to_evaluate(state: TrainState):
+    """(params, extras) of a state, from their moving average if there is one."""
+    if state.ema == ():
+        return state.params, state.extras
+    params, statistics = state.ema
+    extras = jax.tree_util.tree_map_with_path(
+        lambda path, x: statistics.get(jax.tree_util.keystr(path), x), state.extras
+    )
+    return params, extras
+
+
+def make_gradient(loss: Callable, player: str, num_parts: int) -> Callable:
+    """(params, extras, batch, fixed, key, step) -> (loss, (extras, terms)), gradients.
+
+    With respect to the player's part of params. Means over `num_parts` parts of the
+    batch, one after another; `fixed` is whole in each.
     """
-    gradient = jax.value_and_grad(experiment.loss, has_aux=True)
-    k = config.accumulate
-    if k == 1:
-        return gradient
 
-    def accumulated(params, extras, batch, step_key):
-        def part(carry, inputs):
-            index, batch = inputs
+    def of_part(part, params, extras, batch, fixed, key, step):
+        return loss(put(params, player, part), extras, {**batch, **fixed}, key, step)
+
+    gradient = jax.value_and_grad(of_part, has_aux=True)
+
+    def whole(params, *rest):
+        return gradient(get(params, player), params, *rest)
+
+    def accumulated(params, extras, batch, fixed, key, step):
+        def add(carry, inputs):
+            index, rows = inputs
             total, extras = carry
-            part_key = jax.random.fold_in(step_key, index)
-            (loss, (extras, terms)), grads = gradient(params, extras, batch, part_key)
-            total = jax.tree.map(jnp.add, total, (loss, terms, grads))
+            own_key = jax.random.fold_in(key, index)
+            (value, (extras, terms)), grads = whole(
+                params, extras, rows, fixed, own_key, step
+            )
+            total = jax.tree.map(jnp.add, total, (value, terms, grads))
             return (total, extras), None
 
         parts = jax.tree.map(  # rows i, i + k, ...: every device keeps its own rows
-            lambda x: jnp.swapaxes(x.reshape(-1, k, *x.shape[1:]), 0, 1), batch
+            lambda x: jnp.swapaxes(x.reshape(-1, num_parts, *x.shape[1:]), 0, 1), batch
         )
         first = jax.tree.map(lambda x: x[0], parts)
-        (loss, (_, terms)), grads = jax.eval_shape(
-            gradient, params, extras, first, step_key
+        (value, (_, terms)), grads = jax.eval_shape(
+            whole, params, extras, first, fixed, key, step
         )
         zeros = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype), (loss, terms, grads)
+            lambda x: jnp.zeros(x.shape, x.dtype), (value, terms, grads)
         )
-        (total, extras), _ = jax.lax.scan(part, (zeros, extras), (jnp.arange(k), parts))
-        loss, terms, grads = jax.tree.map(lambda x: x / k, total)
-        return (loss, (extras, terms)), grads
+        numbered = (jnp.arange(num_parts), parts)
+        (total, extras), _ = jax.lax.scan(add, (zeros, extras), numbered)
+        value, terms, grads = jax.tree.map(lambda x: x / num_parts, total)
+        return (value, (extras, terms)), grads
 
-    return accumulated
+    return whole if num_parts == 1 else accumulated
 
 
-def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
-    """(state, batch) -> (state, metrics), one update; pure, to be jitted or scanned.
+def make_update(parts: Parts, config) -> Callable:
+    """(params, extras, opt_state, batch, fixed, step) -> the first three, and metrics.
+
+    Every player in turn takes its `config.updates` updates on the batch, each with a
+    key of its own; the others' parts are what they are by then.
+    """
+    losses = players(parts.experiment)
+    run_key = jax.random.key(config.seed)
+
+    def update(params, extras, opt_state, batch, fixed, step):
+        step_key, metrics = jax.random.fold_in(run_key, step), {}
+        for number, (player, loss) in enumerate(losses.items()):
+            gradient = make_gradient(loss, player, config.accumulate)
+            player_key = jax.random.fold_in(step_key, number) if player else step_key
+            for n in range(config.updates.get(player, 1)):
+                key = jax.random.fold_in(player_key, n) if player else player_key
+                (value, (extras, terms)), grads = gradient(
+                    params, extras, batch, fixed, key, step
+                )
+                part, own_state = get(params, player), get(opt_state, player)
+                moves, own_state = parts.optimizers[player].update(
+                    grads, own_state, part
+                )
+                params = put(params, player, optax.apply_updates(part, moves))
+                opt_state = put(opt_state, player, own_state)
+            terms = {"loss": value, "grad_norm": optax.global_norm(grads), **terms}
+            metrics |= {named(name, player): x for name, x in terms.items()}
+        extras = parts.experiment.after_update(params, extras, step)
+        return params, extras, opt_state, metrics
+
+    return update
+
+
+def make_step(parts: Parts, config) -> Callable:
+    """(state, batch, fixed) -> (state, metrics); pure, to be jitted or scanned.
 
     `metrics` are means over the steps since the last multiple of `config.log_every`.
     A step whose loss or gradient is not finite changes nothing and sets `halted`.
     """
-    gradient = make_gradient(experiment, config)
-    key = jax.random.key(config.seed)
+    update = make_update(parts, config)
+    watched = [
+        named(name, player)
+        for player in players(parts.experiment)
+        for name in ("loss", "grad_norm")
+    ]
 
-    def step(state, batch):
-        step_key = jax.random.fold_in(key, state.step)
-        (loss, (extras, terms)), grads = gradient(
-            state.params, state.extras, prepare(batch), step_key
+    def step(state, batch, fixed):
+        params, extras, opt_state, metrics = update(
+            state.params,
+            state.extras,
+            state.opt_state,
+            parts.dataset.prepare(batch),
+            fixed,
+            state.step,
         )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        extras = experiment.after_update(params, extras, state.step)
         ema = state.ema
         if config.ema_decay:
-            ema = optax.incremental_update(params, ema, 1.0 - config.ema_decay)
-        metrics = {"loss": loss, "grad_norm": optax.global_norm(grads), **terms}
+            ema = optax.incremental_update(
+                averaged_part(params, extras), ema, 1.0 - config.ema_decay
+            )
         since_log = state.step % config.log_every
         sums = jax.tree.map(
             lambda total, value: jnp.where(since_log == 0, 0.0, total) + value,
             state.sums,
             metrics,
         )
-        finite = jnp.isfinite(loss) & jnp.isfinite(metrics["grad_norm"])
+        finite = jnp.all(jnp.isfinite(jnp.stack([metrics[n] for n in watched])))
         finite &= ~state.halted
         new = TrainState(
             state.step + 1, params, extras, opt_state, ema, sums, state.halted
@@ -140,13 +249,15 @@ def make_step(experiment: Experiment, optimizer, prepare, config) -> Callable:
 def make_call(step: Callable, mesh) -> Callable:
     """Jits `step` over stacked batches [steps, batch, ...]; the state is donated."""
 
-    def call(state, batches):
+    def call(state, batches, fixed):
         num_steps = jax.tree.leaves(batches)[0].shape[0]
         if num_steps == 1:
             batch = jax.tree.map(lambda x: x[0], batches)
-            state, metrics = step(state, batch)
+            state, metrics = step(state, batch, fixed)
         else:
-            state, stacked = jax.lax.scan(step, state, batches)
+            state, stacked = jax.lax.scan(
+                lambda s, b: step(s, b, fixed), state, batches
+            )
             metrics = jax.tree.map(lambda x: x[-1], stacked)
         return state, (state.halted, metrics)
 
@@ -154,243 +265,136 @@ def make_call(step: Callable, mesh) -> Callable:
     return jax.jit(
         call,
         donate_argnums=0,
-        in_shardings=(everywhere, sharding.batch_sharding(mesh, axis=1)),
+        in_shardings=(everywhere, sharding.batch_sharding(mesh, axis=1), everywhere),
         out_shardings=everywhere,
     )
 
 
-def init_state(experiment, optimizer, prepare, config, batch, mesh) -> TrainState:
+def init_state(parts: Parts, config, batch) -> TrainState:
     """The state before the first step, replicated over the mesh.
 
-    `batch` is one batch of shapes or arrays; no data is read from it but for `init`.
+    `batch` is one batch of shapes or arrays, as the dataset yields it.
     """
 
-    def init(batch):
+    def init(batch, fixed):
         key = jax.random.fold_in(jax.random.key(config.seed), NO_STEP)
-        batch = prepare(batch)
-        params, extras = experiment.init(key, batch)
-        _, (_, terms) = jax.eval_shape(experiment.loss, params, extras, batch, key)
-        names = ("loss", "grad_norm", *terms)
+        batch = parts.dataset.prepare(batch)
+        params, extras = parts.experiment.init(key, {**batch, **fixed})
+        opt_state = {
+            player: optimizer.init(get(params, player))
+            for player, optimizer in parts.optimizers.items()
+        }
+        opt_state = opt_state.get(ALL, opt_state)
+        average = averaged_part(params, extras) if config.ema_decay else ()
+        step = jnp.zeros((), jnp.int32)
+        update = make_update(parts, config)
+        *_, metrics = jax.eval_shape(
+            update, params, extras, opt_state, batch, fixed, step
+        )
         return TrainState(
-            step=jnp.zeros((), jnp.int32),
+            step=step,
             params=params,
             extras=extras,
-            opt_state=optimizer.init(params),
-            ema=jax.tree.map(jnp.copy, params) if config.ema_decay else (),
-            sums={name: jnp.zeros((), jnp.float32) for name in names},
+            opt_state=opt_state,
+            ema=jax.tree.map(jnp.copy, average),
+            sums={name: jnp.zeros((), jnp.float32) for name in metrics},
             halted=jnp.zeros((), bool),
         )
 
-    return jax.jit(init, out_shardings=sharding.replicated(mesh))(batch)
+    init = jax.jit(init, out_shardings=sharding.replicated(parts.mesh))
+    return init(batch, dict(parts.dataset.fixed))
 
 
-def check(config, mesh) -> None:
-    """Raises ValueError for numbers that the loop cannot work with."""
-    for name in ("num_steps", "batch_size", "steps_per_call", "accumulate"):
-        if config[name] < 1:
-            raise ValueError(f"config.{name}: expected at least 1; got {config[name]}.")
-    for name in ("num_steps", "log_every", "checkpoint_every"):
-        if config[name] < 1 or config[name] % config.steps_per_call:
-            raise ValueError(
-                f"config.{name}: expected a positive multiple of steps_per_call "
-                f"({config.steps_per_call}); got {config[name]}."
-            )
-    if not 0.0 <= config.ema_decay < 1.0:
-        raise ValueError(
-            f"config.ema_decay: expected 0 (off) or a number below 1; got "
-            f"{config.ema_decay}."
-        )
-    if config.batch_size % config.accumulate:
-        raise ValueError(
-            f"config.batch_size: expected a multiple of accumulate "
-            f"({config.accumulate}); got {config.batch_size}."
-        )
-    if config.keep_last < 1:
-        raise ValueError(
-            f"config.keep_last: expected at least 1; got {config.keep_last}."
-        )
-    try:
-        sharding.check_batch_size(config.batch_size // config.accumulate, mesh)
-    except ValueError as error:
-        parts = (
-            f" of each of {config.accumulate} parts" if config.accumulate > 1 else ""
-        )
-        raise ValueError(f"config.batch_size{parts}: {error}") from None
-
-
-class Parts(NamedTuple):
-    """What a config is bound to."""
-
-    dataset: Dataset
-    experiment: Experiment
-    optimizer: optax.GradientTransformation
-    evaluators: dict[str, Callable]
-    mesh: jax.sharding.Mesh
-
-
-def build(config) -> Parts:
-    """Binds a config, with whatever it will use after training too."""
-    mesh = sharding.make_mesh()
-    check(config, mesh)
-    return Parts(
-        dataset=bind(config.dataset, "config.dataset")(),
-        experiment=config.experiment(config),
-        optimizer=bind(config.optimizer, "config.optimizer")(),
-        evaluators={
-            name: bind(choice, f"config.evals.{name}")
-            for name, choice in config.evals.items()
-        },
-        mesh=mesh,
-    )
-
-
-def restore(config, parts: Parts, workdir, step: int | None = None) -> TrainState:
-    """The newest complete state in workdir, or the one of `step`.
-
-    Raises:
-      FileNotFoundError: there is none.
-    """
-    fresh = abstract_state(config, parts)
-    with checkpoint.Checkpoints(epath.Path(workdir) / "checkpoints") as checkpoints:
-        found = checkpoints.restore(fresh, step)
-    if found is None:
-        raise FileNotFoundError(f"{workdir}: expected a checkpoint; it has none.")
-    return found[1]
-
-
-def abstract_state(config, parts: Parts) -> TrainState:
-    """Shapes, dtypes and shardings of the train state; computes nothing.
-
-    Raises:
-      ValueError: what the traced loss raises, or best_metric is none of its metrics.
-    """
-    batch = next(parts.dataset.train(config.batch_size))
-    make = functools.partial(
-        init_state,
-        parts.experiment,
-        parts.optimizer,
-        parts.dataset.prepare,
-        config,
-        mesh=parts.mesh,
-    )
-    everywhere = sharding.replicated(parts.mesh)
-    state = jax.eval_shape(make, batch)
-    if config.best_metric and config.best_metric not in state.sums:
-        raise ValueError(
-            f"config.best_metric: expected one of {', '.join(sorted(state.sums))}, or "
-            f'""; got {config.best_metric!r}.'
-        )
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
-    )
-
-
-def train(
+def loop(
     config,
-    workdir,
+    parts: Parts,
+    state: TrainState,
     *,
+    log,
+    checkpoints,
+    preemption,
+    evaluate: Callable | None = None,
     on_log: Callable | None = None,
-    parts: Parts | None = None,
 ) -> TrainState:
-    """Trains until `config.num_steps`, from the newest checkpoint if there is one.
+    """Trains from a state until `config.num_steps`.
 
     Args:
       config: as `configs/base.py` describes.
-      workdir: a folder for metrics.jsonl, tensorboard/ and checkpoints/.
-      on_log: called with (step, metrics) at every log point, for notebooks.
-      parts: of `build(config)`, if that was called already.
+      parts: what it is bound to.
+      state: where to start; it is used up.
+      log: logs.Log.
+      checkpoints: checkpoint.Checkpoints.
+      preemption: sharding.Preemption, entered.
+      evaluate: state -> {name: number}, called every `config.eval_every` steps.
+      on_log: called with (step, metrics) at every log point.
 
     Returns:
-      The final state.
+      The final state, saved.
 
     Raises:
       NonFiniteError: a loss or a gradient stopped being finite; says step and term.
-      Interrupted: SIGTERM came, or the cluster preempts; the state was saved.
-      ValueError, TypeError: the config asks for what cannot be; nothing was written.
+      Interrupted: the run was asked to stop; the state was saved.
     """
-    parts = parts or build(config)
-    shapes = abstract_state(config, parts)
-    workdir = epath.Path(workdir)
-    with (
-        checkpoint.Checkpoints(
-            workdir / "checkpoints",
-            keep_last=config.keep_last,
-            best_metric=config.best_metric or None,
-        ) as checkpoints,
-        sharding.Preemption() as preemption,
-    ):
-        found = checkpoints.restore(shapes)
-        if found is None:
-            batch = next(parts.dataset.train(config.batch_size))
-            state = init_state(
-                parts.experiment,
-                parts.optimizer,
-                parts.dataset.prepare,
-                config,
-                sharding.to_global(batch, parts.mesh),
-                parts.mesh,
-            )
-        else:
-            state = found[1]
-        return _loop(config, parts, state, workdir, checkpoints, preemption, on_log)
-
-
-def _loop(config, parts, state, workdir, checkpoints, preemption, on_log):
     step = int(state.step)
-    log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
-    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    log.say(f"{count:,} parameters")
-    if step:
-        begins = "continuing" if step < config.num_steps else "finished"
-        log.say(f"{begins} after step {step} of {config.num_steps}")
-    call = make_call(
-        make_step(parts.experiment, parts.optimizer, parts.dataset.prepare, config),
-        parts.mesh,
-    )
+    call = make_call(make_step(parts, config), parts.mesh)
+    fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
     host_batches = parts.dataset.train(config.batch_size, start_step=step)
+    groups = stacked(host_batches, step, config.num_steps, config.steps_per_call)
     batches = prefetch(
-        sharding.to_global(group, parts.mesh, axis=1)
-        for group in stacked(
-            host_batches, step, config.num_steps, config.steps_per_call
-        )
+        (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
+        should_stop=preemption.asked,
     )
     in_flight = collections.deque()
     max_in_flight = max(1, STEPS_IN_FLIGHT // config.steps_per_call)
+
+    def report(most: int) -> None:
+        """Waits until at most so many calls are unfinished; logs what ended."""
+        while len(in_flight) > most:
+            done, (halted, metrics) = in_flight.popleft()
+            if bool(halted):  # waits for the step
+                _stop_at_non_finite(config, parts, state, checkpoints)
+            if done % config.log_every == 0 or done == config.num_steps:
+                metrics = {name: float(x) for name, x in metrics.items()}
+                log.write(done, metrics)
+                if on_log is not None:
+                    on_log(done, metrics)
+
     try:
         for batch in batches:
-            state, outcome = call(state, batch)
+            state, outcome = call(state, batch, fixed)
             step += config.steps_per_call - step % config.steps_per_call
             in_flight.append((step, outcome))
-            save = step % config.checkpoint_every == 0 or step == config.num_steps
+            last = step == config.num_steps
             stop = preemption.reached(step)
-            while len(in_flight) > (0 if save or stop else max_in_flight):
-                done, (halted, metrics) = in_flight.popleft()
-                if bool(halted):  # waits for the step
-                    _stop_at_non_finite(config, parts, state, checkpoints)
-                if done % config.log_every == 0 or done == config.num_steps:
-                    metrics = {name: float(x) for name, x in metrics.items()}
-                    log.write(done, metrics)
-                    if on_log is not None:
-                        on_log(done, metrics)
-            if save or stop:
-                whole = step % config.log_every == 0  # else the means are of few steps
-                metrics = outcome[1] if whole else {config.best_metric: math.inf}
-                checkpoints.save(step, state, metrics)
-            if stop and step < config.num_steps:
-                checkpoints.wait()
-                raise Interrupted(f"stopped after step {step}; the state is saved.")
+            save = stop or last or step % config.checkpoint_every == 0
+            due = bool(config.eval_every) and step % config.eval_every == 0
+            report(0 if save or due else max_in_flight)
+            known = outcome[1] if step % config.log_every == 0 else {}  # whole means
+            if due and evaluate is not None:
+                numbers = evaluate(state)
+                log.write(step, numbers)
+                known = {**known, **numbers}
+            if save:
+                checkpoints.save(step, state, known)
+            if stop:
+                break
+        if step < config.num_steps:  # asked to stop, perhaps while a batch was slow
+            report(0)
+            checkpoints.save(step, state, {})  # unless it is saved
     finally:
         batches.close()
-        log.close()
     checkpoints.wait()
+    if step < config.num_steps:
+        raise Interrupted(
+            f"stopped after step {step}; the state is saved.", preemption.signal
+        )
     return state
 
 
 def _stop_at_non_finite(config, parts, state, checkpoints):
     """Saves the state, which the bad step left as it was, and raises."""
     last = int(state.step)
-    state = state._replace(halted=jnp.zeros_like(state.halted))
-    checkpoints.save(last, state, {config.best_metric: math.inf})
+    checkpoints.save(last, state._replace(halted=jnp.zeros_like(state.halted)), {})
     checkpoints.wait()
     raise NonFiniteError(
         f"step {last + 1}: {_offender(config, parts, state)} is not finite; the last "
@@ -398,27 +402,52 @@ def _stop_at_non_finite(config, parts, state, checkpoints):
     )
 
 
-def _offender(config, parts, state):
+def _offender(config, parts, state) -> str:
     """Names what is not finite at the step that follows `state`, by doing it again."""
     step = int(state.step)
     batch = next(parts.dataset.train(config.batch_size, start_step=step))
 
-    def again(state, batch):
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        gradient = make_gradient(parts.experiment, config)
-        (loss, (_, terms)), grads = gradient(
-            state.params, state.extras, parts.dataset.prepare(batch), key
+    def again(state, batch, fixed):
+        gradients = []
+        optimizers = {
+            player: optax.chain(_recorder(gradients), optimizer)
+            for player, optimizer in parts.optimizers.items()
+        }
+        update = make_update(parts._replace(optimizers=optimizers), config)
+        opt_state = {
+            player: (optax.EmptyState(), get(state.opt_state, player))
+            for player in optimizers
+        }
+        *_, metrics = update(
+            state.params,
+            state.extras,
+            opt_state.get(ALL, opt_state),
+            parts.dataset.prepare(batch),
+            fixed,
+            state.step,
         )
-        return {**terms, "loss": loss}, grads
+        return metrics, gradients
 
-    terms, grads = jax.jit(again)(state, sharding.to_global(batch, parts.mesh))
-    bad = [name for name, value in terms.items() if not jnp.isfinite(value)]
-    if bad:
-        return ", ".join(bad)
-    leaves = jax.tree_util.tree_leaves_with_path(grads)
-    bad = [path for path, leaf in leaves if not jnp.all(jnp.isfinite(leaf))]
+    batch = sharding.to_global(batch, parts.mesh)
+    metrics, gradients = jax.jit(again)(state, batch, dict(parts.dataset.fixed))
+    bad = [name for name, value in metrics.items() if not jnp.isfinite(value)]
+    terms = [name for name in bad if name.split("/")[0] != "grad_norm"]
+    if terms:
+        return ", ".join(terms)
+    leaves = jax.tree_util.tree_leaves_with_path(gradients)
+    bad = [path[1:] for path, leaf in leaves if not jnp.all(jnp.isfinite(leaf))]
     if not bad:
         return "the norm of the gradient"
     return "the gradient of " + ", ".join(
         jax.tree_util.keystr(path, simple=True, separator="/") for path in bad[:3]
     )
+
+
+def _recorder(gradients: list) -> optax.GradientTransformation:
+    """Changes nothing, and appends every gradient that it is given."""
+
+    def update(grads, state, params=None):
+        gradients.append(grads)
+        return grads, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

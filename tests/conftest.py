@@ -1,36 +1,73 @@
-"""Eight CPU devices for every test, quick compilation, no silent rank promotion."""
+"""Four CPU devices for every test, quick compilation, no silent rank promotion."""
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
+import jaxlib
 import numpy as np
 import pytest
 
-NUM_DEVICES = 8
+from tests import older_jax
+
+NUM_DEVICES = 4
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+CACHE = REPOSITORY / ".pytest_cache"
+
+
+def xla_knows(flag: str) -> bool:
+    """Whether this XLA has the flag: one that has not aborts the process.
+
+    So a child process tries it, once per release of jaxlib.
+    """
+    answer = CACHE / f"jaxlib-{jaxlib.__version__}{flag.partition('=')[0]}"
+    if not answer.is_file():
+        environment = {**os.environ, "XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", "import jax; jax.devices()"]
+        tried = subprocess.run(command, env=environment, capture_output=True)
+        CACHE.mkdir(exist_ok=True)
+        answer.write_text("known" if tried.returncode == 0 else "unknown")
+    return answer.read_text() == "known"
+
+
+def add_xla_flag(flag: str) -> None:
+    """In this process and those that it starts; once, as workers inherit it."""
+    flags = os.environ.get("XLA_FLAGS", "").replace(flag, "").strip()
+    os.environ["XLA_FLAGS"] = f"{flags} {flag}"
+
 
 # Most of the suite's time would be the compiler's, so it is told to spare itself, also
 # in processes that tests start. FULL_COMPILATION=1 leaves it as users have it;
 # test_full_compilation.py does so for tests in which rounding or lowering matter.
 if not os.environ.get("FULL_COMPILATION"):
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-    flags = os.environ.get("XLA_FLAGS", "").replace(QUICK, "")  # a worker inherits it
-    os.environ["XLA_FLAGS"] = f"{flags.strip()} {QUICK}"
     jax.config.update("jax_disable_most_optimizations", True)
+    if xla_knows(QUICK):
+        add_xla_flag(QUICK)
 
 # Compiled programs are shared by workers, by the processes that tests start, and by
 # the next run of the suite.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(REPOSITORY / ".pytest_cache" / "jax")
-)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_num_cpu_devices", NUM_DEVICES)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+if hasattr(jax.config, "jax_num_cpu_devices"):
+    jax.config.update("jax_num_cpu_devices", NUM_DEVICES)
+else:  # JAX before 0.5
+    add_xla_flag(f"--xla_force_host_platform_device_count={NUM_DEVICES}")
+older_jax.give_present_names()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drop_compiled_programs():
+    """After each file, so that a worker does not keep the programs of all of them."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import functools
+import json
 
 import ml_collections
 import pytest
@@ -24,6 +25,7 @@ def choices():
             "distribution": functools,
             "loss": dict(fn=apply, offset=1.0, to=dict(fn=scale, factor=5.0)),
             "widths": (1, (2, 3)),
+            "rules": (("bias$", None), ("", dict(fn=scale))),
         }
     )
 
@@ -34,6 +36,20 @@ def test_bind_makes_partials_of_choices_within_choices():
     assert bound() == 6.0
     two = configs.bind(dict(fn=apply, to=scale, offset=0, widths=(dict(fn=scale),)))
     assert two.keywords["widths"][0](3.0) == 6.0
+
+
+@pytest.mark.parametrize("kind", [dict, list, tuple])
+def test_choices_inside_plain_containers_are_bound(kind):
+    choice = dict(fn=scale, factor=3.0)
+    inside = dict(a=choice) if kind is dict else kind([choice])
+    bound = configs.bind(dict(fn=apply, to=scale, offset=0, widths=inside))
+    (found,) = (
+        bound.keywords["widths"].values() if kind is dict else bound.keywords["widths"]
+    )
+    assert found(2.0) == 6.0
+    inside = dict(a=dict(fn=scale, facter=1.0))
+    with pytest.raises(TypeError, match=r"config\.widths\.a: .* no argument 'facter'"):
+        configs.bind(dict(fn=apply, to=scale, offset=0, widths=inside))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +71,8 @@ def test_bind_names_what_is_wrong(choice, message):
 
 
 def test_a_stored_config_comes_back_whole():
-    again = configs.from_json(configs.to_json(choices()))
+    trusted = ["functools", scale.__module__.partition(".")[0]]
+    again = configs.from_json(configs.to_json(choices()), trusted=trusted)
     assert again == choices()
     assert again.loss.to.fn is scale
     assert again.widths == (1, (2, 3))
@@ -91,3 +108,14 @@ def test_load_reads_a_file_its_mode_and_overrides(tmp_path):
         configs.load(str(path), {"a.c": 2})
     with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):
         configs.load(str(tmp_path / "nowhere.py"))
+
+
+def test_defaults_fill_what_a_text_lacks_and_nothing_else():
+    text = configs.with_defaults('{"a": {"b": 1}}', '{"a": {"c": 2}, "d": 3}')
+    assert json.loads(text) == {"a": {"b": 1}, "d": 3}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "", '{"a": '])
+def test_what_is_no_config_is_refused(text):
+    with pytest.raises(ValueError, match=r"config: expected (a )?JSON"):
+        configs.from_json(text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -134,3 +135,24 @@ def test_help_tells_how_to_run_what_the_flags_are_and_the_exit_codes(run):
     text = run("--help").stdout
     for wanted in ("--workdir", "--mode", "--distributed", ":smoke", "Exit codes"):
         assert wanted in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "found no configs, experiments: .* from the folder of a checkout"),
+        (("-S",), r"found no absl, .*: pip install 'repr-jax\[train\]'"),
+    ],
+    ids=["installed", "without_site_packages"],
+)
+def test_what_an_installation_lacks_is_one_line(options, message, repository, tmp_path):
+    """A folder with nothing but the package, as pip installs it."""
+    (tmp_path / "repr_jax").symlink_to(repository / "repr_jax")
+    done = subprocess.run(
+        [sys.executable, *options, "-m", "repr_jax.main", f"--config={DEMO}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(f"error: {message}.*\n", done.stderr)

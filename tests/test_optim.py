@@ -1,7 +1,10 @@
+import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
+from repr_jax import config as configs
 from repr_jax import optim
 
 
@@ -56,8 +59,93 @@ def test_clipping_bounds_the_norm_that_adam_sees():
         (optim.adam, dict(learning_rate=0.1, clip_norm=0.0)),
         (optim.adam_cosine, dict(peak=-1.0, num_steps=10)),
         (optim.adam_cosine, dict(peak=1.0, num_steps=10, warmup_steps=10)),
+        (optim.sgd_cosine, dict(peak=1.0, num_steps=10, weight_decay=-1.0)),
+        (optim.lars_cosine, dict(peak=0.0, num_steps=10)),
     ],
 )
 def test_impossible_numbers_are_refused(make, options):
     with pytest.raises(ValueError, match="expected"):
         make(**options)
+
+
+def test_momentum_and_the_l2_penalty_by_hand():
+    optimizer = optim.sgd_cosine(peak=0.1, num_steps=10**9, weight_decay=0.5)
+    weights, velocity = 2.0, 0.0
+    params, state = jnp.float32(2.0), optimizer.init(jnp.float32(2.0))
+    for gradient in (1.0, -3.0, 0.5):
+        velocity = 0.9 * velocity + gradient + 0.5 * weights
+        weights -= 0.1 * velocity
+        update, state = optimizer.update(jnp.float32(gradient), state, params)
+        params += update
+        np.testing.assert_allclose(params, weights, rtol=1e-5)
+
+
+def test_decoupled_decay_is_not_seen_by_the_moments():
+    plain = optim.adam(learning_rate=0.1)
+    decayed = optim.adam(learning_rate=0.1, weight_decay=0.5)
+    params, gradient = jnp.float32(2.0), jnp.float32(1.0)
+    without, _ = plain.update(gradient, plain.init(params), params)
+    with_decay, _ = decayed.update(gradient, decayed.init(params), params)
+    np.testing.assert_allclose(with_decay, without - 0.1 * 0.5 * 2.0, rtol=1e-6)
+
+
+PARAMS = {
+    "encoder": {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.ones(2)},
+    "head": {"kernel": jnp.full((2,), 2.0)},
+}
+
+
+def moves(optimizer, params=None, gradient=1.0):
+    """The first updates, for gradients that are all alike."""
+    params = params or PARAMS
+    gradients = jax.tree.map(lambda x: jnp.full_like(x, gradient), params)
+    return optimizer.update(gradients, optimizer.init(params), params)[0]
+
+
+def test_lars_scales_kernels_by_their_norms_and_leaves_biases_alone():
+    optimizer = optim.lars_cosine(
+        peak=1.0, num_steps=10**9, weight_decay=0.1, trust_coefficient=0.01
+    )
+    found = moves(optimizer)
+    gradient = 1.0 + 0.1 * 3.0
+    ratio = 0.01 * np.sqrt(4 * 9.0) / np.sqrt(4 * gradient**2)
+    np.testing.assert_allclose(found["encoder"]["kernel"], -ratio * gradient, rtol=1e-5)
+    np.testing.assert_allclose(found["encoder"]["bias"], -1.0, rtol=1e-6)
+
+
+def test_rules_choose_rates_and_freeze_by_path():
+    rules = (
+        ("^head/", None),
+        ("bias$", dict(fn=optim.sgd_cosine, peak=0.5, num_steps=10**9)),
+        ("", lambda: optim.sgd_cosine(peak=0.1, num_steps=10**9)),
+    )
+    found = jax.jit(lambda: moves(optim.by_name(rules)))()
+    np.testing.assert_allclose(found["encoder"]["kernel"], -0.1, rtol=1e-6)
+    np.testing.assert_allclose(found["encoder"]["bias"], -0.5, rtol=1e-6)
+    np.testing.assert_array_equal(found["head"]["kernel"], 0.0)
+    stored = configs.from_json(configs.to_json(bindable(rules[:2])))
+    assert stored.optimizer.rules[0] == ("^head/", None)
+    assert stored.optimizer.rules[1][1]["fn"] is optim.sgd_cosine
+
+
+def bindable(rules):
+    choice = dict(fn=optim.by_name, rules=rules)
+    return ml_collections.ConfigDict({"optimizer": choice})
+
+
+def test_rules_in_a_config_are_bound():
+    config = bindable((("", dict(fn=optim.adam, learning_rate=0.25)),))
+    optimizer = configs.bind(config.optimizer)()
+    np.testing.assert_allclose(moves(optimizer)["head"]["kernel"], -0.25, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ((("^encoder/", None),), "expected a rule for 'head/kernel'"),
+        ((("", None), ("^decoder/", None)), r"got none for '\^decoder/'"),
+    ],
+)
+def test_rules_that_fit_nothing_and_parameters_without_one_are_refused(rules, message):
+    with pytest.raises(ValueError, match=message):
+        optim.by_name(rules).init(PARAMS)

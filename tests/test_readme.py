@@ -1,34 +1,117 @@
-"""What the README shows is true: its Python runs, its names and files exist."""
+"""What the README shows is true: its code runs, its names, files and figures exist."""
 
 import pathlib
 import re
+import shlex
+import sys
 
-from repr_jax import losses
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from experiments.launch import sweep
+from repr_jax import config as configs
+from repr_jax import main, optim, run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+IMPORT, ENCODER, STUDY = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+NUMBER = r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?"
 
 
-def test_the_python_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def commands(module):
+    """The arguments of every command of the shell blocks that runs the module."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    start = f"python -m {module} "
+    return [shlex.split(x.removeprefix(start)) for x in lines if x.startswith(start)]
+
+
+def test_the_example_of_a_loss_runs():
     names = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(IMPORT, "README.md", "exec"), names)
     assert names["value"].shape == ()
 
 
-def test_every_row_of_the_table_names_a_loss_and_a_config_and_every_loss_has_one():
-    rows = re.findall(
-        r"^\|[^`]*`losses\.(\w+)`.*`(configs/\S+\.py)`.*\|$", README, re.M
-    )
-    assert {loss for loss, _ in rows} <= set(losses.__all__)
-    missing = [loss for loss in losses.__all__ if f"`losses.{loss}`" not in README]
-    assert not missing, "losses without a mention in the README"
-    for _, config in rows:
-        assert (ROOT / config).exists(), config
+def test_flags_exist_and_set_what_they_name(monkeypatch):
+    (launch,) = commands("repr_jax.main")
+    table = [text for text in re.findall(r"`(--[^`]+)`", README) if "..." not in text]
+    words = [*launch, *(word for text in table for word in shlex.split(text))]
+    known = {flag.name for flag in flags.FLAGS.flags_by_module_dict()[main.__name__]}
+    others = [word for word in words if not word.startswith("--config")]
+    names = {word.removeprefix("--").partition("=")[0] for word in others}
+    assert names - {"dry-run"} <= known and {"amend", "step", "trust"} <= names
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
+    chosen = [word for word in words if word.startswith("--config") and "=" in word]
+    monkeypatch.setattr(sys, "argv", ["main", *chosen])
+    values(sys.argv)
+    config = values.config
+    assert config.eval_every == 1000 and config.best_mode == "max"
+    assert config.start.prefixes == ("params/encoder",)
+    assert config.optimizer.peak == 1e-4 and config.loss.temperature == 0.2
+
+
+def test_the_rules_by_parameter_path_freeze_the_encoder():
+    (rules,) = re.findall(r"`rules=(\(.+\))`", README)
+    optimizer = optim.by_name(eval(rules, {"optim": optim}))
+    params = {"encoder": {"w": jnp.ones(2)}, "projector": {"w": jnp.ones(2)}}
+    moves, _ = optimizer.update(params, optimizer.init(params), params)
+    assert (moves["encoder"]["w"] == 0).all() and (moves["projector"]["w"] != 0).all()
+
+
+def test_the_sweep_can_be_asked_for():
+    (arguments,) = commands("experiments.launch.sweep")
+    asked = sweep.parse(arguments)
+    axes = dict(sweep.parse_values(text) for text in asked.set)
+    found = sweep.settings(asked.config, axes, asked.seeds)
+    assert len(found) == 2 and all(len(setting.runs) == 3 for setting in found)
+
+
+def test_own_data_and_model(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(60, 12, 12, 1), dtype=np.uint8)
+    names = np.array(["flu", "none", "cold"])[np.arange(60) % 3]
+    np.savez(tmp_path / "study.npz", image=images, diagnosis=names)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "encoder.py").write_text(ENCODER)
+    (tmp_path / "mine" / "study.py").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = configs.load("mine/study.py:smoke")
+    try:
+        run.train(config, "runs/study")
+        numbers = run.evaluate(config, "runs/study")
+        assert 0 <= numbers["linear_probe/accuracy"] <= 1
+        with pytest.raises(ValueError, match="--trust=mine"):
+            run.stored_config("runs/study")
+        stored = run.stored_config("runs/study", trusted=["mine"])
+        assert configs.to_json(stored) == configs.to_json(config)
+    finally:
+        for name in ("mine", "mine.encoder"):
+            sys.modules.pop(name, None)
 
 
 def test_files_that_the_readme_points_to_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    names = re.findall(r"(?:configs|colab|experiments|tests)/[\w/]+\.\w+", README)
+    for path in (*links, *names):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"(?:configs|colab|experiments)/[\w/]+\.\w+", README):
-        assert (ROOT / path).exists(), path
+
+
+def test_every_family_has_its_page_in_the_readme():
+    for page in (ROOT / "configs").glob("*/README.md"):
+        assert f"](configs/{page.parent.name}/README.md)" in README
+
+
+def test_figures_of_the_readme_are_those_of_the_results():
+    rows = re.findall(
+        r"^\| (.*) \| .*\]\((experiments/results/\w+\.md)\) \|$", README, re.M
+    )
+    assert len(rows) == 10
+    for text, path in rows:
+        known = re.findall(NUMBER, (ROOT / path).read_text(encoding="utf-8"))
+        for number in re.findall(NUMBER, text):
+            assert number in known, f"{path} has no {number}: {text}"

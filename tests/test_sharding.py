@@ -1,5 +1,9 @@
 """The mesh, batches split over it, and who starts the processes."""
 
+import signal
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,7 +53,7 @@ def calls(monkeypatch):
 def test_mesh_holds_all_devices_or_those_given():
     mesh = sharding.make_mesh()
     assert mesh.axis_names == ("data",)
-    assert mesh.size == jax.device_count() == 8
+    assert mesh.size == jax.device_count() == 4
     assert mesh.axis_types == (jax.sharding.AxisType.Auto,)
     assert sharding.make_mesh(jax.devices()[:3]).size == 3
     with pytest.raises(ValueError, match="at least one device"):
@@ -66,14 +70,14 @@ def test_to_global_splits_the_batch_axis():
     for name, value in out.items():
         np.testing.assert_array_equal(value, batch[name])
         assert value.dtype == batch[name].dtype
-        assert {len(shard.data) for shard in value.addressable_shards} == {2}
+        assert {len(shard.data) for shard in value.addressable_shards} == {4}
         assert value.sharding.is_equivalent_to(
             sharding.batch_sharding(mesh), value.ndim
         )
 
 
 def test_to_global_of_stacked_steps_splits_axis_one():
-    mesh = sharding.make_mesh(jax.devices()[:4])
+    mesh = sharding.make_mesh()
     x = np.arange(3 * 8 * 2).reshape(3, 8, 2)
     out = sharding.to_global({"x": x}, mesh, axis=1)["x"]
     np.testing.assert_array_equal(out, x)
@@ -92,7 +96,7 @@ def test_similarity_of_a_split_batch_with_itself():
         return jnp.mean(jax.nn.logsumexp(rows @ rows.T, axis=-1))
 
     gradient = jax.jit(jax.grad(loss))
-    assert len(weight.sharding.device_set) == 8
+    assert len(weight.sharding.device_set) == 4
     np.testing.assert_allclose(
         gradient(weight, split), gradient(np.eye(5, dtype=np.float32), x), rtol=1e-5
     )
@@ -100,12 +104,12 @@ def test_similarity_of_a_split_batch_with_itself():
 
 def test_batch_size_is_checked():
     mesh = sharding.make_mesh()
-    sharding.check_batch_size(8, mesh)
+    sharding.check_batch_size(4, mesh)
     sharding.check_batch_size(128, mesh)
-    message = "multiple of the 8 devices in 1 process, such as 16; got 20."
+    message = "multiple of the 4 devices in 1 process, such as 16; got 18."
     with pytest.raises(ValueError, match=message):
-        sharding.check_batch_size(20, mesh)
-    with pytest.raises(ValueError, match="such as 8; got 0"):
+        sharding.check_batch_size(18, mesh)
+    with pytest.raises(ValueError, match="such as 4; got 0"):
         sharding.check_batch_size(0, mesh)
 
 
@@ -186,3 +190,71 @@ def test_initialize_none_and_unknown(bare, calls):
     assert calls == []
     with pytest.raises(ValueError, match="auto, none or env; got 'yes'"):
         sharding.initialize("yes")
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", sharding.Preemption.SIGNALS)
+def test_a_signal_asks_the_run_to_stop_and_is_named(number):
+    before = {n: signal.getsignal(n) for n in sharding.Preemption.SIGNALS}
+    with sharding.Preemption() as preemption:
+        assert not preemption.asked() and not preemption.reached(3)
+        signal.raise_signal(number)
+        signal.raise_signal(number)  # at once: a launcher that signals twice
+        assert preemption.asked() and preemption.reached(4)
+        assert preemption.signal == number
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+def test_what_the_process_was_started_to_ignore_stays_ignored():
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with sharding.Preemption() as preemption:
+            signal.raise_signal(signal.SIGHUP)
+            assert not preemption.asked()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_a_second_signal_interrupts_in_a_notebook(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with sharding.Preemption() as preemption:
+        signal.raise_signal(signal.SIGINT)
+        preemption._since -= 2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+SAVES_FOR_A_MINUTE = """
+import signal, threading, time
+from repr_jax import sharding
+with sharding.Preemption() as preemption:
+    print("ready", flush=True)
+    while not preemption.reached(0):
+        time.sleep(0.01)
+    print(preemption.signal.name, flush=True)
+    threading.Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGHUP])
+def test_a_second_signal_ends_the_process_at_once(repository, second):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVES_FOR_A_MINUTE],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "SIGINT\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.2)  # it saves
+        process.send_signal(second)
+        assert process.wait(20) == -second
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from configs.base import base
-from repr_jax import logs, optim, train
+from repr_jax import logs, optim, run, train
 from repr_jax.data.dataset import Dataset, stacked
 from repr_jax.train import Experiment
 
@@ -45,7 +45,7 @@ def squares(config, *, draw_bad=False):
         params = {"weights": jnp.zeros(batch["x"].shape[1])}
         return params, {"updates": jnp.zeros((), jnp.int32)}
 
-    def loss(params, extras, batch, key):
+    def loss(params, extras, batch, key, step):
         error = batch["x"] @ params["weights"] - batch["y"]
         if draw_bad:
             error += jnp.where(jax.random.uniform(key) < 0.1, jnp.inf, 0.0)
@@ -54,7 +54,7 @@ def squares(config, *, draw_bad=False):
     def after_update(params, extras, step):
         return {"updates": extras["updates"] + 1}
 
-    return Experiment(init, loss, represent=None, after_update=after_update)
+    return Experiment(init, loss, after_update=after_update)
 
 
 def tiny(**overrides):
@@ -71,7 +71,7 @@ def tiny(**overrides):
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("plain")
-    return train.train(tiny(), workdir), logs.read(workdir)
+    return run.train(tiny(), workdir), logs.read(workdir)
 
 
 def test_the_loop_does_what_a_loop_of_ten_lines_does(plain):
@@ -98,9 +98,9 @@ def test_the_loop_does_what_a_loop_of_ten_lines_does(plain):
 def test_grouping_steps_or_parts_changes_nothing(plain, tmp_path, name):
     overrides = {name: 2, "batch_size": 16 if name == "accumulate" else 8}
     reference = plain[0]
-    if name == "accumulate":  # eight devices, so that each part has eight rows
-        reference = train.train(tiny(batch_size=16), tmp_path / "whole")
-    state = train.train(tiny(**overrides), tmp_path / "parts")
+    if name == "accumulate":  # each part has eight rows
+        reference = run.train(tiny(batch_size=16), tmp_path / "whole")
+    state = run.train(tiny(**overrides), tmp_path / "parts")
     np.testing.assert_allclose(
         state.params["weights"], reference.params["weights"], rtol=2e-5
     )
@@ -112,16 +112,16 @@ def test_a_run_in_two_halves_is_one_run(plain, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(train.Interrupted, match="the state is saved"):
-        train.train(tiny(), tmp_path, on_log=interrupt)
+        run.train(tiny(), tmp_path, on_log=interrupt)
     assert logs.read(tmp_path)[-1]["step"] < 24
-    state = train.train(tiny(), tmp_path)
+    state = run.train(tiny(), tmp_path)
     chex.assert_trees_all_equal(state, plain[0])
     assert logs.read(tmp_path) == plain[1]
 
 
 def test_a_finished_run_is_not_trained_again(plain, tmp_path):
-    train.train(tiny(num_steps=4), tmp_path)
-    again = train.train(tiny(num_steps=4), tmp_path, on_log=pytest.fail)
+    run.train(tiny(num_steps=4), tmp_path)
+    again = run.train(tiny(num_steps=4), tmp_path, on_log=pytest.fail)
     assert int(again.step) == 4
 
 
@@ -132,46 +132,34 @@ def test_a_step_that_is_not_finite_stops_the_run_and_names_the_term(
     config = tiny(accumulate=accumulate, batch_size=16)
     config.dataset = dict(fn=regression, poison_step=10)
     with pytest.raises(train.NonFiniteError, match=r"step 11: .*bias.* after step 10"):
-        train.train(config, tmp_path)
-    state = train.restore(config, train.build(config), tmp_path)
+        run.train(config, tmp_path)
+    state = run.restore(config, run.build(config), tmp_path)
     assert int(state.step) == 10 and not bool(state.halted)
     assert np.isfinite(state.params["weights"]).all()
 
 
 def test_the_moving_average_follows_the_parameters(tmp_path):
     config = tiny(ema_decay=0.5, num_steps=4)
-    state = train.train(config, tmp_path)
+    state = run.train(config, tmp_path)
     expected, weights = np.zeros(DIM), []
-    train.train(tiny(num_steps=4), tmp_path / "plain")
+    run.train(tiny(num_steps=4), tmp_path / "plain")
     for steps in range(1, 5):
-        run = tiny(num_steps=steps, log_every=1, checkpoint_every=1)
-        run = train.train(run, tmp_path / str(steps))
-        weights.append(np.asarray(run.params["weights"]))
+        short = tiny(num_steps=steps, log_every=1, checkpoint_every=1)
+        state_then = run.train(short, tmp_path / str(steps))
+        weights.append(np.asarray(state_then.params["weights"]))
         expected = 0.5 * expected + 0.5 * weights[-1]
-    np.testing.assert_allclose(state.ema["weights"], expected, rtol=1e-5)
+    np.testing.assert_allclose(state.ema[0]["weights"], expected, rtol=1e-5)
 
 
 def test_a_run_compiles_its_step_once():
     config = tiny(num_steps=10, steps_per_call=2)
-    parts = train.build(config)
-    step = train.make_step(
-        parts.experiment, parts.optimizer, parts.dataset.prepare, config
-    )
-    call = train.make_call(step, parts.mesh)
-    batches = stacked(parts.dataset.train(8), 0, 10, 2)
-    state = None
-    for host in batches:
+    config.log_every = config.checkpoint_every = 2
+    parts = run.build(config)
+    call = train.make_call(train.make_step(parts, config), parts.mesh)
+    state = train.init_state(parts, config, next(parts.dataset.train(8)))
+    for host in stacked(parts.dataset.train(8), 0, 10, 2):
         batch = train.sharding.to_global(host, parts.mesh, axis=1)
-        if state is None:
-            state = train.init_state(
-                parts.experiment,
-                parts.optimizer,
-                parts.dataset.prepare,
-                config,
-                {name: value[0] for name, value in host.items()},
-                parts.mesh,
-            )
-        state, _ = call(state, batch)
+        state, _ = call(state, batch, {})
     assert call._cache_size() == 1
     assert int(state.step) == 10
 
@@ -185,11 +173,11 @@ def test_a_bad_draw_is_found_again_by_its_key(tmp_path, accumulate):
     config = tiny(accumulate=accumulate, batch_size=16, num_steps=96)
     config.experiment = unlucky
     with pytest.raises(train.NonFiniteError, match=r"step \d+: bias, loss is not"):
-        train.train(config, tmp_path)
+        run.train(config, tmp_path)
 
 
 def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
-    train.train(tiny(num_steps=8), tmp_path)
+    run.train(tiny(num_steps=8), tmp_path)
     whole = logs.read(tmp_path)
     with (tmp_path / logs.METRICS).open("a") as file:
         file.write('{"step": 12, "lo')
@@ -200,12 +188,15 @@ def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
     ("overrides", "message"),
     [
         ({"num_steps": 0}, "num_steps"),
-        ({"batch_size": 12}, "8 devices"),
+        ({"batch_size": 10}, "4 devices"),
         ({"steps_per_call": 5}, "multiple of steps_per_call"),
         ({"accumulate": 3}, "multiple of accumulate"),
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"keep_last": 0}, "keep_last: expected at least 1; got 0"),
         ({"best_metric": "los"}, "expected one of bias, grad_norm, loss"),
+        ({"best_mode": "lowest"}, "min or max; got 'lowest'"),
+        ({"eval_every": -1}, "eval_every: expected at least 0"),
+        ({"eval_every": 3, "steps_per_call": 2}, "eval_every: .* steps_per_call"),
         ({"optimizer.learning_rate": -1.0}, "learning_rate > 0; got -1.0"),
     ],
 )
@@ -214,5 +205,5 @@ def test_impossible_numbers_are_refused_before_anything_is_written(
 ):
     workdir = tmp_path / "never"
     with pytest.raises(ValueError, match=message):
-        train.train(tiny(**overrides), workdir)
+        run.train(tiny(**overrides), workdir)
     assert not workdir.exists()

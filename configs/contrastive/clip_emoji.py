@@ -13,7 +13,7 @@ from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
 from repr_jax.data import augment, emoji, synthetic
-from repr_jax.evaluators import retrieval
+from repr_jax.evaluators import projection, retrieval
 from repr_jax.models import mlp
 from repr_jax.models.convnet import ConvNet
 
@@ -36,7 +36,7 @@ def get_config(mode=""):
         config.dataset = dict(fn=synthetic.multiview, modalities=emoji.IMAGES, size=32)
     widths, dim = ((4, 4), 4) if smoke else ((32, 64, 128), 128)
     image = dict(fn=ConvNet, features=dim, widths=widths, hidden=8 if smoke else 512)
-    config.encoders = {name: image for name in emoji.IMAGES}
+    config.encoders = {name: dict(image) for name in emoji.IMAGES}
     config.augment = {name: dict(fn=augment.jitter) for name in emoji.IMAGES}
     config.loss = dict(fn=losses.clip)
     if not smoke:
@@ -50,4 +50,5 @@ def get_config(mode=""):
         warmup_steps=0 if smoke else 200,
     )
     config.evals.retrieval = dict(fn=retrieval.evaluate)
+    config.evals.projection = dict(fn=projection.evaluate)
     return config

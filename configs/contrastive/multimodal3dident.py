@@ -12,7 +12,7 @@ from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
 from repr_jax.data import multimodal3dident
-from repr_jax.evaluators import factors
+from repr_jax.evaluators import factors, projection
 from repr_jax.models.resnet import ResNet
 from repr_jax.models.text import ConvText
 from repr_jax.ops import similarity
@@ -76,6 +76,7 @@ def get_config(mode=""):
         num_rounds=3,
         unit_length=True,  # ours: cosines do not see the length, and it tells phrasing
     )
+    config.evals.projection = dict(fn=projection.evaluate, max_points=1_000)
     if smoke:
         config.evals.factors.update(kernel_rows=24, num_rounds=1)
     return config

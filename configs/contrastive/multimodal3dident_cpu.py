@@ -8,7 +8,7 @@ temperature of 1 and 4 dimensions the loss gains so little from the shape that i
 learned in such a time, so the temperature is lower, and the encoding larger.
 Expect: places from either encoding without error; the shape, accuracy 0.83 from the
 picture and 1.00 from the sentence; of the hue R2 0.92 and 0.79; what is of one modality
-alone at chance (experiments/RESULTS.md). Twenty minutes on one core.
+alone at chance (experiments/results/multimodal3dident.md). Twenty minutes on one core.
 """
 
 from configs.contrastive import multimodal3dident

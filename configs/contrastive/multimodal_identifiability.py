@@ -10,11 +10,13 @@ multimodal_identifiability_original.py. All of them, with their table:
 python -m experiments.papers.multimodal_identifiability
 """
 
+from ml_collections.config_dict import placeholder
+
 from configs.base import base
 from experiments import two_modality
 from repr_jax import losses, optim
 from repr_jax.data import content_style
-from repr_jax.evaluators import latents
+from repr_jax.evaluators import latents, projection
 from repr_jax.models import mlp
 from repr_jax.ops import similarity
 
@@ -54,12 +56,12 @@ def get_config(mode=""):
         negative_slope=0.01,
         uniform_init=True,
     )
-    config.encoders = {name: encoder for name in config.modalities}
+    config.encoders = {name: dict(encoder) for name in config.modalities}
     config.loss = dict(
         fn=losses.symmetric_info_nce,
         similarity=similarity.negative_squared_distance,  # published
         temperature=1.0,  # published
-        chunk_size=None,  # such as 1_024, where batch x batch does not fit
+        chunk_size=placeholder(int),  # such as 1_024, where batch x batch does not fit
     )
     config.optimizer = dict(
         fn=optim.adam,
@@ -72,6 +74,8 @@ def get_config(mode=""):
         num_rounds=3,
         intervene=content_style.permute_content,
     )
+    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
-        config.evals.latents.update(kernel_rows=32, num_rounds=1, intervene=None)
+        config.evals.latents.update(kernel_rows=32, num_rounds=1)
+        del config.evals.latents.intervene
     return config

@@ -6,8 +6,11 @@ a higher rate; the rest as published.
 python -m repr_jax.main --config=configs/contrastive/multimodal_identifiability_cpu.py \
     --workdir=runs/identifiability_cpu
 Expect: content 0.98 to 1.00 from either modality, all else 0.00, if factors are
-independent (three seeds): experiments/RESULTS.md. A minute on one core.
+independent (three seeds): experiments/results/multimodal_identifiability.md. A minute
+on one core.
 """
+
+from ml_collections.config_dict import placeholder
 
 from configs.contrastive import multimodal_identifiability
 from repr_jax import optim
@@ -34,7 +37,7 @@ def get_config(mode=""):
         fn=optim.adam_cosine,
         peak=1e-3,
         num_steps=config.get_ref("num_steps"),
-        clip_norm=None,  # 2.0 clips nearly every step at this size, and learns slower
+        clip_norm=placeholder(float),  # 2.0 clips nearly every step, and learns slower
     )
     config.evals.latents.update(kernel_rows=1_500, num_rounds=1)
     return config

@@ -8,6 +8,8 @@ python -m repr_jax.main \
 Expect: not yet run.
 """
 
+from ml_collections.config_dict import placeholder
+
 from configs.contrastive import multimodal_identifiability
 from experiments import two_modality
 from repr_jax import losses
@@ -22,6 +24,6 @@ def get_config(mode=""):
         fn=losses.fresh_negatives_nce,
         similarity=similarity.negative_squared_distance,
         temperature=1.0,
-        chunk_size=None,
+        chunk_size=placeholder(int),
     )
     return config

@@ -4,7 +4,7 @@ python -m repr_jax.main \
     --config=configs/contrastive/multimodal_identifiability_original_cpu.py \
     --workdir=runs/identifiability_original_cpu
 Expect: content 1.00 from either view, style 0.00, if factors are independent (three
-seeds): experiments/RESULTS.md. A minute on one core.
+seeds): experiments/results/multimodal_identifiability.md. A minute on one core.
 """
 
 from configs.contrastive import multimodal_identifiability_cpu

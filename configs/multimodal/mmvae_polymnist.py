@@ -27,10 +27,16 @@ def get_config(mode=""):
         prior_log_var=PRIOR_LOG_VAR,
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
-    config.bound = {**config.loss, "fn": losses.mmvae_tight}
-    config.posterior = dict(
-        fn=multimodal_vae.mixture_of_experts,
-        distribution=laplace,
-        prior_log_var=PRIOR_LOG_VAR,
+    shared = {
+        name: config.loss.get_ref(name) for name in ("distribution", "prior_log_var")
+    }
+    config.bound = dict(
+        fn=losses.mmvae_tight,
+        num_samples=config.loss.get_ref("num_samples"),
+        log_likelihood=dict(
+            fn=likelihood.laplace, scale=config.loss.log_likelihood.get_ref("scale")
+        ),
+        **shared,
     )
+    config.posterior = dict(fn=multimodal_vae.mixture_of_experts, **shared)
     return config

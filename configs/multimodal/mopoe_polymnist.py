@@ -4,14 +4,15 @@ python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist.py \
     --config.data_source=tfds --config.data_dir=DIR --workdir=runs/mopoe
 Expect: 3.4 steps/s and 2.1 GB on two cores; after 12,000 steps, an hour, a linear
 probe of 0.85 from one view to 0.99 from five, coherence of 0.46 to 0.70:
-experiments/RESULTS.md. Not yet run to its end, 300 epochs of all of MNIST.
+experiments/results/mopoe_polymnist.md. Not yet run to its end, 300 epochs of all of
+MNIST.
 """
 
 from configs.base import base
 from experiments import multimodal_vae
 from repr_jax import losses, optim
 from repr_jax.data import polymnist
-from repr_jax.evaluators import bound, coherence, linear_probe
+from repr_jax.evaluators import bound, coherence, linear_probe, projection, samples
 from repr_jax.models import vae
 from repr_jax.ops import likelihood
 
@@ -58,18 +59,27 @@ def get_config(mode=""):
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),  # published
         prior_expert="full",  # as in the authors' code
     )
-    config.bound = dict(
+    config.bound = dict(  # the loss at beta = 1
         fn=losses.mopoe,
-        log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
-        prior_expert="full",
+        log_likelihood=dict(
+            fn=likelihood.laplace, scale=config.loss.log_likelihood.get_ref("scale")
+        ),
+        prior_expert=config.loss.get_ref("prior_expert"),
     )
-    config.posterior = dict(fn=multimodal_vae.product_of_experts, prior_expert="full")
+    config.posterior = dict(
+        fn=multimodal_vae.product_of_experts,
+        prior_expert=config.loss.get_ref("prior_expert"),
+    )
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)
     config.evals.coherence = dict(fn=coherence.evaluate)
+    config.evals.samples = dict(fn=samples.evaluate)
+    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.bound.limit = 32
         config.evals.linear_probe.update(max_train=64, num_train=32)
         config.evals.coherence.update(classifier_steps=2, num_random=32, limit=32)
+        config.evals.samples.update(num_examples=2, num_random=2)
+        config.evals.projection.max_points = 64
     return config

@@ -4,7 +4,7 @@ python -m repr_jax.main --config=configs/multimodal/mopoe_polymnist_small.py \
     --workdir=runs/mopoe_small
 Expect: 10 steps/s and 1.4 GB on two cores; after 36,000 steps, an hour, a linear probe
 of 0.88 from one view to 0.99 from five, coherence of 0.64 to 0.81:
-experiments/RESULTS.md.
+experiments/results/mopoe_polymnist.md.
 """
 
 from configs.multimodal import mopoe_polymnist

@@ -15,5 +15,5 @@ def get_config(mode=""):
     config.loss = dict(
         fn=losses.iwae, num_samples=num_samples, log_likelihood=likelihood.bernoulli
     )
-    config.bound = config.loss
+    config.bound = {name: config.loss.get_ref(name) for name in config.loss}
     return config

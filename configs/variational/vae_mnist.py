@@ -10,7 +10,7 @@ from configs.base import base
 from experiments import autoencoder
 from repr_jax import losses, optim
 from repr_jax.data import mnist
-from repr_jax.evaluators import bound, linear_probe
+from repr_jax.evaluators import bound, linear_probe, projection, samples
 from repr_jax.models import vae
 from repr_jax.ops import likelihood
 
@@ -43,11 +43,17 @@ def get_config(mode=""):
     )
     config.decoded_mean = dict(fn=jax.nn.sigmoid)  # the likelihood takes logits
     config.loss = dict(fn=losses.elbo, beta=1.0, log_likelihood=likelihood.bernoulli)
-    config.bound = dict(fn=losses.elbo, log_likelihood=likelihood.bernoulli)
+    config.bound = dict(  # the loss at beta = 1
+        fn=losses.elbo, log_likelihood=config.loss.get_ref("log_likelihood")
+    )
     config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)
+    config.evals.samples = dict(fn=samples.evaluate)
+    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.bound.limit = 32
         config.evals.linear_probe.update(max_train=64, num_train=32)
+        config.evals.samples.update(num_examples=2, num_random=2)
+        config.evals.projection.max_points = 64
     return config

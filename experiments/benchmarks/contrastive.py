@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from experiments.results import store, tables
 from repr_jax import losses
 
 
@@ -72,22 +73,37 @@ class Program:
         self.cpu_seconds.append(time.process_time() - cpu_began)
 
 
+COLUMNS = {
+    "seconds, best": ".3f",
+    "median": ".3f",
+    "processor seconds": ".3f",
+    "ratio": ".2f",
+    "temporaries, MiB": ".1f",
+    "error of value": ".1e",
+    "error of gradient": ".1e",
+}
+
+
 def row(program, dense):
     """Ratios are of processor time, errors relative to the value and largest entry."""
-    temporary = program.run.memory_analysis().temp_size_in_bytes / 2**20
     error = max(
         float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)))
         for a, b in zip(program.gradient, dense.gradient)
     )
     return (
-        f"{program.name:28}{min(program.seconds):8.3f}"
-        f"{statistics.median(program.seconds):10.3f}{min(program.cpu_seconds):8.3f}"
-        f"{min(program.cpu_seconds) / min(dense.cpu_seconds):7.2f}{temporary:10.1f}"
-        f"{abs(program.value / dense.value - 1):12.1e}{error:12.1e}"
+        program.name,
+        min(program.seconds),
+        statistics.median(program.seconds),
+        min(program.cpu_seconds),
+        min(program.cpu_seconds) / min(dense.cpu_seconds),
+        program.run.memory_analysis().temp_size_in_bytes / 2**20,
+        float(abs(program.value / dense.value - 1)),
+        error,
     )
 
 
-def compare(args):
+def compare(args) -> tables.Table:
+    """All programs in turns, at a size at which every one of them fits."""
     views = draw(args.batch, args.dim)
     functions = {"whole, all pairs at once": whole(None)}
     for size in args.chunks:
@@ -103,10 +119,9 @@ def compare(args):
             program.take_turn()
     for program in programs:  # the first turn warms up
         del program.seconds[0], program.cpu_seconds[0]
-    head = f"{f'{args.batch} x {args.dim}':28}{'min s':>8}{'median s':>10}{'cpu s':>8}"
-    print(head + f"{'ratio':>7}{'temp MiB':>10}{'value err':>12}{'grad err':>12}")
-    for program in programs:
-        print(row(program, programs[0]), flush=True)
+    rows = [row(program, programs[0]) for program in programs]
+    header = (f"{args.batch:,} x {args.dim}", *COLUMNS)
+    return tables.Table(header, rows, ("", *COLUMNS.values()))
 
 
 def large(args):
@@ -117,11 +132,10 @@ def large(args):
     temporary = program.run.memory_analysis().temp_size_in_bytes / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{args.large} x {args.dim}, blocks of {args.large_chunk}: value and gradient "
-        f"in {program.seconds[0]:.1f} s, {program.cpu_seconds[0]:.1f} s of processor "
-        f"time; "
-        f"temporaries {temporary:.0f} MiB, peak resident memory of the process "
-        f"{peak:.2f} GiB; loss {float(program.value):.4f}"
+        f"{args.large:,} x {args.dim}, blocks of {args.large_chunk:,}: value and "
+        f"gradient in {program.seconds[0]:.1f} s, {program.cpu_seconds[0]:.1f} s of "
+        f"processor time; temporaries {temporary:.0f} MiB, peak resident memory of the "
+        f"process {peak:.2f} GiB; loss {float(program.value):.4f}."
     )
 
 
@@ -135,24 +149,38 @@ def main():
     parser.add_argument("--large", type=int, default=65_536, help="rows; 0: none")
     parser.add_argument("--large_chunk", type=int, default=1024)
     parser.add_argument("--only_large", action="store_true", help="used by itself")
+    parser.add_argument("--out", help="a .json of results to write")
     args = parser.parse_args()
     if args.only_large:
         large(args)
         return
     jax.config.update("jax_num_cpu_devices", max(args.devices))
     device = jax.devices()[0]
+    load = f"Load {os.getloadavg()[0]:.1f} at the start."
     print(
         f"info_nce; jax {jax.__version__}, {device.platform} {device.device_kind}, "
-        f"{platform.machine()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f} at the start",
+        f"{platform.machine()}, {os.cpu_count()} cores. {load}",
         flush=True,
     )
-    compare(args)
+    content = [load, compare(args)]
+    print(tables.markdown(content[1]), flush=True)
     if args.large:
         command = [sys.executable, "-m", "experiments.benchmarks.contrastive"]
         command += [f"--large={args.large}", f"--large_chunk={args.large_chunk}"]
         command += [f"--dim={args.dim}", "--only_large"]
-        subprocess.run(command, check=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        content.append(done.stdout.strip())
+        print(content[-1])
+    if args.out:
+        store.write(
+            args.out,
+            title="Contrastive losses in blocks and round a ring",
+            command=store.command_line(
+                "experiments.benchmarks.contrastive", sys.argv[1:]
+            ),
+            seeds=[0],
+            content=content,
+        )
 
 
 if __name__ == "__main__":

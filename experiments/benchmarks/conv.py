@@ -16,6 +16,7 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
 from unittest import mock
 
@@ -24,6 +25,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from experiments.results import store, tables
 from repr_jax import losses
 from repr_jax.models import conv, vae
 from repr_jax.models.multimodal_vae import MultimodalVAE
@@ -122,22 +124,37 @@ class Program:
             self.loss = float(jnp.ravel(loss)[0])  # the first, equal for all programs
 
 
-def table(programs):
+def table(programs) -> tables.Table:
     """The measurements; ratios are to the first program's, within each turn."""
-    head = f"{'program':16}{'min s':>8}{'median s':>10}{'cpu s':>8}{'speed-up':>10}"
-    lines = [head + f"{'cpu ratio':>11}{'temp MB':>9}{'compile s':>11}{'loss':>10}"]
-    base = programs[0]
+    base, rows = programs[0], []
     for program in programs:
         ratios = [a / b for a, b in zip(base.seconds, program.seconds)]
         cpu = min(program.cpu_seconds)
-        temporary = program.run.memory_analysis().temp_size_in_bytes / 2**20
-        lines.append(
-            f"{program.name:16}{min(program.seconds):8.3f}"
-            f"{statistics.median(program.seconds):10.3f}{cpu:8.3f}"
-            f"{statistics.median(ratios):10.2f}{min(base.cpu_seconds) / cpu:11.2f}"
-            f"{temporary:9.0f}{program.compile_seconds:11.1f}{program.loss:10.2f}"
+        rows.append(
+            (
+                program.name,
+                min(program.seconds),
+                statistics.median(program.seconds),
+                cpu,
+                statistics.median(ratios),
+                min(base.cpu_seconds) / cpu,
+                program.run.memory_analysis().temp_size_in_bytes / 2**20,
+                program.compile_seconds,
+                program.loss,
+            )
         )
-    return "\n".join(lines)
+    columns = {
+        "program": "",
+        "seconds a step, best": ".3f",
+        "median": ".3f",
+        "processor seconds": ".3f",
+        "speed-up": ".2f",
+        "of processor time": ".2f",
+        "temporaries, MiB": ".0f",
+        "compiling, s": ".1f",
+        "loss": ".2f",
+    }
+    return tables.Table(tuple(columns), rows, tuple(columns.values()))
 
 
 def main():
@@ -148,6 +165,7 @@ def main():
     parser.add_argument("--latent_dim", type=int, default=512)
     parser.add_argument("--scan", type=int, default=2, help="steps in a scan; 0: none")
     parser.add_argument("--only", choices=tuple(LOWERINGS), help="one lowering alone")
+    parser.add_argument("--out", help="a .json of results to write")
     args = parser.parse_args()
     device = jax.devices()[0]
     print(
@@ -168,9 +186,18 @@ def main():
         for program in programs:
             if turn < 2 or not program.slow:
                 program.take_turn()
-    print(table(programs))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(f"peak resident memory of all programs together: {peak:.0f} MB")
+    note = f"Peak resident memory of all programs together {peak:.0f} MiB."
+    content = [table(programs), note]
+    print(f"{tables.markdown(content[0])}\n{note}")
+    if args.out:
+        store.write(
+            args.out,
+            title="Convolutions on a CPU",
+            command=store.command_line("experiments.benchmarks.conv", sys.argv[1:]),
+            seeds=[0],
+            content=content,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the hierarchies of the paper are grown on: features of a trained encoder.
 
-A source trains its encoder by the command line (see `grid`), encodes both splits once
+A source trains its encoder by the command line (see `sweep`), encodes both splits once
 and keeps the result in DIR/SOURCE/features.npz.
 """
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.papers import grid
+from experiments.launch import sweep
 from repr_jax import config as configs
-from repr_jax import evaluate, train
+from repr_jax import run as runs
 from repr_jax.data import emoji
 from repr_jax.evaluators.common import collect_targets
 
@@ -139,18 +139,17 @@ def load(name: str, source: Source, workdir) -> Data:
     """The rows of a source; its encoder is trained first if that is not done yet.
 
     Raises:
-      grid.FailedError: training failed. ValueError: the folder is of another config.
+      sweep.FailedError: training failed. ValueError: the folder is of another config.
     """
-    run = grid.Run(f"{name}/encoder", source.config, source.overrides)
-    grid.complete([run], workdir, jobs=1)
+    run = sweep.Run(f"{name}/encoder", source.config, source.overrides)
+    sweep.complete([run], workdir, jobs=1)
     kept = pathlib.Path(workdir) / name / "features.npz"
     if kept.exists():
         return _unpacked(kept)
     config = configs.load(run.config, run.overrides)
-    parts = train.build(config)
+    parts = runs.build(config)
     folder = pathlib.Path(workdir) / run.name
-    state = train.restore(config, parts, folder)
-    model = evaluate.trained(config, parts, state, folder)
+    model = runs.trained(parts, runs.restore(config, parts, folder), folder)
     data = standardised(source.read(model, parts.dataset, config))
     _pack(kept, data)
     return data

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from experiments import deep_ect, tree_vae
-from experiments.papers import grid
+from experiments.launch import sweep
 from experiments.papers.hierarchy_data import Data
 from experiments.papers.hierarchy_scores import Tree, random_tree
 from repr_jax.estimators import (
@@ -129,7 +129,7 @@ def deep(module, most: int | None = None) -> Callable:
             jax.random.key(seed),
             data.fitted.images,
             num_leaves=num_clusters if most is None else min(num_clusters, most),
-            progress=grid.progress(module.__name__),
+            progress=sweep.progress(module.__name__),
             **few(short),
         )
         assignments = np.asarray(module.assign(found, data.scored.images))

@@ -29,7 +29,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.papers import grid, hierarchy_scores, imagenet_images
+from experiments.launch import sweep
+from experiments.papers import hierarchy_scores, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.papers.imagenet_audit import as_csv, as_markdown
 from repr_jax import metrics
@@ -183,7 +184,7 @@ def class_vectors(asked, nouns, names) -> str:
             seconds = time.monotonic() - began
             row = scores(parents, taxonomy)
             found[method].append(row | dict(depth=depth(parents), seconds=seconds))
-        grid.say(f"{method}: {seconds:.2f} s")
+        sweep.say(f"{method}: {seconds:.2f} s")
     logits = hierarchy.class_vector_logits(kernel, bias, length=asked.tau)
     tree, support = hierarchy.fit(logits), None
     if asked.bootstrap:

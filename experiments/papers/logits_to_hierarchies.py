@@ -32,8 +32,8 @@ import time
 
 import numpy as np
 
+from experiments.launch import sweep
 from experiments.papers import (
-    grid,
     hierarchy_data,
     hierarchy_methods,
     hierarchy_scores,
@@ -123,7 +123,7 @@ def of_clusters(name: str, source, asked) -> dict[str, list[dict[str, float]]]:
                 page = folder.parent / "pages" / file_name(method)
                 write_page(page, tree, names, rows.images)
             seconds = time.monotonic() - since
-            grid.say(f"{name}: {method}, seed {seed}: {seconds:.1f} s")
+            sweep.say(f"{name}: {method}, seed {seed}: {seconds:.1f} s")
     return found
 
 
@@ -145,7 +145,7 @@ def of_taxonomy(source, asked) -> dict[str, list[dict[str, float]]]:
             found[method].append(hierarchy_scores.of_taxonomy(tree, coarse))
             page = folder.parent / "pages" / file_name(method)
             write_page(page, tree, names, rows.images)
-        grid.say(f"taxonomy: {method}")
+        sweep.say(f"taxonomy: {method}")
     return found
 
 
@@ -213,9 +213,9 @@ def main(arguments=None) -> int:
                 found = of_taxonomy(sources["emoji"], asked)
             else:
                 found = of_clusters(name, sources[name], asked)
-        except (grid.FailedError, ValueError, OSError) as error:
+        except (sweep.FailedError, ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
-            return 3 if isinstance(error, grid.FailedError) else 2
+            return 3 if isinstance(error, sweep.FailedError) else 2
         print(f"\n{name}\n\n{write(name, found, asked.workdir)}", flush=True)
     print(f"results: {asked.workdir}")
     return 0

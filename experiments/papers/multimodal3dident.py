@@ -5,15 +5,15 @@ paper tries is not known to us; those here are ours. On two cores one size has r
 half an hour, and no hue that depends on the place.
 """
 
-import csv
-import io
 import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.papers import grid
+from experiments.launch import sweep
+from experiments.results import store, tables
+from experiments.results.tables import Table
 from repr_jax import figures
 from repr_jax.data import multimodal3dident
 
@@ -32,10 +32,24 @@ SEEDS = {"paper": 3, "cpu": 1, "smoke": 1}  # at most; two cores have 30 minutes
 HUES = {False: "independent", True: "depends on place"}
 FACTORS = (  # how they are called, and which metric tells of them
     *(
-        (name, f"accuracy/{{}}/{name}/kernel", 1 / multimodal3dident.NUM_CLASSES[name])
+        (
+            name,
+            f"factors/accuracy/{{}}/{name}/kernel",
+            1 / multimodal3dident.NUM_CLASSES[name],
+        )
         for name in (*multimodal3dident.CONTENT, "text_phrasing")
     ),
-    *((name, f"r2/{{}}/{name}/kernel", 0.0) for name in multimodal3dident.CONTINUOUS),
+    *(
+        (name, f"factors/r2/{{}}/{name}/kernel", 0.0)
+        for name in multimodal3dident.CONTINUOUS
+    ),
+)
+NOTE = (
+    f"Content is {', '.join(multimodal3dident.CONTENT)}; style is object_color; the "
+    "rest is in one modality alone. Of a hue that depends on nothing a sentence tells "
+    f"R2 {multimodal3dident.HUE_GIVEN_NAME:.3f}, all names that it may get "
+    f"{multimodal3dident.HUE_GIVEN_NAMES:.3f}; of one that depends on the place, the "
+    f"place {multimodal3dident.HUE_GIVEN_XPOS:.3f}."
 )
 
 
@@ -43,7 +57,7 @@ class Row(NamedTuple):
     """The runs that differ by their seed alone."""
 
     title: tuple[str, str]  # of HUES, and the size of the encoding
-    runs: list[grid.Run]
+    runs: list[sweep.Run]
 
 
 def rows(scale: str, seeds: int) -> list[Row]:
@@ -52,7 +66,7 @@ def rows(scale: str, seeds: int) -> list[Row]:
     def run(causal, size, seed):
         overrides = {"seed": seed, "causal": causal, "encoding_size": size}
         folder = f"pictures/{'causal' if causal else 'independent'}/size{size}"
-        return grid.Run(f"{folder}/seed{seed}", FILES[scale], overrides)
+        return sweep.Run(f"{folder}/seed{seed}", FILES[scale], overrides)
 
     return [
         Row(
@@ -69,45 +83,17 @@ def scores(row: Row, found: Mapping[str, Mapping], modality: str) -> np.ndarray:
     return np.array([[found[run.name][name] for name in names] for run in row.runs])
 
 
-def as_markdown(rows: list[Row], found) -> str:
+def table(rows: list[Row], found) -> Table:
     """A line a factor; of every row of runs, the picture's and the sentence's score."""
     header = ["factor", "chance"]
-    columns = [
-        [name for name, _, _ in FACTORS],
-        [f"{chance:.2f}" for _, _, chance in FACTORS],
-    ]
+    columns = [[name for name, _, _ in FACTORS], [chance for _, _, chance in FACTORS]]
     for row in rows:
         for modality in multimodal3dident.MODALITIES:
             hue, size = row.title
             header.append(f"{modality}, hue {hue}, size {size}")
             values = scores(row, found, modality)
-            spread = [f" ± {s:.2f}" if len(values) > 1 else "" for s in values.std(0)]
-            cells = [f"{m:.2f}{s}" for m, s in zip(values.mean(0), spread)]
-            columns.append(cells)
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(cells) + " |" for cells in zip(*columns)]
-    of_name = multimodal3dident.HUE_GIVEN_NAME
-    of_all = multimodal3dident.HUE_GIVEN_NAMES
-    note = (
-        f"\nContent is {', '.join(multimodal3dident.CONTENT)}; style is object_color; "
-        "the rest is in one modality alone. Of a hue that depends on nothing a "
-        f"sentence tells R2 {of_name:.3f}, all names that it may get {of_all:.3f}; of "
-        "one that depends on the place, the place "
-        f"{multimodal3dident.HUE_GIVEN_XPOS:.3f}.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def as_csv(rows: list[Row], found) -> str:
-    """Every number of every run, one a line."""
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(("hue", "encoding size", "run", "metric", "value"))
-    for row in rows:
-        for run in row.runs:
-            for metric, value in found[run.name].items():
-                table.writerow((*row.title, run.name, metric, f"{value:.6g}"))
-    return file.getvalue()
+            columns.append([tables.over_seeds(of_seeds) for of_seeds in values.T])
+    return Table(header, list(zip(*columns)), (".2f",))
 
 
 def draw(rows: list[Row], found) -> bytes:
@@ -135,11 +121,21 @@ def draw(rows: list[Row], found) -> bytes:
     return figures.png(figure)
 
 
-def write(rows: list[Row], found, folder) -> str:
-    """DIR/pictures.md, .csv and .png; returns the markdown."""
+def write(rows: list[Row], found, folder) -> list:
+    """The content for the file of results; writes the picture and DIR/pictures.csv."""
     folder = pathlib.Path(folder)
-    text = as_markdown(rows, found)
-    (folder / "pictures.md").write_text(text)
-    (folder / "pictures.csv").write_text(as_csv(rows, found))
-    (folder / "pictures.png").write_bytes(draw(rows, found))
-    return text
+    picture = store.Picture(
+        "pictures/identifiability_pictures.png",
+        "What of every factor can be read off either encoding",
+    )
+    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / picture.file).write_bytes(draw(rows, found))
+    lines = [
+        (*row.title, run.name, *number)
+        for row in rows
+        for run in row.runs
+        for number in found[run.name].items()
+    ]
+    header = ("hue", "encoding size", "run", "metric", "value")
+    (folder / "pictures.csv").write_text(tables.as_csv(header, lines))
+    return [table(rows, found), picture, NOTE]

@@ -11,9 +11,11 @@ Parts, all of them unless --only names some:
             changing with probability 0.75; at scale cpu with one seed.
   pictures  Multimodal3DIdent, rendered: what of the factors of pictures and sentences
             can be read off the encoding of either.
-Each writes DIR/PART.md, .csv and .png. Finished runs are not repeated: the same command
-continues. Scales: paper, the published sizes; cpu, three factors of a kind in place of
-five, for two cores; smoke, two steps of every run.
+The table and the ablation go into DIR/multimodal_identifiability.json and .md, the rest
+into DIR/multimodal3dident.json and .md; each part writes DIR/PART.csv and a picture.
+Finished runs are not repeated: the same command continues. Scales: paper, the published
+sizes; cpu, three factors of a kind in place of five, for two cores; smoke, two steps of
+every run.
 
 Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Learning",
   2023, https://arxiv.org/abs/2303.09166, its numerical simulation. Which sizes of
@@ -21,9 +23,7 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 """
 
 import argparse
-import csv
 import functools
-import io
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -31,7 +31,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.papers import grid, multimodal3dident
+from experiments.launch import sweep
+from experiments.papers import multimodal3dident
+from experiments.results import store, tables
+from experiments.results.tables import Number, Table
 from repr_jax import config as configs
 from repr_jax import figures
 from repr_jax.config import bind
@@ -61,14 +64,18 @@ ABLATION_SEEDS = {
 }  # at most; two cores have 30 minutes
 SIZES = {"paper": (1, 3, 5, 7, 10), "cpu": (1, 2, 3, 4, 6), "smoke": (1, 2)}
 COLUMNS = {  # what of the evaluator's metrics is shown, and by what name
-    "content x1": "r2/x1/content/kernel",
-    "content x2": "r2/x2/content/kernel",
-    "style x1": "r2/x1/style/kernel",
-    "changed style x2": "r2/x2/style_changed/kernel",
-    "modality1 x1": "r2/x1/modality1/kernel",
-    "modality2 x2": "r2/x2/modality2/kernel",
-    "modality2 x1": "r2/x1/modality2/kernel",
-    "modality1 x2": "r2/x2/modality1/kernel",
+    "content x1": "latents/r2/x1/content/kernel",
+    "content x2": "latents/r2/x2/content/kernel",
+    "style x1": "latents/r2/x1/style/kernel",
+    "changed style x2": "latents/r2/x2/style_changed/kernel",
+    "modality1 x1": "latents/r2/x1/modality1/kernel",
+    "modality2 x2": "latents/r2/x2/modality2/kernel",
+    "modality2 x1": "latents/r2/x1/modality2/kernel",
+    "modality1 x2": "latents/r2/x2/modality1/kernel",
+}
+CAPTIONS = {
+    "table": "R2 of every factor in every setting",
+    "ablation": "R2 of every factor over the size of the encoding",
 }
 CLOSED_FORMS = {"style x1": "style", "changed style x2": "style_changed"}
 
@@ -77,10 +84,10 @@ class Row(NamedTuple):
     """One line of a table: the runs that differ by their seed alone."""
 
     title: tuple[str, ...]
-    runs: list[grid.Run]
+    runs: list[sweep.Run]
 
 
-def setting(scale: str, variant: str, name: str, seed: int) -> grid.Run:
+def setting(scale: str, variant: str, name: str, seed: int) -> sweep.Run:
     """One run of the table."""
     rate, statistical, causal = SETTINGS[name]
     overrides = {
@@ -90,7 +97,7 @@ def setting(scale: str, variant: str, name: str, seed: int) -> grid.Run:
         "dataset.process.causal": causal,
     }
     folder = "_".join(name.replace(",", "").split())
-    return grid.Run(f"{variant}/{folder}/seed{seed}", FILES[scale, variant], overrides)
+    return sweep.Run(f"{variant}/{folder}/seed{seed}", FILES[scale, variant], overrides)
 
 
 def table(scale: str, seeds: int) -> list[Row]:
@@ -116,7 +123,7 @@ def ablation(scale: str, seeds: int) -> list[Row]:
             return run
         value = (*widths[:-1], size)
         sizes = {f"encoders.{name}.widths": value for name in ("x1", "x2")}
-        return grid.Run(
+        return sweep.Run(
             f"ablation/size{size}/seed{seed}", run.config, {**run.overrides, **sizes}
         )
 
@@ -126,73 +133,53 @@ def ablation(scale: str, seeds: int) -> list[Row]:
     ]
 
 
-def process(run: grid.Run) -> content_style.Process:
+def process(run: sweep.Run) -> content_style.Process:
     """What the run keeps fixed: covariances, effects, mixings."""
     config = configs.load(run.config, run.overrides)
     return bind(config.dataset.process, "config.dataset.process")()
 
 
 class Summary(NamedTuple):
-    """The numbers of a row, over its seeds; NaN where there are none."""
+    """The numbers of a row, over its seeds; closed forms are beside the style."""
 
     title: tuple[str, ...]
-    mean: dict[str, float]  # of COLUMNS
-    std: dict[str, float]  # NaN of one seed
-    closed: dict[str, tuple[float, float]]  # mean and std, of the keys of CLOSED_FORMS
+    numbers: dict[str, Number]  # of COLUMNS; NaN where there are none
 
 
-def summarise(row: Row, found: Mapping[str, Mapping]) -> Summary:
+def summarize(row: Row, found: Mapping[str, Mapping]) -> Summary:
     """Mean and standard deviation (of the seeds themselves, n in the denominator)."""
-    spread = np.std if len(row.runs) > 1 else lambda numbers: np.nan
-    values = {
-        column: [found[run.name].get(metric, np.nan) for run in row.runs]
-        for column, metric in COLUMNS.items()
-    }
     closed = [content_style.predictable_style(process(run)) for run in row.runs]
-    by_column = {
-        column: [each[name] for each in closed] for column, name in CLOSED_FORMS.items()
-    }
-    return Summary(
-        row.title,
-        {name: float(np.mean(numbers)) for name, numbers in values.items()},
-        {name: float(spread(numbers)) for name, numbers in values.items()},
-        {n: (float(np.mean(v)), float(np.std(v))) for n, v in by_column.items()},
-    )
+    numbers = {}
+    for column, metric in COLUMNS.items():
+        metrics = [found[run.name] for run in row.runs]
+        values = [each[metric] for each in metrics if metric in each]
+        beside = None
+        if column in CLOSED_FORMS:
+            beside = float(np.mean([c[CLOSED_FORMS[column]] for c in closed]))
+        numbers[column] = tables.over_seeds(values, beside=beside)
+    return Summary(row.title, numbers)
 
 
-def as_markdown(header: tuple[str, ...], summaries: list[Summary]) -> str:
-    """Mean and spread of every column; closed forms in brackets beside the style."""
-    lines = [
-        "| " + " | ".join((*header, *COLUMNS)) + " |",
-        "|" + "---|" * (len(header) + len(COLUMNS)),
-    ]
-    for summary in summaries:
-        cells = list(summary.title)
-        for column in COLUMNS:
-            mean, std = summary.mean[column], summary.std[column]
-            cell = "–" if np.isnan(mean) else f"{mean:.2f}"
-            cell += "" if np.isnan(std) else f" ± {std:.2f}"
-            if column in summary.closed:
-                cell += f" ({summary.closed[column][0]:.2f})"
-            cells.append(cell)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def as_csv(header: tuple[str, ...], rows: list[Row], found) -> str:
+def csv_rows(rows: list[Row], found) -> list[tuple]:
     """Every number of every run, one a line; also how uneven its covariances are."""
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow((*header, "run", "metric", "value"))
+    lines = []
     for row in rows:
         for run in row.runs:
             closed = content_style.predictable_style(process(run))
             numbers = dict(found[run.name])
             numbers |= {f"closed_form/{name}": value for name, value in closed.items()}
             numbers |= content_style.spectrum(process(run))
-            for metric, value in numbers.items():
-                table.writerow((*row.title, run.name, metric, f"{value:.6g}"))
-    return file.getvalue()
+            lines += [(*row.title, run.name, *number) for number in numbers.items()]
+    return lines
+
+
+def curve(summaries: list[Summary], column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Means of a column, and their spreads; NaN where there are none."""
+    numbers = [summary.numbers[column] for summary in summaries]
+    return tuple(
+        np.array([getattr(number, name) for number in numbers], np.float64)
+        for name in ("mean", "sd")
+    )
 
 
 def draw_table(summaries: list[Summary]) -> bytes:
@@ -205,14 +192,13 @@ def draw_table(summaries: list[Summary]) -> bytes:
         mine = [s for s in summaries if s.title[0] == variant]
         place = np.arange(len(mine))
         for i, column in enumerate(COLUMNS):
-            mean = np.array([s.mean[column] for s in mine])
-            std = [s.std[column] for s in mine]
+            mean, std = curve(mine, column)
             if np.all(np.isnan(mean)):
                 continue
             x = place + 0.09 * (i - (len(COLUMNS) - 1) / 2)
             axis.errorbar(x, mean, std, fmt="o", markersize=4, capsize=2, label=column)
             if column in CLOSED_FORMS:
-                closed = [s.closed[column][0] for s in mine]
+                closed = [s.numbers[column].beside for s in mine]
                 known = "closed form" if i == 2 else None
                 axis.hlines(closed, x - 0.06, x + 0.06, color=figures.INK, label=known)
         names = [s.title[1].replace(", ", ",\n").replace(" and", "\nand") for s in mine]
@@ -235,8 +221,7 @@ def draw_ablation(summaries: list[Summary]) -> bytes:
     axis = figure.subplots()
     sizes = [int(summary.title[0]) for summary in summaries]
     for column in COLUMNS:
-        mean = [summary.mean[column] for summary in summaries]
-        std = [summary.std[column] for summary in summaries]
+        mean, std = curve(summaries, column)
         axis.errorbar(
             sizes, mean, std, marker="o", markersize=4, capsize=2, label=column
         )
@@ -249,33 +234,45 @@ def draw_ablation(summaries: list[Summary]) -> bytes:
     return figures.png(figure)
 
 
-def write(name, header, draw, rows: list[Row], found, folder) -> str:
-    """DIR/NAME.md, .csv and .png; returns the markdown."""
+def write(name, header, draw, rows: list[Row], found, folder) -> list:
+    """The content of the part for the file of results; writes its picture and CSV."""
     folder = pathlib.Path(folder)
-    summaries = [summarise(row, found) for row in rows]
-    text = as_markdown(header, summaries)
-    (folder / f"{name}.md").write_text(text)
-    (folder / f"{name}.csv").write_text(as_csv(header, rows, found))
-    (folder / f"{name}.png").write_bytes(draw(summaries))
-    return text
+    summaries = [summarize(row, found) for row in rows]
+    picture = store.Picture(f"pictures/identifiability_{name}.png", CAPTIONS[name])
+    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / picture.file).write_bytes(draw(summaries))
+    text = tables.as_csv((*header, "run", "metric", "value"), csv_rows(rows, found))
+    (folder / f"{name}.csv").write_text(text)
+    lines = [(*s.title, *s.numbers.values()) for s in summaries]
+    return [Table((*header, *COLUMNS), lines, (".2f",), title=name), picture]
 
 
 class Part(NamedTuple):
     """What a name of --only stands for."""
 
+    file: str  # of results, without ending
     rows: Callable  # (scale, number of seeds) -> rows
-    write: Callable  # (rows, metrics of every run by name, folder) -> markdown
+    write: Callable  # (rows, metrics of every run by name, folder) -> content
 
 
 PARTS = {  # the one with the longest runs first, so that no core ends up idle
-    "pictures": Part(multimodal3dident.rows, multimodal3dident.write),
+    "pictures": Part(
+        "multimodal3dident", multimodal3dident.rows, multimodal3dident.write
+    ),
     "table": Part(
-        table, functools.partial(write, "table", ("variant", "setting"), draw_table)
+        "multimodal_identifiability",
+        table,
+        functools.partial(write, "table", ("variant", "setting"), draw_table),
     ),
     "ablation": Part(
+        "multimodal_identifiability",
         ablation,
         functools.partial(write, "ablation", ("encoding size",), draw_ablation),
     ),
+}
+TITLES = {
+    "multimodal_identifiability": "Identifiability of multimodal contrastive learning",
+    "multimodal3dident": "Multimodal3DIdent, rendered: pictures and sentences",
 }
 
 
@@ -311,19 +308,42 @@ def main(arguments=None) -> int:
     rows = {name: PARTS[name].rows(asked.scale, asked.seeds) for name in asked.only}
     runs = {run.name: run for part in rows.values() for row in part for run in row.runs}
     try:
-        found = grid.complete(
+        found = sweep.complete(
             list(runs.values()),
             asked.workdir,
             jobs=asked.jobs,
             threads=None if asked.scale == "paper" else 1,
         )
-    except (grid.FailedError, ValueError) as error:
+    except (sweep.FailedError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, grid.FailedError) else 2
-    for name, part in rows.items():
-        print(f"\n{name}\n\n{PARTS[name].write(part, found, asked.workdir)}")
+        return 3 if isinstance(error, sweep.FailedError) else 2
+    for name in dict.fromkeys(PARTS[part].file for part in asked.only):
+        mine = {n: part for n, part in rows.items() if PARTS[n].file == name}
+        print(f"\n{write_results(name, mine, found, asked)}")
     print(f"results: {asked.workdir}")
     return 0
+
+
+def write_results(name: str, parts: Mapping[str, list], found, asked) -> str:
+    """DIR/NAME.json and .md of some parts, given their rows; returns the markdown."""
+    seeds = {
+        run.overrides["seed"]
+        for rows in parts.values()
+        for row in rows
+        for run in row.runs
+    }
+    content = []
+    for part, rows in parts.items():
+        content += PARTS[part].write(rows, found, asked.workdir)
+    return store.write(
+        pathlib.Path(asked.workdir) / f"{name}.json",
+        title=TITLES[name],
+        command="python -m experiments.papers.multimodal_identifiability "
+        f"--scale={asked.scale} --only={','.join(parts)} --seeds={asked.seeds} "
+        "--workdir=DIR",
+        seeds=sorted(seeds),
+        content=content,
+    )
 
 
 if __name__ == "__main__":

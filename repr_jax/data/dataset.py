@@ -31,6 +31,12 @@ def identity(batch: dict) -> dict:
     return batch
 
 
+def unit_pixels(batch: Mapping, *, names: Sequence[str] = ("image",)) -> dict:
+    """The batch with uint8 entries as float32 in [0, 1]: a `prepare` of images."""
+    pixels = {name: batch[name].astype(np.float32) / 255 for name in names}
+    return {**batch, **pixels}
+
+
 class Dataset(NamedTuple):
     """Functions that yield batches; nothing is read or drawn before they are called."""
 
@@ -115,6 +121,13 @@ def of_draws(
     return Dataset(train, evaluate, prepare, num_examples, modalities, fixed)
 
 
+def read_only(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The same arrays, which can no longer be written to: they are shared."""
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
 def this_process(rows: Any) -> Any:
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()
@@ -178,18 +191,24 @@ def check_evaluate(who: str, split: str, batch_size: int) -> None:
     checks.count(who, batch_size=batch_size)
 
 
-def prefetch(batches: Iterator, size: int = 2) -> Iterator:
-    """Runs an iterator in a thread, `size` items ahead; its errors are raised here."""
+def prefetch(
+    batches: Iterator, size: int = 2, should_stop: Callable = lambda: False
+) -> Iterator:
+    """Runs an iterator in a thread, `size` items ahead; its errors are raised here.
+
+    Ends early, within a second, once should_stop() is true and no item is ready; what
+    the thread is doing then is given up.
+    """
     ready, stop = queue.Queue(size), threading.Event()
 
-    def put(item):
+    def put(item: tuple) -> None:
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.1)
             except queue.Full:
                 continue
 
-    def work():
+    def work() -> None:
         try:
             for batch in batches:
                 put((batch, None))
@@ -203,7 +222,12 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
     thread.start()
     try:
         while True:
-            batch, error = ready.get()
+            try:
+                batch, error = ready.get(timeout=0.5)
+            except queue.Empty:
+                if should_stop():
+                    return
+                continue
             if isinstance(error, StopIteration):
                 return
             if error is not None:
@@ -211,7 +235,7 @@ def prefetch(batches: Iterator, size: int = 2) -> Iterator:
             yield batch
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=1.0)
 
 
 def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> Iterator:
@@ -228,8 +252,8 @@ def stacked(batches: Iterator, start_step: int, num_steps: int, size: int) -> It
         group = list(itertools.islice(batches, count))
         if len(group) < count:
             raise ValueError(
-                f"dataset.train: expected an iterator over batches without an end; it "
-                f"ended at step {step + len(group)} of {num_steps}."
+                f"dataset: expected train to yield batches without end; from step "
+                f"{start_step} it ended after {step - start_step + len(group)}."
             )
         yield jax.tree.map(lambda *leaves: np.stack(leaves), *group)
         step += count

@@ -3,9 +3,16 @@
 import jax
 import numpy as np
 
-from repr_jax.evaluators.common import batches, with_present
+from repr_jax.evaluators.common import (
+    Evaluation,
+    batches,
+    needs,
+    rows_with,
+    with_present,
+)
 
 
+@needs("bound")
 def evaluate(
     trained,
     dataset,
@@ -13,37 +20,49 @@ def evaluate(
     batch_size: int = 256,
     limit: int | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """Mean evidence bound of the test split, in nats an example, at beta = 1.
 
     A lower bound of the log-likelihood, estimated with the samples that the model's
     bound draws; how loose it is depends on the model, so it compares runs of one kind.
 
     Args:
-      trained: Trained with a `bound`.
+      trained: Trained, with a `bound` that is the mean over the rows of a batch.
       dataset: Dataset.
       batch_size: rows at a time.
       limit: number of random test rows to use; None for all.
       seed: of the samples of z.
 
     Returns:
-      "bound/joint": bound of log p(x), with all modalities given; higher is better.
-      "bound/m0", ...: bound of log p(x_m0), only that modality given. Absent if there
-        are fewer than two modalities.
+      "joint": bound of log p(x), over the rows that have all modalities; higher is
+        better.
+      "m0", ...: bound of log p(x_m0), only that modality given, over the rows that have
+        it. Absent if there are fewer than two modalities.
+      What no row has is left out. No picture, and chance has no level.
+
+    Raises:
+      ValueError: nothing that is asked for is in any row.
     """
-    if trained.bound is None:
-        raise ValueError("bound: expected a model with an evidence bound; got none.")
     names = trained.modalities
-    asked = {"joint": np.ones(len(names), bool)}
+    asked = {"joint": np.ones(len(names), bool) if names else None}
     if len(names) > 1:
         asked |= dict(zip(names, np.eye(len(names), dtype=bool)))
     key = jax.random.key(seed)
-    totals, count = dict.fromkeys(asked, 0.0), 0
+    totals, counts = dict.fromkeys(asked, 0.0), dict.fromkeys(asked, 0)
     for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
-        rows = int(np.sum(batch["where"]))
-        count += rows
         for s, (name, subset) in enumerate(asked.items()):
+            where = rows_with(batch, subset)
+            if not np.any(where):
+                continue
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
             given = with_present(batch, subset) if names else batch
-            totals[name] += rows * float(trained.bound(own_key, given))
-    return {f"bound/{name}": total / count for name, total in totals.items()}
+            given = {**given, "where": where}
+            rows = int(np.sum(where))
+            counts[name] += rows
+            totals[name] += rows * float(trained.outputs["bound"](given, own_key))
+    found = {name: totals[name] / rows for name, rows in counts.items() if rows}
+    if not found:
+        raise ValueError(
+            "bound: expected test rows with a modality at least; got none."
+        )
+    return Evaluation(found, headline=("joint",) if "joint" in found else ())

@@ -1,4 +1,15 @@
-"""Do generated modalities show what the given ones show? Classifiers are the judges."""
+"""Do generated modalities show what the given ones show? Classifiers are the judges.
+
+Conditional: images of modality m generated from the modalities A of a test example, z
+drawn from their posterior, show its label. Joint: all modalities generated from one z
+of the prior show the same class. The classifiers, one a modality, are trained here and
+kept in workdir/classifiers; their dropout is off when they judge, while the published
+code leaves it on.
+
+Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019,
+  https://arxiv.org/abs/1911.03393; means by number of views as in Sutter, Daunhawer and
+  Vogt, 2021, https://arxiv.org/abs/2105.02470.
+"""
 
 import functools
 import hashlib
@@ -14,7 +25,17 @@ from flax import serialization
 from jax.experimental import multihost_utils
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import batches, mean_by_views, subsets, with_present
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Table,
+    batches,
+    by_size,
+    mean_by_views,
+    needs,
+    rows_with,
+    subsets,
+    with_present,
+)
 from repr_jax.models.classifier import ConvClassifier
 from repr_jax.ops.batch import masked_mean, present
 
@@ -149,7 +170,7 @@ def unconditional(trained, dataset, judge, key, *, num_random, batch_size):
     nothing = with_present(template, np.zeros(len(trained.modalities), bool))
     seen = []
     for n in range(-(-num_random // len(template["where"]))):
-        images = trained.generate(jax.random.fold_in(key, n), nothing)
+        images = trained.outputs["generate"](nothing, jax.random.fold_in(key, n))
         seen.append(np.asarray(judge(images)))
     return np.concatenate(seen, axis=1)[:, :num_random]
 
@@ -158,30 +179,75 @@ def conditional(trained, dataset, judge, key, *, batch_size, limit):
     """What the judges see in the test images, and in those generated from subsets.
 
     Returns:
-      originals: [modality, rows] int32.
-      generated: dict by name of the subset -> [modality, rows] int32.
-      where: [modality, rows] bool, False where the test set lacks the image.
-      labels: [rows] int32.
+      originals: (classes seen [modality, rows], labels [rows], where [modality, rows]),
+        False where the test set lacks the image.
+      generated: dict by name of the subset -> (classes seen [modality, rows], labels
+        [rows]) of the rows that have all of it.
     """
-    chosen = subsets(trained.modalities)
-    originals, where, labels = [], [], []
-    generated = {name: [] for name in chosen}
+    names = trained.modalities
+    chosen = subsets(names)
+    originals, generated = [], {name: [] for name in chosen}
     for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
-        rows = np.asarray(batch["where"])
-        prepared = trained.prepare(batch)
-        originals.append(np.asarray(judge(prepared))[:, rows])
-        there = [present_rows(prepared, m) for m in range(len(trained.modalities))]
-        where.append(np.asarray(jnp.stack(there))[:, rows])
-        labels.append(np.asarray(batch["label"], np.int32)[rows])
+        there = np.stack([rows_with(batch, row) for row in np.eye(len(names))])
+        labels = np.asarray(batch["label"], np.int32)
+        originals.append((judge(trained.prepare(batch)), labels, there))
         for s, (name, subset) in enumerate(chosen.items()):
+            rows = rows_with(batch, subset)
+            if not np.any(rows):
+                continue
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
-            images = trained.generate(own_key, with_present(batch, subset))
-            generated[name].append(np.asarray(judge(images))[:, rows])
-    originals, where = (np.concatenate(x, axis=1) for x in (originals, where))
-    generated = {name: np.concatenate(x, axis=1) for name, x in generated.items()}
-    return originals, generated, where, np.concatenate(labels)
+            images = trained.outputs["generate"](with_present(batch, subset), own_key)
+            seen = np.asarray(judge(images))[:, rows]
+            generated[name].append((seen, labels[rows]))
+
+    def joined(parts):
+        return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*parts))
+
+    return joined(originals), {n: joined(x) for n, x in generated.items() if x}
 
 
+def by_target(names, generated, *, inside: bool) -> dict[str, float]:
+    """{"m0+m1->m2": share of right classes}; targets inside the subset, or outside.
+
+    Means over the subsets of a size come last.
+    """
+    scores = {}
+    for name, (seen, labels) in generated.items():
+        for target, classes in zip(names, seen):
+            if (target in name.split("+")) == inside:
+                right = metrics.accuracy(classes, labels)
+                scores[f"{name}->{target}"] = float(right)
+    return scores | mean_by_views(scores)
+
+
+ABOUT = (
+    "How often a generated view shows the class that it should, as a classifier sees "
+    "it; self: of views that were among the given ones. The classifiers are right on "
+    "{} of real test images."
+)
+
+
+def tabulate(names, judged, outside, inside) -> tuple[Table, ...]:
+    """By number of views, and by subset and target."""
+    ceiling = ", ".join(f"{judged[name]:.3f} ({name})" for name in judged)
+    columns = {"coherence": outside, "self": inside}
+    sizes = Table(
+        "Coherence by number of views",
+        ABOUT.format(ceiling),
+        ("given", *columns),
+        by_size(columns, names),
+    )
+    rows = [
+        (given, *(scores.get(f"{given}->{target}") for target in names))
+        for scores in [outside | inside]
+        for given in subsets(names)
+    ]
+    header = ("given", *(f"\u2192 {target}" for target in names))
+    note = "A target that is among the given views is a reconstruction."
+    return sizes, Table("Coherence by subset and target", note, header, rows)
+
+
+@needs("generate")
 def evaluate(
     trained,
     dataset,
@@ -195,14 +261,8 @@ def evaluate(
     batch_size: int = 256,
     limit: int | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """How often generated images show the class that they should, by classifiers.
-
-    Conditional: images of modality m generated from the modalities A of a test example,
-    z drawn from their posterior, show its label. Joint: all modalities generated from
-    one z of the prior show the same class. The classifiers, one a modality, are trained
-    here and kept in workdir/classifiers; their dropout is off when they judge, while
-    the published code leaves it on.
 
     Args:
       trained: Trained with a `generate`, of image modalities.
@@ -218,25 +278,11 @@ def evaluate(
       seed: of the judges and of what is generated.
 
     Returns:
-      Fractions in [0, 1]; 1 is best and 1 / num_classes is chance, except of the last.
-      "classifier/m0": accuracy of a judge on test images, the ceiling of the others.
-      "coherence/m0+m1->m2": for every proper subset and target outside it.
-      "coherence/1_view", "coherence/2_views", ...: means of those, by size of subset.
-      "self_coherence/m0+m1->m0": targets inside the subset, reconstructions; and their
-        means "self_coherence/1_view", ....
-      "coherence/joint": all judges agree; chance is num_classes^-(M - 1). Absent if
-        there is one modality.
-
-    Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019,
-      https://arxiv.org/abs/1911.03393; means by number of views as in
-      Sutter, Daunhawer and Vogt, 2021, https://arxiv.org/abs/2105.02470.
+      Fractions in [0, 1], see `summary`.
     """
-    if trained.generate is None or not trained.modalities:
-        raise ValueError(
-            "coherence: expected a model that generates named modalities; got "
-            f"generate {trained.generate}, modalities {trained.modalities}."
-        )
     names = trained.modalities
+    if not names:
+        raise ValueError("coherence: expected a model of named modalities; got none.")
     params = classifiers(
         trained,
         dataset,
@@ -248,30 +294,44 @@ def evaluate(
         seed=seed,
     )
     judge = make_judge(params, names, num_classes)
-    given_key, free_key = jax.random.split(jax.random.key(seed))
-    originals, generated, where, labels = conditional(
-        trained, dataset, judge, given_key, batch_size=batch_size, limit=limit
+    keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
+    seen = conditional(trained, dataset, judge, keys[0], limit=limit, **sizes)
+    if len(names) == 1:
+        return summary(names, num_classes, *seen, None)
+    free = unconditional(
+        trained, dataset, judge, keys[1], num_random=num_random, **sizes
     )
-    found = {}
-    for m, name in enumerate(names):
-        right = metrics.accuracy(originals[m], labels, where=where[m])
-        found[f"classifier/{name}"] = float(right)
-    outside, inside = {}, {}
-    for name, subset in subsets(names).items():
-        for m, target in enumerate(names):
-            right = float(metrics.accuracy(generated[name][m], labels))
-            (inside if subset[m] else outside)[f"{name}->{target}"] = right
-    for title, scores in (("coherence", outside), ("self_coherence", inside)):
-        scores = scores | mean_by_views(scores)
-        found |= {f"{title}/{name}": value for name, value in scores.items()}
-    if len(names) > 1:
-        seen = unconditional(
-            trained,
-            dataset,
-            judge,
-            free_key,
-            num_random=num_random,
-            batch_size=batch_size,
-        )
-        found["coherence/joint"] = float(metrics.agreement(seen))
-    return found
+    return summary(names, num_classes, *seen, free)
+
+
+def summary(names, num_classes, originals, generated, free) -> Evaluation:
+    """The numbers and tables of what the judges saw; free: in samples, or None.
+
+    1 is best and 1 / num_classes is chance, except of the last.
+      "classifier/m0": accuracy of a judge on test images, the ceiling of the others.
+      "m0+m1->m2": for every proper subset and target outside it, of the rows that have
+        all of the subset.
+      "1_view", "2_views", ...: means of those, by size of subset.
+      "self/m0+m1->m0": targets inside the subset, reconstructions; and their
+        means "self/1_view", ....
+      "joint": all judges agree; chance is num_classes^-(M - 1). Absent if
+        there is one modality.
+    """
+    seen, labels, where = originals
+    judged = {
+        name: float(metrics.accuracy(seen[m], labels, where=where[m]))
+        for m, name in enumerate(names)
+        if np.any(where[m])
+    }
+    outside, inside = (
+        by_target(names, generated, inside=inside) for inside in (False, True)
+    )
+    found = {f"classifier/{name}": value for name, value in judged.items()} | outside
+    found |= {f"self/{name}": value for name, value in inside.items()}
+    chance = dict.fromkeys(found, 1 / num_classes)
+    if free is not None:
+        found["joint"] = float(metrics.agreement(free))
+        chance["joint"] = float(num_classes) ** -(len(names) - 1)
+    tables = tabulate(names, judged, outside, inside)
+    headline = [name for name in ("1_view", "2_views", "joint") if name in found]
+    return Evaluation(found, {}, tables, chance, headline)

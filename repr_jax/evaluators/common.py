@@ -1,11 +1,15 @@
 """What evaluators share: the trained model as they see it, and passes over a split.
 
-An evaluator is `evaluate(trained, dataset, *, keywords) -> dict[str, float]`, flat. It
-never sees parameters. It asks for a subset of the modalities by adding `present` to
-the batch.
+An evaluator is `evaluate(trained, dataset, *, keywords) -> Evaluation`. It never sees
+parameters. It asks for a subset of the modalities by adding `present` to the batch.
+
+A dataset that lacks modalities of some rows yields `present` [batch, modality] with its
+batches. What is absent does not count: a number about a subset of the modalities is of
+the rows that have all of them, and one of which there is no row is left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +18,53 @@ from repr_jax.ops.subsets import non_empty
 
 
 class Trained(NamedTuple):
-    """A model after training: parameters applied, each function jitted.
+    """A model after training: parameters applied, each output jitted."""
 
-    All take batches as the dataset yields them, before `Dataset.prepare`.
-    """
-
-    represent: Callable  # batch -> [batch, dim]; `present` selects the modalities
-    generate: Callable | None  # (key, batch) -> dict name -> [batch, ...] means
-    bound: Callable | None  # (key, batch) -> scalar, nats an example, beta = 1
+    outputs: Mapping[str, Callable]  # by name: (batch, key=...) -> arrays
+    # batches are as the dataset yields them; `present` selects the modalities
     prepare: Callable  # batch -> batch with the modalities in it
     modalities: tuple[str, ...]  # columns of `present`; () if there is one input
     workdir: str  # where an evaluator may keep what it trained
+
+
+class Picture(NamedTuple):
+    """What people would rather look at."""
+
+    title: str
+    caption: str  # what is shown, and what to look for
+    png: bytes
+
+
+class Table(NamedTuple):
+    """Cells of text or numbers; the first column names the row."""
+
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: list[tuple]  # of str, float or None
+
+
+class Evaluation(NamedTuple):
+    """What an evaluator found."""
+
+    numbers: Mapping[str, float]  # flat; stored behind the evaluator's name
+    pictures: Mapping[str, Picture] = MappingProxyType({})  # by name of the file
+    tables: Sequence[Table] = ()  # of the numbers, where a list would be hard to read
+    chance: Mapping[str, float] = MappingProxyType({})  # of some of the numbers
+    headline: Sequence[str] = ()  # the numbers to show first
+
+
+def needs(*names: str) -> Callable:
+    """Says which outputs of an experiment an evaluator asks for: `@needs("represent")`.
+
+    A run whose experiment lacks one is refused before it is trained.
+    """
+
+    def mark(evaluator):
+        evaluator.needs = names
+        return evaluator
+
+    return mark
 
 
 def subsets(modalities: Sequence[str]) -> dict[str, np.ndarray]:
@@ -53,6 +93,36 @@ def with_present(batch: Mapping, subset) -> dict:
     if "present" in batch:
         present = present & batch["present"]
     return {**batch, "present": present}
+
+
+def rows_with(batch: Mapping, subset=None) -> np.ndarray:
+    """[batch] bool: the rows that count and have all modalities of `subset`.
+
+    subset: bool [modality]; None for the rows that have any.
+    """
+    where = np.asarray(batch["where"])
+    if "present" not in batch:
+        return where
+    present = np.asarray(batch["present"])
+    if subset is None:
+        return where & np.any(present, axis=1)
+    return where & np.all(present[:, np.asarray(subset, bool)], axis=1)
+
+
+def examples(labels, where, count: int) -> np.ndarray:
+    """Up to `count` rows that are present, sorted by class, as mixed as possible.
+
+    labels: [rows]; anything else, or None, takes the first rows.
+    """
+    rows = np.flatnonzero(where)
+    if np.ndim(labels) != 1:
+        return rows[:count]
+    turn = np.zeros(len(rows))
+    for name in np.unique(labels[rows]):
+        mine = labels[rows] == name
+        turn[mine] = np.arange(np.sum(mine))  # the first of each class, then seconds
+    rows = rows[np.argsort(turn, kind="stable")[:count]]
+    return rows[np.argsort(labels[rows], kind="stable")]
 
 
 def batches(
@@ -90,15 +160,16 @@ def batches(
 
 
 def collect(trained, dataset, split, batch_size, present=None, limit=None):
-    """Representations and labels of a split, without the rows that only pad.
+    """Representations and labels of the rows of a split that have what is asked for.
 
     Args:
       trained: Trained.
       dataset: Dataset whose batches have a `label`, before or after `prepare`.
       split: "train" or "test".
       batch_size: rows encoded at a time.
-      present: bool [modality], which to encode; None for all.
-      limit: number of random rows to stop at; None for all.
+      present: bool [modality], which to encode, of the rows that have them all; None
+        for whatever a row has.
+      limit: number of random rows to look at; None for all.
 
     Returns:
       x: [rows, dim] float32; y: [rows] int32.
@@ -120,14 +191,14 @@ def collect_targets(
 
     Returns:
       x: [rows, dim] float32; dict of [rows, ...] arrays by name, in the order of
-      targets.
+      targets. There may be no row.
 
     Raises:
       ValueError: an entry is in neither batch.
     """
     x, y = [], {name: [] for name in targets}
     for batch in batches(dataset, split, batch_size, limit=limit):
-        where = np.asarray(batch["where"])
+        where = rows_with(batch, present)
         entries = batch
         if not all(name in batch for name in targets):
             entries = {**trained.prepare(batch), **batch}
@@ -139,8 +210,17 @@ def collect_targets(
                 )
             rows.append(np.asarray(entries[name])[where])
         asked = batch if present is None else with_present(batch, present)
-        x.append(np.asarray(trained.represent(asked), np.float32)[where])
+        x.append(np.asarray(trained.outputs["represent"](asked), np.float32)[where])
     return np.concatenate(x), {name: np.concatenate(rows) for name, rows in y.items()}
+
+
+def by_size(scores: Mapping[str, Mapping], modalities) -> list[tuple]:
+    """Rows of a table: ("1 view", a, b) of {column: {"1_view": a, ...}}, ..."""
+    sizes = [views(n + 1) for n in range(len(modalities))]
+    return [
+        (size.replace("_", " "), *(column.get(size) for column in scores.values()))
+        for size in sizes
+    ]
 
 
 def mean_by_views(values: Mapping[str, float]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 As `latents`, for data whose factors are named one by one, some of them classes.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from repr_jax.data.multimodal3dident import CONTINUOUS, NUM_CLASSES
 from repr_jax.estimators import kernel_ridge
 from repr_jax.evaluators import latents, linear_probe
-from repr_jax.evaluators.common import collect_targets, subsets
+from repr_jax.evaluators.common import Evaluation, needs
 from repr_jax.ops.numerics import l2_normalize
 
 
@@ -34,7 +35,8 @@ def class_probes(
     found = {}
     for name, code, end in zip(num_classes, codes, ends):
         column, truth = slice(end - code.shape[1], end), test[1][name]
-        found[f"{name}/linear"] = linear_probe.score(x, fit[1][name], x_test, truth)
+        linear = linear_probe.score(x, fit[1][name], x_test, truth)
+        found[f"{name}/linear"] = linear.accuracy
         numbers = kernel_ridge.best(search, column)
         scores = {"kernel": latents.kernel(x[some], code[some], x_test, *numbers)}
         if network_steps:
@@ -53,6 +55,7 @@ def share_of_groups(values: np.ndarray, groups: np.ndarray) -> float:
     return float(1 - np.mean((values - means[groups]) ** 2) / total)
 
 
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -67,7 +70,7 @@ def evaluate(
     unit_length: bool = False,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """What probes can tell of every factor, from each modality's encoding alone.
 
     Probes are fitted to the evaluated split "train", on encodings standardised by it,
@@ -87,10 +90,9 @@ def evaluate(
     Returns:
       "r2/image/object_color/linear", "r2/image/object_color/kernel", ... of continuous
       factors, at most 1, 0 by chance; "accuracy/text/object_shape/linear", ... of
-      classes, in [0, 1]; "chance/object_shape", ..., one in so many classes; and
-      "given_xpos/object_color", the R2 of the hue given the place on the x axis: 8/9
-      if the data's hue depends on it, else 0. An encoding of the content alone cannot
-      tell more of the hue.
+      classes, in [0, 1], one in so many by chance; and "given_xpos/object_color", the
+      R2 of the hue given the place on the x axis: 8/9 if the data's hue depends on it,
+      else 0. An encoding of the content alone cannot tell more of the hue.
 
     Source: protocol of Daunhawer et al., "Identifiability Results for Multimodal
       Contrastive Learning", 2023, https://arxiv.org/abs/2303.09166, code. There the
@@ -103,30 +105,53 @@ def evaluate(
         network_steps=network_steps,
         seed=seed,
     )
+    rows = dict(max_fit=max_fit, max_test=max_test, batch_size=batch_size)
     targets = (*continuous, *num_classes)
-    found = {f"chance/{name}": 1.0 / n for name, n in num_classes.items()}
-    for modality, present in subsets(trained.modalities).items():
-        if np.sum(present) > 1:
-            continue
-        both = []
-        for split, limit in (("train", max_fit), ("test", max_test)):
-            both.append(
-                collect_targets(
-                    trained, dataset, split, batch_size, targets, present, limit
-                )
-            )
+    r2, accuracy, given = {}, {}, {}
+    for name, *both in latents.encoded(trained, dataset, targets, **rows):
         if unit_length:
             both = [(np.asarray(l2_normalize(x)), y) for x, y in both]
-        numbers = [
-            (x, {name: y[name][:, None] for name in continuous}) for x, y in both
-        ]
-        scores = latents.probes(*numbers, **options)
-        found |= {f"r2/{modality}/{key}": value for key, value in scores.items()}
-        scores = class_probes(*both, num_classes=num_classes, **options)
-        found |= {f"accuracy/{modality}/{key}": value for key, value in scores.items()}
-    of_test = both[1][1]
-    if {"object_color", "object_xpos"} <= set(of_test):
-        found["given_xpos/object_color"] = share_of_groups(
-            of_test["object_color"], of_test["object_xpos"]
+        scores = latents.probes(
+            *map(functools.partial(only, continuous), both), **options
         )
-    return found
+        r2 |= {f"{name}/{key}": value for key, value in scores.items()}
+        scores = class_probes(*both, num_classes=num_classes, **options)
+        accuracy |= {f"{name}/{key}": value for key, value in scores.items()}
+        of_test = both[1][1]
+        if {"object_color", "object_xpos"} <= set(of_test):
+            share = share_of_groups(of_test["object_color"], of_test["object_xpos"])
+            given["given_xpos/object_color"] = share
+    return summary(r2, accuracy, given, num_classes)
+
+
+def only(names, encoding):
+    """The encoding and these of its targets, as columns [rows, 1]."""
+    x, y = encoding
+    return x, {name: y[name][:, None] for name in names}
+
+
+def summary(r2, accuracy, given, num_classes) -> Evaluation:
+    """Numbers with their chance levels, and a table for each of two kinds of score."""
+    chance = {f"r2/{key}": 0.0 for key in r2}
+    chance |= {
+        f"accuracy/{key}": 1 / num_classes[key.split("/")[1]] for key in accuracy
+    }
+    numbers = {f"r2/{key}": value for key, value in r2.items()}
+    numbers |= {f"accuracy/{key}": value for key, value in accuracy.items()}
+    tables = []
+    if accuracy:
+        levels = ", ".join(f"{1 / n:.3f} ({name})" for name, n in num_classes.items())
+        note = (
+            "Accuracy on test examples of telling the class of a factor from the "
+            f"encoding of one modality. Chance: {levels}."
+        )
+        tables.append(latents.by_factor("Factors that are classes", note, accuracy))
+    if r2:
+        note = latents.ABOUT
+        if given:
+            (share,) = given.values()
+            note += f" The place on the x axis alone tells {share:.3f} of object_color."
+        tables.append(latents.by_factor("Factors that are numbers", note, r2))
+    first = next(iter(num_classes), None)
+    headline = [key for key in numbers if key.endswith(f"/{first}/kernel")]
+    return Evaluation(numbers | given, {}, tables, chance, headline)

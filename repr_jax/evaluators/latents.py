@@ -1,7 +1,7 @@
 """Which factors of variation can be read off the encoding of each modality."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import optax
 from repr_jax import metrics
 from repr_jax.data.content_style import FACTORS
 from repr_jax.estimators import kernel_ridge, ridge
-from repr_jax.evaluators.common import collect_targets, subsets
+from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
 from repr_jax.models.mlp import MLP
 
 
@@ -102,6 +102,57 @@ def probes(fit, test, *, kernel_rows, num_rounds, network_steps, seed):
     return found
 
 
+def known(trained, dataset, targets, batch_size) -> tuple[str, ...]:
+    """The targets that prepared batches have; ValueError if there is none."""
+    if not trained.modalities:
+        raise ValueError("latents: expected a model of several modalities; got one.")
+    first = trained.prepare(next(iter(dataset.evaluate("test", batch_size))))
+    found = tuple(name for name in targets if name in first)
+    if not found:
+        raise ValueError(
+            f"latents: expected factors in a batch; got {', '.join(sorted(first))}."
+        )
+    return found
+
+
+def encoded(trained, dataset, targets, *, max_fit, max_test, batch_size) -> Iterator:
+    """(modality, fit, test): what it alone is encoded as, of the rows that have it.
+
+    fit, test: (x [rows, dim], {target: [rows, ...]}). A modality that no row of a split
+    has is left out.
+    """
+    names = trained.modalities
+    for name, alone in zip(names, np.eye(len(names), dtype=bool)):
+        fit, test = (
+            collect_targets(trained, dataset, split, batch_size, targets, alone, limit)
+            for split, limit in (("train", max_fit), ("test", max_test))
+        )
+        if len(fit[0]) and len(test[0]):
+            yield name, fit, test
+
+
+def by_factor(title: str, note: str, scores: Mapping[str, float]) -> Table:
+    """{"modality/factor/probe": value} as a row a factor."""
+    keys = [name.split("/") for name in scores]
+    factors = dict.fromkeys(factor for _, factor, _ in keys)
+    columns = list(dict.fromkeys((modality, probe) for modality, _, probe in keys))
+    rows = [
+        (factor, *(scores.get(f"{m}/{factor}/{probe}") for m, probe in columns))
+        for factor in factors
+    ]
+    header = ("factor", *(f"{modality}, {probe}" for modality, probe in columns))
+    return Table(title, note, header, rows)
+
+
+ABOUT = (
+    "R2 on test examples of predicting a factor from the encoding of one modality: 1 "
+    "is perfect, 0 no better than the mean. linear: least squares; kernel: Gaussian "
+    "kernel ridge regression; network: a small network."
+)
+CHANGED = "The same after the intervention on the factors. "
+
+
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -115,7 +166,7 @@ def evaluate(
     intervene: Callable | None = None,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """R2 on the test split of predicting every factor from every modality's encoding.
 
     Probes are fitted to the training split, on encodings standardised by it; factors
@@ -146,37 +197,27 @@ def evaluate(
     Raises:
       ValueError: a model of one input, or a dataset without any of the targets.
     """
-    if not trained.modalities:
-        raise ValueError("latents: expected a model of several modalities; got one.")
-    first = trained.prepare(next(iter(dataset.evaluate("test", batch_size))))
-    targets = tuple(name for name in targets if name in first)
-    if not targets:
-        raise ValueError(
-            f"latents: expected factors in a batch; got {', '.join(sorted(first))}."
-        )
+    targets = known(trained, dataset, targets, batch_size)
     sources = {"r2": dataset}
     if intervene is not None:
         sources["intervened"] = dataset._replace(
             evaluate=lambda *arguments: map(intervene, dataset.evaluate(*arguments))
         )
-    found = {}
+    rows = dict(max_fit=max_fit, max_test=max_test, batch_size=batch_size)
+    options = dict(
+        kernel_rows=kernel_rows,
+        num_rounds=num_rounds,
+        network_steps=network_steps,
+        seed=seed,
+    )
+    found, tables = {}, []
     for title, source in sources.items():
-        for name, present in subsets(trained.modalities).items():
-            if np.sum(present) > 1:
-                continue
-            fit, test = (
-                collect_targets(
-                    trained, source, split, batch_size, targets, present, limit
-                )
-                for split, limit in (("train", max_fit), ("test", max_test))
-            )
-            scores = probes(
-                fit,
-                test,
-                kernel_rows=kernel_rows,
-                num_rounds=num_rounds,
-                network_steps=network_steps,
-                seed=seed,
-            )
-            found |= {f"{title}/{name}/{key}": value for key, value in scores.items()}
-    return found
+        scores = {}
+        for name, fit, test in encoded(trained, source, targets, **rows):
+            of_one = probes(fit, test, **options)
+            scores |= {f"{name}/{key}": value for key, value in of_one.items()}
+        found |= {f"{title}/{key}": value for key, value in scores.items()}
+        note = ABOUT if title == "r2" else CHANGED
+        tables.append(by_factor(title, note, scores))
+    headline = [f"r2/{name}/{targets[0]}/kernel" for name in trained.modalities]
+    return Evaluation(found, {}, tables, dict.fromkeys(found, 0.0), headline)

@@ -1,10 +1,35 @@
 """Linear classification of representations, for every subset of the modalities."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from repr_jax import metrics
 from repr_jax.estimators import logistic
-from repr_jax.evaluators.common import collect, mean_by_views, subsets
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Table,
+    by_size,
+    collect,
+    mean_by_views,
+    needs,
+    subsets,
+    views,
+)
+
+TOLERANCE = 1e-7  # of the gradient at which a fit counts as converged
+
+ABOUT = (
+    "Accuracy on the test split of a linear classifier of the representation, fitted "
+    "to the training split, or to so many rows of it."
+)
+
+
+class Score(NamedTuple):
+    """What a probe is worth."""
+
+    accuracy: float  # on held-out rows, in [0, 1]
+    gradient: float  # of the fit at its end, at most TOLERANCE if it converged
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -17,19 +42,23 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return order[np.argsort(share[order], kind="stable")[:count]]
 
 
-def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> float:
-    """Held-out accuracy in [0, 1] of the logistic regression fitted to (x, y)."""
+def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> Score:
+    """Held-out accuracy of the logistic regression fitted to (x, y)."""
     classes, y = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"linear_probe: expected labels of two or more classes; got {classes}."
         )
     penalty = 1 / inverse_penalty
-    probe = logistic.fit(x, y, num_classes=len(classes), penalty=penalty)
+    probe = logistic.fit(
+        x, y, num_classes=len(classes), penalty=penalty, tolerance=TOLERANCE
+    )
     predictions = classes[np.asarray(logistic.predict(probe, x_test))]
-    return float(metrics.accuracy(predictions, y_test))
+    accuracy = metrics.accuracy(predictions, y_test)
+    return Score(float(accuracy), float(probe.gradient))
 
 
+@needs("represent")
 def evaluate(
     trained,
     dataset,
@@ -39,7 +68,7 @@ def evaluate(
     inverse_penalty: float = 1.0,
     batch_size: int = 256,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Evaluation:
     """Accuracy on the test split of a linear classifier of the posterior means.
 
     Multinomial logistic regression, L2 penalty with C = 1, features not scaled, fitted
@@ -56,28 +85,73 @@ def evaluate(
       seed: of the choice of the `num_train` rows.
 
     Returns:
-      For every subset "linear_probe/m0+m1" (large fit) and "linear_probe_500/m0+m1"
-      (small fit, named by its rows); means over the subsets of a size,
-      "linear_probe/1_view", "linear_probe/2_views". Fractions in [0, 1]. Of a model
-      with one input, {"accuracy": large fit, "accuracy_500": small fit}.
+      For every subset "m0+m1" (large fit) and "500_rows/m0+m1" (small fit, named by
+      its rows), of the rows that have all of it; means over the subsets of a size,
+      "1_view", "2_views". Fractions in [0, 1]. Of a model with one input, "accuracy"
+      and "accuracy/500_rows". Chance is the share of the largest class.
 
     Source: protocol of Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021,
       https://arxiv.org/abs/2105.02470. They draw the 500 rows with replacement.
     """
-    large, small = {}, {}
+    large, small, largest = {}, {}, {}
     for name, present in (subsets(trained.modalities) or {"": None}).items():
         x, y = collect(trained, dataset, "train", batch_size, present, max_train)
         test = collect(trained, dataset, "test", batch_size, present)
+        if not len(y) or not len(test[1]):
+            continue
         few = stratified(y, num_train, seed)
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
+        largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
+    note = unfinished([*large.values(), *small.values()])
+    few = f"{num_train}_rows"
     if not trained.modalities:
-        return {"accuracy": large[""], f"accuracy_{num_train}": small[""]}
-    found = {}
-    for title, scores in (
-        ("linear_probe", large),
-        (f"linear_probe_{num_train}", small),
-    ):
-        scores = scores | mean_by_views(scores)
-        found |= {f"{title}/{name}": value for name, value in scores.items()}
-    return found
+        found = {"accuracy": large[""].accuracy, f"accuracy/{few}": small[""].accuracy}
+        chance = dict.fromkeys(found, float(largest[""]))
+        rows = list(zip(("all rows", few.replace("_", " ")), found.values()))
+        table = Table("Linear probe", ABOUT + note, ("fitted to", "accuracy"), rows)
+        return Evaluation(found, {}, (table,), chance, ("accuracy",))
+    return of_subsets(trained.modalities, large, small, largest, few, note)
+
+
+def unfinished(scores) -> str:
+    """A sentence about fits that had not converged; "" if all had."""
+    late = [score.gradient for score in scores if not score.gradient <= TOLERANCE]
+    if not late:
+        return ""
+    return (
+        f" {len(late)} of {len(scores)} fits had not converged (gradient "
+        f"{max(late):.1e}, wanted {TOLERANCE:.0e})."
+    )
+
+
+def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
+    """Numbers and tables of a model of several modalities."""
+    columns, chances = {}, {}
+    level = largest | mean_by_views(largest)
+    for prefix, scores in (("", large), (f"{few}/", small)):
+        scores = {name: score.accuracy for name, score in scores.items()}
+        columns[prefix] = scores | mean_by_views(scores)
+        chances |= {f"{prefix}{name}": float(x) for name, x in level.items()}
+    found = {
+        f"{prefix}{name}": value
+        for prefix, scores in columns.items()
+        for name, value in scores.items()
+    }
+    header = ("given", "all rows", few.replace("_", " "))
+    of_each = [
+        (name, *(scores.get(name) for scores in columns.values()))
+        for name in subsets(modalities)
+    ]
+    tables = (
+        Table(
+            "Linear probe by number of views",
+            f"{ABOUT} Means over the subsets of so many views.{note}",
+            header,
+            by_size(columns, modalities),
+        ),
+        Table("Linear probe by subset of the views", "", header, of_each),
+    )
+    sizes = dict.fromkeys((views(1), views(len(modalities))))
+    headline = tuple(size for size in sizes if size in found)
+    return Evaluation(found, {}, tables, chances, headline)

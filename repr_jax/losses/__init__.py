@@ -1,5 +1,13 @@
 """Losses: arrays in, one scalar out; jax and numpy are all they need."""
 
+from repr_jax.losses.adversarial import (
+    gan_discriminator,
+    gan_generator,
+    gradient_penalty,
+    hinge_discriminator,
+    hinge_generator,
+)
+from repr_jax.losses.classification import cross_entropy
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
@@ -26,6 +34,7 @@ from repr_jax.losses.contrastive_spread import (
     spectral_contrastive,
     uniformity,
 )
+from repr_jax.losses.decorrelation import barlow_twins
 from repr_jax.losses.multimodal import (
     mmvae,
     mmvae_iwae,
@@ -40,15 +49,22 @@ from repr_jax.losses.variational_tree import tree_elbo
 __all__ = [
     "alignment",
     "alignment_uniformity",
+    "barlow_twins",
     "clip",
     "cpc",
+    "cross_entropy",
     "dcl",
     "debiased",
     "deep_ect",
     "dreg",
     "elbo",
     "fresh_negatives_nce",
+    "gan_discriminator",
+    "gan_generator",
+    "gradient_penalty",
     "hard_negative",
+    "hinge_discriminator",
+    "hinge_generator",
     "hyphc",
     "info_nce",
     "instance_discrimination",

@@ -11,6 +11,8 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
+from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
+from repr_jax.metrics.generation import near_a_mode
 from repr_jax.metrics.hierarchy import (
     dasgupta_cost,
     dendrogram_purity,
@@ -33,11 +35,14 @@ __all__ = [
     "accuracy",
     "adjusted_rand_index",
     "agreement",
+    "auroc",
+    "average_precision",
     "best_f1",
     "contingency",
     "cophenetic_correlation",
     "dasgupta_cost",
     "dendrogram_purity",
+    "fpr_at_tpr",
     "hungarian_accuracy",
     "hungarian_matching",
     "leaf_purity",
@@ -46,6 +51,7 @@ __all__ = [
     "lhd_pair",
     "macro_dendrogram_purity",
     "mean_leaf_purity",
+    "near_a_mode",
     "nmi",
     "nmi_geometric",
     "r2",

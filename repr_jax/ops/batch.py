@@ -1,5 +1,8 @@
 """Padded and split batches: `where` marks present rows, `axis_name` a split batch."""
 
+import inspect
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -27,7 +30,20 @@ def gather_invariant(tree, axis_name: str | None):
     """`gather_rows` without gradient, known to shard_map to be equal everywhere."""
     if axis_name is None:
         return tree
-    return lax.all_gather(tree, axis_name, axis=0, tiled=True, to="invarying")
+    if _GATHERS_INVARIANT:
+        return lax.all_gather(tree, axis_name, axis=0, tiled=True, to="invarying")
+    return jax.tree.map(partial(_sum_of_places, axis_name=axis_name), tree)
+
+
+# Releases of JAX before 0.8 cannot say that a gathered array is equal everywhere.
+_GATHERS_INVARIANT = "to" in inspect.signature(lax.all_gather).parameters
+
+
+def _sum_of_places(x, axis_name):
+    """[b, ...] -> [B, ...]: summed over devices, each giving its own rows."""
+    places = jnp.zeros((lax.psum(1, axis_name), *x.shape), x.dtype)
+    places = lax.psum(places.at[lax.axis_index(axis_name)].set(x), axis_name)
+    return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
 
 
 def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:

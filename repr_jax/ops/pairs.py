@@ -244,7 +244,7 @@ def _round(step, carry, travelling, axis_name):
     """step(carry, travelling) with what every device's neighbours send, one by one."""
     if axis_name is None:
         return step(carry, travelling)
-    size = lax.axis_size(axis_name)
+    size = lax.psum(1, axis_name)  # an int
     neighbours = [(device, (device + 1) % size) for device in range(size)]
 
     def step_and_send(both, _):
@@ -282,14 +282,32 @@ def _equally_varying(tree):
     replicated is summed over the axis by the transpose of this cast.
     """
 
-    def varying(x):
-        return jax.typeof(x).manual_axis_type.varying
-
     leaves = jax.tree.leaves(tree)
-    axes = frozenset().union(*(varying(x) for x in leaves))
+    axes = frozenset().union(*(_varying_axes(x) for x in leaves))
 
     def cast(x):
-        missing = tuple(axes - varying(x))
-        return lax.pcast(x, missing, to="varying") if missing else x
+        missing = tuple(axes - _varying_axes(x))
+        return _cast_to_varying(x, missing) if missing else x
 
     return jax.tree.map(cast, tree)
+
+
+def _varying_axes(x):
+    """Names of the mapped axes over which x varies, as shard_map knows it.
+
+    JAX 0.9 and older call it `vma`. Before 0.7 there is no such thing: shard_map casts
+    by itself, and nothing needs doing here.
+    """
+    kind = jax.typeof(x) if hasattr(jax, "typeof") else None
+    if hasattr(kind, "manual_axis_type"):
+        return kind.manual_axis_type.varying
+    return getattr(kind, "vma", frozenset())
+
+
+def _cast_to_varying(x, axes):
+    """lax.pcast, which older releases call pvary."""
+    return (
+        lax.pcast(x, axes, to="varying")
+        if hasattr(lax, "pcast")
+        else lax.pvary(x, axes)
+    )

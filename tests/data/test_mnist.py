@@ -113,3 +113,12 @@ def test_unknown_names_are_refused():
         mnist.arrays("train", source="torch")
     with pytest.raises(ValueError, match=r"split among .*'train', 'test'.*'valid'"):
         mnist.arrays("valid")
+
+
+def test_some_classes_alone():
+    dataset = mnist.digits(classes=(8, 9))
+    assert dataset.num_examples == {"train": 3_600, "test": 400}
+    batch = next(dataset.train(64))
+    assert set(batch["label"].tolist()) == {8, 9}
+    with pytest.raises(ValueError, match=r"mnist\.digits: expected classes among"):
+        mnist.digits(classes=(10,))

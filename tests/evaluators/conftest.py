@@ -50,30 +50,74 @@ def dataset():
     return Dataset(train, evaluate, prepare, num_examples, MODALITIES)
 
 
+def has(row):
+    """[...] rows -> [..., 3] bool: of every third row m0 is absent, of the 8th all."""
+    row = np.asarray(row)[..., None]
+    absent = np.concatenate([row % 3 == 0, row % 4 == 1, row < 0], axis=-1)
+    return ~absent & (row != 7)
+
+
+@pytest.fixture
+def gaps(dataset):
+    """The dataset with absent modalities, and one row that has none."""
+
+    def evaluate(split, batch_size):
+        for batch in dataset.evaluate(split, batch_size):
+            yield {**batch, "present": has(batch["row"])}
+
+    def train(batch_size, start_step=0):
+        for batch in dataset.train(batch_size, start_step):
+            yield {**batch, "present": has(batch["row"])}
+
+    def prepare(batch):
+        views = dataset.prepare(batch)
+        for m, name in enumerate(MODALITIES):
+            here = batch["present"][:, m, None, None, None]
+            views[name] = jnp.where(here, views[name], jnp.nan)
+        return views
+
+    return dataset._replace(train=train, evaluate=evaluate, prepare=prepare)
+
+
+@pytest.fixture
+def answering():
+    """(model, name=output) -> the model with these outputs in place of its own."""
+
+    def replaced(model, **outputs):
+        return model._replace(outputs={**model.outputs, **outputs})
+
+    return replaced
+
+
+@pytest.fixture
+def here():
+    """[21, 3] bool: which views the rows of `gaps`' test split have."""
+    return has(np.arange(21))
+
+
 @pytest.fixture
 def perfect(dataset, tmp_path):
     """Knows every label; without any view it draws one, the same for all views."""
 
-    def generate(key, batch):
+    def generate(batch, key=None):
         drawn = jax.random.randint(key, batch["label"].shape, 0, NUM_CLASSES)
         given = jnp.any(batch["present"], axis=1)
         labels = jnp.where(given, batch["label"], drawn)
         return {name: paint(labels, m) for m, name in enumerate(MODALITIES)}
 
-    def represent(batch):
+    def represent(batch, key=None):
         return jax.nn.one_hot(batch["label"], NUM_CLASSES)
 
-    def bound(key, batch):
+    def bound(batch, key=None):
         """-(number of views) for each row, plus the row number."""
         rows = jnp.ones((len(batch["row"]), 3), bool)
         views = jnp.sum(batch.get("present", rows), axis=1)
         value = jnp.where(batch["where"], batch["row"] - views, 0)
         return jnp.sum(value) / jnp.sum(batch["where"])
 
+    outputs = {"represent": represent, "generate": generate, "bound": bound}
     return Trained(
-        represent=jax.jit(represent),
-        generate=jax.jit(generate),
-        bound=jax.jit(bound),
+        outputs={name: jax.jit(output) for name, output in outputs.items()},
         prepare=jax.jit(dataset.prepare),
         modalities=MODALITIES,
         workdir=str(tmp_path),

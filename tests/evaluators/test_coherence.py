@@ -41,16 +41,22 @@ def test_dropout_acts_in_training_alone():
 
 
 def test_a_perfect_generator_is_coherent(perfect, dataset):
-    found = coherence.evaluate(perfect, dataset, **QUICK)
+    evaluation = coherence.evaluate(perfect, dataset, **QUICK)
+    found = evaluation.numbers
     assert set(found.values()) == {1.0}
-    expected = {f"classifier/m{m}" for m in range(3)} | {"coherence/joint"}
-    expected |= {"coherence/1_view", "coherence/2_views"}
-    expected |= {f"self_coherence/{n}" for n in ("1_view", "2_views", "3_views")}
+    expected = {f"classifier/m{m}" for m in range(3)} | {"joint"}
+    expected |= {"1_view", "2_views"}
+    expected |= {f"self/{n}" for n in ("1_view", "2_views", "3_views")}
     for name, subset in subsets(perfect.modalities).items():
         for m in range(3):
-            title = "self_coherence" if subset[m] else "coherence"
-            expected.add(f"{title}/{name}->m{m}")
+            expected.add(f"{'self/' if subset[m] else ''}{name}->m{m}")
     assert set(found) == expected
+    assert evaluation.chance == dict.fromkeys(expected, 1 / 4) | {"joint": 1 / 16}
+    assert evaluation.headline == ["1_view", "2_views", "joint"]
+    by_size, by_subset = evaluation.tables
+    assert by_size.rows[2] == ("3 views", None, 1.0)
+    assert by_subset.rows[3] == ("m0+m1", 1.0, 1.0, 1.0)
+    assert by_subset.header == ("given", "\u2192 m0", "\u2192 m1", "\u2192 m2")
 
 
 def test_classifiers_are_trained_once(perfect, dataset, tmp_path, monkeypatch):
@@ -63,7 +69,7 @@ def test_classifiers_are_trained_once(perfect, dataset, tmp_path, monkeypatch):
 
     monkeypatch.setattr(coherence, "train_classifiers", never)
     again = coherence.evaluate(perfect, dataset, **QUICK)
-    assert set(again.values()) == {1.0} and kept.stat().st_mtime_ns == written
+    assert set(again.numbers.values()) == {1.0} and kept.stat().st_mtime_ns == written
     with pytest.raises(AssertionError, match="trained again"):
         coherence.evaluate(perfect, dataset, **{**QUICK, "classifier_steps": 41})
 
@@ -107,20 +113,19 @@ def flat(classes):
 
 
 @pytest.fixture
-def judged(perfect, dataset, monkeypatch):
+def judged(perfect, dataset, monkeypatch, answering):
     """evaluate(classes), where classes: (key, batch) -> [modality, batch] generated."""
 
     def prepare(batch):
         return {**batch, **flat(jnp.stack([batch["label"]] * 3))}
 
-    def evaluate(classes, **keywords):
-        model = perfect._replace(
-            generate=jax.jit(lambda key, batch: flat(classes(key, batch))),
-            prepare=jax.jit(prepare),
-        )
+    def evaluate(classes, dataset=dataset, **keywords):
+        model = answering(
+            perfect, generate=jax.jit(lambda batch, key: flat(classes(key, batch)))
+        )._replace(prepare=jax.jit(prepare))
         monkeypatch.setattr(coherence, "classifiers", lambda *a, **k: None)
         monkeypatch.setattr(coherence, "make_judge", lambda *a: by_brightness)
-        return coherence.evaluate(model, dataset, batch_size=8, **keywords)
+        return coherence.evaluate(model, dataset, batch_size=8, **keywords).numbers
 
     return evaluate
 
@@ -139,12 +144,12 @@ def test_coherence_is_the_fraction_of_test_rows(judged):
     expected = {"m0->m1": half, "m0->m2": 0, "m1->m0": 1, "m1->m2": 1, "m2->m0": 1}
     expected |= {"m2->m1": 0, "m0+m1->m2": 1, "m0+m2->m1": half, "m1+m2->m0": 1}
     for name, value in expected.items():
-        assert found[f"coherence/{name}"] == pytest.approx(value), name
-    assert found["coherence/1_view"] == pytest.approx((half + 3) / 6)
-    assert found["coherence/2_views"] == pytest.approx((half + 2) / 3)
-    assert found["self_coherence/m0+m1+m2->m1"] == pytest.approx(half)
-    assert found["self_coherence/m1+m2->m1"] == 0
-    assert found["coherence/joint"] < 1 and found["classifier/m2"] == 1
+        assert found[name] == pytest.approx(value), name
+    assert found["1_view"] == pytest.approx((half + 3) / 6)
+    assert found["2_views"] == pytest.approx((half + 2) / 3)
+    assert found["self/m0+m1+m2->m1"] == pytest.approx(half)
+    assert found["self/m1+m2->m1"] == 0
+    assert found["joint"] < 1 and found["classifier/m2"] == 1
 
 
 def test_chance(judged):
@@ -154,9 +159,9 @@ def test_chance(judged):
         return jax.random.randint(key, (3, len(batch["row"])), 0, 10)
 
     found = judged(classes, num_random=8000)
-    assert abs(found["coherence/joint"] - 0.01) < 4 * np.sqrt(0.0099 / 8000)
+    assert abs(found["joint"] - 0.01) < 4 * np.sqrt(0.0099 / 8000)
     rows = 21 * 6  # test rows times pairs
-    assert abs(found["coherence/1_view"] - 0.1) < 4 * np.sqrt(0.09 / rows)
+    assert abs(found["1_view"] - 0.1) < 4 * np.sqrt(0.09 / rows)
 
 
 def test_limit_uses_fewer_rows(judged):
@@ -168,22 +173,43 @@ def test_limit_uses_fewer_rows(judged):
 
     found = judged(classes, num_random=1, limit=5)
     jax.effects_barrier()
-    assert found["coherence/1_view"] == 1
+    assert found["1_view"] == 1
     assert seen.count(5) == 7  # one batch for each subset
 
 
-def test_absent_modalities_are_not_learned_or_judged(perfect, dataset):
-    def prepare(batch):
-        batch = dataset.prepare(batch)
-        present = jnp.stack([batch["row"] % 2 == 0] + [batch["row"] >= 0] * 2, axis=1)
-        m0 = jnp.where(present[:, :1, None, None], batch["m0"], jnp.nan)
-        return {**batch, "m0": m0, "present": present}
+def test_absent_modalities_are_not_learned_or_judged(perfect, gaps):
+    model = perfect._replace(prepare=jax.jit(gaps.prepare))
+    found = coherence.evaluate(model, gaps, **QUICK).numbers
+    assert set(found.values()) == {1.0}
 
-    model = perfect._replace(prepare=jax.jit(prepare))
-    found = coherence.evaluate(model, dataset, **QUICK)
+
+def test_rows_that_lack_what_is_given_do_not_count(judged, gaps, here):
+    """m1 is right on even rows, m2 always, if all that is asked for is given."""
+
+    def classes(key, batch):
+        wrong = jnp.sum(batch["present"], axis=1) == 0
+        m1 = jnp.where(batch["row"] % 2 == 0, batch["label"], 9)
+        views = jnp.stack([batch["label"], m1, batch["label"]])
+        return jnp.where(wrong, 9, views)
+
+    found = judged(classes, gaps, num_random=10)
+    even = np.arange(21) % 2 == 0
+    for name, subset in subsets(("m0", "m1", "m2")).items():
+        rows = here[:, subset].all(axis=1)
+        right = {"m0": 1.0, "m1": np.mean(even[rows]), "m2": 1.0}
+        for m, target in enumerate(right):
+            found_name = f"{'self/' if subset[m] else ''}{name}->{target}"
+            assert found[found_name] == pytest.approx(right[target]), found_name
     assert found["classifier/m0"] == found["classifier/m1"] == 1
 
 
-def test_models_that_generate_nothing_are_named(perfect, dataset):
-    with pytest.raises(ValueError, match="coherence: expected a model that generates"):
-        coherence.evaluate(perfect._replace(generate=None), dataset)
+def test_one_modality_rebuilds_itself_alone(perfect, dataset):
+    one = perfect._replace(modalities=("m1",))
+    found = coherence.evaluate(one, dataset._replace(modalities=("m1",)), **QUICK)
+    assert set(found.numbers) == {"classifier/m1", "self/m1->m1", "self/1_view"}
+    assert set(found.chance) == set(found.numbers) and not found.headline
+
+
+def test_a_model_of_one_input_is_refused(perfect, dataset):
+    with pytest.raises(ValueError, match="coherence: expected a model of named"):
+        coherence.evaluate(perfect._replace(modalities=()), dataset)

@@ -20,45 +20,97 @@ def test_stratified_keeps_proportions():
 def test_score_with_labels_that_skip_a_class():
     x = np.eye(3, dtype=np.float32)
     y = np.array([2, 5, 9])
-    assert linear_probe.score(x, y, x, y) == 1
+    assert linear_probe.score(x, y, x, y).accuracy == 1
     with pytest.raises(ValueError, match="two or more classes"):
         linear_probe.score(x, y * 0, x, y)
 
 
 def test_one_hot_features_are_perfect(perfect, dataset):
-    found = linear_probe.evaluate(perfect, dataset, num_train=12, batch_size=8)
+    evaluation = linear_probe.evaluate(perfect, dataset, num_train=12, batch_size=8)
+    found = evaluation.numbers
     assert set(found.values()) == {1.0}
     assert len(found) == 2 * (7 + 3)
-    assert {"linear_probe/m0+m2", "linear_probe_12/m0+m1+m2"} <= set(found)
-    assert {"linear_probe/1_view", "linear_probe_12/3_views"} <= set(found)
+    assert {"m0+m2", "12_rows/m0+m1+m2", "1_view", "12_rows/3_views"} <= set(found)
+    assert evaluation.chance == pytest.approx(dict.fromkeys(found, 6 / 21))
+    assert evaluation.headline == ("1_view", "3_views")
+    by_size, by_subset = evaluation.tables
+    assert by_size.header == ("given", "all rows", "12 rows")
+    assert by_size.rows[2] == ("3 views", 1.0, 1.0) and len(by_subset.rows) == 7
 
 
-def test_subsets_are_scored_apart_and_averaged(perfect, dataset):
+def test_subsets_are_scored_apart_and_averaged(perfect, dataset, answering):
     """m0 tells everything, the others nothing: chance is the largest class, 6 of 21."""
 
-    def represent(batch):
+    def represent(batch, key=None):
         here = batch["present"][:, :1]
         return np.where(here, np.eye(4)[batch["label"]], 0.0)
 
-    model = perfect._replace(represent=represent)
-    found = linear_probe.evaluate(model, dataset, num_train=8, batch_size=8)
-    assert found["linear_probe/m0"] == found["linear_probe/m0+m1"] == 1
-    guess = found["linear_probe/m1"]
-    assert guess < 0.5 and guess == found["linear_probe/m1+m2"]
+    model = answering(perfect, represent=represent)
+    found = linear_probe.evaluate(model, dataset, num_train=8, batch_size=8).numbers
+    assert found["m0"] == found["m0+m1"] == 1
+    guess = found["m1"]
+    assert guess < 0.5 and guess == found["m1+m2"]
     one_view = (1 + 2 * guess) / 3
-    assert found["linear_probe/1_view"] == pytest.approx(one_view)
-    assert found["linear_probe/2_views"] == pytest.approx((2 + guess) / 3)
+    assert found["1_view"] == pytest.approx(one_view)
+    assert found["2_views"] == pytest.approx((2 + guess) / 3)
 
 
 def test_a_model_with_one_input():
     blobs = synthetic.blobs(num_examples=32)
     model = Trained(
-        represent=lambda batch: batch["image"].reshape(len(batch["image"]), -1),
-        generate=None,
-        bound=None,
+        outputs={
+            "represent": lambda batch: batch["image"].reshape(len(batch["image"]), -1)
+        },
         prepare=blobs.prepare,
         modalities=(),
         workdir="",
     )
     found = linear_probe.evaluate(model, blobs, num_train=16, batch_size=8)
-    assert found == {"accuracy": 1.0, "accuracy_16": 1.0}
+    assert found.numbers == {"accuracy": 1.0, "accuracy/16_rows": 1.0}
+    assert found.chance == {"accuracy": 0.25, "accuracy/16_rows": 0.25}
+    assert found.tables[0].rows == [("all rows", 1.0), ("16 rows", 1.0)]
+
+
+def test_rows_that_lack_what_is_asked_for_do_not_count(perfect, gaps, here, answering):
+    """Labels of what is given, and nothing else: perfect where it is there."""
+
+    def represent(batch, key=None):
+        given = np.any(batch["present"], axis=1)[:, None]
+        return np.where(given, np.eye(4)[batch["label"]], np.nan)
+
+    model = answering(perfect, represent=represent)
+    found = linear_probe.evaluate(model, gaps, num_train=12, batch_size=8)
+    assert set(found.numbers.values()) == {1.0} and len(found.numbers) == 2 * (7 + 3)
+    labels = np.arange(21) // 6
+    share = np.bincount(labels[here[:, 0] & here[:, 1]])
+    assert found.chance["m0+m1"] == pytest.approx(share.max() / share.sum())
+
+
+def test_a_subset_that_no_row_has_is_left_out(perfect, gaps):
+    def never_both(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            first = batch["row"] % 2 == 0
+            present = np.stack([first, ~first, first], axis=1)
+            yield {**batch, "present": present}
+
+    data = gaps._replace(evaluate=never_both)
+    found = linear_probe.evaluate(perfect, data, num_train=12, batch_size=8)
+    assert {n for n in found.numbers if not n.startswith("12")} == {
+        "m0",
+        "m1",
+        "m2",
+        "m0+m2",
+        "1_view",
+        "2_views",
+    }
+    assert found.tables[0].rows[2] == ("3 views", None, None)
+    assert found.headline == ("1_view",)
+
+
+def test_a_fit_that_did_not_converge_is_told():
+    good, bad = linear_probe.Score(1.0, 1e-9), linear_probe.Score(1.0, 3e-4)
+    assert linear_probe.unfinished([good, good]) == ""
+    assert "1 of 2 fits had not converged (gradient 3.0e-04" in (
+        linear_probe.unfinished([good, bad])
+    )
+    assert linear_probe.unfinished([linear_probe.Score(0.1, float("nan"))])

@@ -21,14 +21,14 @@ def test_collect_drops_padding(perfect, dataset):
     assert x.dtype == np.float32 and y.dtype == np.int32
 
 
-def test_collect_asks_for_a_subset(perfect, dataset):
+def test_collect_asks_for_a_subset(perfect, dataset, answering):
     asked = []
 
-    def represent(batch):
+    def represent(batch, key=None):
         asked.append(batch["present"])
         return np.zeros((len(batch["label"]), 2))
 
-    model = perfect._replace(represent=represent)
+    model = answering(perfect, represent=represent)
     common.collect(model, dataset, "test", 16, present=[True, False, True])
     assert len(asked) == 2
     for present in asked:
@@ -39,6 +39,49 @@ def test_present_of_the_batch_stays_absent():
     batch = {"label": np.arange(2), "present": np.array([[True, False], [True, True]])}
     present = common.with_present(batch, [False, True])["present"]
     np.testing.assert_array_equal(present, [[False, False], [False, True]])
+
+
+def test_collect_drops_rows_that_lack_what_is_asked_for(perfect, gaps, here):
+    for m in range(3):
+        alone = np.arange(3) == m
+        _, found = common.collect_targets(perfect, gaps, "test", 8, ("row",), alone)
+        np.testing.assert_array_equal(found["row"], np.flatnonzero(here[:, m]))
+    _, found = common.collect_targets(perfect, gaps, "test", 8, ("row",))
+    np.testing.assert_array_equal(found["row"], np.delete(np.arange(21), 7))
+
+
+def test_rows_with_counts_neither_padding_nor_absent_modalities():
+    present = np.array([[1, 1], [1, 0], [0, 1], [0, 0], [1, 1]], bool)
+    batch = {"where": np.arange(5) < 4, "present": present}
+    for subset, expected in (
+        ([True, True], [0]),
+        ([True, False], [0, 1]),
+        (None, [0, 1, 2]),
+        ([False, False], [0, 1, 2, 3]),
+    ):
+        np.testing.assert_array_equal(
+            np.flatnonzero(common.rows_with(batch, subset)), expected
+        )
+    del batch["present"]
+    np.testing.assert_array_equal(common.rows_with(batch, [True, True]), batch["where"])
+
+
+def test_examples_are_of_every_class_and_present():
+    labels = np.array([3, 3, 3, 1, 1, 0, 2, 0])
+    where = np.array([True] * 6 + [False, True])
+    rows = common.examples(labels, where, 4)
+    np.testing.assert_array_equal(labels[rows], [0, 1, 3, 3])
+    np.testing.assert_array_equal(common.examples(labels, where, 3), [5, 3, 0])
+    assert len(common.examples(labels, where, 100)) == 7
+    np.testing.assert_array_equal(common.examples(None, ~where, 3), [6])
+
+
+def test_rows_of_a_table_by_number_of_views():
+    scores = {"a": {"1_view": 0.5, "2_views": 0.7}, "b": {"2_views": 0.9}}
+    assert common.by_size(scores, ("m0", "m1")) == [
+        ("1 view", 0.5, None),
+        ("2 views", 0.7, 0.9),
+    ]
 
 
 @pytest.mark.parametrize(("limit", "batch_size"), [(13, 4), (1, 8), (16, 4), (39, 64)])

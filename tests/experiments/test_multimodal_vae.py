@@ -52,7 +52,9 @@ def test_an_absent_modality_is_irrelevant_and_teaches_its_networks_nothing(loss)
     experiment, params, _, batch = made(loss)
     batch = with_present(batch, 0, 2)
     gradient = jax.jit(
-        jax.value_and_grad(lambda p, b: experiment.loss(p, {}, b, jax.random.key(1))[0])
+        jax.value_and_grad(
+            lambda p, b: experiment.loss(p, {}, b, jax.random.key(1), 0)[0]
+        )
     )
     value, grads = gradient(params, batch)
     broken, grads_broken = gradient(
@@ -68,7 +70,7 @@ def test_an_absent_modality_is_irrelevant_and_teaches_its_networks_nothing(loss)
 
 def test_padded_rows_do_not_count():
     experiment, params, _, batch = made()
-    loss = jax.jit(lambda b: experiment.loss(params, {}, b, jax.random.key(1))[0])
+    loss = jax.jit(lambda b: experiment.loss(params, {}, b, jax.random.key(1), 0)[0])
     where = jnp.arange(BATCH) < 4
     short = {name: value[:4] for name, value in batch.items()}
     np.testing.assert_allclose(loss({**batch, "where": where}), loss(short), rtol=1e-5)
@@ -76,7 +78,9 @@ def test_padded_rows_do_not_count():
 
 def test_the_posterior_of_a_subset_is_the_product_of_its_members():
     experiment, params, extras, batch = made()
-    represent = jax.jit(lambda b: experiment.represent(params, extras, b))
+    key = jax.random.key(2)
+    ask = experiment.outputs["represent"]
+    represent = jax.jit(lambda b: ask(params, extras, b, key))
     model_batch = {m: with_present(batch, m) for m in range(3)}
     singles = np.stack([represent(model_batch[m]) for m in range(3)])
     pair = represent(with_present(batch, 0, 1))
@@ -90,7 +94,9 @@ def test_the_posterior_of_a_subset_is_the_product_of_its_members():
 
 def test_generation_makes_every_modality_from_any_subset_and_from_none():
     experiment, params, extras, batch = made()
-    generate = jax.jit(lambda b, k: experiment.generate(params, extras, b, k))
+    generate = jax.jit(
+        lambda b, k: experiment.outputs["generate"](params, extras, b, k)
+    )
     for columns in [(), (1,), (0, 1, 2)]:
         images = generate(with_present(batch, *columns), jax.random.key(3))
         assert set(images) == set(NAMES)
@@ -127,15 +133,15 @@ def test_the_bound_is_minus_its_own_loss():
     heavy = multimodal_vae.make(config(beta=3.0))
     plain, params, extras, batch = made()
     key = jax.random.key(5)
-    bound = jax.jit(heavy.bound)(params, extras, batch, key)
-    loss, _ = jax.jit(plain.loss)(params, extras, batch, key)
+    bound = jax.jit(heavy.outputs["bound"])(params, extras, batch, key)
+    loss, _ = jax.jit(plain.loss)(params, extras, batch, key, 0)
     np.testing.assert_allclose(bound, -loss, rtol=1e-6)
-    assert not np.allclose(jax.jit(heavy.loss)(params, extras, batch, key)[0], loss)
+    assert not np.allclose(jax.jit(heavy.loss)(params, extras, batch, key, 0)[0], loss)
 
 
 def test_a_modality_that_the_batch_lacks_is_named():
     experiment, params, extras, batch = made()
     with pytest.raises(ValueError, match=r"config\.modalities: .* got m1"):
         experiment.loss(
-            params, extras, {"m0": batch["m0"], "m2": batch["m2"]}, jax.random.key(0)
+            params, extras, {"m0": batch["m0"], "m2": batch["m2"]}, jax.random.key(0), 0
         )

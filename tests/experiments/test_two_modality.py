@@ -66,7 +66,7 @@ def started(config, batch, make=two_modality.make):
 def test_loss_is_that_of_the_two_encodings(batch):
     config = make_config()
     experiment, params, extras = started(config, batch)
-    value, (new, terms) = experiment.loss(params, extras, batch, jax.random.key(1))
+    value, (new, terms) = experiment.loss(params, extras, batch, jax.random.key(1), 0)
     left = MLP((8, 3)).apply(
         {"params": params["encoders"]["left"]}, batch["left"], train=True
     )
@@ -88,7 +88,9 @@ def test_one_modality_is_represented_by_its_own_encoding_and_two_by_their_mean(b
 
     def represent(left, right):
         rows = jnp.broadcast_to(jnp.array([left, right]), (8, 2))
-        return experiment.represent(params, extras, {**batch, "present": rows})
+        return experiment.outputs["represent"](
+            params, extras, {**batch, "present": rows}, None
+        )
 
     left, right = represent(True, False), represent(False, True)
     expected = MLP((8, 3)).apply(
@@ -109,7 +111,7 @@ def test_absent_modality_is_as_good_as_deleted(batch):
     rest = {m: np.delete(batch[m], (2, 5), axis=0) for m in ("left", "right")}
 
     def of(batch):
-        return experiment.loss(params, extras, batch, jax.random.key(0))[0]
+        return experiment.loss(params, extras, batch, jax.random.key(0), 0)[0]
 
     np.testing.assert_allclose(of(spoiled), of(rest), rtol=1e-6)
 
@@ -119,7 +121,7 @@ def test_shared_encoder_has_one_set_of_parameters(batch):
     same = {"left": batch["left"], "right": batch["left"]}
     experiment, params, extras = started(make_config(encoders=encoders), same)
     assert list(params["encoders"]) == ["shared"]
-    value, (extras, _) = experiment.loss(params, extras, same, jax.random.key(0))
+    value, (extras, _) = experiment.loss(params, extras, same, jax.random.key(0), 0)
     assert float(value) == 0.0
     mean = extras["shared"]["batch_stats"]["BatchNorm_0"]["mean"]
     assert np.any(np.asarray(mean) != 0)  # has seen both modalities
@@ -132,7 +134,7 @@ def test_loss_of_three_modalities_is_the_mean_over_their_pairs(batch):
     experiment, params, extras = started(config, batch)
 
     def loss(**more):
-        loss = experiment.loss(params, extras, batch | more, jax.random.key(0))
+        loss = experiment.loss(params, extras, batch | more, jax.random.key(0), 0)
         return loss[0], loss[1][1]["alignment"]
 
     value, expected = loss()
@@ -142,7 +144,9 @@ def test_loss_of_three_modalities_is_the_mean_over_their_pairs(batch):
     present[:, 2] = False  # nobody has the third: its pairs do not count
     value, _ = loss(present=present)
     pair = make_config(encoders={m: encoders[m] for m in names[:2]})
-    expected = two_modality.make(pair).loss(params, extras, batch, jax.random.key(0))[0]
+    expected = two_modality.make(pair).loss(
+        params, extras, batch, jax.random.key(0), 0
+    )[0]
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
@@ -154,17 +158,17 @@ def test_training_sees_augmented_modalities_and_evaluation_does_not(batch):
     experiment, params, extras = started(config, batch)
     unchanged = two_modality.make(make_config(encoders=plain))
     key = jax.random.key(3)
-    value, _ = experiment.loss(params, extras, batch, key)
+    value, _ = experiment.loss(params, extras, batch, key, 0)
     changed = {
         **batch,
         "left": negated(jax.random.fold_in(key, 0), batch["left"], at_most=0.8),
     }
-    expected, _ = unchanged.loss(params, extras, changed, key)
+    expected, _ = unchanged.loss(params, extras, changed, key, 0)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
-    assert abs(value - unchanged.loss(params, extras, batch, key)[0]) > 1e-3
+    assert abs(value - unchanged.loss(params, extras, batch, key, 0)[0]) > 1e-3
     np.testing.assert_array_equal(
-        experiment.represent(params, extras, batch),
-        unchanged.represent(params, extras, batch),
+        experiment.outputs["represent"](params, extras, batch, None),
+        unchanged.outputs["represent"](params, extras, batch, None),
     )
     with pytest.raises(ValueError, match=r"config.augment: expected modality among"):
         two_modality.make(make_config(augment={"top": dict(fn=negated)}))
@@ -177,7 +181,7 @@ def test_learned_temperature_and_bias(batch):
     experiment, params, extras = started(config, batch)
 
     def loss(params):
-        return experiment.loss(params, extras, batch, jax.random.key(0))
+        return experiment.loss(params, extras, batch, jax.random.key(0), 0)
 
     (value, (_, terms)), grads = jax.value_and_grad(loss, has_aux=True)(params)
     np.testing.assert_allclose(terms["temperature"], 0.5, rtol=1e-6)
@@ -196,13 +200,13 @@ def test_fresh_negatives_are_the_second_half(batch):
     experiment, params, extras = started(
         config, batch, two_modality.make_fresh_negatives
     )
-    value, _ = experiment.loss(params, extras, batch, jax.random.key(0))
+    value, _ = experiment.loss(params, extras, batch, jax.random.key(0), 0)
     pairs = make_config(encoders=plain)
     reference = two_modality.make(pairs)
 
     def of_rows(rows):
         part = {name: x[rows] for name, x in batch.items()}
-        return reference.loss(params, extras, part, jax.random.key(0))[0]
+        return reference.loss(params, extras, part, jax.random.key(0), 0)[0]
 
     expected = of_rows(slice(0, 4)) - 0.5 * of_rows(slice(4, 8))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -238,4 +242,4 @@ def test_encodings_of_two_sizes_are_refused(batch):
     }
     experiment, params, extras = started(make_config(encoders=encoders), batch)
     with pytest.raises(ValueError, match="expected one shape of rank 2"):
-        experiment.loss(params, extras, batch, jax.random.key(0))
+        experiment.loss(params, extras, batch, jax.random.key(0), 0)

@@ -47,10 +47,10 @@ def test_the_loss_compares_projections_of_two_different_views(
     experiment, batch, started
 ):
     value, (extras, terms) = jax.jit(experiment.loss)(
-        *started, batch, jax.random.key(1)
+        *started, batch, jax.random.key(1), 0
     )
     assert value > 1e-4 and terms == {}  # views differ, though there is one network
-    other, _ = jax.jit(experiment.loss)(*started, batch, jax.random.key(2))
+    other, _ = jax.jit(experiment.loss)(*started, batch, jax.random.key(2), 0)
     assert value != other
     before = jax.tree.leaves(started[1]["batch_stats"])
     after = jax.tree.leaves(extras["batch_stats"])
@@ -62,7 +62,7 @@ def test_absent_rows_do_not_reach_the_loss(experiment, batch, started):
     images = np.where(where[:, None, None, None], batch["image"], np.nan)
     loss = jax.jit(jax.value_and_grad(experiment.loss, has_aux=True))
     (value, _), grads = loss(
-        *started, {"image": images, "where": where}, jax.random.key(1)
+        *started, {"image": images, "where": where}, jax.random.key(1), 0
     )
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
@@ -72,7 +72,7 @@ def test_the_representation_is_the_encoder_before_the_projector(
     experiment, batch, started
 ):
     params, extras = started
-    found = jax.jit(experiment.represent)(params, extras, batch)
+    found = jax.jit(experiment.outputs["represent"])(params, extras, batch, None)
     encoder = MLP(widths=(6, 5), batch_norm=True)
     variables = {
         "params": params["encoder"],

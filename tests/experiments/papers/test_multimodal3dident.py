@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.papers import multimodal3dident as part
+from experiments.results import tables
 from repr_jax import config as configs
 
 
@@ -30,22 +31,20 @@ def test_results_are_written(tmp_path):
                 for _, metric, _ in part.FACTORS
                 for modality in ("image", "text")
             }
-            metrics["accuracy/image/object_shape/kernel"] = float(run.overrides["seed"])
+            metrics["factors/accuracy/image/object_shape/kernel"] = float(
+                run.overrides["seed"]
+            )
             found[run.name] = metrics
-    lines = part.write(rows, found, tmp_path).splitlines()
-    assert (tmp_path / "pictures.md").read_text().splitlines() == lines
-    cells = lines[2].split(" | ")
-    assert cells[0] == "| object_shape" and cells[1:4] == [
-        "0.14",
-        "0.50 ± 0.50",
-        "0.50 ± 0.00",
-    ]
-    assert lines[0].count("hue independent, size 10") == 2
-    assert "0.889" in lines[-1]
-    table = (tmp_path / "pictures.csv").read_text().splitlines()
+    table, picture, note = part.write(rows, found, tmp_path)
+    cells = tables.shown(table)[0]
+    assert cells[0] == "object_shape"
+    assert cells[1:4] == ["0.14", "0.50 ± 0.50", "0.50 ± 0.00"]
+    assert sum("hue independent, size 10" in name for name in table.header) == 2
+    assert "0.889" in note
+    lines = (tmp_path / "pictures.csv").read_text().splitlines()
     expected = "depends on place,4,pictures/causal/size4/seed1,"
-    assert f"{expected}accuracy/image/object_shape/kernel,1" in table
-    assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{expected}factors/accuracy/image/object_shape/kernel,1" in lines
+    assert (tmp_path / picture.file).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("scale", part.FILES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.papers import multimodal_identifiability as paper
+from experiments.results import store, tables
 from repr_jax import config as configs
 from repr_jax.data import content_style
 
@@ -18,9 +19,9 @@ def rows():
 def numbers(run):
     """Metrics that tell the run: content is its seed, all others its place."""
     found = dict.fromkeys(paper.COLUMNS.values(), 0.25) | {"step": 2}
-    found["r2/x1/content/kernel"] = float(run.overrides["seed"])
+    found["latents/r2/x1/content/kernel"] = float(run.overrides["seed"])
     if run.name.startswith("original"):
-        del found["r2/x1/modality1/kernel"]
+        del found["latents/r2/x1/modality1/kernel"]
     return found
 
 
@@ -65,18 +66,19 @@ def test_the_other_scales_have_their_own_configs(scale):
 
 def test_means_and_spreads_are_those_of_the_seeds(rows):
     found = {run.name: numbers(run) for row in rows for run in row.runs}
-    summary = paper.summarise(rows[1], found)
+    summary = paper.summarize(rows[1], found)
     assert summary.title == ("multimodal", "independent, every style changes")
-    assert summary.mean["content x1"] == 0.5 and summary.std["content x1"] == 0.5
-    assert summary.mean["style x1"] == 0.25 and summary.std["style x1"] == 0.0
-    assert np.isnan(paper.summarise(rows[0], found).mean["modality1 x1"])
-    causal = paper.summarise(rows[7], found)
+    assert summary.numbers["content x1"][:3] == (0.5, 0.5, 2)
+    assert summary.numbers["style x1"][:3] == (0.25, 0.0, 2)
+    original = paper.summarize(rows[0], found).numbers["modality1 x1"]
+    assert np.isnan(original.mean) and original.n == 0
+    causal = paper.summarize(rows[7], found)
     assert causal.title == ("multimodal", "causal")
     both = [
         content_style.predictable_style(paper.process(run))["style"]
         for run in rows[7].runs
     ]
-    assert causal.closed["style x1"] == pytest.approx((np.mean(both), np.std(both)))
+    assert causal.numbers["style x1"].beside == pytest.approx(np.mean(both))
     assert 0 < both[0] != both[1] < 1
 
 
@@ -94,20 +96,28 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
     assert paper.main(arguments) == 0
     said = capsys.readouterr()
     assert "21 runs, 21 of them finished" in said.err
-    table = (tmp_path / "table.md").read_text().splitlines()
-    assert len(table) == 12 and table[2].startswith("| original | independent, every")
-    assert "| 0.50 ± 0.50 |" in table[3] and "–" in table[2] and "–" not in table[3]
-    assert "0.25 ± 0.00 (0.00)" in table[3]
+    result = store.read(tmp_path / "multimodal_identifiability.json")
+    assert result.seeds == [0, 1] and "--only=table,ablation" in result.command
+    table, _, ablation, _ = result.content
+    shown = tables.shown(table)
+    assert len(shown) == 10 and shown[0][:2] == ["original", table.rows[0][1]]
+    assert "0.50 ± 0.50" in shown[1] and "–" in shown[0] and "–" not in shown[1]
+    assert "0.25 ± 0.00 (0.00)" in shown[1]
+    text = (tmp_path / "multimodal_identifiability.md").read_text()
+    assert text in said.out and "| multimodal | causal | " in text
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[0] == "variant,setting,run,metric,value"
-    expected = "multimodal,causal,multimodal/causal/seed1,r2/x1/content/kernel,1"
+    expected = (
+        "multimodal,causal,multimodal/causal/seed1,latents/r2/x1/content/kernel,1"
+    )
     assert expected in lines
     for name in ("closed_form/style", "change_to_style", "condition/content"):
         assert sum(f",{name}," in line for line in lines) == 20
-    ablation = (tmp_path / "ablation.md").read_text().splitlines()
-    assert len(ablation) == 4 and "| 0.00 | 0.25 |" in ablation[2]  # one seed: no ±
+    shown = tables.shown(ablation)
+    assert len(shown) == 2 and shown[0][1:3] == ["0.00", "0.25"]  # one seed: no ±
     for name in ("table", "ablation"):
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        picture = tmp_path / "pictures" / f"identifiability_{name}.png"
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

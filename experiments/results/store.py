@@ -1,0 +1,206 @@
+"""What a result file holds, and how commands write one.
+
+    store.write(
+        f"{workdir}/simclr_mnist.json",
+        title="SimCLR on digits",
+        command="python -m ...",
+        seeds=[0, 1, 2],
+        content=["How it was made.", Table(...), Picture("simclr_mnist.png", "...")],
+    )
+
+writes the JSON, with the date, the revision, the hardware and the versions of now, and
+beside it the same as markdown. A command writes into its workdir; figures that the
+project claims are then taken into this folder, a file a method or command, by
+
+    python -m experiments.results.render DIR/simclr_mnist.json
+"""
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments.results import tables
+from experiments.results.tables import Table
+from repr_jax import run
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+FIELDS = {  # of a file: what it must have, and of which type
+    "title": str,
+    "command": str,
+    "revision": str,  # of the code that the figures were made with
+    "date": str,
+    "seeds": list,
+    "hardware": str,
+    "versions": dict,
+    "content": list,
+}
+
+
+class Picture(NamedTuple):
+    """A file beside the JSON, or in a folder there."""
+
+    file: str
+    caption: str
+
+
+class Result(NamedTuple):
+    """A file of results."""
+
+    title: str
+    command: str
+    revision: str
+    date: str
+    seeds: list[int]
+    hardware: str
+    versions: dict[str, str]
+    content: list[str | Table | Picture]  # text is markdown
+
+
+def write(
+    path,
+    *,
+    title: str,
+    command: str,
+    seeds: Sequence[int],
+    content: Sequence[str | Table | Picture],
+) -> str:
+    """Writes the file and its rendering beside it; returns the rendering.
+
+    Args:
+      path: ends in .json.
+      title: of the method and the data.
+      command: as a shell would be told it.
+      seeds: of the runs.
+      content: paragraphs, tables and pictures in the order to be read. Published
+        figures go beside ours: as a row, as a column or in `Number.beside`.
+    """
+    result = Result(
+        title=title,
+        command=command,
+        revision=run.revision(),
+        date=datetime.date.today().isoformat(),
+        seeds=list(seeds),
+        hardware=hardware(),
+        versions=versions(),
+        content=list(content),
+    )
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(result), encoding="utf-8")
+    text = markdown(read(path), path.name)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    return text
+
+
+def command_line(module: str, arguments: Sequence[str]) -> str:
+    """A command as a result names it: without --out, and --workdir=DIR."""
+    words = ["python", "-m", module]
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name != "--out":
+            words.append("--workdir=DIR" if name == "--workdir" else word)
+    return shlex.join(words)
+
+
+def read(path) -> Result:
+    """A file of `write`.
+
+    Raises:
+      FileNotFoundError: there is none. ValueError: it is not of this form.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: expected a file of results; got none.")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON; got {error}.") from None
+    if not isinstance(fields, dict) or set(fields) != set(FIELDS):
+        found = ", ".join(fields) if isinstance(fields, dict) else type(fields).__name__
+        raise ValueError(f"{path}: expected {', '.join(FIELDS)}; got {found}.")
+    for name, kind in FIELDS.items():
+        if not isinstance(fields[name], kind):
+            raise ValueError(
+                f"{path}: expected {name} as {kind.__name__}; got {fields[name]!r}."
+            )
+    return Result(**{**fields, "content": [_decode(x) for x in fields["content"]]})
+
+
+def _decode(block):
+    if isinstance(block, str):
+        return block
+    return Picture(**block) if "file" in block else tables.from_json(block)
+
+
+def to_json(result: Result) -> str:
+    """The text of a file: a line for each field, each block and each row."""
+    dumps = functools.partial(json.dumps, ensure_ascii=False)
+
+    def encode(block):
+        if not isinstance(block, Table):
+            return dumps(block._asdict() if isinstance(block, Picture) else block)
+        fields = tables.to_json(block)
+        rows = ",\n   ".join(dumps(row) for row in fields.pop("rows"))
+        return f'{dumps(fields)[:-1]}, "rows": [\n   {rows}\n  ]}}'
+
+    fields = result._asdict()
+    content = ",\n  ".join(encode(block) for block in fields.pop("content"))
+    lines = [f" {dumps(name)}: {dumps(value)}" for name, value in fields.items()]
+    lines.append(f' "content": [\n  {content}\n ]')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def markdown(result: Result, source: str) -> str:
+    """What is read: the facts of the run as a list, then the content.
+
+    source: name of the JSON file.
+    """
+    seeds = ", ".join(str(seed) for seed in result.seeds)
+    kinds = ", ".join(f"{name} {v}" for name, v in result.versions.items())
+    parts = [
+        f"# {result.title}",
+        f"<!-- Rendered from {source} by python -m experiments.results.render. -->",
+        f"- Command: `{result.command}`\n"
+        f"- Revision {result.revision or 'unknown'}, {result.date}, "
+        f"{'seeds' if len(result.seeds) > 1 else 'seed'} {seeds}\n"
+        f"- {result.hardware}; {kinds}",
+    ]
+    for block in result.content:
+        if isinstance(block, Table):
+            parts.append(tables.markdown(block).rstrip("\n"))
+        elif isinstance(block, Picture):
+            parts.append(f"![{block.caption}]({block.file})")
+        else:
+            parts.append(block)
+    return "\n\n".join(parts) + "\n"
+
+
+def hardware() -> str:
+    """The processor, its cores that this process may use, and other devices."""
+    import jax
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    text = f"{cores} cores of {model}"
+    devices = [d.device_kind for d in jax.devices() if d.platform != "cpu"]
+    return f"{text}, {len(devices)} x {devices[0]}" if devices else text
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that figures depend on."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}

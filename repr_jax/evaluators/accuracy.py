@@ -1,0 +1,28 @@
+"""How often a classifier is right on the test split."""
+
+import numpy as np
+
+from repr_jax import metrics
+from repr_jax.evaluators.common import Evaluation, batches, needs
+
+
+@needs("logits")
+def evaluate(trained, dataset, *, batch_size: int = 256) -> Evaluation:
+    """Numbers: "accuracy", the share of test rows whose largest logit is their label's.
+
+    In [0, 1]; chance is the share of the largest class.
+
+    Args:
+      trained: Trained, whose `logits` are [batch, num_classes].
+      dataset: Dataset with a `label`.
+      batch_size: rows at a time.
+    """
+    right, labels = [], []
+    for batch in batches(dataset, "test", batch_size):
+        found = np.asarray(trained.outputs["logits"](batch)).argmax(axis=-1)
+        right.append((found == batch["label"])[batch["where"]])
+        labels.append(np.asarray(batch["label"])[batch["where"]])
+    right, labels = np.concatenate(right), np.concatenate(labels)
+    number = float(metrics.accuracy(right, np.ones_like(right)))
+    largest = float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
+    return Evaluation({"accuracy": number}, chance={"accuracy": largest})

@@ -1,0 +1,107 @@
+"""Pictures of what a model generates: from everything, from one view, from nothing."""
+
+import jax
+import numpy as np
+
+from repr_jax import figures
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Picture,
+    batches,
+    examples,
+    needs,
+    rows_with,
+    with_present,
+)
+
+REBUILT = (
+    "Originals and reconstructions",
+    "Real test images, marked in orange, each above what the model makes of it when it "
+    "is given everything that is known. Look for what gets lost: backgrounds that "
+    "average out, strokes that move towards a typical shape.",
+)
+FROM_ONE = (
+    "Generated from one view",
+    "Each block starts with the one view that the model was given, real test images "
+    "marked in orange; below it are the other views that the model drew from it. Look "
+    "down a column: what the views share should stay the same, while the rest is free.",
+)
+FROM_NOTHING = (
+    "Samples from the prior",
+    "Nothing was given; one random latent a column, decoded into every view. Look for "
+    "images that could be real, and for views of a column that agree.",
+)
+
+
+@needs("generate")
+def evaluate(
+    trained,
+    dataset,
+    *,
+    num_examples: int = 10,
+    num_random: int = 12,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> Evaluation:
+    """Draws reconstructions, what follows from one modality, and samples of the prior.
+
+    Args:
+      trained: Trained, with a `generate` that gives {name: array}; images [batch,
+        height, width, 1 or 3] by the name of an entry of the batch are drawn.
+      dataset: Dataset; examples are of as many classes as may be, if it has a `label`.
+      num_examples: test examples in a picture, of those that have what is given.
+      num_random: samples of the prior; at most batch_size.
+      batch_size: rows generated at a time; examples are of so many random ones.
+      seed: of the samples of z.
+
+    Returns:
+      The pictures "reconstructions", "conditional" of several modalities, and
+      "unconditional"; none of a model that generates no images. No numbers.
+    """
+    batch = next(batches(dataset, "test", batch_size, limit=batch_size))
+    prepared = trained.prepare(batch)
+    labels = batch.get("label", prepared.get("label"))
+    labels = None if labels is None else np.asarray(labels)
+    ask = asking(trained, batch, seed)
+    every = np.ones(max(len(trained.modalities), 1), bool)
+    rebuilt = ask(0, every)
+    names = [name for name, x in rebuilt.items() if x.ndim == 4 and name in prepared]
+    between, given_all = [], []
+    for m, name in enumerate(names):
+        alone = np.array([name == n for n in trained.modalities] or [True])
+        has_it = rows_with(batch, alone if trained.modalities else None)
+        rows = examples(labels, has_it, num_examples)
+        if not len(rows):
+            continue
+        real = np.asarray(prepared[name])[rows]
+        real = figures.Row(f"{name} given", real, given=True)
+        given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name][rows])])
+        if len(names) > 1:
+            drawn = ask(m + 1, alone)
+            others = [(f"to {n}", drawn[n][rows]) for n in names if n != name]
+            others = [figures.Row(*other) for other in others]
+            between.append([real._replace(label=f"from {name}"), *others])
+    free = ask(len(names) + 1, ~every)
+    of_prior = [figures.Row(name, free[name][:num_random]) for name in names]
+    drawn = {
+        "conditional": (FROM_ONE, between),
+        "reconstructions": (REBUILT, given_all),
+        "unconditional": (FROM_NOTHING, [of_prior] if names else []),
+    }
+    mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
+    return Evaluation({}, mosaics)
+
+
+def asking(trained, batch, seed):
+    """(number of the request, bool [modality] or [1]) -> {name: array}, generated."""
+    key = jax.random.key(seed)
+
+    def ask(number, subset):
+        asked = with_present(batch, subset) if trained.modalities else dict(batch)
+        if not np.any(subset):  # nothing given: no modality, or else no row
+            asked["where"] = np.full_like(batch["where"], bool(trained.modalities))
+        own_key = jax.random.fold_in(key, number)
+        images = trained.outputs["generate"](asked, own_key)
+        return {name: np.asarray(value) for name, value in images.items()}
+
+    return ask

@@ -1,0 +1,56 @@
+"""Losses that compare logits with labels, or with soft targets."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.numerics import to_float
+
+
+def cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    label_smoothing: float = 0.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """How surprised a softmax is by the labels.
+
+    -mean_i sum_c q_ic log p_ic, with p = softmax(logits) and q the label's one-hot code
+    times 1 - label_smoothing plus label_smoothing / num_classes.
+
+    Args:
+      logits: [batch, num_classes] float.
+      labels: [batch] int in [0, num_classes); others have probability 0 and add only
+        what smoothing adds.
+      label_smoothing: in [0, 1).
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats, >= 0; log(num_classes) if all logits of a row are equal.
+
+    Raises:
+      ValueError: logits is not [batch, num_classes], or labels not [batch].
+      TypeError: integer logits, or labels that are not whole numbers.
+
+    Source: label smoothing is of Szegedy et al., "Rethinking the Inception Architecture
+      for Computer Vision", 2016, section 7, https://arxiv.org/abs/1512.00567.
+    """
+    who = "cross_entropy"
+    checks.same_shape(who, rank=2, logits=logits)
+    checks.floating(who, logits=logits)
+    checks.shape(who, logits.shape[:1], labels=labels)
+    checks.integers(who, labels=labels)
+    checks.non_negative(who, label_smoothing=label_smoothing)
+    where = all_rows(logits) if where is None else where
+    checks.shape(who, logits.shape[:1], where=where)
+    checks.boolean(who, where=where)
+    log_p = jax.nn.log_softmax(present(to_float(logits), where), axis=-1)
+    targets = jax.nn.one_hot(labels, logits.shape[1], dtype=log_p.dtype)
+    targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[1]
+    terms = -jnp.sum(targets * log_p, axis=-1)
+    return masked_mean(terms, where=where, axis_name=axis_name)

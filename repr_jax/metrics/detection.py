@@ -1,0 +1,89 @@
+"""How well scores tell outliers, the positive class, from the rest.
+
+A score is higher for what is more anomalous. Figures of codes that take the inliers for
+positive differ: theirs is fpr_at_tpr(-scores, ~outlier). A score that is not a number
+loses every comparison. NaN without both classes. O(n log n), all shapes static.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import all_rows
+from repr_jax.ops.numerics import to_float
+
+
+def auroc(scores: Array, outlier: Array, *, where: Array | None = None) -> Array:
+    """Probability that an outlier has a higher score than another row; ties count half.
+
+    Args:
+      scores: [batch] float.
+      outlier: [batch] bool.
+      where: [batch] bool, False for absent rows; None if all are present.
+
+    Returns:
+      float32 scalar in [0, 1], 1 is best and 1/2 is chance; the area under the curve of
+      true against false positive rates.
+
+    Raises:
+      ValueError: shapes differ or are not [batch]. TypeError: outlier is not bool.
+
+    Source: Hanley and McNeil, "The Meaning and Use of the Area under a Receiver
+      Operating Characteristic (ROC) Curve", 1982.
+    """
+    true, false, _ = _curve("auroc", scores, outlier, where)
+    return jnp.sum(jnp.diff(false) * (true[1:] + true[:-1]) / 2)
+
+
+def average_precision(
+    scores: Array, outlier: Array, *, where: Array | None = None
+) -> Array:
+    """Mean precision over the outliers, each at its own score as the threshold.
+
+    sum_k (R_k - R_{k-1}) P_k over distinct thresholds k, falling: recall R, precision
+    P. Not the trapezoid area under that curve, which some codes report. Arguments and
+    errors are those of `auroc`; in (0, 1], 1 is best, chance the share of outliers.
+    """
+    true, _, precision = _curve("average_precision", scores, outlier, where)
+    return jnp.sum(jnp.diff(true) * precision[1:])
+
+
+def fpr_at_tpr(
+    scores: Array, outlier: Array, *, tpr: float = 0.95, where: Array | None = None
+) -> Array:
+    """The least false positive rate at which a share `tpr` of outliers is found.
+
+    Over the distinct thresholds, without interpolation. Arguments and errors are those
+    of `auroc`; tpr in (0, 1]. In [0, 1], 0 is best, `tpr` about chance.
+    """
+    true, false, _ = _curve("fpr_at_tpr", scores, outlier, where)
+    least = jnp.min(jnp.where(true >= tpr - 1e-6, false, jnp.inf))
+    return jnp.where(jnp.isfinite(least), least, jnp.nan)
+
+
+def _curve(who, scores, outlier, where):
+    """[batch + 1] each: true and false positive rates and precision by threshold.
+
+    Thresholds fall from above all scores; rows with one score enter together, so that
+    entries within a tie repeat the one after it.
+    """
+    checks.same_shape(who, rank=1, scores=scores, outlier=outlier)
+    checks.floating(who, scores=scores)
+    checks.boolean(who, outlier=outlier)
+    where = all_rows(scores) if where is None else where
+    checks.shape(who, scores.shape, where=where)
+    scores = jnp.where(jnp.isnan(scores), -jnp.inf, to_float(scores))
+    order = jnp.argsort(-jnp.where(where, scores, -jnp.inf))
+    sorted_scores, here = scores[order], where[order]
+    last = sorted_scores[1:] != sorted_scores[:-1]  # of its tie
+    last = jnp.concatenate([last, jnp.ones(1, bool)])
+    found = jnp.stack([outlier[order] & here, ~outlier[order] & here])
+    counts = jnp.cumsum(found, axis=1, dtype=jnp.int32)
+    ends = jnp.where(last, jnp.arange(len(scores)), len(scores))
+    ends = jnp.flip(jax.lax.cummin(jnp.flip(ends)))  # where each tie ends
+    counts = jnp.concatenate([jnp.zeros((2, 1), jnp.int32), counts[:, ends]], axis=1)
+    true, false = counts / counts[:, -1:]
+    precision = counts[0] / jnp.maximum(counts.sum(axis=0), 1)
+    both = jnp.all(counts[:, -1] > 0)
+    return tuple(jnp.where(both, x, jnp.nan) for x in (true, false, precision))

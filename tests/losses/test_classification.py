@@ -1,0 +1,51 @@
+"""Cross-entropy: loops, by hand, properties."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import losses
+
+
+def cross_entropy_from_the_paper(logits, labels, smoothing):
+    total, classes = 0.0, logits.shape[1]
+    for row, label in zip(logits.astype(np.float64), labels):
+        share = [math.exp(x) / sum(math.exp(y) for y in row) for x in row]
+        for c in range(classes):
+            q = (1 - smoothing) * (c == label) + smoothing / classes
+            total -= q * math.log(share[c])
+    return total / len(labels)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_matches_the_paper(smoothing):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, size=(7, 4)).astype(np.float32)
+    labels = rng.integers(4, size=7)
+    actual = jax.jit(losses.cross_entropy)(logits, labels, label_smoothing=smoothing)
+    expected = cross_entropy_from_the_paper(logits, labels, smoothing)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_equal_logits_cost_log_num_classes_and_certainty_nothing():
+    labels = np.array([0, 2])
+    value = losses.cross_entropy(np.zeros((2, 5), "f"), labels)
+    np.testing.assert_allclose(value, math.log(5), rtol=1e-6)
+    sure = 1e4 * np.eye(5, dtype=np.float32)[labels]
+    assert losses.cross_entropy(sure, labels) == 0
+
+
+def test_the_gradient_is_softmax_minus_one_hot():
+    logits = np.array([[1.0, 2.0, 0.5]], np.float32)
+    gradient = jax.grad(losses.cross_entropy)(logits, np.array([1]))
+    expected = jax.nn.softmax(logits) - np.eye(3)[[1]]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_other_inputs_are_refused():
+    with pytest.raises(TypeError, match="labels of integers"):
+        losses.cross_entropy(np.zeros((2, 3)), np.zeros(2))
+    with pytest.raises(ValueError, match="labels of shape"):
+        losses.cross_entropy(np.zeros((2, 3)), np.zeros(3, int))

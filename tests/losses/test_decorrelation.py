@@ -1,0 +1,53 @@
+"""Barlow Twins: loops, an oracle, by hand, properties."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax import losses
+
+
+def barlow_twins_from_the_paper(a, b, weight):
+    """Eqs. 1 and 2, with the variance's epsilon of batch normalization."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = ((x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5) for x in (a, b))
+    n, dim, total = len(a), a.shape[1], 0.0
+    for k in range(dim):
+        for other in range(dim):
+            c = sum(a[i, k] * b[i, other] for i in range(n)) / n
+            total += (1 - c) ** 2 if k == other else weight * c**2
+    return total
+
+
+@pytest.mark.parametrize("weight", [0.0, 5e-3, 1.0])
+def test_barlow_twins_matches_the_paper(weight):
+    a, b = np.random.default_rng(0).normal(3.0, 2.0, size=(2, 9, 5)).astype(np.float32)
+    actual = jax.jit(losses.barlow_twins)(a, b, off_diagonal_weight=weight)
+    expected = barlow_twins_from_the_paper(a, b, weight)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_value_of_lightly():
+    rng = np.random.default_rng(65)
+    view_a = rng.normal(size=(6, 3))
+    view_b = view_a + 0.5 * rng.normal(size=(6, 3))
+    value = losses.barlow_twins(view_a, view_b)
+    np.testing.assert_allclose(value, 0.06520473, rtol=1e-5)
+
+
+def test_by_hand():
+    """Two features that are each other's opposite: C is 1 and -1 everywhere."""
+    x = np.array([[1.0, -1.0], [-1.0, 1.0]], np.float32)
+    value = losses.barlow_twins(x, x, off_diagonal_weight=0.25, epsilon=0.0)
+    np.testing.assert_allclose(value, 2 * 0.25, rtol=1e-6)
+
+
+def test_shift_and_scale_of_a_feature_do_not_matter_and_collapse_costs_one_each():
+    a, b = np.random.default_rng(1).normal(size=(2, 50, 4)).astype(np.float32)
+    scale, shift = np.array([1, 10, 5, 2], "f"), np.array([0, 5, -3, 1], "f")
+    value = losses.barlow_twins(a, b)
+    moved = losses.barlow_twins(a * scale + shift, b)
+    np.testing.assert_allclose(moved, value, rtol=1e-4)
+    constant = jnp.ones((50, 4))
+    np.testing.assert_allclose(losses.barlow_twins(constant, constant), 4.0)
