@@ -29,8 +29,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 
 docs: $(VENV)/installed-docs
-	$(BIN)/python -W error -m pdoc --math --docformat google --output-directory site \
-	  repr_jax '!repr_jax.main' '!repr_jax.estimators.hierarchy.__main__'
+	$(BIN)/python .ci/docs.py site
 
 clean:
 	rm -rf $(VENV) runs site

@@ -22,16 +22,8 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from repr_jax import checksums, sharding, workdir
-from repr_jax.reading import (
-    FATAL,
-    FINE,
-    DamagedError,
-    agreed,
-    orbax_alone,
-    reason,
-    worst_of,
-)
+from repr_jax import checksums, reading, sharding, workdir
+from repr_jax.reading import DamagedError
 
 _LOGGER = logging.getLogger(__name__)
 _MARK = "commit_success.txt"  # orbax writes it into a finished step, last
@@ -95,6 +87,7 @@ class Checkpoints:
         self._read_only = read_only
         self._pending = None  # (step, score, response) of the write in the background
         self._damaged = []  # steps that were passed over
+        reading.hide_tracebacks_of_orbax()
         self._scores = {}  # complete step -> score, lower is better; None without one
         if not read_only:
             workdir.check_writable(self.directory)
@@ -159,7 +152,7 @@ class Checkpoints:
                 ),
             )
         except OSError as error:
-            raise self._not_saved(step, reason(error)) from error
+            raise self._not_saved(step, reading.reason(error)) from error
         self._pending = step, self._score(metrics), response
 
     def wait(self) -> None:
@@ -173,9 +166,9 @@ class Checkpoints:
             response.result()
         except Exception as error:  # orbax has no error of its own for a failed write
             failed = error
-        worst, process = worst_of(FATAL if failed else FINE)
-        if worst != FINE:
-            why = reason(failed) if failed else f"process {process} failed"
+        worst, process = reading.worst_of(reading.FATAL if failed else reading.FINE)
+        if worst != reading.FINE:
+            why = reading.reason(failed) if failed else f"process {process} failed"
             raise self._not_saved(step, why) from failed
         self._scores[step] = score
         keep = {*sorted(self._scores)[-self._keep_last :], self.best_step()}
@@ -303,14 +296,14 @@ class Checkpoints:
         def read(_):  # orbax would take an error of reading for an empty description
             return checksums.unsealed((path / "_CHECKPOINT_METADATA").read_bytes())
 
-        return agreed(path, read)
+        return reading.agreed(path, read)
 
     def _load(self, step, asked, described) -> dict:
         """name -> array, for the names in `asked`; what was saved, or DamagedError."""
         path = self.directory / str(step)
 
         def load(_):
-            with orbax_alone():
+            with reading.orbax_alone():
                 found = ocp.load_checkpointables(path, {"state": asked})["state"]
             for name, x in asked.items():  # a lost description makes a key an integer
                 if _kind(found[name]) != _kind(x):
@@ -327,7 +320,7 @@ class Checkpoints:
                 )
             return found
 
-        return agreed(path, load, verify)
+        return reading.agreed(path, load, verify)
 
     def _score(self, metrics) -> float | None:
         value = metrics.get(self._best_metric)
@@ -356,7 +349,9 @@ class Checkpoints:
                         (self.directory / str(step) / _MARK).unlink(missing_ok=True)
                     workdir.delete(self.directory / str(step))
                 except OSError as error:
-                    self._warn(f"step {step} could not be deleted: {reason(error)}")
+                    self._warn(
+                        f"step {step} could not be deleted: {reading.reason(error)}"
+                    )
         if steps and jax.process_count() > 1:
             multihost_utils.sync_global_devices("repr_jax.checkpoint.delete")
 
@@ -375,7 +370,7 @@ def _complete_steps(path: epath.Path) -> list[int]:
             steps = [n for n in steps if (path / str(n) / _MARK).exists()]
         return sorted(steps)
 
-    steps = agreed(path, read)
+    steps = reading.agreed(path, read)
     if jax.process_count() == 1:
         return steps
     count = int(multihost_utils.broadcast_one_to_all(np.array(len(steps))))

@@ -124,7 +124,22 @@ def reason(error: BaseException) -> str:
     first = str(error).strip().split("\n")[0]
     if isinstance(error, DamagedError):
         return first
-    return f"{type(error).__name__}: {first}"[:120]
+    if len(first) > 180:  # tensorstore names files first and the cause last
+        first = f"{first[:60]} ... {first[-110:]}"
+    return f"{type(error).__name__}: {first}"
+
+
+# Orbax
+
+
+def hide_tracebacks_of_orbax() -> None:
+    """Its threads log each error that they also hand over, at any later time."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_no_traceback_of_orbax)
+
+
+def _no_traceback_of_orbax(record: logging.LogRecord) -> bool:
+    return not record.exc_info or "orbax" not in record.pathname + record.getMessage()
 
 
 @contextlib.contextmanager
@@ -154,15 +169,9 @@ def orbax_alone():
             try:
                 yield
             except Exception:
-                loggers[1].addFilter(_not_of_orbax)
                 time.sleep(0.05)  # let what orbax left behind finish and complain
                 gc.collect()
                 raise
     finally:
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
-
-
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    """False for complaints of reads that orbax gave up; they come at any later time."""
-    return "orbax" not in record.getMessage()

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from repr_jax import checkpoint, logs, report, sharding, start
+from repr_jax import checkpoint, files, logs, report, sharding, start
 from repr_jax import config as configs
 from repr_jax import workdir as workdirs
 from repr_jax.config import bind
@@ -318,9 +318,7 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
     """Stores the resolved config, and once per start what ran where."""
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    partial = workdir / (CONFIG_FILE + ".partial")
-    partial.write_text(configs.to_json(config))
-    partial.replace(workdir / CONFIG_FILE)
+    files.write(workdir / CONFIG_FILE, configs.to_json(config))
     packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
     line = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -12,7 +12,7 @@ import jax.experimental
 
 # The replication check of shard_map was another one. It gives up on some loops and on
 # gradients of a mapped function with integers among its inputs: check_rep=False helps.
-OTHER_CHECK = not hasattr(jax, "typeof")
+OLD_CHECK = not hasattr(jax, "shard_map")
 
 
 def give_present_names() -> None:

@@ -304,7 +304,7 @@ def test_an_error_in_the_block_is_not_hidden_by_a_failed_write(tmp_path, warned)
     assert "step 5 could not be saved: OSError: [Errno 28] No space" in warned()[0]
 
 
-def test_a_full_disk_surfaces(tmp_path):
+def test_a_full_disk_surfaces(tmp_path, capfd):
     """A real write that fails in the background: files may not exceed 64 kB here."""
     big = {"w": np.random.default_rng(0).normal(size=(512, 512)).astype(np.float32)}
     with Checkpoints(tmp_path) as checkpoints:
@@ -314,13 +314,17 @@ def test_a_full_disk_surfaces(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
         try:
             checkpoints.save(2, big)
-            with pytest.raises(OSError, match="step 2 could not be saved"):
+            message = "step 2 could not be saved: .*File too large"
+            with pytest.raises(OSError, match=message) as error:
                 checkpoints.wait()
+            assert "\n" not in str(error.value)
+            assert os.listdir(tmp_path) == ["1"]  # what was written is given back
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert checkpoints.restore(big)[0] == 1
         checkpoints.save(2, big)
         assert checkpoints.restore(big)[0] == 2
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_disk_that_is_full_before_anything_is_written(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """One record a method, in its family's page: every public name, and what it names."""
 
 import collections
+import importlib
 import importlib.util
 import pathlib
 import pkgutil
@@ -47,7 +48,10 @@ def test_every_public_name_has_exactly_one_record():
     found = collections.Counter(
         name for record in RECORDS for name in code(record.values[1]["Name"])
     )
-    assert set(found) == PUBLIC
+    assert set(found) >= PUBLIC
+    for name in set(found) - PUBLIC:  # what else a method has, such as a score
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(f"repr_jax.{module}"), attribute), name
     assert [name for name, count in found.items() if count > 1] == []
 
 

@@ -1,168 +1,166 @@
-"""The report: its files, its tables, and what the pictures are made of."""
+"""The report: its files, its tables, and what pictures are made of."""
 
 import csv
 import io
 import json
 import re
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import figures, pictures, report
-from repr_jax.data import synthetic
-from repr_jax.evaluators.common import Trained, subsets
+from repr_jax import config as configs
+from repr_jax import figures, report, run
+from repr_jax.evaluators.common import Evaluation, Picture, Table
 
 HISTORY = [
     {"step": 100 * n, "loss": 9.0 - n, "kl/m0": 1.0, "kl/m1": 2.0, "grad_norm": 3.0}
     for n in range(1, 5)
 ]
-PICTURES = {"reconstructions.png", "unconditional.png", "latents.png", "losses.png"}
+FACTS = {
+    "method": "losses.contrastive.nt_xent",
+    "data": "data.mnist.digits",
+    "config": "configs/a & b.py",
+    "seed": 0,
+    "step": 1400,
+    "revision": "",
+}
+PIXEL = figures.mosaic([[figures.Row("", np.zeros((1, 2, 2, 1)))]])
+PROBE = Evaluation(
+    {"accuracy": 0.9, "accuracy/500_rows": 0.75},
+    {"plane": Picture("A <plane>", "Points & names.", PIXEL)},
+    (Table("By rows", "All of them.", ("fitted to", "accuracy"), [("all", 0.9)]),),
+    {"accuracy": 0.125},
+    ("accuracy", "not there"),
+)
+BOUND = Evaluation({"joint": -1234.5, "small": 2e-5}, chance={"small": 0.0})
+FOUND = {"probe": PROBE, "other_probe": PROBE, "bound": BOUND, "none": Evaluation({})}
 
 
-def copying(dataset, workdir):
-    """Generates what the first given view shows, and grey from nothing."""
-    names = dataset.modalities
-
-    def generate(key, batch):
-        given = jnp.any(batch["present"], axis=1) & batch["where"]
-        first = jnp.argmax(batch["present"], axis=1)
-        views = jnp.stack([batch[name] for name in names])
-        chosen = views[first, jnp.arange(len(first))]
-        images = jnp.where(given[:, None, None, None], chosen, 0.5)
-        return dict.fromkeys(names, images)
-
-    return Trained(
-        represent=jax.jit(
-            lambda batch: batch[names[0]].reshape(len(batch["label"]), -1)
-        ),
-        generate=jax.jit(generate),
-        bound=None,
-        prepare=dataset.prepare,
-        modalities=names,
-        workdir=str(workdir),
-    )
+def written(tmp_path, found=FOUND, history=HISTORY, facts=FACTS):
+    index = report.write(found, history, tmp_path, facts)
+    assert str(index) == str(tmp_path / "report" / "index.html")
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    return (tmp_path / "report" / "index.html").read_text(), names
 
 
-def scores(names):
-    """A made-up value for all that the evaluators report of these modalities."""
-    metrics = {"bound/joint": -1234.5, "step": 400, "coherence/joint": 0.125}
-    for n in range(len(names)):
-        size = "1_view" if n == 0 else f"{n + 1}_views"
-        metrics[f"linear_probe/{size}"] = 0.9
-        metrics[f"linear_probe_500/{size}"] = 0.8
-        metrics[f"self_coherence/{size}"] = 0.7
-        if n + 1 < len(names):
-            metrics[f"coherence/{size}"] = 0.6
-    for row, (name, subset) in enumerate(subsets(names).items()):
-        metrics[f"linear_probe/{name}"] = 0.5
-        for m, target in enumerate(names):
-            prefix = "self_coherence" if subset[m] else "coherence"
-            metrics[f"{prefix}/{name}->{target}"] = (10 * row + m) / 100
-    return metrics
-
-
-@pytest.mark.parametrize("names", [("m0",), ("m0", "m1", "m2")])
-def test_every_file_is_there_and_linked(names, tmp_path, capsys):
-    dataset = synthetic.multiview(modalities=names, num_examples=12, size=8)
-    metrics = scores(names)
-    index = report.write(
-        copying(dataset, tmp_path),
-        dataset,
-        metrics,
-        HISTORY,
-        tmp_path,
-        title="A & B",
-        batch_size=8,
-    )
-    folder = tmp_path / "report"
-    expected = PICTURES | {"metrics.json", "coherence.csv", "index.html"}
-    expected |= {"conditional.png"} if len(names) > 1 else set()
-    assert {path.name for path in folder.iterdir()} == expected
-    page = (folder / "index.html").read_text()
-    assert str(index) == str(folder / "index.html")
+def test_every_file_is_there_and_linked(tmp_path, capsys):
+    page, names = written(tmp_path)
+    pictures = {"probe_plane.png", "other_probe_plane.png", "training.png"}
+    assert names == pictures | {"metrics.json", "numbers.csv", "index.html"}
     linked = set(re.findall(r'(?:src|href)="([^"]+)"', page))
-    assert linked == expected - {"index.html"}
-    assert "A &amp; B" in page and "http" not in page
-    for name in expected:
-        if name.endswith(".png"):
-            assert (folder / name).read_bytes()[1:4] == b"PNG"
-    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert linked == names - {"index.html"} and "http" not in page
+    for name in pictures:
+        assert (tmp_path / "report" / name).read_bytes()[1:4] == b"PNG"
     printed = capsys.readouterr().out
-    assert "By number of views" in printed and "-1,234.5" in printed
+    assert printed.count("By rows") == 2 and "-1,234.5" in printed
 
 
-def test_coherence_csv_has_a_row_for_each_subset_and_a_column_for_each_target(tmp_path):
-    names = ("m0", "m1", "m2")
-    text = report.coherence_csv(scores(names), names)
-    rows = list(csv.reader(text.splitlines()))
-    assert rows[0] == ["given", *names] and len(rows) == 8
-    for row, (name, cells) in enumerate(zip(subsets(names), rows[1:])):
-        assert cells[0] == name
-        expected = [(10 * row + m) / 100 for m in range(3)]
-        assert [float(cell) for cell in cells[1:]] == expected
-    assert report.coherence_csv({"step": 1}, names) == ""
+def test_the_numbers_are_stored_with_their_evaluators_names_and_chance(tmp_path):
+    written(tmp_path)
+    stored = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    expected = {"probe/accuracy": 0.9, "probe/accuracy/500_rows": 0.75}
+    expected |= {f"other_{name}": value for name, value in expected.items()}
+    expected |= {"bound/joint": -1234.5, "bound/small": 2e-5, "step": 1400}
+    assert stored == expected
+    text = (tmp_path / "report" / "numbers.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    del expected["step"]
+    assert {row["name"]: float(row["value"]) for row in rows} == expected
+    chance = {row["name"]: row["chance"] for row in rows}
+    assert chance["probe/accuracy"] == "0.125" and chance["bound/small"] == "0.0"
+    assert chance["bound/joint"] == ""
 
 
-def test_a_model_that_generates_nothing(tmp_path):
-    dataset = synthetic.multiview(modalities=("m0",), num_examples=12, size=8)
-    model = copying(dataset, tmp_path)._replace(generate=None)
-    report.write(model, dataset, {"step": 1}, [], tmp_path, batch_size=8)
-    found = {path.name for path in (tmp_path / "report").iterdir()}
-    assert found == {"latents.png", "metrics.json", "index.html"}
+def test_the_page_says_what_was_run_and_found(tmp_path):
+    page, _ = written(tmp_path)
+    assert "<h1>nt_xent on mnist.digits, step 1,400</h1>" in page
+    assert "<dd>configs/a &amp; b.py</dd>" in page and "<dt>seed</dt><dd>0</dd>" in page
+    assert "revision" not in page  # is not known
+    cards = re.findall(r"<div class=card>(.*?)</div>", page)
+    expected = "<b>0.900</b><span>{}: accuracy</span><span>chance 0.125</span>"
+    assert cards == [expected.format("probe"), expected.format("other_probe")]
+    assert "A &lt;plane&gt;" in page and "Points &amp; names." in page
+    assert page.index("<h2>probe</h2>") < page.index("<h2>bound</h2>")
+    assert "Nothing to show." in page.split("<h2>none</h2>")[1]
+    assert "All 6 numbers" in page and "2.0e-05" in page
 
 
-def test_a_model_with_one_input(tmp_path, capsys):
-    """No modalities: the image is rebuilt, and nothing given means `where` False."""
-    dataset = synthetic.blobs(num_examples=12)
-    asked = []
+def test_nothing_was_evaluated_and_nothing_logged(tmp_path, capsys):
+    page, names = written(tmp_path, {}, [], {"step": 3})
+    assert names == {"metrics.json", "numbers.csv", "index.html"}
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"step": 3}
+    assert "<h1>repr_jax, step 3</h1>" in page and "card>" not in page
+    assert capsys.readouterr().out == ""
 
-    def generate(key, batch):
-        asked.append(batch["where"].copy())
-        return {"image": batch["image"]}
 
-    model = Trained(
-        represent=lambda batch: batch["image"].reshape(len(batch["image"]), -1),
-        generate=generate,
-        bound=None,
-        prepare=dataset.prepare,
-        modalities=(),
-        workdir=str(tmp_path),
-    )
-    metrics = {"accuracy": 0.5, "bound/joint": -3.25}
-    report.write(model, dataset, metrics, HISTORY, tmp_path, batch_size=12)
-    found = {path.name for path in (tmp_path / "report").iterdir()}
-    assert found == PICTURES | {"metrics.json", "index.html"}
-    assert [rows.any() for rows in asked] == [True, False]
-    assert "accuracy" in capsys.readouterr().out
+def test_files_are_replaced_whole(tmp_path):
+    written(tmp_path)
+    old = tmp_path / "report" / "index.html"
+    with old.open() as reading:
+        page, _ = written(tmp_path, {})
+        assert "By rows" in reading.read() and "By rows" not in page
+
+
+def test_an_evaluators_numbers_are_its_table_if_it_has_none():
+    (table,) = report.tabulated("bound", BOUND)
+    assert table.header == ("number", "value", "chance")
+    assert table.rows == [("bound/joint", -1234.5, None), ("bound/small", 2e-5, 0.0)]
+    (table,) = report.tabulated("bound", Evaluation({"joint": 1.0}))
+    assert table.header == ("number", "value")
+    assert report.tabulated("none", Evaluation({})) == []
+
+
+def test_a_column_without_values_is_left_out():
+    rows = [("1 view", 0.5, None, None), ("2 views", None, None, 0.25)]
+    table = report.without_empty(Table("", "", ("given", "a", "b", "c"), rows))
+    assert table.header == ("given", "a", "c")
+    assert table.rows == [("1 view", 0.5, None), ("2 views", None, 0.25)]
 
 
 def test_terminal_table_is_aligned():
-    names = ("m0", "m1", "m2")
-    first, *_, last = report.tabulate(scores(names), names)
-    lines = report.as_text(first).splitlines()[2:]
-    assert len({len(line) for line in lines}) == 1
-    assert lines[1].split("  ")[0] == "given"
-    assert lines[-2].split() == ["3", "views", "0.900", "0.800", "–", "0.700"]
-    assert dict(last.rows)["coherence/joint"] == 0.125
-    assert "step" in dict(last.rows) and "linear_probe/m0" not in dict(last.rows)
+    rows = [("1 view", 0.5, -1234.5), ("2 views", None, 3)]
+    lines = report.as_text(Table("T", "", ("given", "a", "b"), rows)).splitlines()
+    assert lines[1] == "T" and len({len(line) for line in lines[2:]}) == 1
+    assert lines[3].split() == ["given", "a", "b"]
+    assert lines[-2].split() == ["2", "views", "\u2013", "3"]
 
 
-def test_columns_that_nobody_measured_are_left_out():
-    (table,) = report.tabulate({"linear_probe/1_view": 0.5}, ("m0", "m1"))
-    assert table.header == ("given", "linear probe")
-    assert table.rows == [("1 view", 0.5), ("2 views", None)]
-    assert report.tabulate({}, ("m0",)) == []
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\u2013"),
+        ("text", "text"),
+        (0.0, "0.000"),
+        (0.0123, "0.012"),
+        (-4e-5, "-4.0e-05"),
+        (1234.56, "1,234.6"),
+        (12345, "12,345"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    assert report.number(value) == text
 
 
-def test_examples_are_of_every_class_and_present():
-    labels = np.array([3, 3, 3, 1, 1, 0, 2, 0])
-    where = np.array([True] * 6 + [False, True])
-    rows = pictures.examples(labels, where, 4)
-    np.testing.assert_array_equal(labels[rows], [0, 1, 3, 3])
-    np.testing.assert_array_equal(pictures.examples(labels, where, 3), [5, 3, 0])
-    assert len(pictures.examples(labels, where, 100)) == 7
+def test_curves_show_what_was_evaluated_while_training_by_its_headline():
+    row = {"step": 1, "loss": 2.0, "probe/accuracy": 0.5, "probe/accuracy/500_rows": 0}
+    row |= {"bound/joint": -3.0, "gone/x": 1.0}
+    (shown,) = report.shown([row], FOUND)
+    assert set(shown) == set(row) - {"probe/accuracy/500_rows"}
+
+
+def test_a_panel_holds_so_many_curves():
+    row = {"step": 1} | {f"probe/{n}": float(n) for n in range(40)}
+    many = figures.curves([row, {**row, "step": 2}])
+    few = {k: v for k, v in row.items() if k == "step" or int(k[6:]) < figures.SERIES}
+    assert many[1:4] == b"PNG" and many != figures.curves([few, {**few, "step": 2}])
+
+
+def test_points_without_classes_are_drawn(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    plain, classes = figures.scatter(x), figures.scatter(x, np.arange(30) % 3)
+    many = figures.scatter(x, np.arange(30))  # too many to be named
+    assert plain[1:4] == classes[1:4] == many[1:4] == b"PNG" and plain != classes
 
 
 def test_mosaic_shows_the_pixels():
@@ -220,63 +218,47 @@ def test_matplotlib_is_left_as_it_was():
     assert before == after
 
 
-def test_retrieval_shows_the_question_first_and_frames_the_right_answer(tmp_path):
-    from matplotlib.image import imread
-
-    dataset = synthetic.multiview(num_examples=12, size=28)
-    model = copying(dataset, tmp_path)
-    rows = {}  # by the bytes of m0, so that every modality finds its own row
-    for batch in dataset.evaluate("test", 12):
-        rows = {x.tobytes(): i for i, x in enumerate(batch["m0"])}
-
-    def represent(batch):
-        return np.eye(12)[[rows[np.asarray(x).tobytes()] for x in batch["m0"]]]
-
-    model = model._replace(represent=represent, generate=None)
-    drawn = pictures.draw(model, dataset, 12)
-    assert set(drawn) == {"retrieval", "latents"}
-    pixels = imread(io.BytesIO(drawn["retrieval"]), format="png")
-    top, left = figures.GAP, figures.COLUMN
-    step = figures.CELL + figures.GAP
-
-    def colour(column):  # of the frame above an image of the first line
-        return tuple(np.round(255 * pixels[top - 1, left + column * step + 9, :3]))
-
-    def rgb(name):
-        return tuple(int(name[i : i + 2], 16) for i in (1, 3, 5))
-
-    assert colour(0) == rgb(figures.GIVEN)
-    assert colour(1) == rgb(figures.RIGHT)  # it finds itself first
-    assert colour(2) == (255, 255, 255)
-
-
-def test_retrieval_shows_bytes_as_it_shows_floats(tmp_path):
-    floats = synthetic.multiview(num_examples=12, size=28)
-    names = floats.modalities
-
-    def as_bytes(batch):
-        images = {n: np.round(255 * batch[n]).astype(np.uint8) for n in names}
-        return {**batch, **images}
-
-    def as_floats(batch):
-        return {**batch, **{n: batch[n].astype(np.float32) / 255 for n in names}}
-
-    stored = floats._replace(
-        evaluate=lambda *args: map(as_bytes, floats.evaluate(*args)), prepare=as_floats
-    )
-    rounded = floats._replace(
-        evaluate=lambda *args: map(as_floats, stored.evaluate(*args))
-    )
-    drawn = []
-    for dataset in (stored, rounded):
-        model = copying(dataset, tmp_path)._replace(
-            represent=lambda batch: np.eye(12)[np.arange(len(batch["label"])) % 12],
-            prepare=dataset.prepare,
-        )
-        drawn.append(pictures.draw_retrieval(model, dataset, 12)["retrieval"])
-    assert drawn[0] == drawn[1]
-
-
 def test_long_labels_are_shortened():
     assert figures.shortened("cat") == "cat"
     assert figures.shortened("woman in motorized wheelchair") == "woman in motorized…"
+
+
+def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
+    config = configs.load("configs/contrastive/simclr_mnist.py:smoke")
+    found = run.facts(config, 7, tmp_path)
+    assert found["method"] == "losses.contrastive.nt_xent"
+    assert found["data"] == "data.mnist.digits" and found["config"] == ""
+    assert (found["seed"], found["step"]) == (0, 7)
+    lines = [
+        {"revision": "abc", "arguments": ["--config=a.py", "--workdir=w"]},
+        {"revision": "def", "arguments": ["--workdir=w"], "overrides": {"seed": "3"}},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / run.STARTS_FILE).write_text(text + '{"revision": "cut o')
+    found = run.facts(config, 7, tmp_path)
+    assert found["config"] == "a.py" and found["set"] == "seed=3"
+    now = run.revision()
+    assert found["revision"] == f"def, evaluated by {now}"
+    (tmp_path / run.STARTS_FILE).write_text(json.dumps({"arguments": []}))
+    assert run.facts(config, 7, tmp_path)["revision"] == now
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["--config=a.py:smoke"], "a.py:smoke"),
+        (["-config", "a.py", "--workdir=w"], "a.py"),
+        (["--config.seed=3", "--config=a=b.py"], "a=b.py"),
+        (["--workdir=w", "--config"], ""),
+        ([], ""),
+    ],
+)
+def test_the_configs_path_is_read_off_the_command_line(arguments, path):
+    assert run._config_path({"arguments": arguments}) == path
+
+
+def test_a_method_of_several_players_is_called_by_its_experiment(tmp_path):
+    config = configs.load("configs/contrastive/simclr_mnist.py:smoke")
+    with config.unlocked():
+        config.loss = {"first": config.loss, "second": config.loss}
+    assert run.facts(config, 7, tmp_path)["method"] == "experiments.two_view.make"

@@ -12,6 +12,7 @@ import shutil
 import sys
 
 from experiments.results import store
+from repr_jax import files
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 INDEX = """# Results
@@ -65,7 +66,7 @@ def main(arguments=None, folder=FOLDER) -> int:
         for path in asked.files:
             take(path, folder)
         for name, text in rendered(folder).items():
-            (pathlib.Path(folder) / name).write_text(text, encoding="utf-8")
+            files.write(pathlib.Path(folder) / name, text)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from experiments.results import tables
 from experiments.results.tables import Table
-from repr_jax import run
+from repr_jax import files, run
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 FIELDS = {  # of a file: what it must have, and of which type
@@ -92,10 +92,9 @@ def write(
         content=list(content),
     )
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(result), encoding="utf-8")
+    files.write(path, to_json(result))
     text = markdown(read(path), path.name)
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    files.write(path.with_suffix(".md"), text)
     return text
 
 
@@ -115,11 +114,8 @@ def read(path) -> Result:
     Raises:
       FileNotFoundError: there is none. ValueError: it is not of this form.
     """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a file of results; got none.")
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(files.read_text("results", path))
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON; got {error}.") from None
     if not isinstance(fields, dict) or set(fields) != set(FIELDS):

@@ -24,7 +24,7 @@ from etils import epath
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from repr_jax import metrics
+from repr_jax import files, metrics
 from repr_jax.evaluators.common import (
     Evaluation,
     Table,
@@ -141,10 +141,7 @@ def classifiers(trained, dataset, **settings):
     if jax.process_count() > 1:  # each has seen its own rows: all judge as the first
         params = multihost_utils.broadcast_one_to_all(params)
     if jax.process_index() == 0 and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{name}.part"
-        part.write_bytes(serialization.msgpack_serialize(params))
-        part.rename(path)  # whole or not at all
+        files.write(path, serialization.msgpack_serialize(params))
     return params
 
 

@@ -1,6 +1,5 @@
 """Padded and split batches: `where` marks present rows, `axis_name` a split batch."""
 
-import inspect
 from functools import partial
 
 import jax
@@ -35,8 +34,8 @@ def gather_invariant(tree, axis_name: str | None):
     return jax.tree.map(partial(_sum_of_places, axis_name=axis_name), tree)
 
 
-# Releases of JAX before 0.8 cannot say that a gathered array is equal everywhere.
-_GATHERS_INVARIANT = "to" in inspect.signature(lax.all_gather).parameters
+# Older releases of JAX cannot say that a gathered array is equal everywhere.
+_GATHERS_INVARIANT = jax.__version_info__ >= (0, 10)
 
 
 def _sum_of_places(x, axis_name):

@@ -287,7 +287,7 @@ def _equally_varying(tree):
 
     def cast(x):
         missing = tuple(axes - _varying_axes(x))
-        return _cast_to_varying(x, missing) if missing else x
+        return lax.pcast(x, missing, to="varying") if missing else x
 
     return jax.tree.map(cast, tree)
 
@@ -295,19 +295,11 @@ def _equally_varying(tree):
 def _varying_axes(x):
     """Names of the mapped axes over which x varies, as shard_map knows it.
 
-    JAX 0.9 and older call it `vma`. Before 0.7 there is no such thing: shard_map casts
-    by itself, and nothing needs doing here.
+    JAX 0.8 and 0.9 call it `vma`. In 0.6 and 0.7 it is wrong for some operations, so
+    chunk_size and ring need check_vma=False there. Before there was no such thing:
+    shard_map casts by itself, but the gradient must be taken inside of it.
     """
     kind = jax.typeof(x) if hasattr(jax, "typeof") else None
     if hasattr(kind, "manual_axis_type"):
         return kind.manual_axis_type.varying
     return getattr(kind, "vma", frozenset())
-
-
-def _cast_to_varying(x, axes):
-    """lax.pcast, which older releases call pvary."""
-    return (
-        lax.pcast(x, axes, to="varying")
-        if hasattr(lax, "pcast")
-        else lax.pvary(x, axes)
-    )

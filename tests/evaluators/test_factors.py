@@ -18,7 +18,7 @@ def dataset():
     return multimodal3dident.rendered(size=8, causal=True, num_fit=300, num_test=200)
 
 
-def knows(batch):
+def knows(batch, key=None):
     """Pictures tell content and hue, sentences content and phrasing."""
     x, y = (np.asarray(batch[name]) for name in CONTENT)
     angle = 2 * np.pi * np.asarray(batch["object_color"])
@@ -35,7 +35,8 @@ def scores(represent, dataset, **options):
     def never(batch):
         raise AssertionError("nothing needs to be rendered here")
 
-    trained = Trained(represent, None, None, never, dataset.modalities, "")
+    outputs = {"represent": represent}
+    trained = Trained(outputs, never, dataset.modalities, "")
     return factors.evaluate(
         trained, dataset, kernel_rows=150, batch_size=128, **options
     )
@@ -43,7 +44,11 @@ def scores(represent, dataset, **options):
 
 @pytest.fixture(scope="module")
 def found(dataset):
-    return scores(knows, dataset, continuous=NUMBERS, num_classes=CLASSES)
+    return evaluated(dataset).numbers
+
+
+def evaluated(dataset, represent=knows):
+    return scores(represent, dataset, continuous=NUMBERS, num_classes=CLASSES)
 
 
 def test_what_is_encoded_is_found(found):
@@ -70,9 +75,7 @@ def test_hue_beyond_the_place_needs_the_picture(found):
 
 
 def test_names_are_complete(found):
-    chance = {f"chance/{name}" for name in CLASSES}
-    assert found["chance/text_phrasing"] == 1 / 5
-    expected = chance | {"given_xpos/object_color"}
+    expected = {"given_xpos/object_color"}
     for modality in ("image", "text"):
         for probe in ("linear", "kernel"):
             for name in NUMBERS:
@@ -82,15 +85,59 @@ def test_names_are_complete(found):
     assert set(found) == expected
 
 
+def test_rows_that_lack_the_modality_are_neither_fitted_nor_scored(dataset):
+    """With every third picture and every fourth sentence gone, and noise for them."""
+
+    def evaluate(split, batch_size):
+        for batch in dataset.evaluate(split, batch_size):
+            row = np.arange(len(batch["where"]))
+            yield {**batch, "present": np.stack([row % 3 > 0, row % 4 > 0], axis=1)}
+
+    def represent(batch, key=None):
+        given = np.any(batch["present"], axis=1)[:, None]
+        noise = 1e3 * np.random.default_rng(0).normal(size=(len(given), 13))
+        return jnp.where(given, knows(batch), noise)
+
+    evaluation = evaluated(dataset._replace(evaluate=evaluate), represent)
+    for modality in ("image", "text"):
+        for name in CONTENT:
+            assert evaluation.numbers[f"accuracy/{modality}/{name}/linear"] == 1
+
+
+def test_chance_and_tables(dataset):
+    found = factors.summary(
+        {"image/object_color/kernel": 0.9, "text/object_color/kernel": 0.1},
+        {"image/object_xpos/kernel": 1.0, "text/object_xpos/kernel": 0.5},
+        {"given_xpos/object_color": 8 / 9},
+        {"object_xpos": 3},
+    )
+    assert found.chance == {
+        "r2/image/object_color/kernel": 0.0,
+        "r2/text/object_color/kernel": 0.0,
+        "accuracy/image/object_xpos/kernel": 1 / 3,
+        "accuracy/text/object_xpos/kernel": 1 / 3,
+    }
+    classes, numbers = found.tables
+    assert classes.rows == [("object_xpos", 1.0, 0.5)]
+    assert classes.header == ("factor", "image, kernel", "text, kernel")
+    assert "0.333 (object_xpos)" in classes.note and "0.889" in numbers.note
+    assert numbers.rows == [("object_color", 0.9, 0.1)]
+    assert found.headline == [
+        "accuracy/image/object_xpos/kernel",
+        "accuracy/text/object_xpos/kernel",
+    ]
+
+
 @pytest.mark.parametrize("unit_length", [False, True])
 def test_what_the_length_tells_is_left_out_if_asked(unit_length, dataset):
-    def length_is_phrasing(batch):
+    def length_is_phrasing(batch, key=None):
         direction = np.eye(3)[batch["object_xpos"]]
         return jnp.asarray(direction * (1 + batch["text_phrasing"][:, None]), "f")
 
     classes = {"object_xpos": 3, "text_phrasing": 5}
     only = dict(continuous=("object_color",), num_classes=classes)
     found = scores(length_is_phrasing, dataset, unit_length=unit_length, **only)
+    found = found.numbers
     for modality in ("image", "text"):
         assert found[f"accuracy/{modality}/object_xpos/kernel"] == 1
         of_length = found[f"accuracy/{modality}/text_phrasing/kernel"]

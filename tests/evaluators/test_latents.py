@@ -26,14 +26,12 @@ def dataset():
 def trained(dataset, encode):
     """A model that represents each modality by `encode(prepared batch, name)`."""
 
-    def represent(batch):
+    def represent(batch, key=None):
         name = content_style.MODALITIES[int(np.argmax(batch["present"][0]))]
         return encode(dataset.prepare(batch), name)
 
     return Trained(
-        represent=represent,
-        generate=None,
-        bound=None,
+        outputs={"represent": represent},
         prepare=dataset.prepare,
         modalities=dataset.modalities,
         workdir="",
@@ -55,7 +53,7 @@ def of_content(dataset):
         kernel_rows=900,
         network_steps=300,
         intervene=content_style.permute_content,
-    )
+    ).numbers
 
 
 def test_content_is_found_style_as_far_as_it_follows_and_the_rest_not(of_content):
@@ -88,7 +86,7 @@ def test_linear_scores_are_those_of_scikit_learn(dataset):
     def encode(batch, name):
         return 10.0 * batch[name] + 3.0
 
-    found = latents.evaluate(trained(dataset, encode), dataset, kernel_rows=60)
+    found = latents.evaluate(trained(dataset, encode), dataset, kernel_rows=60).numbers
     fit, test = (
         dataset.prepare(next(dataset.evaluate(split, rows)))
         for split, rows in (("train", 1_500), ("test", 1_000))
@@ -127,12 +125,38 @@ def test_factors_that_a_dataset_lacks_are_left_out_and_none_is_an_error(dataset)
     found = latents.evaluate(
         model, dataset, targets=("content", "hue"), kernel_rows=60, max_fit=100
     )
-    assert set(found) == {
+    assert set(found.numbers) == {
         f"r2/{name}/content/{probe}"
         for name in ("x1", "x2")
         for probe in ("linear", "kernel")
     }
+    assert found.chance == dict.fromkeys(found.numbers, 0.0)
+    assert found.headline == ["r2/x1/content/kernel", "r2/x2/content/kernel"]
+    ((name, *values),) = found.tables[0].rows
+    assert name == "content" and values == list(found.numbers.values())
     with pytest.raises(ValueError, match="expected factors in a batch; got content"):
         latents.evaluate(model, dataset, targets=("hue",))
     with pytest.raises(ValueError, match="several modalities"):
         latents.evaluate(model._replace(modalities=()), dataset)
+
+
+def test_rows_that_lack_the_modality_are_neither_fitted_nor_scored(dataset):
+    def evaluate(split, batch_size):
+        for batch in dataset.evaluate(split, batch_size):
+            row = np.arange(len(batch["where"]))
+            yield {**batch, "present": np.stack([row % 3 > 0, row % 4 > 0], axis=1)}
+
+    def represent(batch, key=None):
+        given = jnp.any(batch["present"], axis=1)[:, None]
+        return jnp.where(given, dataset.prepare(batch)["content"], jnp.nan)
+
+    model = trained(dataset, None)._replace(outputs={"represent": represent})
+    found = latents.evaluate(
+        model,
+        dataset._replace(evaluate=evaluate),
+        targets=("content",),
+        kernel_rows=60,
+        max_fit=100,
+    ).numbers
+    assert found["r2/x1/content/linear"] > 0.999
+    assert found["r2/x2/content/linear"] > 0.999

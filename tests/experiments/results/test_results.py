@@ -144,7 +144,7 @@ def test_results_are_taken_in_with_their_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "expected a file of results; got none"),
+        (None, r"method\.json"),
         ("{", "expected JSON"),
         ("[]", "expected title, command.*got list"),
         ('{"title": "a"}', "expected title, command.*got title"),

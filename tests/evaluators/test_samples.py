@@ -1,0 +1,99 @@
+"""Which images are drawn: of rows that have what is given, and what came of it."""
+
+import numpy as np
+import pytest
+
+from repr_jax import figures
+from repr_jax.data import synthetic
+from repr_jax.evaluators import samples
+from repr_jax.evaluators.common import Trained
+
+ALL = ["conditional", "reconstructions", "unconditional"]
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """The blocks of every mosaic that was drawn, in the order of ALL."""
+    calls = []
+
+    def mosaic(blocks):
+        calls.append(blocks)
+        return b"png"
+
+    monkeypatch.setattr(figures, "mosaic", mosaic)
+    return calls
+
+
+def places(images):
+    """The class that a bar shows, see `paint`; images [rows, 28, 28, 3]."""
+    bars = np.asarray(images)[:, ::7].mean(axis=(2, 3))
+    return bars.argmax(axis=1)
+
+
+def test_every_view_is_given_once(perfect, dataset, blocks):
+    found = samples.evaluate(perfect, dataset, num_examples=4, num_random=5)
+    assert list(found.pictures) == ALL and found.numbers == {}
+    conditional, rebuilt, free = blocks
+    labels = [[row.label for row in block] for block in conditional]
+    assert labels[1] == ["from m1", "to m0", "to m2"]
+    assert [[row.given for row in block] for block in rebuilt] == [[True, False]] * 3
+    for row in (row for block in conditional + rebuilt for row in block):
+        np.testing.assert_array_equal(places(row.images), np.arange(4))
+    assert [row.label for row in free[0]] == ["m0", "m1", "m2"]
+    assert all(row.images.shape[0] == 5 for row in free[0])
+    drawn = [places(row.images) for row in free[0]]
+    np.testing.assert_array_equal(drawn[0], drawn[2])  # one latent a column
+
+
+def test_rows_that_lack_the_view_are_not_shown(perfect, gaps, here, blocks):
+    """Absent originals are NaN in this dataset, and no example shows one."""
+    samples.evaluate(perfect, gaps, num_examples=21, batch_size=21)
+    conditional, rebuilt, _ = blocks
+    for m in range(3):
+        for block in (conditional[m], rebuilt[m]):
+            assert len(block[0].images) == here[:, m].sum()
+            assert all(np.isfinite(row.images).all() for row in block)
+
+
+def test_a_view_that_no_row_has_is_not_given(perfect, gaps, blocks):
+    def never_m0(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            yield {**batch, "present": batch["present"] & [False, True, True]}
+
+    samples.evaluate(perfect, gaps._replace(evaluate=never_m0))
+    assert [block[0].label for block in blocks[0]] == ["from m1", "from m2"]
+
+
+@pytest.mark.parametrize("labeled", [True, False])
+def test_one_input(labeled, blocks):
+    """The image is rebuilt; nothing given means that `where` is False."""
+    dataset = synthetic.blobs(num_examples=12)
+    if not labeled:
+        evaluate = dataset.evaluate
+        dataset = dataset._replace(
+            evaluate=lambda *arguments: (
+                {"image": batch["image"], "where": batch["where"]}
+                for batch in evaluate(*arguments)
+            )
+        )
+    asked = []
+
+    def generate(batch, key=None):
+        asked.append(batch["where"].copy())
+        return {"image": batch["image"]}
+
+    model = Trained({"generate": generate}, dataset.prepare, (), "")
+    found = samples.evaluate(model, dataset, batch_size=12)
+    assert list(found.pictures) == ALL[1:]
+    assert [rows.any() for rows in asked] == [True, False]
+    ((real, again),), ((free,),) = blocks
+    np.testing.assert_array_equal(real.images, again.images)
+    assert len(real.images) == 10 and len(free.images) == 12
+
+
+def test_what_is_no_image_is_not_drawn(perfect, dataset, answering):
+    def generate(batch, key=None):
+        return {"m0": np.zeros((len(batch["row"]), 3)), "other": np.zeros(2)}
+
+    found = samples.evaluate(answering(perfect, generate=generate), dataset)
+    assert found == samples.Evaluation({}, {})
