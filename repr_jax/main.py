@@ -11,6 +11,7 @@ Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line s
 number, 143 for SIGTERM, stopped by it, and the same command continues.
 """
 
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -92,15 +93,13 @@ def main(argv) -> None:
     try:
         _run()
     except NonFiniteError as error:
-        print(
-            f"error: {error} To go on from there with other values: the same command "
-            "with --amend and, say, a lower --config.optimizer.learning_rate.",
-            file=sys.stderr,
+        way_on = (
+            "To go on from there with other values: the same command with --amend and, "
+            "say, a lower --config.optimizer.learning_rate."
         )
-        sys.exit(3)
+        _exit(3, f"{error} {way_on}")
     except Interrupted as error:
-        print(f"{error} The same command continues.", file=sys.stderr)
-        sys.exit(128 + error.signal)
+        _exit(128 + error.signal, f"{error} The same command continues.", kind="")
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise
@@ -126,7 +125,7 @@ def _prepare():
     import jax
     from etils import epath
 
-    from repr_jax import run, sharding
+    from repr_jax import run, sharding, train
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
@@ -147,7 +146,8 @@ def _prepare():
         run.stored_text(workdir)  # raises if there is none
     run.check_workdir(config, workdir, amend=AMEND.value)
     parts = run.build(config)
-    run.abstract_state(config, parts)  # traces the loss
+    if not isinstance(parts.experiment, train.Fit):
+        run.abstract_state(config, parts)  # traces the loss
     return config, parts, workdir
 
 
@@ -165,8 +165,9 @@ def _use_cache(jax):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def _exit(code, error):
-    print(f"error: {error}", file=sys.stderr)
+def _exit(code, text, kind="error: "):
+    with contextlib.suppress(OSError):  # a terminal may be closed at any time
+        print(f"{kind}{text}", file=sys.stderr)
     sys.exit(code)
 
 

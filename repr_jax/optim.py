@@ -1,12 +1,17 @@
-"""Optimizers with their learning-rate schedule, as optax transformations."""
+"""Optimizers with their learning-rate schedule, as optax transformations.
+
+Below them `descend`, the small loop of estimators that are fitted by descent.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 
-from repr_jax.config import bind
 from repr_jax.ops import checks
 
 
@@ -148,6 +153,8 @@ def by_name(
     Raises:
       ValueError: no rule fits a parameter, or a rule is the first of none.
     """
+    from repr_jax.config import bind  # estimators that use `descend` need no config
+
     patterns = [re.compile(pattern) for pattern, _ in rules]
 
     def labels(params):
@@ -211,3 +218,83 @@ def _clipped(optimizer, clip_norm):
         return optimizer
     checks.positive("clip_norm", clip_norm=clip_norm)
     return optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+
+
+# The small loop of estimators that are fitted by descent.
+
+
+class Descent(NamedTuple):
+    """Where a descent is, with all that it needs to go on."""
+
+    step: Array  # [] int32, updates done
+    params: Any
+    extras: Any  # what changes but has no gradient, such as averages
+    opt_state: Any
+    losses: Array  # [num_steps] float32, each before its update
+
+
+def start_descent(params, optimizer, *, num_steps: int, extras=()) -> Descent:
+    """The state before the first of `num_steps` updates of any tree of arrays."""
+    losses = jnp.zeros(num_steps)
+    return Descent(jnp.int32(0), params, extras, optimizer.init(params), losses)
+
+
+def descend(
+    loss: Callable,
+    state: Descent,
+    *,
+    key: Array,
+    optimizer,
+    until: int | Array,
+    after_update: Callable | None = None,
+) -> Descent:
+    """Updates the state until `until` of them are done, in one program.
+
+    Call it inside `jax.jit`, with the data and all numbers as arguments of the jitted
+    function, so that a second fit of the same shapes compiles nothing.
+
+    Args:
+      loss: (params, extras, key, step) -> [] loss, extras. The key is the one below
+        with the step folded in: what is drawn depends on (key, step) alone.
+      state: from `start_descent`, or returned from here.
+      key: PRNG key of the whole descent.
+      optimizer: an optax transformation; its numbers may be traced.
+      until: at most num_steps of `start_descent`; may be traced.
+      after_update: (params, extras, step) -> params, extras, such as a projection or a
+        moving average; None changes nothing.
+    """
+    gradient = jax.value_and_grad(loss, has_aux=True)
+
+    def update(step, state):
+        step_key = jax.random.fold_in(key, step)
+        (value, extras), grads = gradient(state.params, state.extras, step_key, step)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if after_update is not None:
+            params, extras = after_update(params, extras, step)
+        losses = state.losses.at[step].set(value)
+        return Descent(step + 1, params, extras, opt_state, losses)
+
+    until = jnp.asarray(until, jnp.int32)
+    return jax.lax.fori_loop(state.step, until, update, state)
+
+
+def in_chunks(
+    run: Callable,
+    state: Descent,
+    *,
+    num_steps: int,
+    progress: Callable[[int, int], None] | None,
+    num_chunks: int = 20,
+) -> Descent:
+    """The state after run(state, until) up to num_steps, at once without `progress`.
+
+    progress: called with (updates done, updates in all) after each chunk.
+    """
+    every = num_steps if progress is None else -(-num_steps // num_chunks)
+    for until in (*range(every, num_steps, every), num_steps):
+        state = run(state, until)
+        if progress is not None:
+            jax.block_until_ready(state)
+            progress(until, num_steps)
+    return state

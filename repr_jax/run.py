@@ -7,6 +7,7 @@
     numbers = run.evaluate(config, "runs/simclr")
 """
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
@@ -21,14 +22,16 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 from etils import epath
+from jax.experimental import multihost_utils
 
-from repr_jax import checkpoint, files, logs, report, sharding, start
+from repr_jax import checkpoint, files, fitted, logs, report, sharding, start
 from repr_jax import config as configs
 from repr_jax import workdir as workdirs
 from repr_jax.config import bind
 from repr_jax.evaluators.common import Trained
 from repr_jax.train import (
     ALL,
+    Fit,
     Parts,
     TrainState,
     averaged_part,
@@ -71,7 +74,9 @@ def build(config) -> Parts:
 
 
 def _optimizers(config, experiment) -> dict:
-    """One optimizer, or one for each player of the experiment."""
+    """One optimizer, or one for each player of the experiment; none of a fit."""
+    if isinstance(experiment, Fit):
+        return {}
     names = players(experiment)
     for name in config.updates:
         if name not in names or config.updates[name] < 1:
@@ -183,6 +188,8 @@ def train(
 ) -> TrainState:
     """Trains until `config.num_steps`, from the newest checkpoint if there is one.
 
+    An estimator is fitted, or what was stored of it is read.
+
     Args:
       config: as `configs/base.py` describes.
       workdir: a folder for config.json, metrics.jsonl, tensorboard/ and checkpoints/.
@@ -193,7 +200,7 @@ def train(
       notes: what to add to this start's line in starts.jsonl.
 
     Returns:
-      The final state.
+      The final state, or what was fitted.
 
     Raises:
       NonFiniteError: a loss or a gradient stopped being finite; says step and term.
@@ -202,8 +209,10 @@ def train(
         to another config; nothing was written.
     """
     parts = parts or build(config)
-    shapes = abstract_state(config, parts)
     workdir = epath.Path(workdir)
+    if isinstance(parts.experiment, Fit):
+        return _fit(config, workdir, parts, amend, notes)
+    shapes = abstract_state(config, parts)
     changes = check_workdir(config, workdir, amend=amend)
     with (
         workdirs.locked(workdir),
@@ -213,7 +222,6 @@ def train(
             best_metric=config.best_metric or None,
             best_mode=config.best_mode,
         ) as checkpoints,
-        sharding.Preemption() as preemption,
     ):
         found = checkpoints.restore(shapes)
         state = _first_state(config, parts) if found is None else found[1]
@@ -221,7 +229,7 @@ def train(
         if sharding.is_main_process():
             record(config, workdir, step=step, changes=changes, notes=notes)
         log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
-        try:
+        with contextlib.closing(log), sharding.Preemption() as preemption:
             _announce(config, log, state)
             return loop(
                 config,
@@ -233,8 +241,30 @@ def train(
                 evaluate=numbers_of(config, parts, workdir),
                 on_log=on_log,
             )
-        finally:
-            log.close()
+
+
+def _fit(config, workdir, parts: Parts, amend, notes):
+    """What is stored of an estimator; if nothing, it is fitted and stored whole."""
+    changes = check_workdir(config, workdir, amend=amend)
+    with workdirs.locked(workdir):
+        if fitted.exists(workdir) and not changes:
+            return fitted.load(workdir)
+        if sharding.is_main_process():
+            fitted.remove(workdir)
+            record(config, workdir, step=0, changes=changes, notes=notes)
+        found = parts.experiment.fit(
+            jax.random.key(config.seed), parts.dataset, _say_progress
+        )
+        if sharding.is_main_process():
+            fitted.save(workdir, found)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("fitted")
+        return fitted.load(workdir)  # in all processes the same
+
+
+def _say_progress(done: int, total: int) -> None:
+    if sharding.is_main_process():
+        print(f"fitting: {done}/{total}", file=sys.stderr, flush=True)
 
 
 def _first_state(config, parts: Parts) -> TrainState:
@@ -420,6 +450,26 @@ def trained(parts: Parts, state: TrainState, workdir, outputs=None) -> Trained:
     )
 
 
+def asked(parts: Parts, found, workdir) -> Trained:
+    """What was fitted, as evaluators see it."""
+    prepare = jax.jit(parts.dataset.prepare)
+
+    def of(output):
+        def of_batch(batch, key=None):
+            key = jax.random.key(0) if key is None else key
+            batch = {**prepare(place(batch, parts.mesh)), **parts.dataset.fixed}
+            return output(found, batch, key)
+
+        return of_batch
+
+    return Trained(
+        outputs={name: of(output) for name, output in parts.experiment.outputs.items()},
+        prepare=prepare,
+        modalities=parts.dataset.modalities,
+        workdir=str(workdir),
+    )
+
+
 def place(batch: Mapping, mesh):
     """A whole batch, the same on every host, split over the mesh where it divides."""
     rows = jax.tree.leaves(batch)[0].shape[0]
@@ -473,17 +523,20 @@ def evaluate(
       All numbers, each prefixed with its evaluator's name in the config; and "step".
     """
     parts = parts or build(config)
-    state = restore(config, parts, workdir, step)
-    model = trained(parts, state, workdir)
+    if isinstance(parts.experiment, Fit):
+        model, step = asked(parts, fitted.load(workdir), workdir), 0
+    else:
+        state = restore(config, parts, workdir, step)
+        model, step = trained(parts, state, workdir), int(state.step)
     found = {}
     for name, evaluator in parts.evaluators.items():
         if sharding.is_main_process():
             print(f"evaluating {name}", flush=True)
         found[name] = evaluator(model, parts.dataset)
     if sharding.is_main_process():
-        of_run = facts(config, int(state.step), workdir)
+        of_run = facts(config, step, workdir)
         report.write(found, logs.read(workdir), workdir, of_run)
-    return {**prefixed(found), "step": int(state.step)}
+    return {**prefixed(found), "step": step}
 
 
 def facts(config, step: int, workdir) -> dict:

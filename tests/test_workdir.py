@@ -68,7 +68,7 @@ def test_a_second_start_is_refused_and_says_who_where_and_since_when(tmp_path, h
     began = time.monotonic()
     with pytest.raises(workdir.InUseError) as error, workdir.locked(folder):
         pytest.fail("two hold one folder")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < workdir.PATIENCE / 2
     assert re.fullmatch(
         f"{folder}: in use by process {other.pid} on {socket.gethostname()} since "
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00; wait for it, or use another folder.",
@@ -103,7 +103,7 @@ def test_a_killed_process_of_this_machine_does_not_block(tmp_path, hold):
     began = time.monotonic()
     with workdir.locked(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < workdir.PATIENCE / 2
 
 
 def test_another_process_with_the_number_of_a_dead_one_does_not_block(tmp_path):
@@ -114,8 +114,9 @@ def test_another_process_with_the_number_of_a_dead_one_does_not_block(tmp_path):
         pass
 
 
-def test_a_living_process_of_another_machine_blocks(tmp_path, quick):
+def test_a_living_process_of_another_machine_blocks(tmp_path, monkeypatch):
     """It shows by its touches alone; this machine knows nothing of its processes."""
+    monkeypatch.setattr(workdir, "BEAT", 0.2)
     path = tmp_path / workdir.LOCK
     path.write_text(json.dumps({"pid": 1, "host": "node7", "machine": "node7 boot"}))
     stop = threading.Event()
@@ -147,7 +148,7 @@ def test_a_lock_without_signs_of_life_blocks_for_a_while_alone(
     (tmp_path / "lock").write_text(content)
     began = time.monotonic()
     with workdir.locked(tmp_path):
-        assert 0.9 < time.monotonic() - began < 10
+        assert time.monotonic() - began > 0.9
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
 
 
@@ -156,7 +157,7 @@ def test_a_lock_that_is_old_by_the_clock_of_its_server_does_not_wait(tmp_path):
     os.utime(tmp_path / "lock", (1e9, 1e9))
     began = time.monotonic()
     with workdir.locked(tmp_path):
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < workdir.PATIENCE / 2
 
 
 def test_the_holder_touches_its_lock_and_notices_a_loss(tmp_path, quick, caplog):

@@ -12,19 +12,22 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from experiments import deep_ect, tree_vae
 from experiments.launch import sweep
 from experiments.papers.hierarchy_data import Data
 from experiments.papers.hierarchy_scores import Tree, random_tree
 from repr_jax.estimators import (
     agglomerative,
+    deep_ect,
     hierarchy,
     hyphc,
     kmeans,
     logistic,
     temi,
+    tree_vae,
     turtle,
 )
+from repr_jax.models.mlp import MLP
+from repr_jax.models.tree_vae import fully_connected
 
 MAX_ROWS = 10_000  # that linkage takes: its memory is quadratic
 TEMI_HEADS = 4  # of which the best is taken; the authors' recipe has 16
@@ -117,7 +120,19 @@ def at_random(data, seed, num_clusters, short):
     return Tree(parents, assignments, _since(began))
 
 
-def deep(module, most: int | None = None) -> Callable:
+def autoencoder(pixels: int, num_leaves: int):
+    """What `deep_ect.fit` and `deep_ect.assign` take, with ClustPy's 10 dimensions."""
+    encoder, decoder = MLP((512, 256, 10)), MLP((256, 512, pixels))
+    return dict(encoder=encoder, decoder=decoder), dict(encoder=encoder)
+
+
+def latents(pixels: int, num_leaves: int):
+    """What `tree_vae.fit` and `tree_vae.assign` take."""
+    model = fully_connected(pixels, num_leaves=num_leaves)
+    return dict(model=model), dict(model=model)
+
+
+def deep(estimator, modules: Callable, most: int | None = None) -> Callable:
     """DeepECT or TreeVAE, which see pixels in place of features.
 
     most: leaves, where more take too long.
@@ -125,15 +140,18 @@ def deep(module, most: int | None = None) -> Callable:
 
     def of_images(data, seed, num_clusters, short):
         began = time.monotonic()
-        found = module.fit(
+        num_leaves = num_clusters if most is None else min(num_clusters, most)
+        fitting, applying = modules(data.fitted.images[0].size, num_leaves)
+        found = estimator.fit(
             jax.random.key(seed),
             data.fitted.images,
-            num_leaves=num_clusters if most is None else min(num_clusters, most),
-            progress=sweep.progress(module.__name__),
+            num_leaves=num_leaves,
+            progress=sweep.progress(estimator.__name__),
+            **fitting,
             **few(short),
         )
-        assignments = np.asarray(module.assign(found, data.scored.images))
-        return Tree(found.parents, assignments, _since(began))
+        assigned = estimator.assign(found, data.scored.images, **applying)
+        return Tree(found.parents, np.asarray(assigned), _since(began))
 
     return of_images
 
@@ -147,8 +165,8 @@ CLUSTERS = {
     "complete linkage": linkage("complete"),
     "Ward": linkage("ward"),
     "HypHC of k-means": hyperbolic,
-    "DeepECT": deep(deep_ect),
-    "TreeVAE": deep(tree_vae, MOST_TREE_VAE),
+    "DeepECT": deep(deep_ect, autoencoder),
+    "TreeVAE": deep(tree_vae, latents, MOST_TREE_VAE),
     "random tree of k-means": at_random,
 }
 FIXED = ("average linkage", "complete linkage", "Ward")  # the same for every seed

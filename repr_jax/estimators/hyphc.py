@@ -81,29 +81,26 @@ def fit(
         raise ValueError(f"hyphc.fit: expected scale in (0, 1); got {scale}.")
     leaves_key, triplets_key = jax.random.split(key)
     leaves = jax.random.normal(leaves_key, (len(similarities), dim))
-    state = _start(leaves, jnp.float32(scale), learning_rate)
+    state = _start(leaves, jnp.float32(scale), num_steps)
     if len(similarities) < 3:  # of two leaves there is one tree
         return _result(state, similarities)
     every = -(-num_steps // min(num_evaluations, num_steps))
     factor = (final_temperature / temperature) ** (1 / max(num_steps - 1, 1))
+    temperatures = temperature * factor ** jnp.arange(num_steps)
+    pairs = jnp.asarray(similarities, jnp.float32)
+    numbers = (temperatures, learning_rate)
     best, costs, values = None, [], []
     for first in range(0, num_steps, every):
-        steps = jnp.arange(first, min(first + every, num_steps))
-        state, losses = _descend(
-            state,
-            jnp.asarray(similarities, jnp.float32),
-            triplets_key,
-            temperature * factor**steps,
-            steps,
-            num_triplets=num_triplets,
-            learning_rate=learning_rate,
+        last = min(first + every, num_steps)
+        state = _descend(
+            state, pairs, triplets_key, last, *numbers, num_triplets=num_triplets
         )
         tree = _result(state, similarities)
         costs.append(tree.cost)
-        values.append(float(jnp.mean(losses)))
+        values.append(float(jnp.mean(state.losses[first:last])))
         best = tree if best is None or tree.cost < best.cost else best
         if progress is not None:
-            progress(int(steps[-1]) + 1, num_steps)
+            progress(last, num_steps)
     return best._replace(costs=np.array(costs), losses=np.array(values))
 
 
@@ -131,25 +128,29 @@ def decode(embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return parents, joined, np.concatenate([np.zeros(len(embeddings)), joined[:, 2]])
 
 
-def _start(leaves, scale, learning_rate):
+def _start(leaves, scale, num_steps):
     import optax
+
+    from repr_jax import optim
 
     params = (leaves, scale)
-    return params, optax.adam(learning_rate).init(params)
+    return optim.start_descent(params, optax.adam(1.0), num_steps=num_steps)
 
 
-@functools.partial(jax.jit, static_argnames=("num_triplets", "learning_rate"))
+@functools.partial(jax.jit, static_argnames="num_triplets")
 def _descend(
-    state, similarities, key, temperatures, steps, *, num_triplets, learning_rate
+    state, similarities, key, until, temperatures, learning_rate, *, num_triplets
 ):
-    """State and loss after a step at each of the temperatures."""
+    """The state after `until` updates."""
     import optax
 
-    optimizer, num = optax.adam(learning_rate), len(similarities)
+    from repr_jax import optim
 
-    def draw(step):
+    num = len(similarities)
+
+    def draw(key):
         """[3, num_triplets] leaves, all different in a triplet, all triplets alike."""
-        keys = jax.random.split(jax.random.fold_in(key, step), 3)
+        keys = jax.random.split(key, 3)
         a, b, c = (
             jax.random.randint(k, (num_triplets,), 0, num - i)
             for i, k in enumerate(keys)
@@ -159,30 +160,33 @@ def _descend(
         c = c + (c >= low)
         return jnp.stack([a, b, c + (c >= high)])
 
-    def step(state, inputs):
-        temperature, index = inputs
-        params, memory = state
-        triplets = draw(index)
+    def loss(params, extras, key, step):
+        leaves, scale = params
+        triplets = draw(key)
         pairs = similarities[
             triplets[jnp.array([0, 0, 1])], triplets[jnp.array([1, 2, 2])]
         ]
+        chosen = leaves[triplets]  # [3, num_triplets, dim]
+        options = dict(scale=scale, temperature=temperatures[step])
+        return hyphc(*chosen, pairs.T, **options), extras
 
-        def loss(params):
-            leaves, scale = params
-            chosen = leaves[triplets]  # [3, num_triplets, dim]
-            return hyphc(*chosen, pairs.T, scale=scale, temperature=temperature)
+    def clip_scale(params, extras, step):
+        leaves, scale = params
+        return (leaves, jnp.clip(scale, *SCALES)), extras
 
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, memory = optimizer.update(gradient, memory)
-        leaves, scale = optax.apply_updates(params, updates)
-        return ((leaves, jnp.clip(scale, *SCALES)), memory), value
-
-    return jax.lax.scan(step, state, (temperatures, steps))
+    return optim.descend(
+        loss,
+        state,
+        key=key,
+        optimizer=optax.adam(learning_rate),
+        until=until,
+        after_update=clip_scale,
+    )
 
 
 def _result(state, similarities):
     """The tree of these leaves, before there is a history."""
-    (leaves, scale), _ = state
+    leaves, scale = state.params
     embeddings = np.asarray(scale * l2_normalize(leaves))
     parents, linkage, heights = decode(embeddings)
     cost = dasgupta_cost(parents, similarities)

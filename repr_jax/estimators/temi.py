@@ -19,7 +19,6 @@ from repr_jax.ops.neighbours import nearest
 from repr_jax.ops.numerics import l2_normalize, to_float
 
 NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
-NUM_REPORTS = 20  # that `progress` gets
 INITIAL_SCALE = 0.02  # standard deviation of first weights
 
 
@@ -95,6 +94,8 @@ def fit(
       the last layer moves from the first step on, where theirs rests for a pass; its
       first directions are normal, not uniform, and its scales do not decay.
     """
+    from repr_jax import optim
+
     who = "temi.fit"
     checks.same_shape(who, rank=2, x=x)
     checks.floating(who, x=x)
@@ -111,23 +112,19 @@ def fit(
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
     checks.count(who, num_steps=num_steps)
-    neighbours = nearest(x, num_neighbours=min(num_neighbours, len(x) - 1))
+    neighbors = nearest(x, num_neighbours=min(num_neighbours, len(x) - 1))
     start_key, key = jax.random.split(key)
     widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
     state = _start(start_key, num_heads, widths, num_steps)
     numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
     numbers |= dict(weight_decay=weight_decay, decay=decay)
     numbers |= dict(marginal_decay=marginal_decay)
-    every = num_steps if progress is None else -(-num_steps // NUM_REPORTS)
-    for first in range(0, num_steps, every):
-        last = min(first + every, num_steps)
-        state = _descend(
-            state, x, neighbours, key, first, last, numbers, batch_size=batch_size
-        )
-        if progress is not None:
-            jax.block_until_ready(state)
-            progress(last, num_steps)
-    return _best(state, temperature, steps_per_pass)
+
+    def run(state, until):
+        return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
+
+    state = optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
+    return _best(state.extras, temperature, steps_per_pass)
 
 
 def logits(temi: Temi, x: Array) -> Array:
@@ -140,18 +137,18 @@ def assign(temi: Temi, x: Array) -> Array:
     return jnp.argmax(logits(temi, x), axis=-1).astype(jnp.int32)
 
 
-class _State(NamedTuple):
-    """Heads are stacked: their arrays have one more axis, in front."""
+class _Averages(NamedTuple):
+    """What changes beside the heads that learn; all have one more axis, of heads."""
 
-    online: Head
     target: Head
     marginal: Array  # [head, class]
-    memory: tuple  # of the optimiser
     losses: Array  # [num_steps, head], filled in step by step
 
 
 def _start(key, num_heads, widths, num_steps):
     """All heads drawn, the targets equal to them."""
+    from repr_jax import optim
+
     keys = jax.random.split(key, 3)
     hidden, bottleneck, directions = (
         INITIAL_SCALE * jax.random.normal(k, (num_heads, *shape))
@@ -161,15 +158,22 @@ def _start(key, num_heads, widths, num_steps):
     scales = jnp.ones((num_heads, widths[-1]))
     head = Head(hidden, biases[0], bottleneck, biases[1], directions, scales)
     marginal = jnp.full((num_heads, widths[-1]), 1 / widths[-1])
-    memory = _optimizer(0.0, 0.0).init(head)
-    return _State(head, head, marginal, memory, jnp.zeros((num_steps, num_heads)))
+    averages = _Averages(head, marginal, jnp.zeros((num_steps, num_heads)))
+    optimizer = _optimizer(0.0, 0.0, num_steps)
+    return optim.start_descent(head, optimizer, num_steps=num_steps, extras=averages)
 
 
-def _optimizer(learning_rate, weight_decay):
+def _optimizer(learning_rate, weight_decay, num_steps):
+    """AdamW of matrices; the rate rises over the first fifth of the steps."""
     import optax
 
+    warm_up = max(num_steps / 5, 1.0)
+
+    def rate(step):
+        return learning_rate * jnp.minimum((step + 1) / warm_up, 1.0)
+
     matrices = Head(True, False, True, False, True, False)
-    return optax.adamw(learning_rate, weight_decay=weight_decay, mask=matrices)
+    return optax.adamw(rate, weight_decay=weight_decay, mask=matrices)
 
 
 def _apply(head, x):
@@ -181,56 +185,57 @@ def _apply(head, x):
 
 
 @functools.partial(jax.jit, static_argnames=("batch_size",))
-def _descend(state, x, neighbours, key, first, last, numbers, *, batch_size):
-    """The state after steps first to last - 1, with their losses filled in."""
-    import optax
+def _descend(state, x, neighbors, key, until, numbers, *, batch_size):
+    """The state after `until` updates."""
+    from repr_jax import optim
 
-    warm_up = jnp.maximum(len(state.losses) / 5, 1.0)
     heads = jax.vmap(_apply, in_axes=(0, None))  # [head, batch, class]
 
     def draw(key):
-        """[2 batch_size, dim], rows and then a neighbour of each."""
-        rows_key, neighbour_key = jax.random.split(key)
+        """[2 batch_size, dim], rows and then a neighbor of each."""
+        rows_key, neighbor_key = jax.random.split(key)
         rows = jnp.arange(len(x))
         if batch_size < len(x):
             rows = jax.random.permutation(rows_key, len(x))[:batch_size]
-        which = jax.random.randint(neighbour_key, (batch_size,), 0, neighbours.shape[1])
-        return x[jnp.concatenate([rows, neighbours[rows, which]])]
+        which = jax.random.randint(neighbor_key, (batch_size,), 0, neighbors.shape[1])
+        return x[jnp.concatenate([rows, neighbors[rows, which]])]
 
     def average(decay, old, new):
         return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, old, new)
 
-    def step(index, state):
-        pairs = draw(jax.random.fold_in(key, index))
-        target = heads(state.target, pairs)
+    def loss(online, averages, key, step):
+        pairs = draw(key)
+        target = heads(averages.target, pairs)
         found = jnp.mean(jax.nn.softmax(target / numbers["temperature"]), axis=1)
-        marginal = average(numbers["marginal_decay"], state.marginal, found)
+        marginal = average(numbers["marginal_decay"], averages.marginal, found)
+        both = (*jnp.split(heads(online, pairs), 2, 1), *jnp.split(target, 2, 1))
+        options = dict(power=numbers["power"], temperature=numbers["temperature"])
+        options["target_temperature"] = numbers["temperature"]
+        losses = temi_of_heads(*both, marginal, **options)
+        kept = averages.losses.at[step].set(losses)
+        return jnp.mean(losses), averages._replace(marginal=marginal, losses=kept)
 
-        def loss(online):
-            both = (*jnp.split(heads(online, pairs), 2, 1), *jnp.split(target, 2, 1))
-            options = dict(power=numbers["power"], temperature=numbers["temperature"])
-            options["target_temperature"] = numbers["temperature"]
-            losses = temi_of_heads(*both, marginal, **options)
-            return jnp.mean(losses), losses
+    def move_targets(online, averages, step):
+        target = average(numbers["decay"], averages.target, online)
+        return online, averages._replace(target=target)
 
-        gradient, losses = jax.grad(loss, has_aux=True)(state.online)
-        rate = numbers["learning_rate"] * jnp.minimum((index + 1) / warm_up, 1.0)
-        optimizer = _optimizer(rate, numbers["weight_decay"])
-        updates, memory = optimizer.update(gradient, state.memory, state.online)
-        online = optax.apply_updates(state.online, updates)
-        moved = average(numbers["decay"], state.target, online)
-        losses = state.losses.at[index].set(losses)
-        return _State(online, moved, marginal, memory, losses)
-
-    return jax.lax.fori_loop(first, last, step, state)
+    rate, weight_decay = numbers["learning_rate"], numbers["weight_decay"]
+    return optim.descend(
+        loss,
+        state,
+        key=key,
+        optimizer=_optimizer(rate, weight_decay, len(state.losses)),
+        until=until,
+        after_update=move_targets,
+    )
 
 
-def _best(state, temperature, steps_per_pass):
+def _best(averages, temperature, steps_per_pass):
     """The head whose loss over the last pass, or all steps if fewer, is least."""
-    best = jnp.argmin(jnp.mean(state.losses[-steps_per_pass:], axis=0))
-    head = jax.tree.map(lambda a: a[best], state.target)
+    best = jnp.argmin(jnp.mean(averages.losses[-steps_per_pass:], axis=0))
+    head = jax.tree.map(lambda a: a[best], averages.target)
     temperature, best = jnp.float32(temperature), best.astype(jnp.int32)
-    return Temi(head, temperature, state.marginal[best], best, state.losses)
+    return Temi(head, temperature, averages.marginal[best], best, averages.losses)
 
 
 def _check_decays(who, **decays):

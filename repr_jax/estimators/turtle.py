@@ -19,8 +19,6 @@ from repr_jax.metrics import accuracy
 from repr_jax.ops import checks
 from repr_jax.ops.numerics import to_float
 
-NUM_REPORTS = 20  # that `progress` gets
-
 
 class Turtle(NamedTuple):
     """softmax(features_r weights_r + biases_r), averaged over r, labels the rows."""
@@ -76,6 +74,8 @@ def fit(
 
     Source: as `losses.turtle`.
     """
+    from repr_jax import optim
+
     who = "turtle.fit"
     features = _features(who, features)
     checks.count(who, minimum=2, num_classes=num_classes)
@@ -87,19 +87,16 @@ def fit(
     start_key, key = jax.random.split(key)
     state = _start(start_key, features, num_classes, num_steps)
     options = dict(num_inner_steps=num_inner_steps, batch_size=batch_size)
-    every = num_steps if progress is None else -(-num_steps // NUM_REPORTS)
-    for first in range(0, num_steps, every):
-        last = min(first + every, num_steps)
-        numbers = (entropy_weight, learning_rate, inner_learning_rate)
-        state = _descend(state, features, key, first, last, *numbers, **options)
-        if progress is not None:
-            jax.block_until_ready(state)
-            progress(last, num_steps)
-    task, _, losses = state
+    numbers = (entropy_weight, learning_rate, inner_learning_rate)
+
+    def run(state, until):
+        return _descend(state, features, key, until, *numbers, **options)
+
+    state = optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
     return Turtle(
-        tuple(_weights(linear) for linear in task),
-        tuple(linear.biases for linear in task),
-        losses,
+        tuple(_weights(linear) for linear in state.params),
+        tuple(linear.biases for linear in state.params),
+        state.losses,
     )
 
 
@@ -172,15 +169,17 @@ def generalization_score(
 
 
 def _start(key, features, num_classes, num_steps):
-    """The labelling, the memory of its optimiser, and losses to be filled in."""
+    """The labeling before the first step."""
     import optax
+
+    from repr_jax import optim
 
     task = _draw(key, features, num_classes)
     task = tuple(
         linear._replace(scales=jnp.linalg.norm(linear.directions, axis=0))
         for linear in task
     )
-    return task, optax.adam(1.0).init(task), jnp.zeros(num_steps)
+    return optim.start_descent(task, optax.adam(1.0), num_steps=num_steps)
 
 
 def _draw(key, features, num_classes):
@@ -225,8 +224,7 @@ def _descend(
     state,
     features,
     key,
-    first,
-    last,
+    until,
     entropy_weight,
     learning_rate,
     inner_learning_rate,
@@ -234,49 +232,43 @@ def _descend(
     num_inner_steps,
     batch_size,
 ):
-    """The state after steps first to last - 1, with their losses filled in."""
+    """The state after `until` updates of the labeling."""
     import optax
 
-    outer, inner = optax.adam(learning_rate), optax.adam(inner_learning_rate)
-    rows, num_classes = len(features[0]), len(state[0][0].biases)
+    from repr_jax import optim
+
+    rows, num_classes = len(features[0]), len(state.params[0].biases)
     columns = tuple(x.T for x in features)
 
     def classifiers(key, x, task):
-        """Fitted to the labelling, from a new draw."""
+        """Fitted to the labeling, from a new draw."""
         labels = jnp.mean(jax.nn.softmax(_logits(task, x), axis=1), axis=0)
 
-        def loss(linears):
+        def loss(linears, extras, key, step):
             log_p = jax.nn.log_softmax(_logits(linears, x), axis=1)
-            return -jnp.sum(labels[None] * log_p) / labels.shape[1]
+            return -jnp.sum(labels[None] * log_p) / labels.shape[1], extras
 
-        def step(_, carry):
-            linears, memory = carry
-            updates, memory = inner.update(jax.grad(loss)(linears), memory)
-            return optax.apply_updates(linears, updates), memory
+        linears, inner = (
+            _draw(key, features, num_classes),
+            optax.adam(inner_learning_rate),
+        )
+        start = optim.start_descent(linears, inner, num_steps=num_inner_steps)
+        options = dict(key=key, optimizer=inner, until=num_inner_steps)
+        return optim.descend(loss, start, **options).params
 
-        linears = _draw(key, features, num_classes)
-        start = (linears, inner.init(linears))
-        return jax.lax.fori_loop(0, num_inner_steps, step, start)[0]
-
-    def step(index, state):
-        task, memory, losses = state
-        batch_key, inner_key = jax.random.split(jax.random.fold_in(key, index))
+    def loss(task, extras, key, step):
+        batch_key, inner_key = jax.random.split(key)
         x = columns
         if batch_size < rows:
             drawn = jax.random.permutation(batch_key, rows)[:batch_size]
             x = tuple(a[drawn].T for a in features)
-        inner_logits = _logits(classifiers(inner_key, x, task), x)
+        fixed = jax.lax.stop_gradient(task)
+        logits = (_logits(task, x), _logits(classifiers(inner_key, x, fixed), x))
+        logits = (jnp.swapaxes(a, 1, 2) for a in logits)
+        return clustering.turtle(*logits, entropy_weight=entropy_weight), extras
 
-        def loss(task):
-            both = (jnp.swapaxes(a, 1, 2) for a in (_logits(task, x), inner_logits))
-            return clustering.turtle(*both, entropy_weight=entropy_weight)
-
-        value, gradient = jax.value_and_grad(loss)(task)
-        updates, memory = outer.update(gradient, memory)
-        task = optax.apply_updates(task, updates)
-        return task, memory, losses.at[index].set(value)
-
-    return jax.lax.fori_loop(first, last, step, state)
+    outer = optax.adam(learning_rate)
+    return optim.descend(loss, state, key=key, optimizer=outer, until=until)
 
 
 def _features(who, features, weights=None):

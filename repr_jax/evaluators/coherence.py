@@ -24,7 +24,7 @@ from etils import epath
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from repr_jax import files, metrics
+from repr_jax import files, metrics, optim
 from repr_jax.evaluators.common import (
     Evaluation,
     Table,
@@ -77,33 +77,33 @@ def train_classifiers(
         for m, name in enumerate(modalities):
             own_key = jax.random.fold_in(key, m)
             params[name] = model.init(own_key, batch[name], train=False)["params"]
-        return params, optimizer.init(params)
+        return optim.start_descent(params, optimizer, num_steps=num_steps)
 
-    def loss(params, batch, step_key):
-        total = 0.0
-        for m, name in enumerate(modalities):
-            where = present_rows(batch, m)
-            own_key = jax.random.fold_in(step_key, m)
-            x = present(batch[name], where)
-            logits = model.apply({"params": params[name]}, x, train=True, key=own_key)
-            nll = optax.softmax_cross_entropy_with_integer_labels(
-                logits, batch["label"]
-            )
-            total += masked_mean(nll, where=where)
-        return total
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        def loss(params, extras, step_key, index):
+            total = 0.0
+            for m, name in enumerate(modalities):
+                where = present_rows(batch, m)
+                own_key = jax.random.fold_in(step_key, m)
+                x = present(batch[name], where)
+                logits = model.apply(
+                    {"params": params[name]}, x, train=True, key=own_key
+                )
+                nll = optax.softmax_cross_entropy_with_integer_labels(
+                    logits, batch["label"]
+                )
+                total += masked_mean(nll, where=where)
+            return total, extras
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, opt_state, batch, index):
-        step_key = jax.random.fold_in(jax.random.fold_in(key, len(modalities)), index)
-        grads = jax.grad(loss)(params, batch, step_key)
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return optax.apply_updates(params, updates), opt_state
+        root = jax.random.fold_in(key, len(modalities))
+        until = state.step + 1
+        return optim.descend(loss, state, key=root, optimizer=optimizer, until=until)
 
-    stream = dataset.train(batch_size)
-    params, opt_state = init(prepare(next(stream)))
-    for index, batch in zip(range(num_steps), dataset.train(batch_size)):
-        params, opt_state = step(params, opt_state, prepare(batch), index)
-    return jax.tree.map(np.asarray, params)
+    state = init(prepare(next(dataset.train(batch_size))))
+    for _, batch in zip(range(num_steps), dataset.train(batch_size)):
+        state = step(state, prepare(batch))
+    return jax.tree.map(np.asarray, state.params)
 
 
 def fingerprint(prepare, dataset, modalities, settings) -> str:

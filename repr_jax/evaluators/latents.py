@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from repr_jax import metrics
+from repr_jax import metrics, optim
 from repr_jax.data.content_style import FACTORS
 from repr_jax.estimators import kernel_ridge, ridge
 from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
@@ -58,21 +58,15 @@ def _network(x, y, x_test, num_steps, seed):
     model, optimizer = MLP((100, y.shape[1]), uniform_init=True), optax.adam(1e-3)
     key = jax.random.key(seed)
 
-    def loss(params, rows):
+    def loss(params, extras, key, step):
+        rows = jax.random.randint(key, (200,), 0, len(x))
         error = model.apply({"params": params}, x[rows], train=True) - y[rows]
-        return jnp.mean(error**2)
-
-    def step(carry, number):
-        params, state = carry
-        step_key = jax.random.fold_in(key, number)
-        rows = jax.random.randint(step_key, (200,), 0, len(x))
-        updates, state = optimizer.update(jax.grad(loss)(params, rows), state)
-        return (optax.apply_updates(params, updates), state), None
+        return jnp.mean(error**2), extras
 
     params = model.init(key, x[:1], train=False)["params"]
-    start = params, optimizer.init(params)
-    (params, _), _ = jax.lax.scan(step, start, jnp.arange(num_steps))
-    return model.apply({"params": params}, x_test, train=False)
+    state = optim.start_descent(params, optimizer, num_steps=num_steps)
+    state = optim.descend(loss, state, key=key, optimizer=optimizer, until=num_steps)
+    return model.apply({"params": state.params}, x_test, train=False)
 
 
 def probes(fit, test, *, kernel_rows, num_rounds, network_steps, seed):

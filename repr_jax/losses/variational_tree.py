@@ -12,7 +12,7 @@ from jax import Array
 
 from repr_jax.ops import checks, gaussian, likelihood, node_tree
 from repr_jax.ops.batch import all_rows, masked_mean, present
-from repr_jax.ops.numerics import pairwise_dot, to_float
+from repr_jax.ops.numerics import to_float
 
 
 def tree_elbo(
@@ -39,14 +39,15 @@ def tree_elbo(
                                  + KL(Ber(logits_in) || Ber(prior_logits_in)) ) ],
 
     l over leaves, n over nodes, and P the probability to pass a node, from the logits
-    of q, see `path_probabilities`. The prior of the root is N(0, I), and only nodes
-    with two children have routers. What is said of nodes that the tree does not have
-    counts for nothing. All latents were drawn before: this takes what networks said.
+    of q, see `node_tree.path_probabilities`. The prior of the root is N(0, I), and only
+    nodes with two children have routers. Nodes that the tree does not have are ignored.
+    All latents were drawn before: this takes what the networks returned.
 
     Args:
       x: [batch, ...] float, such as pixels in [0, 1].
       decoded: [batch, leaf, ...] float, what the decoder of each leaf returned.
-      mean, log_var: [batch, node, dim] float, of q(z | x, z above), see `posterior`.
+      mean, log_var: [batch, node, dim] float, of q(z | x, z above): the product of what
+        the input and the node above tell.
       prior_mean, prior_log_var: [batch, node, dim] float, of p(z | z above); not read
         for the root.
       logits, prior_logits: [batch, node] float, log odds that q and p go to the child
@@ -84,7 +85,7 @@ def tree_elbo(
         _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
     )
     prior = [_of(a, where, below_root) for a in (prior_mean, prior_log_var)]
-    passed = path_probabilities(logits, parents)  # [batch, node]
+    passed = node_tree.path_probabilities(logits, parents)  # [batch, node]
     kl = gaussian.kl(mean, log_var, *prior)
     splits = node_tree.num_children(parents) == 2
     kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
@@ -117,38 +118,10 @@ def _of(x, where, axis_where):
     return present(to_float(x), where[:, None] & axis_where[None, :])
 
 
-def path_probabilities(logits: Array, parents: Array) -> Array:
-    """[batch, node]: the probability to pass each node on the way down; 0 if unused.
-
-    logits: [batch, node], log odds of the child with the lower number. An only child is
-    passed whenever its parent is.
-    """
-    parents, logits = jnp.asarray(parents), to_float(logits)
-    nodes = jnp.arange(len(parents))
-    sibling = node_tree.siblings(parents)
-    above = logits[:, jnp.maximum(parents, 0)]
-    step = jax.nn.log_sigmoid(jnp.where((nodes < sibling)[None], above, -above))
-    step = jnp.where((sibling == nodes)[None], 0, step)
-    path = node_tree.below(parents).astype(step.dtype)  # [node above, node]
-    log_p = pairwise_dot(step, path.T)
-    return jnp.where(node_tree.used(parents)[None], jnp.exp(log_p), 0)
-
-
 def bernoulli_kl(logits: Array, prior_logits: Array) -> Array:
     """KL(Ber(sigmoid logits) || Ber(sigmoid prior_logits)) in nats, of any shape."""
     return sum(
         jax.nn.sigmoid(sign * logits)
         * (jax.nn.log_sigmoid(sign * logits) - jax.nn.log_sigmoid(sign * prior_logits))
         for sign in (1, -1)
-    )
-
-
-def posterior(mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array):
-    """q(z | x, z above): precisions add, means weigh by precision.
-
-    mean, log_var: [..., dim], what the input says; prior_mean, prior_log_var: what the
-    node above says. Returns (mean, log_var). The root has its own q, without this.
-    """
-    return gaussian.product_of_experts(
-        jnp.stack([mean, prior_mean]), jnp.stack([log_var, prior_log_var])
     )

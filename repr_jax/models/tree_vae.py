@@ -8,16 +8,16 @@ Every node has parameters of its own, stacked on axis 0 for a fixed number of no
     z of a leaf --decoder--> what explains x
 
 Variables are a dict of what encoder, nodes and decoders have, each with params and the
-moments of its batch normalisation, batch_stats. In training the functions below return
-the variables with new moments. (With layer normalisation in its place, in one trial on
-digits, routers sent nearly all rows to one side.)
+moments of its batch normalization, batch_stats. In training the methods of `TreeVAE`
+return the variables with new moments. (With layer normalization in its place, in one
+trial on digits, routers sent nearly all rows to one side.)
 
 Source: Manduchi, Vandenhirtz, Ryser and Vogt, "Tree Variational Autoencoders", 2023,
 https://arxiv.org/abs/2306.08984, and the authors' code, whose sizes for MNIST are the
 defaults; but encoder and decoder are fully connected, and narrower.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -25,8 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.losses.variational_tree import path_probabilities, posterior
-from repr_jax.ops import node_tree
+from repr_jax.ops import gaussian, node_tree
 
 SLOPE = 0.3  # of the leaky ReLU for negative inputs
 
@@ -76,10 +75,10 @@ class TreeNode(nn.Module):
 
     def __call__(self, above, d, noise, is_root, *, train):
         """[batch, latent_dim], [batch, hidden], [batch, latent_dim], [] bool."""
-        said, prior = self.posterior(d, train=train), self.prior(above, train=train)
-        mean, log_var = (
-            jnp.where(is_root, *pair) for pair in zip(said, posterior(*said, *prior))
-        )
+        own, prior = self.posterior(d, train=train), self.prior(above, train=train)
+        experts = (jnp.stack(pair) for pair in zip(own, prior))
+        product = gaussian.product_of_experts(*experts)
+        mean, log_var = (jnp.where(is_root, *pair) for pair in zip(own, product))
         z = mean + jnp.exp(log_var / 2) * noise
         routers = self.routers(z, d, train=train)
         return NodeOutput(z, mean, log_var, *prior, *routers)
@@ -128,32 +127,164 @@ class TreeDecoder(nn.Module):
 
 
 class TreeVAE(NamedTuple):
-    """The modules; `init` makes their variables."""
+    """The modules, and what the tree computes with the variables that `init` makes."""
 
     encoder: TreeEncoder
     node: TreeNode
     decoder: TreeDecoder
 
+    def init(self, key: Array, x: Array, num_nodes: int) -> dict[str, Any]:
+        """Variables of the encoder, and of nodes and decoders stacked for num_nodes."""
+        encoder_key, *keys = jax.random.split(key, 3)
+        node_keys, decoder_keys = (jax.random.split(k, num_nodes) for k in keys)
+        levels, encoder = self.encoder.init_with_output(encoder_key, x, train=False)
+        z, d = jnp.zeros((len(x), self.node.latent_dim)), levels[0]
 
-def init(key: Array, model: TreeVAE, x: Array, num_nodes: int) -> dict[str, Any]:
-    """Variables of the encoder, and of nodes and decoders stacked for num_nodes."""
-    encoder_key, *keys = jax.random.split(key, 3)
-    node_keys, decoder_keys = (jax.random.split(k, num_nodes) for k in keys)
-    levels, encoder = model.encoder.init_with_output(encoder_key, x, train=False)
-    z, d = jnp.zeros((len(x), model.node.latent_dim)), levels[0]
-    return {
-        "encoder": encoder,
-        "nodes": jax.vmap(lambda k: model.node.init(k, z, d, z, False, train=False))(
-            node_keys
-        ),
-        "decoders": jax.vmap(lambda k: model.decoder.init(k, z, train=False))(
-            decoder_keys
-        ),
-    }
+        def init_node(key):
+            return self.node.init(key, z, d, z, False, train=False)
+
+        def init_decoder(key):
+            return self.decoder.init(key, z, train=False)
+
+        nodes = jax.vmap(init_node)(node_keys)
+        decoders = jax.vmap(init_decoder)(decoder_keys)
+        return {"encoder": encoder, "nodes": nodes, "decoders": decoders}
+
+    def descend(
+        self, variables: Mapping, x: Array, parents: Array, noise: Array, *, train: bool
+    ) -> tuple[NodeOutput, Array, dict]:
+        """Down the tree from the root: the outputs of all nodes for x.
+
+        x: [batch, ...]; noise: [batch, node, latent_dim], zeros for means in place of
+        samples. Returns a NodeOutput of arrays [batch, node, ...], the encoder's
+        levels, and the variables. Outputs of nodes that the tree does not have are
+        arbitrary.
+        """
+        levels, encoder = apply(self.encoder, variables["encoder"], x, train=train)
+        depth = jnp.maximum(node_tree.depths(parents), 0)
+        above = jnp.maximum(jnp.asarray(parents), 0)
+        noise = jnp.moveaxis(noise, 1, 0)
+
+        def visit(z, inputs):
+            node, variables, noise = inputs
+            inputs = (z[above[node]], levels[depth[node]], noise, node == 0)
+            out, variables = apply(self.node, variables, *inputs, train=train)
+            return z.at[node].set(out.z), (out, variables)
+
+        inputs = (jnp.arange(len(above)), variables["nodes"], noise)
+        _, (out, nodes) = jax.lax.scan(visit, jnp.zeros_like(noise), inputs)
+        out = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), out)
+        return out, levels, {**variables, "encoder": encoder, "nodes": nodes}
+
+    def decode(
+        self, variables: Mapping, z: Array, leaves: Array, *, train: bool
+    ) -> tuple[Array, dict]:
+        """[batch, node, latent_dim] -> [batch, leaf, pixels], each leaf by its decoder.
+
+        leaves: [leaf] int, nodes; negative for one that is not used, whose output is
+        arbitrary. Returns the variables as well.
+        """
+        leaves = jnp.asarray(leaves)
+        nodes = jnp.maximum(leaves, 0)
+
+        def one(variables, z):
+            return apply(self.decoder, variables, z, train=train)
+
+        decoders = jax.tree.map(lambda a: a[nodes], variables["decoders"])
+        by_leaf = jax.vmap(one, in_axes=(0, 1), out_axes=(1, 0))
+        out, moved = by_leaf(decoders, z[:, nodes])
+        places = jnp.where(leaves >= 0, leaves, z.shape[1])  # beyond the last: dropped
+        decoders = jax.tree.map(
+            lambda a, b: a.at[places].set(b, mode="drop"), variables["decoders"], moved
+        )
+        return out, {**variables, "decoders": decoders}
+
+    def leaf_probabilities(
+        self, variables: Mapping, x: Array, parents: Array, leaves: Array
+    ) -> Array:
+        """[batch, leaf]: the probability of q to end in each leaf; 0 if it is negative.
+
+        Without noise: the routers of q read the input alone.
+        """
+        noise = jnp.zeros((len(x), len(parents), self.node.latent_dim))
+        out, _, _ = self.descend(variables, x, parents, noise, train=False)
+        passed = node_tree.path_probabilities(out.logits, parents)
+        share = passed[:, jnp.maximum(leaves, 0)]
+        return jnp.where((jnp.asarray(leaves) >= 0)[None, :], share, 0)
+
+    def outputs(self, variables, x, noise, tree, leaves):
+        """What `losses.tree_elbo` takes, in training: of all nodes and these leaves.
+
+        Returns a NodeOutput, decoded, leaves, and the variables.
+        """
+        out, _, variables = self.descend(variables, x, tree, noise, train=True)
+        decoded, variables = self.decode(variables, out.z, leaves, train=True)
+        return out, decoded, leaves, variables
+
+    def outputs_of_split(self, own, x, noise, tree, split, variables):
+        """As `outputs`, with gradients of two new leaves and of the router above alone.
+
+        No other leaf is decoded, since it would add a constant to the loss.
+
+        Args:
+          own: variables of the three nodes `split`, and of the two decoders.
+          split: [3] int, a node and its two children, which are leaves.
+          variables: of the whole tree; those of `own` are not read.
+
+        Returns:
+          a NodeOutput, decoded, leaves, and `own` with new moments.
+        """
+        leaf, children = split[0], split[1:]
+        out, levels, _ = jax.lax.stop_gradient(
+            self.descend(variables, x, tree, noise, train=False)
+        )
+        z, depth = out.z[:, leaf], node_tree.depths(tree)[leaf]
+        options = dict(train=True, method=TreeNode.routers)
+        top, *below = (
+            jax.tree.map(lambda a, i=i: a[i], own["nodes"]) for i in range(3)
+        )
+        routers, top = apply(self.node, top, z, levels[depth], **options)
+        routers = (a.at[:, leaf].set(b) for a, b in zip(out[5:], routers))
+        out, moved = NodeOutput(*out[:5], *routers), [top]
+        for i, node in enumerate(below):
+            child = children[i]
+            inputs = (z, levels[depth + 1], noise[:, child], False)
+            new, node = apply(self.node, node, *inputs, train=True)
+            out = jax.tree.map(lambda a, b, n=child: a.at[:, n].set(b), out, new)
+            moved.append(node)
+        nodes = jax.tree.map(lambda *a: jnp.stack(a), *moved)
+        pair = out.z[:, children]
+        decoded, own = self.decode(own, pair, jnp.arange(2), train=True)
+        return out, decoded, children, {**own, "nodes": nodes}
+
+
+def fully_connected(
+    pixels: int,
+    *,
+    num_leaves: int,
+    max_depth: int | None = None,
+    latent_dim: int = 8,
+    hidden: int = 128,
+    encoder_widths: Sequence[int] = (512, 512),
+    decoder_widths: Sequence[int] = (256,),
+) -> TreeVAE:
+    """The modules of a tree of up to `num_leaves` over images of so many pixels.
+
+    max_depth: of a leaf; None for two more than a balanced tree has, at least 5.
+    latent_dim, hidden: of every node. encoder_widths, decoder_widths: layers of the
+    encoder before its levels, and of every leaf's decoder before its last.
+    """
+    if max_depth is None:
+        max_depth = max(5, (num_leaves - 1).bit_length() + 2)
+    return TreeVAE(
+        TreeEncoder(max_depth + 1, tuple(encoder_widths), hidden),
+        TreeNode(latent_dim, hidden),
+        TreeDecoder(pixels, tuple(decoder_widths)),
+    )
 
 
 def apply(module: nn.Module, variables, *inputs, train: bool, method=None):
-    """What a module returns, and its variables, in training with new moments."""
+    """The output of a module, and its variables, in training with new moments."""
     if not train:
         out = module.apply(variables, *inputs, train=False, method=method)
         return out, variables
@@ -163,72 +294,8 @@ def apply(module: nn.Module, variables, *inputs, train: bool, method=None):
     return out, {**variables, **moved}
 
 
-def descend(
-    model: TreeVAE,
-    variables,
-    x: Array,
-    parents: Array,
-    noise: Array,
-    *,
-    train: bool,
-):
-    """Down the tree from the root: what all nodes say of x.
-
-    x: [batch, ...]; noise: [batch, node, latent_dim], zeros for means in place of
-    samples. Returns a NodeOutput of arrays [batch, node, ...], the encoder's levels,
-    and the variables. Nodes that the tree does not have say what means nothing.
-    """
-    levels, encoder = apply(model.encoder, variables["encoder"], x, train=train)
-    depth = jnp.maximum(node_tree.depths(parents), 0)
-    above = jnp.maximum(jnp.asarray(parents), 0)
-    noise = jnp.moveaxis(noise, 1, 0)
-
-    def visit(z, inputs):
-        node, variables, noise = inputs
-        inputs = (z[above[node]], levels[depth[node]], noise, node == 0)
-        out, variables = apply(model.node, variables, *inputs, train=train)
-        return z.at[node].set(out.z), (out, variables)
-
-    inputs = (jnp.arange(len(above)), variables["nodes"], noise)
-    _, (out, nodes) = jax.lax.scan(visit, jnp.zeros_like(noise), inputs)
-    out = jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), out)
-    return out, levels, {**variables, "encoder": encoder, "nodes": nodes}
-
-
-def decode(model: TreeVAE, variables, z: Array, leaves: Array, *, train: bool):
-    """[batch, node, latent_dim] -> [batch, leaf, pixels], each leaf by its decoder.
-
-    leaves: [leaf] int, nodes; negative for one that is not used, whose output means
-    nothing. Returns the variables as well.
-    """
-    leaves = jnp.asarray(leaves)
-    nodes = jnp.maximum(leaves, 0)
-
-    def one(variables, z):
-        return apply(model.decoder, variables, z, train=train)
-
-    decoders = jax.tree.map(lambda a: a[nodes], variables["decoders"])
-    out, moved = jax.vmap(one, in_axes=(0, 1), out_axes=(1, 0))(decoders, z[:, nodes])
-    places = jnp.where(leaves >= 0, leaves, z.shape[1])  # beyond the last: dropped
-    decoders = jax.tree.map(
-        lambda a, b: a.at[places].set(b, mode="drop"), variables["decoders"], moved
-    )
-    return out, {**variables, "decoders": decoders}
-
-
-def leaf_probabilities(model, variables, x, parents, leaves) -> Array:
-    """[batch, leaf]: the probability of q that each row ends in each leaf; 0 if unused.
-
-    No noise: the routers of q read the input alone.
-    """
-    noise = jnp.zeros((len(x), len(parents), model.node.latent_dim))
-    out, _, _ = descend(model, variables, x, parents, noise, train=False)
-    share = path_probabilities(out.logits, parents)[:, jnp.maximum(leaves, 0)]
-    return jnp.where((jnp.asarray(leaves) >= 0)[None, :], share, 0)
-
-
 def _layer(x, width, train):
-    """A dense layer, normalised over the batch, and a leaky ReLU."""
+    """A dense layer, normalized over the batch, and a leaky ReLU."""
     x = nn.Dense(width, use_bias=False)(x)
     x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
     return nn.leaky_relu(x, SLOPE)

@@ -75,3 +75,17 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
         start = lax.axis_index(axis_name) * where.shape[0]
         rank = lax.dynamic_slice_in_dim(rank, start, where.shape[0])
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
+
+
+def by_block(function, x: Array, *, size: int = 1024):
+    """function(x), `size` rows at a time where x has more: it takes less memory.
+
+    function: [rows, ...] -> arrays [rows, ...], each row by itself.
+    """
+    num = len(x)
+    if 0 < num <= size:
+        return function(x)
+    blocks = max(1, -(-num // size))  # of no row one block, to know the shapes
+    x = jnp.pad(x, [(0, blocks * size - num)] + [(0, 0)] * (x.ndim - 1))
+    out = lax.map(function, x.reshape(blocks, size, *x.shape[1:]))
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num], out)

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
+from repr_jax.ops.numerics import pairwise_dot, to_float
 
 ROOT, UNUSED = -1, -2
 
@@ -60,6 +61,23 @@ def below(parents: Array) -> Array:
 def depths(parents: Array) -> Array:
     """[nodes] int32: edges to the root; -1 for unused nodes."""
     return jnp.sum(below(parents), axis=0) - 1
+
+
+def path_probabilities(logits: Array, parents: Array) -> Array:
+    """[batch, node]: the probability to pass each node on the way down; 0 if unused.
+
+    logits: [batch, node], log odds of the child with the lower number. An only child is
+    passed whenever its parent is.
+    """
+    parents, logits = jnp.asarray(parents), to_float(logits)
+    nodes = jnp.arange(len(parents))
+    sibling = siblings(parents)
+    above = logits[:, jnp.maximum(parents, 0)]
+    step = jax.nn.log_sigmoid(jnp.where((nodes < sibling)[None], above, -above))
+    step = jnp.where((sibling == nodes)[None], 0, step)
+    path = below(parents).astype(step.dtype)  # [node above, node]
+    log_p = pairwise_dot(step, path.T)
+    return jnp.where(used(parents)[None], jnp.exp(log_p), 0)
 
 
 def start(capacity: int) -> np.ndarray:

@@ -59,35 +59,35 @@ def test_a_step_matches_float64():
     """One neighbour for each row and all rows in a batch: nothing is drawn."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(7, 3)).astype(np.float32)
-    neighbours = rng.permutation(7)
+    neighbors = rng.permutation(7)
     start = temi._start(KEY, 2, (3, 6, 5, 4), 1)
 
     def scatter(a):
         return a + 0.5 * rng.normal(size=a.shape).astype(np.float32)
 
     start = start._replace(
-        online=jax.tree.map(scatter, start.online),
-        target=jax.tree.map(scatter, start.target),
+        params=jax.tree.map(scatter, start.params),
+        extras=start.extras._replace(target=jax.tree.map(scatter, start.extras.target)),
     )
     numbers = dict(power=0.7, temperature=0.5, learning_rate=0.01, weight_decay=0.1)
     numbers |= dict(decay=0.8, marginal_decay=0.6)
-    after = temi._descend(
-        start, x, neighbours[:, None], KEY, 0, 1, numbers, batch_size=7
-    )
+    after = temi._descend(start, x, neighbors[:, None], KEY, 1, numbers, batch_size=7)
+    averages = after.extras
 
-    online, target = float64_heads(start.online), float64_heads(start.target)
-    rows, others = x.astype(np.float64), x[neighbours].astype(np.float64)
+    online, target = (float64_heads(h) for h in (start.params, start.extras.target))
+    rows, others = x.astype(np.float64), x[neighbors].astype(np.float64)
     marginal = [
         0.6 / 4 + 0.4 * softmax(apply(h, np.concatenate([rows, others])) / 0.5).mean(0)
         for h in target
     ]
-    np.testing.assert_allclose(after.marginal, marginal, rtol=1e-5)
+    np.testing.assert_allclose(averages.marginal, marginal, rtol=1e-5)
 
     def loss():
         return objective(online, target, marginal, rows, others, 0.7, 0.5)
 
-    np.testing.assert_allclose(after.losses.mean(), loss(), rtol=1e-5)
-    momentum = after.memory[0].mu  # a tenth of the gradient
+    np.testing.assert_allclose(averages.losses.mean(), loss(), rtol=1e-5)
+    np.testing.assert_allclose(after.losses, loss(), rtol=1e-5)
+    momentum = after.opt_state[0].mu  # a tenth of the gradient
     for name in temi.Head._fields:
         weights = getattr(online[1], name)
         for place in [(0,) * weights.ndim, (-1,) * weights.ndim]:
@@ -103,10 +103,10 @@ def test_a_step_matches_float64():
             moved = kept - 0.01 * slope / (abs(slope) + 1e-8)
             if weights.ndim == 2:
                 moved -= 0.01 * 0.1 * kept
-            new = getattr(after.online, name)[1][place]
+            new = getattr(after.params, name)[1][place]
             np.testing.assert_allclose(new, moved, atol=1e-5)
-            old = getattr(start.target, name)[1][place]
-            average = getattr(after.target, name)[1][place]
+            old = getattr(start.extras.target, name)[1][place]
+            average = getattr(averages.target, name)[1][place]
             np.testing.assert_allclose(average, 0.8 * old + 0.2 * new, rtol=1e-5)
 
 

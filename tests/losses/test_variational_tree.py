@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.losses import variational_tree
-from repr_jax.ops import gaussian, likelihood
+from repr_jax.ops import gaussian, likelihood, node_tree
 
 # 0 -> (1, 2), 1 -> (3, 5), 2 -> (4,); 6 is free
 PARENTS = np.array([-1, 0, 0, 1, 2, 1, -2], np.int32)
@@ -137,7 +136,7 @@ def test_is_a_bound_that_the_exact_posterior_attains():
 
 def test_leaves_share_each_row_and_nodes_their_children():
     logits = draw()["logits"]
-    passed = variational_tree.path_probabilities(jnp.nan_to_num(logits), PARENTS)
+    passed = node_tree.path_probabilities(jnp.nan_to_num(logits), PARENTS)
     np.testing.assert_allclose(passed[:, 0], 1)
     np.testing.assert_allclose(passed[:, 1] + passed[:, 2], 1, rtol=1e-6)
     np.testing.assert_allclose(passed[:, 3] + passed[:, 5], passed[:, 1], rtol=1e-6)
@@ -145,16 +144,6 @@ def test_leaves_share_each_row_and_nodes_their_children():
     assert (passed[:, 6] == 0).all()
     to_first = jax.nn.sigmoid(logits[:, 0]) * jax.nn.sigmoid(logits[:, 1])
     np.testing.assert_allclose(passed[:, 3], to_first, rtol=1e-5)
-
-
-def test_posterior_weighs_by_precision():
-    """N(0, 1) and N(3, 1/2): precisions 1 and 2."""
-    half = jnp.log(jnp.array([0.5]))
-    mean, log_var = variational_tree.posterior(
-        jnp.array([3.0]), half, jnp.array([0.0]), jnp.array([0.0])
-    )
-    np.testing.assert_allclose(mean, 2.0, rtol=1e-6)
-    np.testing.assert_allclose(log_var, np.log(1 / 3), rtol=1e-6)
 
 
 def test_a_chain_is_the_bound_of_a_ladder():

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax.losses.variational_tree import posterior
 from repr_jax.models import tree_vae
 from repr_jax.ops import node_tree
 
@@ -19,12 +18,12 @@ MODEL = tree_vae.TreeVAE(
     tree_vae.TreeDecoder(pixels=8, widths=(4,)),
 )
 descend = jax.jit(
-    lambda *inputs, train: tree_vae.descend(MODEL, *inputs, train=train),
+    lambda *inputs, train: MODEL.descend(*inputs, train=train),
     static_argnames="train",
 )
-init = jax.jit(tree_vae.init, static_argnums=(1, 3))
+init = jax.jit(MODEL.init, static_argnums=2)
 apply = jax.jit(tree_vae.apply, static_argnums=0, static_argnames="train")
-probabilities = jax.jit(tree_vae.leaf_probabilities, static_argnums=0)
+probabilities = jax.jit(MODEL.leaf_probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def drawn():
     """Variables of seven nodes, with moments that are not those of the start."""
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.uniform(keys[0], (9, 4, 2))
-    variables = init(keys[1], MODEL, x, 7)
+    variables = init(keys[1], x, 7)
     noise = jax.random.normal(keys[2], (9, 7, 3))
     _, _, variables = descend(variables, x, PARENTS, noise, train=True)
     return variables, x, noise
@@ -55,18 +54,21 @@ def test_descend_is_one_node_after_another(drawn, train):
             np.testing.assert_allclose(a[:, node], b, rtol=1e-4, atol=1e-5)
 
 
-def test_a_node_weighs_what_input_and_parent_say(drawn):
+def test_a_node_weighs_input_and_parent_by_precision(drawn):
     variables, x, noise = drawn
     out, levels, _ = descend(variables, x, PARENTS, noise, train=False)
     for node in range(5):
         own = node_of(variables, node)
-        said = tree_vae.DiagonalGaussian(3).apply(
+        mean, log_var = tree_vae.DiagonalGaussian(3).apply(
             {"params": own["params"]["posterior"]}, levels[DEPTH[node]], train=False
         )
-        if node:  # the root has what the input says alone
-            said = posterior(*said, out.prior_mean[:, node], out.prior_log_var[:, node])
-        np.testing.assert_allclose(out.mean[:, node], said[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(out.log_var[:, node], said[1], rtol=1e-4, atol=1e-5)
+        if node:  # the root has the input alone
+            prior = np.exp(-out.prior_log_var[:, node])
+            precision = np.exp(-log_var) + prior
+            mean = mean * np.exp(-log_var) + out.prior_mean[:, node] * prior
+            mean, log_var = mean / precision, -np.log(precision)
+        np.testing.assert_allclose(out.mean[:, node], mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out.log_var[:, node], log_var, rtol=1e-4, atol=1e-5)
     z = out.mean + jnp.exp(out.log_var / 2) * noise
     np.testing.assert_allclose(out.z, z, rtol=1e-4, atol=1e-5)
 
@@ -94,7 +96,7 @@ def test_one_program_serves_all_trees(drawn):
 
 def test_every_leaf_has_its_decoder(drawn):
     variables, _, noise = drawn
-    decoded, moved = tree_vae.decode(MODEL, variables, noise, LEAVES, train=True)
+    decoded, moved = MODEL.decode(variables, noise, LEAVES, train=True)
     assert decoded.shape == (9, 4, 8)
     for i, leaf in enumerate(LEAVES):
         if leaf >= 0:
@@ -116,11 +118,11 @@ def test_every_leaf_has_its_decoder(drawn):
 
 def test_probabilities_of_leaves(drawn):
     variables, x, noise = drawn
-    share = probabilities(MODEL, variables, x, PARENTS, LEAVES)
+    share = probabilities(variables, x, PARENTS, LEAVES)
     np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-6)
     assert (share[:, 2] == 0).all()
     out, _, _ = descend(variables, x, PARENTS, noise, train=False)
     np.testing.assert_allclose(share[:, 1], jax.nn.sigmoid(out.logits[:, 0]), rtol=1e-5)
     others = x.at[1:].set(0)  # rows do not depend on one another
-    again = probabilities(MODEL, variables, others, PARENTS, LEAVES)
+    again = probabilities(variables, others, PARENTS, LEAVES)
     np.testing.assert_allclose(share[:1], again[:1], rtol=1e-5)

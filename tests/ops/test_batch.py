@@ -76,3 +76,17 @@ def test_by_row_hides_sample_axes_from_the_function():
     assert seen == [(6, 4)]
     np.testing.assert_array_equal(first, z[..., :2])
     assert second.shape == (2, 3, 2, 4)
+
+
+@pytest.mark.parametrize("num", [0, 3, 4, 5, 8])
+def test_blocks_are_the_whole(num):
+    x = np.arange(2 * num, dtype=np.float32).reshape(num, 2)
+    lengths = []
+
+    def function(rows):
+        lengths.append(len(rows))
+        return rows.sum(axis=1), 2 * rows
+
+    actual = batch.by_block(function, jnp.asarray(x), size=4)
+    jax.tree.map(np.testing.assert_array_equal, actual, (x.sum(axis=1), 2 * x))
+    assert max(lengths) <= 4

@@ -1,16 +1,21 @@
 """A tree grown with its autoencoder: on images of four kinds, and step by step."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import deep_ect
-from repr_jax import metrics
+from repr_jax import metrics, optim
+from repr_jax.estimators import deep_ect
 from repr_jax.metrics import hierarchy as trees
+from repr_jax.models.mlp import MLP
 from repr_jax.ops import node_tree
 
-SMALL = dict(num_steps=60, batch_size=32, dim=2, widths=(16,), learning_rate=1e-2)
+ENCODER = MLP((16, 2))
+SMALL = dict(encoder=ENCODER, decoder=MLP((16, 36)), num_leaves=4)
+SMALL |= dict(num_steps=60, batch_size=32, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,6 @@ def fitted(four_kinds):
     found = deep_ect.fit(
         jax.random.key(0),
         four_kinds()[0],
-        num_leaves=4,
         **SMALL,
         progress=lambda *n: seen.append(n),
     )
@@ -41,24 +45,28 @@ def test_finds_the_kinds(fitted, four_kinds):
 def test_assigns_other_rows_as_the_rows_fitted_on(fitted, four_kinds):
     found, _ = fitted
     x, kind = four_kinds(40, seed=1)
-    assert (deep_ect.assign(found, four_kinds()[0]) == found.assignments).all()
+    assign = jax.jit(functools.partial(deep_ect.assign, encoder=ENCODER))
+    np.testing.assert_array_equal(assign(found, four_kinds()[0]), found.assignments)
     leaf = {k: found.assignments[k] for k in range(4)}
-    assert deep_ect.assign(found, x).tolist() == [leaf[k] for k in kind]
-    assert deep_ect.assign(found, x[:0]).shape == (0,)
+    assert assign(found, x).tolist() == [leaf[k] for k in kind]
+    assert deep_ect.assign(found, x[:0], encoder=ENCODER).shape == (0,)
+    embeddings = deep_ect.embed(found, x, encoder=ENCODER)
+    apart = ((embeddings[:, None] - found.centers[None]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(apart.argmin(axis=1), assign(found, x))
 
 
 def test_one_key_gives_one_tree(four_kinds):
     x = four_kinds()[0]
-    one, other = (
-        deep_ect.fit(jax.random.key(1), x, num_leaves=4, **SMALL) for _ in "ab"
-    )
+    one, other = (deep_ect.fit(jax.random.key(1), x, **SMALL) for _ in "ab")
     np.testing.assert_array_equal(one.losses, other.losses)
     np.testing.assert_array_equal(one.parents, other.parents)
 
 
 def state_of(parents, centers, weights):
+    """With the centers in place of their moments, too."""
     params = {"centers": jnp.asarray(centers)}
-    return deep_ect._State(params, {"centers": params["centers"]}, jnp.asarray(weights))
+    weights = jnp.asarray(weights)
+    return optim.Descent(0, params, weights, {"centers": params["centers"]}, 0)
 
 
 def test_the_leaf_of_the_most_spread_is_split():
@@ -71,7 +79,7 @@ def test_the_leaf_of_the_most_spread_is_split():
     grown, after = deep_ect._grown(parents, state, rows, 3, rng)
     assert grown.tolist() == [-1, 0, 0, 2, 2]
     assert sorted(np.asarray(after.params["centers"])[3:].tolist()) == [[9, -3], [9, 3]]
-    assert after.weights.tolist() == [7, 7, 7, 1, 1]
+    assert after.extras.tolist() == [7, 7, 7, 1, 1]
     again, _ = deep_ect._grown(grown, after, rows, 3, rng)
     assert again.tolist() == grown.tolist()  # no room
 
@@ -84,8 +92,8 @@ def test_nodes_without_rows_are_pruned_with_their_moments():
     assert pruned.tolist() == [-1, 0, 0, -2, -2]
     kept = np.asarray(after.params["centers"])[1:3].tolist()
     assert sorted(kept) == [[4, 5], [8, 9]]  # old nodes 2 and 4
-    np.testing.assert_array_equal(after.moments["centers"], after.params["centers"])
-    empty = state._replace(weights=jnp.zeros(5))
+    np.testing.assert_array_equal(after.opt_state["centers"], after.params["centers"])
+    empty = state._replace(extras=jnp.zeros(5))
     left, _ = deep_ect._pruned(parents, empty, 0.1)
     assert node_tree.leaves(left).sum() == 1  # never none
 
@@ -99,7 +107,7 @@ def test_two_means():
 
 def test_rows_that_all_agree_are_one_leaf(four_kinds):
     same = np.ones_like(four_kinds()[0])
-    found = deep_ect.fit(jax.random.key(0), same, num_leaves=4, **SMALL)
+    found = deep_ect.fit(jax.random.key(0), same, **SMALL)
     assert found.parents.tolist() == [-1] and not found.assignments.any()
 
 
@@ -108,8 +116,10 @@ def test_rows_that_all_agree_are_one_leaf(four_kinds):
     [
         (dict(num_leaves=1), "expected num_leaves >= 2"),
         (dict(images=np.zeros((1, 4), "f")), "at least 2 rows; got shape"),
-        (dict(images=np.zeros(4, "f")), r"expected finite images \[rows, ...\]"),
-        (dict(images=np.full((2, 4), np.nan, "f")), "8 entries not finite"),
+        (dict(images=np.zeros(4, "f")), r"expected images \[rows, ...\]"),
+        (dict(images=np.full((2, 36), np.nan, "f")), "finite; got nan in row 0"),
+        (dict(decoder=MLP((3,))), "decoder to the 36 entries of an image; got 3"),
+        (dict(encoder=MLP((3, 2), batch_norm=True)), "parameters alone; got batch_st"),
         (dict(num_steps=0), "expected num_steps >= 1"),
         (dict(clustering_rate=0.0), "expected clustering_rate > 0"),
         (dict(prune_below=-1.0), "expected prune_below >= 0"),
@@ -117,11 +127,11 @@ def test_rows_that_all_agree_are_one_leaf(four_kinds):
     ],
 )
 def test_errors(change, message, four_kinds):
-    arguments = dict(images=four_kinds()[0], num_leaves=4)
+    arguments = dict(images=four_kinds()[0], **SMALL)
     with pytest.raises(ValueError, match=message):
         deep_ect.fit(jax.random.key(0), **{**arguments, **change})
 
 
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="expected images of floats; got uint8"):
-        deep_ect.fit(jax.random.key(0), np.zeros((4, 2), np.uint8), num_leaves=2)
+        deep_ect.fit(jax.random.key(0), np.zeros((4, 36), np.uint8), **SMALL)

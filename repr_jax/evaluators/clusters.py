@@ -1,0 +1,100 @@
+"""Clusters, or the leaves of a tree, against the classes of the same rows."""
+
+import numpy as np
+
+from repr_jax import metrics
+from repr_jax.evaluators.common import Evaluation, Table, batches, needs
+
+MAX_CELLS = 20  # rows and columns of the table that is shown
+NUM_SHUFFLES = 10  # of the labels, for the level of chance
+
+
+@needs("assign")
+def evaluate(
+    trained,
+    dataset,
+    *,
+    split: str = "test",
+    batch_size: int = 256,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Agreement of clusters with classes, and of a tree over clusters, if there is one.
+
+    Args:
+      trained: Trained, with the output "assign", [batch] int from 0; and perhaps
+        "parents", a tree with the clusters as leaves.
+      dataset: Dataset with a `label`.
+      split: "train" or "test".
+      batch_size: rows at a time.
+      limit: number of random rows to stop at; None for all.
+      seed: of the shuffles.
+
+    Returns:
+      "accuracy", in [0, 1], with the best one-to-one matching of clusters and classes;
+      "nmi" in [0, 1] and "ari" at most 1, see `metrics`; "num_clusters", how many have
+      rows; of a tree "dendrogram_purity" in [0, 1]. 1 is best. Chance: the same of
+      shuffled labels, the mean of ten shuffles.
+
+    Raises:
+      ValueError: the batches have no label.
+    """
+    assignments, labels, parents = _collect(trained, dataset, split, batch_size, limit)
+    num_clusters = int(assignments.max()) + 1
+    if parents is not None:
+        num_leaves = np.min(parents[:-1], initial=len(parents))  # inner nodes follow
+        num_clusters = max(num_clusters, int(num_leaves))
+    names, labels = np.unique(labels, return_inverse=True)
+
+    def table_of(labels):
+        options = dict(num_clusters=num_clusters, num_classes=len(names))
+        return metrics.contingency(assignments, labels, **options)
+
+    def scores(labels):
+        table = table_of(labels)
+        found = {
+            "accuracy": metrics.hungarian_accuracy(table),
+            "nmi": metrics.nmi(table),
+            "ari": metrics.adjusted_rand_index(table),
+        }
+        if parents is not None:
+            found["dendrogram_purity"] = metrics.dendrogram_purity(parents, table)
+        return {name: float(value) for name, value in found.items()}
+
+    rng = np.random.default_rng(seed)
+    shuffled = [scores(rng.permutation(labels)) for _ in range(NUM_SHUFFLES)]
+    numbers = scores(labels)
+    chance = {name: float(np.mean([s[name] for s in shuffled])) for name in numbers}
+    table = table_of(labels)
+    numbers["num_clusters"] = float(np.sum(table.sum(axis=1) > 0))
+    tables = (_table(table, names),) if max(table.shape) <= MAX_CELLS else ()
+    headline = [name for name in chance if name != "ari"]
+    return Evaluation(numbers, tables=tables, chance=chance, headline=headline)
+
+
+def _collect(trained, dataset, split, batch_size, limit):
+    """[rows] clusters, [rows] labels, and parents or None."""
+    assignments, labels, parents = [], [], None
+    for batch in batches(dataset, split, batch_size, limit=limit):
+        where = np.asarray(batch["where"])
+        if "label" not in batch:
+            batch = {**trained.prepare(batch), **batch}
+        if "label" not in batch:
+            raise ValueError(
+                f"clusters: expected 'label' among the entries of a batch; got "
+                f"{', '.join(sorted(batch))}."
+            )
+        labels.append(np.asarray(batch["label"])[where])
+        assignments.append(np.asarray(trained.outputs["assign"](batch))[where])
+        if parents is None and "parents" in trained.outputs:
+            parents = np.asarray(trained.outputs["parents"](batch))
+    return np.concatenate(assignments), np.concatenate(labels), parents
+
+
+def _table(table, names):
+    return Table(
+        title="Clusters and classes",
+        note="How many rows each cluster has of each class.",
+        header=("cluster", *(str(name) for name in names)),
+        rows=[(str(i), *map(float, row)) for i, row in enumerate(table)],
+    )
