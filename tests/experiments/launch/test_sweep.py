@@ -77,6 +77,12 @@ def test_only_a_run_that_ended_with_this_config_is_finished(tmp_path):
     assert sweep.finished(a_run("b"), tmp_path) is None
 
 
+def test_a_fit_takes_no_steps(tmp_path):
+    run = sweep.Run("a", "configs/clustering/kmeans_mnist.py:smoke", {"seed": 3})
+    store(run, tmp_path, {"step": 0, "clusters/nmi": 0.5})
+    assert sweep.finished(run, tmp_path)["clusters/nmi"] == 0.5
+
+
 def test_finished_runs_are_read_and_the_others_done(tmp_path, script, capsys):
     runs = [a_run(name) for name in ("a", "b", "c")]
     store(runs[0], tmp_path, {"step": 2, "x": 1.0})
