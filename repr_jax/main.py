@@ -11,6 +11,7 @@ Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line s
 number, 143 for SIGTERM, stopped by it, and the same command continues.
 """
 
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -92,15 +93,13 @@ def main(argv) -> None:
     try:
         _run()
     except NonFiniteError as error:
-        print(
-            f"error: {error} To go on from there with other values: the same command "
-            "with --amend and, say, a lower --config.optimizer.learning_rate.",
-            file=sys.stderr,
+        way_on = (
+            "To go on from there with other values: the same command with --amend and, "
+            "say, a lower --config.optimizer.learning_rate."
         )
-        sys.exit(3)
+        _exit(3, f"{error} {way_on}")
     except Interrupted as error:
-        print(f"{error} The same command continues.", file=sys.stderr)
-        sys.exit(128 + error.signal)
+        _exit(128 + error.signal, f"{error} The same command continues.", kind="")
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise
@@ -166,8 +165,9 @@ def _use_cache(jax):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def _exit(code, error):
-    print(f"error: {error}", file=sys.stderr)
+def _exit(code, text, kind="error: "):
+    with contextlib.suppress(OSError):  # a terminal may be closed at any time
+        print(f"{kind}{text}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@
     numbers = run.evaluate(config, "runs/simclr")
 """
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
@@ -221,7 +222,6 @@ def train(
             best_metric=config.best_metric or None,
             best_mode=config.best_mode,
         ) as checkpoints,
-        sharding.Preemption() as preemption,
     ):
         found = checkpoints.restore(shapes)
         state = _first_state(config, parts) if found is None else found[1]
@@ -229,7 +229,7 @@ def train(
         if sharding.is_main_process():
             record(config, workdir, step=step, changes=changes, notes=notes)
         log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
-        try:
+        with contextlib.closing(log), sharding.Preemption() as preemption:
             _announce(config, log, state)
             return loop(
                 config,
@@ -241,8 +241,6 @@ def train(
                 evaluate=numbers_of(config, parts, workdir),
                 on_log=on_log,
             )
-        finally:
-            log.close()
 
 
 def _fit(config, workdir, parts: Parts, amend, notes):

@@ -353,6 +353,7 @@ def loop(
             done, (halted, metrics) = in_flight.popleft()
             if bool(halted):  # waits for the step
                 _stop_at_non_finite(config, parts, state, checkpoints)
+            log.finished(done)
             if done % config.log_every == 0 or done == config.num_steps:
                 metrics = {name: float(x) for name, x in metrics.items()}
                 log.write(done, metrics)
