@@ -21,7 +21,7 @@ TOLERANCE = 1e-7  # of the gradient at which a fit counts as converged
 
 ABOUT = (
     "Accuracy on the test split of a linear classifier of the representation, fitted "
-    "to the training split, or to so many rows of it."
+    "to the training split, or to so many rows of it. Chance: the largest class."
 )
 
 
@@ -108,8 +108,10 @@ def evaluate(
     if not trained.modalities:
         found = {"accuracy": large[""].accuracy, f"accuracy/{few}": small[""].accuracy}
         chance = dict.fromkeys(found, float(largest[""]))
-        rows = list(zip(("all rows", few.replace("_", " ")), found.values()))
-        table = Table("Linear probe", ABOUT + note, ("fitted to", "accuracy"), rows)
+        fitted_to = ("all rows", few.replace("_", " "))
+        rows = list(zip(fitted_to, found.values(), chance.values()))
+        header = ("fitted to", "accuracy", "chance")
+        table = Table("Linear probe", ABOUT + note, header, rows)
         return Evaluation(found, {}, (table,), chance, ("accuracy",))
     return of_subsets(trained.modalities, large, small, largest, few, note)
 
@@ -138,7 +140,8 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         for prefix, scores in columns.items()
         for name, value in scores.items()
     }
-    header = ("given", "all rows", few.replace("_", " "))
+    header = ("given", "all rows", few.replace("_", " "), "chance")
+    columns["chance"] = level
     of_each = [
         (name, *(scores.get(name) for scores in columns.values()))
         for name in subsets(modalities)

@@ -18,9 +18,9 @@ def rows():
 def numbers(run):
     """Metrics that tell the run: content is its seed, all others its place."""
     found = dict.fromkeys(paper.COLUMNS.values(), 0.25) | {"step": 2}
-    found["r2/x1/content/kernel"] = float(run.overrides["seed"])
+    found["latents/r2/x1/content/kernel"] = float(run.overrides["seed"])
     if run.name.startswith("original"):
-        del found["r2/x1/modality1/kernel"]
+        del found["latents/r2/x1/modality1/kernel"]
     return found
 
 
@@ -100,7 +100,9 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
     assert "0.25 ± 0.00 (0.00)" in table[3]
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[0] == "variant,setting,run,metric,value"
-    expected = "multimodal,causal,multimodal/causal/seed1,r2/x1/content/kernel,1"
+    expected = (
+        "multimodal,causal,multimodal/causal/seed1,latents/r2/x1/content/kernel,1"
+    )
     assert expected in lines
     for name in ("closed_form/style", "change_to_style", "condition/content"):
         assert sum(f",{name}," in line for line in lines) == 20
