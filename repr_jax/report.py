@@ -85,7 +85,10 @@ def tabulated(name: str, evaluation: Evaluation) -> list[Table]:
     """The evaluator's tables; its numbers as one if it has made none."""
     if evaluation.tables or not evaluation.numbers:
         return [without_empty(table) for table in evaluation.tables]
-    rows = numbers(name, evaluation)
+    rows = [
+        (key, value, evaluation.chance.get(key))
+        for key, value in evaluation.numbers.items()
+    ]
     return [without_empty(Table(name, "", ("number", "value", "chance"), rows))]
 
 

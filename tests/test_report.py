@@ -104,7 +104,7 @@ def test_files_are_replaced_whole(tmp_path):
 def test_an_evaluators_numbers_are_its_table_if_it_has_none():
     (table,) = report.tabulated("bound", BOUND)
     assert table.header == ("number", "value", "chance")
-    assert table.rows == [("bound/joint", -1234.5, None), ("bound/small", 2e-5, 0.0)]
+    assert table.rows == [("joint", -1234.5, None), ("small", 2e-5, 0.0)]
     (table,) = report.tabulated("bound", Evaluation({"joint": 1.0}))
     assert table.header == ("number", "value")
     assert report.tabulated("none", Evaluation({})) == []

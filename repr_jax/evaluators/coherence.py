@@ -333,5 +333,4 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
         found["joint"] = float(metrics.agreement(free))
         chance["joint"] = float(num_classes) ** -(len(names) - 1)
     tables = tabulate(names, num_classes, judged, outside, inside)
-    headline = [name for name in ("1_view", "2_views", "joint") if name in found]
-    return Evaluation(found, {}, tables, chance, headline)
+    return Evaluation(found, {}, tables, chance, ("1_view", "2_views", "joint"))

@@ -103,6 +103,8 @@ def evaluate(
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
         largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
+    if not large:
+        raise ValueError("linear_probe: expected rows of both splits; got none.")
     note = unfinished([*large.values(), *small.values()])
     few = f"{num_train}_rows"
     if not trained.modalities:
@@ -156,5 +158,4 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         Table("Linear probe by subset of the views", "", header, of_each),
     )
     sizes = dict.fromkeys((views(1), views(len(modalities))))
-    headline = tuple(size for size in sizes if size in found)
-    return Evaluation(found, {}, tables, chances, headline)
+    return Evaluation(found, {}, tables, chances, tuple(sizes))

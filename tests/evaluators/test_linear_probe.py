@@ -104,7 +104,15 @@ def test_a_subset_that_no_row_has_is_left_out(perfect, gaps):
         "2_views",
     }
     assert found.tables[0].rows[2] == ("3 views", None, None, None)
-    assert found.headline == ("1_view",)
+
+
+def test_no_row_at_all_is_an_error(perfect, gaps):
+    def nothing(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            yield {**batch, "present": batch["present"] & False}
+
+    with pytest.raises(ValueError, match="linear_probe: expected rows of both splits"):
+        linear_probe.evaluate(perfect, gaps._replace(evaluate=nothing))
 
 
 def test_a_fit_that_did_not_converge_is_told():
