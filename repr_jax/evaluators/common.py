@@ -41,7 +41,7 @@ class Table(NamedTuple):
     title: str
     note: str
     header: tuple[str, ...]
-    rows: list[tuple]  # of str, float or None
+    rows: list[tuple]  # of str, float, int (a count) or None
 
 
 class Evaluation(NamedTuple):

@@ -30,9 +30,7 @@ def test_results_are_written(tmp_path):
                 for _, metric, _ in part.FACTORS
                 for modality in ("image", "text")
             }
-            metrics["factors/accuracy/image/object_shape/kernel"] = float(
-                run.overrides["seed"]
-            )
+            metrics["accuracy/image/object_shape/kernel"] = float(run.overrides["seed"])
             found[run.name] = metrics
     lines = part.write(rows, found, tmp_path).splitlines()
     assert (tmp_path / "pictures.md").read_text().splitlines() == lines
@@ -46,7 +44,7 @@ def test_results_are_written(tmp_path):
     assert "0.889" in lines[-1]
     table = (tmp_path / "pictures.csv").read_text().splitlines()
     expected = "depends on place,4,pictures/causal/size4/seed1,"
-    assert f"{expected}factors/accuracy/image/object_shape/kernel,1" in table
+    assert f"{expected}accuracy/image/object_shape/kernel,1" in table
     assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
 
 
