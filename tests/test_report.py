@@ -89,6 +89,8 @@ def test_nothing_was_evaluated_and_nothing_logged(tmp_path, capsys):
     page, names = written(tmp_path, {}, [], {"step": 3})
     assert names == {"metrics.json", "numbers.csv", "index.html"}
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"step": 3}
+    of_fit = {"method": "estimators.kmeans.fit", "data": "data.emoji.load", "step": 0}
+    assert report.title_of(of_fit) == "kmeans on emoji"
     assert "<h1>repr_jax, step 3</h1>" in page and "card>" not in page
     assert capsys.readouterr().out == ""
 
