@@ -89,6 +89,8 @@ def test_nothing_was_evaluated_and_nothing_logged(tmp_path, capsys):
     page, names = written(tmp_path, {}, [], {"step": 3})
     assert names == {"metrics.json", "numbers.csv", "index.html"}
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"step": 3}
+    of_fit = {"method": "estimators.kmeans.fit", "data": "data.emoji.load", "step": 0}
+    assert report.title_of(of_fit) == "kmeans on emoji"
     assert "<h1>repr_jax, step 3</h1>" in page and "card>" not in page
     assert capsys.readouterr().out == ""
 
@@ -104,7 +106,7 @@ def test_files_are_replaced_whole(tmp_path):
 def test_an_evaluators_numbers_are_its_table_if_it_has_none():
     (table,) = report.tabulated("bound", BOUND)
     assert table.header == ("number", "value", "chance")
-    assert table.rows == [("bound/joint", -1234.5, None), ("bound/small", 2e-5, 0.0)]
+    assert table.rows == [("joint", -1234.5, None), ("small", 2e-5, 0.0)]
     (table,) = report.tabulated("bound", Evaluation({"joint": 1.0}))
     assert table.header == ("number", "value")
     assert report.tabulated("none", Evaluation({})) == []

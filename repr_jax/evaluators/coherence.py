@@ -220,17 +220,17 @@ def by_target(names, generated, *, inside: bool) -> dict[str, float]:
 ABOUT = (
     "How often a generated view shows the class that it should, as a classifier sees "
     "it; self: of views that were among the given ones. The classifiers are right on "
-    "{} of real test images."
+    "{} of real test images. Chance: {:.3f}."
 )
 
 
-def tabulate(names, judged, outside, inside) -> tuple[Table, ...]:
+def tabulate(names, num_classes, judged, outside, inside) -> tuple[Table, ...]:
     """By number of views, and by subset and target."""
     ceiling = ", ".join(f"{judged[name]:.3f} ({name})" for name in judged)
     columns = {"coherence": outside, "self": inside}
     sizes = Table(
         "Coherence by number of views",
-        ABOUT.format(ceiling),
+        ABOUT.format(ceiling, 1 / num_classes),
         ("given", *columns),
         by_size(columns, names),
     )
@@ -329,6 +329,5 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     if free is not None:
         found["joint"] = float(metrics.agreement(free))
         chance["joint"] = float(num_classes) ** -(len(names) - 1)
-    tables = tabulate(names, judged, outside, inside)
-    headline = [name for name in ("1_view", "2_views", "joint") if name in found]
-    return Evaluation(found, {}, tables, chance, headline)
+    tables = tabulate(names, num_classes, judged, outside, inside)
+    return Evaluation(found, {}, tables, chance, ("1_view", "2_views", "joint"))
