@@ -78,7 +78,6 @@ def test_a_fit_that_was_not_written_to_its_end_does_not_exist(
         left[0] -= 1
         return replace(self, target)
 
-    monkeypatch.setattr(fitted.epath, "Path", path)
     monkeypatch.setattr(path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         fitted.save(tmp_path, KMEANS)
