@@ -163,7 +163,7 @@ def _stopped_at_exit(processes):
 
 
 def start(run: Run, workdir, threads) -> subprocess.Popen:
-    """The process of one run; what a terminal signals reaches it through `complete`."""
+    """The process of one run, in a session of its own: a terminal signals us alone."""
     folder = pathlib.Path(workdir) / run.name
     folder.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
