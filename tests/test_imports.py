@@ -12,7 +12,7 @@ LIBRARY = [f"repr_jax/{name}" for name in ("losses", "ops", "metrics", "estimato
 
 # Imports go from a layer to itself or to a lower one. Modules that are not listed, such
 # as train, and experiments and configs are the highest layer.
-LAYERS = {"ops": 0}
+LAYERS = {"ops": 0, "files": 0}
 LAYERS |= dict.fromkeys(("losses", "metrics", "estimators", "trees"), 1)
 LAYERS |= dict.fromkeys(("config", "figures", "files", "optim", "sharding"), 1)
 LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 2)

@@ -86,7 +86,8 @@ def fit(
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
-      ValueError: x is not [rows, dim] with two rows or more; numbers out of range.
+      ValueError: x is not [rows, dim] with two rows or more, or not finite; numbers out
+        of range.
       TypeError: integers in x.
 
     Source: as `losses.temi`; numbers and head are those of the public recipe of the
@@ -99,6 +100,7 @@ def fit(
     who = "temi.fit"
     checks.same_shape(who, rank=2, x=x)
     checks.floating(who, x=x)
+    checks.finite(who, x=x)
     checks.count(who, minimum=2, num_classes=num_classes, **{"rows of x": len(x)})
     checks.count(who, num_heads=num_heads, batch_size=batch_size)
     checks.count(who, num_neighbours=num_neighbours)
@@ -128,7 +130,11 @@ def fit(
 
 
 def logits(temi: Temi, x: Array) -> Array:
-    """What the head returns over its temperature: [batch, dim] -> [batch, class]."""
+    """What the head returns over its temperature: [batch, dim] -> [batch, class].
+
+    ValueError for x that is not finite.
+    """
+    checks.finite("temi.logits", x=x)
     return _apply(temi.head, to_float(x)) / temi.temperature
 
 

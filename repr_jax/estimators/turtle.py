@@ -68,8 +68,8 @@ def fit(
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
-      ValueError: features that are not [rows, dim] with the same rows, or none; numbers
-        out of range.
+      ValueError: features that are not [rows, dim] with the same rows, or none, or not
+        finite; numbers out of range.
       TypeError: integers in features; an array in place of a sequence of them.
 
     Source: as `losses.turtle`.
@@ -287,6 +287,7 @@ def _features(who, features, weights=None):
         name = {f"features[{r}]": x}
         checks.same_shape(who, rank=2, **name)
         checks.floating(who, **name)
+        checks.finite(who, **name)
         checks.rows(who, len(features[0]), **name)
         if weights is not None:
             checks.shape(who, (len(x), len(weights[r])), **name)

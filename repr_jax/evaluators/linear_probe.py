@@ -21,7 +21,7 @@ TOLERANCE = 1e-7  # of the gradient at which a fit counts as converged
 
 ABOUT = (
     "Accuracy on the test split of a linear classifier of the representation, fitted "
-    "to the training split, or to so many rows of it."
+    "to the training split, or to so many rows of it. Chance: the largest class."
 )
 
 
@@ -103,13 +103,17 @@ def evaluate(
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
         largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
+    if not large:
+        raise ValueError("linear_probe: expected rows of both splits; got none.")
     note = unfinished([*large.values(), *small.values()])
     few = f"{num_train}_rows"
     if not trained.modalities:
         found = {"accuracy": large[""].accuracy, f"accuracy/{few}": small[""].accuracy}
         chance = dict.fromkeys(found, float(largest[""]))
-        rows = list(zip(("all rows", few.replace("_", " ")), found.values()))
-        table = Table("Linear probe", ABOUT + note, ("fitted to", "accuracy"), rows)
+        fitted_to = ("all rows", few.replace("_", " "))
+        rows = list(zip(fitted_to, found.values(), chance.values()))
+        header = ("fitted to", "accuracy", "chance")
+        table = Table("Linear probe", ABOUT + note, header, rows)
         return Evaluation(found, {}, (table,), chance, ("accuracy",))
     return of_subsets(trained.modalities, large, small, largest, few, note)
 
@@ -138,7 +142,8 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         for prefix, scores in columns.items()
         for name, value in scores.items()
     }
-    header = ("given", "all rows", few.replace("_", " "))
+    header = ("given", "all rows", few.replace("_", " "), "chance")
+    columns["chance"] = level
     of_each = [
         (name, *(scores.get(name) for scores in columns.values()))
         for name in subsets(modalities)
@@ -153,5 +158,4 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         Table("Linear probe by subset of the views", "", header, of_each),
     )
     sizes = dict.fromkeys((views(1), views(len(modalities))))
-    headline = tuple(size for size in sizes if size in found)
-    return Evaluation(found, {}, tables, chances, headline)
+    return Evaluation(found, {}, tables, chances, tuple(sizes))
