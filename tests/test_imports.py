@@ -14,7 +14,7 @@ LIBRARY = [f"repr_jax/{name}" for name in ("losses", "ops", "metrics", "estimato
 # as train, and experiments and configs are the highest layer.
 LAYERS = {"ops": 0, "files": 0}
 LAYERS |= dict.fromkeys(("losses", "metrics", "estimators", "trees"), 1)
-LAYERS |= dict.fromkeys(("config", "optim", "sharding", "figures"), 1)
+LAYERS |= dict.fromkeys(("config", "figures", "files", "optim", "sharding"), 1)
 LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 2)
 
 
