@@ -125,7 +125,10 @@ def embed(found: DeepECT, images: Array, *, encoder: Any) -> Array:
 
 
 def assign(found: DeepECT, images: Array, *, encoder: Any) -> Array:
-    """[rows, ...] -> [rows] int32, the leaf of the nearest center."""
+    """[rows, ...] -> [rows] int32, the leaf of the nearest center.
+
+    ValueError for images that are not finite; in traced code such a row gets -1.
+    """
     images = _checked("deep_ect.assign", images)
     return _nearest(_encode(encoder, found.params, images), found.centers)
 
@@ -134,7 +137,8 @@ def _nearest(embeddings, centers):
     parents = np.full(len(centers) + 1, 0, np.int32)  # all leaves below a root
     parents[0] = node_tree.ROOT
     centers = jnp.concatenate([jnp.zeros_like(centers[:1]), centers])
-    return clustering_tree.assign(embeddings, centers, parents) - 1
+    found = clustering_tree.assign(embeddings, centers, parents)
+    return jnp.maximum(found - 1, -1)
 
 
 def _start(key, encoder, decoder, images, nodes, num_updates):

@@ -16,7 +16,7 @@ from jax import Array
 from repr_jax.losses.clustering import temi_of_heads
 from repr_jax.ops import checks
 from repr_jax.ops.neighbours import nearest
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops.numerics import argmax, l2_normalize, to_float
 
 NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
 INITIAL_SCALE = 0.02  # standard deviation of first weights
@@ -139,8 +139,11 @@ def logits(temi: Temi, x: Array) -> Array:
 
 
 def assign(temi: Temi, x: Array) -> Array:
-    """The most probable class: [batch, dim] -> [batch] int32."""
-    return jnp.argmax(logits(temi, x), axis=-1).astype(jnp.int32)
+    """The most probable class: [batch, dim] -> [batch] int32.
+
+    ValueError for x that is not finite; in traced code such a row gets -1.
+    """
+    return argmax(logits(temi, x))
 
 
 class _Averages(NamedTuple):

@@ -22,6 +22,7 @@ from jax import Array
 from repr_jax.losses.variational_tree import tree_elbo
 from repr_jax.ops import checks, likelihood, node_tree
 from repr_jax.ops.batch import by_block
+from repr_jax.ops.numerics import argmax
 
 EMPTY = 0.01  # share of rows below which a leaf does not count
 
@@ -129,9 +130,11 @@ def fit(
 
 
 def assign(found: TreeVAE, images: Array, *, model: Any) -> Array:
-    """[rows, ...] -> [rows] int32, the most probable leaf of each row."""
-    share = probabilities(found, images, model=model)
-    return jnp.argmax(share, axis=1).astype(jnp.int32)
+    """[rows, ...] -> [rows] int32, the most probable leaf of each row.
+
+    ValueError for images that are not finite; in traced code such a row gets -1.
+    """
+    return argmax(probabilities(found, images, model=model))
 
 
 def probabilities(found: TreeVAE, images: Array, *, model: Any) -> Array:

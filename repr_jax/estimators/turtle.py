@@ -17,7 +17,7 @@ from repr_jax.estimators import logistic
 from repr_jax.losses import clustering
 from repr_jax.metrics import accuracy
 from repr_jax.ops import checks
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.numerics import argmax, to_float
 
 
 class Turtle(NamedTuple):
@@ -116,8 +116,11 @@ def logits(turtle: Turtle, features: Sequence[Array]) -> Array:
 
 
 def assign(turtle: Turtle, features: Sequence[Array]) -> Array:
-    """The most probable class: of each space [batch, dim_r] -> [batch] int32."""
-    return jnp.argmax(logits(turtle, features), axis=-1).astype(jnp.int32)
+    """The most probable class: of each space [batch, dim_r] -> [batch] int32.
+
+    ValueError for features that are not finite; in traced code such a row gets -1.
+    """
+    return argmax(logits(turtle, features))
 
 
 def generalization_score(

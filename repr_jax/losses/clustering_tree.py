@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks, node_tree
 from repr_jax.ops.batch import all_rows, masked_mean, present
-from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
+from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
 from repr_jax.ops.poincare import lca_distance
 
 SCALES = (1e-2, 1 - 1e-3)  # between which the radius of leaves is held
@@ -224,14 +224,15 @@ def data_compression(
 
 
 def assign(embeddings: Array, centers: Array, parents: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the node of the leaf of the nearest center."""
-    centers = present(to_float(centers), node_tree.leaves(parents))
-    embeddings = to_float(embeddings)
+    """[batch, dim] -> [batch] int32, the node of the leaf of the nearest center.
+
+    -1 for a row that is not finite.
+    """
+    is_leaf = node_tree.leaves(parents)
+    centers = present(to_float(centers), is_leaf)
     apart = jnp.sum(centers * centers, axis=-1)[None] / 2
-    apart = apart - pairwise_dot(embeddings, centers)
-    return jnp.argmin(
-        jnp.where(node_tree.leaves(parents)[None, :], apart, jnp.inf), axis=-1
-    ).astype(jnp.int32)
+    apart = apart - pairwise_dot(to_float(embeddings), centers)
+    return argmax(jnp.where(is_leaf[None, :], -apart, jnp.nan))
 
 
 def split_centers(centers: Array, weights: Array, parents: Array) -> Array:
