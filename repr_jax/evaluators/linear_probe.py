@@ -1,10 +1,11 @@
 """Linear classification of representations, for every subset of the modalities."""
 
 import numpy as np
+from absl import logging
 
-from repr_jax import metrics
 from repr_jax.estimators import logistic
 from repr_jax.evaluators.common import collect, mean_by_views, subsets
+from repr_jax.ops import checks
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -19,6 +20,8 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> float:
     """Held-out accuracy in [0, 1] of the logistic regression fitted to (x, y)."""
+    if np.asarray(y).dtype.kind == "f":
+        checks.finite("linear_probe", y=y)
     classes, y = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
@@ -26,8 +29,14 @@ def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> float:
         )
     penalty = 1 / inverse_penalty
     probe = logistic.fit(x, y, num_classes=len(classes), penalty=penalty)
+    if not probe.converged:
+        logging.warning(
+            "linear_probe: the fit to %d rows did not converge: after %d steps the "
+            "gradient is %.1e. Its accuracy is that of this state.",
+            *(len(x), probe.num_steps, probe.gradient),
+        )
     predictions = classes[np.asarray(logistic.predict(probe, x_test))]
-    return float(metrics.accuracy(predictions, y_test))
+    return float(np.mean(predictions == np.asarray(y_test)))
 
 
 def evaluate(

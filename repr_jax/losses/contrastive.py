@@ -28,7 +28,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.pairs import Rows
 
@@ -276,7 +276,7 @@ def fresh_negatives_nce(
         similarity.prepare(x) for x in (view_a, view_b, negatives_a, negatives_b)
     )
     index = pairs.row_index(where, axis_name)
-    nobody = jnp.full_like(pairs.row_index(negatives_where), -1)
+    no_example = jnp.full_like(pairs.row_index(negatives_where), -1)
     count = global_count(negatives_where, axis_name)
     positives = similarity.of_rows(view_a, view_b) / temperature
     terms = 0.0
@@ -284,7 +284,7 @@ def fresh_negatives_nce(
         log_negatives = pairs.log_sum_exp(
             negative_logits(similarity),
             Rows(view, where, index),
-            Rows(negatives, negatives_where, nobody),
+            Rows(negatives, negatives_where, no_example),
             temperature,
             chunk_size=chunk_size,
             axis_name=axis_name,
@@ -321,9 +321,7 @@ def pairwise(
     checks.same_shape("pairwise", rank=2, **named)
     checks.floating("pairwise", **named)
     shape = (len(embeddings), embeddings[0].shape[0])
-    where = jnp.ones(shape, bool) if where is None else where
-    checks.shape("pairwise", shape, where=where)
-    checks.boolean("pairwise", where=where)
+    where = checked_where("pairwise", where, shape)
     values, counted = [], []
     for m, n in itertools.combinations(range(len(embeddings)), 2):
         both = where[m] & where[n]
@@ -345,9 +343,7 @@ def views(who: str, where: Array | None, **arrays):
     checks.same_shape(who, rank=2, **arrays)
     checks.floating(who, **arrays)
     first = next(iter(arrays.values()))
-    where = all_rows(first) if where is None else where
-    checks.shape(who, first.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, first.shape[:1])
     return *(present(to_float(x), where) for x in arrays.values()), where
 
 

@@ -19,6 +19,7 @@ from repr_jax.losses.contrastive import (
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import gather_rows, masked_mean
+from repr_jax.ops.numerics import class_ids
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine
 
@@ -43,7 +44,7 @@ def sup_con(
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
     check_options("sup_con", temperature, chunk_size, axis_name, ring)
-    rows = labelled("sup_con", x, labels, where, axis_name, cosine)
+    rows = labeled("sup_con", x, labels, where, axis_name, cosine)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
@@ -128,7 +129,7 @@ def triplet_hardest(
       There distances are not squared.
     """
     checks.non_negative("triplet_hardest", margin=margin)
-    rows = labelled("triplet_hardest", x, labels, where, axis_name, similarity)
+    rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
     positive, negative = _same(rows, columns), _different(rows, columns)
@@ -163,7 +164,7 @@ def triplet_semi_hard(
       add 0 but count in the mean.
     """
     checks.non_negative("triplet_semi_hard", margin=margin)
-    rows = labelled("triplet_semi_hard", x, labels, where, axis_name, similarity)
+    rows = labeled("triplet_semi_hard", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
     negative = _different(rows, columns)
@@ -174,7 +175,8 @@ def triplet_semi_hard(
     next_negative = jnp.take_along_axis(beyond, place, axis=1)
     some = next_negative < jnp.inf
     terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
-    counted = rows.where[:, None] & _same(rows, columns) & some
+    counted = (_same(rows, columns) & some) | jnp.isnan(distances)
+    counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
 
 
@@ -188,10 +190,10 @@ def _different(rows, columns):
     return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
-def labelled(who, x, labels, where, axis_name, similarity) -> Rows:
+def labeled(who, x, labels, where, axis_name, similarity) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     index = pairs.row_index(where, axis_name)
-    return Rows(similarity.prepare(x), where, index, jnp.asarray(labels))
+    return Rows(similarity.prepare(x), where, index, class_ids(labels))

@@ -4,11 +4,11 @@ Arguments and errors are those of `contrastive`; values are not in nats unless s
 """
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from repr_jax.losses.contrastive import global_count, views
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean
+from repr_jax.ops.batch import log_mean_exp, masked_mean
 from repr_jax.ops.numerics import l2_normalize
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import dot, negative_squared_distance
@@ -76,7 +76,8 @@ def alignment(
     view_a, view_b, where = views("alignment", where, view_a=view_a, view_b=view_b)
     rows = l2_normalize(view_a), l2_normalize(view_b)
     squares = -negative_squared_distance.of_rows(*rows)
-    apart = squares > 0  # a root has no slope at 0
+    apart = jnp.any(view_a != view_b, axis=-1)  # compilers round equal rows apart
+    apart &= squares != 0  # a root has no slope at 0
     distances = jnp.where(apart, jnp.where(apart, squares, 1) ** (power / 2), 0)
     return masked_mean(distances, where=where, axis_name=axis_name)
 
@@ -121,7 +122,7 @@ def uniformity(
     )
     count = global_count(where, axis_name)
     log_mean = by_row - jnp.log(jnp.maximum(count - 1, 1))
-    return _log_mean_exp(log_mean, where & (count > 1), axis_name)
+    return log_mean_exp(log_mean, where=where & (count > 1), axis_name=axis_name)
 
 
 def alignment_uniformity(
@@ -161,13 +162,3 @@ def alignment_uniformity(
         for x in (view_a, view_b)
     )
     return near + uniformity_weight * (spread_a + spread_b) / 2
-
-
-def _log_mean_exp(values, where, axis_name):
-    """log mean_i exp(values_i) over the present rows of the whole batch; 0 if none."""
-    shift = lax.stop_gradient(jnp.max(jnp.where(where, values, -jnp.inf), initial=-1e9))
-    shift = shift if axis_name is None else lax.pmax(shift, axis_name)
-    terms = jnp.exp(jnp.where(where, values - shift, 0))
-    mean = masked_mean(terms, where=where, axis_name=axis_name)
-    some = mean > 0
-    return jnp.where(some, jnp.log(jnp.where(some, mean, 1)) + shift, 0)

@@ -36,6 +36,7 @@ def contingency(
     checks.same_shape(who, rank=1, assignments=assignments, labels=labels)
     if where is not None:
         checks.shape(who, labels.shape, where=where)
+        checks.boolean(who, where=where)
         assignments, labels = assignments[where], labels[where]
     shape = []
     for name, x, size in [
@@ -51,7 +52,7 @@ def contingency(
                 f"{who}: expected {name} from 0 to {size - 1}; got {low} to {high}."
             )
         shape.append(size)
-    index = assignments.astype(np.int64) * shape[1] + labels
+    index = assignments.astype(np.int64) * shape[1] + labels.astype(np.int64)
     return np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
 
 
@@ -59,6 +60,7 @@ def check_table(who: str, table) -> np.ndarray:
     """The table in float64; ValueError unless it is a matrix of counts, not all 0."""
     table = np.asarray(table, np.float64)
     checks.same_shape(who, rank=2, table=table)
+    checks.finite(who, table=table)
     if not table.sum() > 0 or table.min() < 0:
         raise ValueError(f"{who}: expected counts of one row or more in the table.")
     return table

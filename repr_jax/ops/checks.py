@@ -1,12 +1,14 @@
 """Errors at trace time in one form: `who: expected this; got that.`"""
 
 import numbers
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-def same_shape(who: str, *, rank: int | None = None, **arrays) -> None:
+def same_shape(who: str, *, rank: int | None = None, **arrays: Any) -> None:
     """ValueError unless all arrays have one shape, of this rank if one is given."""
     shapes = {name: jnp.shape(x) for name, x in arrays.items()}
     wanted = "one shape" if rank is None else f"one shape of rank {rank}"
@@ -16,7 +18,7 @@ def same_shape(who: str, *, rank: int | None = None, **arrays) -> None:
         raise ValueError(f"{who}: expected {wanted}; got {got}.")
 
 
-def shape(who: str, wanted: tuple[int, ...], **arrays) -> None:
+def shape(who: str, wanted: tuple[int, ...], **arrays: Any) -> None:
     """ValueError unless every array has exactly the wanted shape."""
     for name, x in arrays.items():
         if jnp.shape(x) != wanted:
@@ -25,7 +27,7 @@ def shape(who: str, wanted: tuple[int, ...], **arrays) -> None:
             )
 
 
-def rows(who: str, batch: int, **arrays) -> None:
+def rows(who: str, batch: int, **arrays: Any) -> None:
     """ValueError unless axis 0 of every array has the length `batch`."""
     for name, x in arrays.items():
         if jnp.ndim(x) == 0 or jnp.shape(x)[0] != batch:
@@ -34,7 +36,7 @@ def rows(who: str, batch: int, **arrays) -> None:
             )
 
 
-def length(who: str, wanted: int, **sequences) -> None:
+def length(who: str, wanted: int, **sequences: Any) -> None:
     """ValueError unless every tuple has `wanted` members, one per modality."""
     for name, x in sequences.items():
         if len(x) != wanted:
@@ -43,7 +45,7 @@ def length(who: str, wanted: int, **sequences) -> None:
             )
 
 
-def floating(who: str, **arrays) -> None:
+def floating(who: str, **arrays: Any) -> None:
     """TypeError unless every array holds real floats, of any width."""
     for name, x in arrays.items():
         if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
@@ -52,7 +54,7 @@ def floating(who: str, **arrays) -> None:
             )
 
 
-def integers(who: str, **arrays) -> None:
+def integers(who: str, **arrays: Any) -> None:
     """TypeError unless every array holds whole numbers, of any width."""
     for name, x in arrays.items():
         if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
@@ -61,28 +63,70 @@ def integers(who: str, **arrays) -> None:
             )
 
 
-def boolean(who: str, **arrays) -> None:
+def boolean(who: str, **arrays: Any) -> None:
     """TypeError unless every array is bool."""
     for name, x in arrays.items():
         if jnp.result_type(x) != jnp.bool_:
             raise TypeError(f"{who}: expected {name} bool; got {jnp.result_type(x)}.")
 
 
-def non_negative(who: str, **values) -> None:
+def finite(who: str, *, where: Any = None, **arrays: Any) -> None:
+    """ValueError names the first present row with a NaN or infinity; traced ones pass.
+
+    where: bool of axis 0, False for rows that may hold anything; None for no such row.
+    """
+    for name, x in arrays.items():
+        _entries(who, f"{name} finite", np.isfinite, x, where)
+
+
+def within(who: str, size: int, *, where: Any = None, **arrays: Any) -> None:
+    """As `finite`, of integers outside of [0, size)."""
+    for name, x in arrays.items():
+        wanted = f"{name} in [0, {size})"
+        _entries(who, wanted, lambda x: (x >= 0) & (x < size), x, where)
+
+
+def _entries(who, wanted, good, x, where):
+    """Some thousand rows at a time; what other hosts hold is not looked at."""
+    if not (known(x) and known(where)):
+        return
+    x = np.asarray(x)
+    for start in range(0, len(x), 65536):
+        block = x[start : start + 65536]
+        bad = ~good(block)
+        if where is not None:
+            present = np.asarray(where[start : start + 65536])
+            bad &= present.reshape(-1, *(1,) * (bad.ndim - 1))
+        if bad.any():
+            first = tuple(np.argwhere(bad)[0])
+            row = start + first[0]
+            raise ValueError(
+                f"{who}: expected {wanted}; got {block[first]} in row {row}."
+            )
+
+
+def known(x: Any) -> bool:
+    """Can its values be read here and now: neither traced nor on other hosts?"""
+    if isinstance(x, jax.core.Tracer):
+        return False
+    return not isinstance(x, jax.Array) or x.is_fully_addressable
+
+
+def non_negative(who: str, **values: Any) -> None:
     """ValueError for a negative or NaN number; arrays and traced values pass."""
     for name, x in values.items():
         if isinstance(x, numbers.Real | np.number) and not x >= 0:
             raise ValueError(f"{who}: expected {name} >= 0; got {x}.")
 
 
-def positive(who: str, **values) -> None:
+def positive(who: str, **values: Any) -> None:
     """ValueError for a number that is not above 0; arrays and traced values pass."""
     for name, x in values.items():
         if isinstance(x, numbers.Real | np.number) and not x > 0:
             raise ValueError(f"{who}: expected {name} > 0; got {x}.")
 
 
-def count(who: str, *, minimum: int = 1, **values) -> None:
+def count(who: str, *, minimum: int = 1, **values: Any) -> None:
     """A whole number, at least `minimum`: else TypeError or ValueError."""
     for name, x in values.items():
         if not isinstance(x, numbers.Integral) or isinstance(x, bool):
@@ -91,7 +135,7 @@ def count(who: str, *, minimum: int = 1, **values) -> None:
             raise ValueError(f"{who}: expected {name} >= {minimum}; got {x}.")
 
 
-def one_of(who: str, choices: tuple, **values) -> None:
+def one_of(who: str, choices: tuple, **values: Any) -> None:
     """ValueError unless every value is among the choices."""
     for name, x in values.items():
         if x not in choices:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.ops.batch import present
+from repr_jax.ops.batch import checked_where, present
 from repr_jax.ops.numerics import bounded_exp, bounded_expm1
 
 FARTHEST = 1e16  # standard deviations; the square still fits float32
@@ -60,7 +60,7 @@ def product_of_experts(mean, log_var, *, where=None, prior=False):
     take part. prior: bool or [...] bool, is N(0, I) one more expert? Where no expert
     takes part the product is N(0, I). Returns (mean, log_var), each [..., dim].
     """
-    where = jnp.ones(mean.shape[:-1], bool) if where is None else where
+    where = checked_where("product_of_experts", where, mean.shape[:-1])
     prior = jnp.asarray(prior) | ~jnp.any(where, axis=0)  # [...]
     where = jnp.concatenate([where, prior[None]])
     return _fuse(mean, log_var, where, jnp.zeros(where.shape, mean.dtype))
@@ -73,7 +73,7 @@ def geometric_mean(mean, log_var, *, weights=None, prior_weight=0.0, where=None)
     1 over the prior and the experts that `where`, [experts, ...], marks. Else like
     `product_of_experts`. Source: Sutter et al. 2020, https://arxiv.org/abs/2006.08242
     """
-    where = jnp.ones(mean.shape[:-1], bool) if where is None else where
+    where = checked_where("geometric_mean", where, mean.shape[:-1])
     weights = jnp.ones(mean.shape[0]) if weights is None else jnp.asarray(weights)
     weights = weights.astype(mean.dtype).reshape((-1,) + (1,) * (where.ndim - 1))
     weights = jnp.where(where, weights, 0)  # [experts, ...]

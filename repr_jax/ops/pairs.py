@@ -112,12 +112,12 @@ def _add_exp(state, scores):
 
 def _log(state):
     largest, sum_exp = state
-    some = sum_exp > 0
+    some = sum_exp != 0  # NaN stays NaN
     return jnp.where(some, largest + jnp.log(jnp.where(some, sum_exp, 1)), -jnp.inf)
 
 
 def _softmax(scores, results):
-    some = results > -jnp.inf
+    some = results != -jnp.inf
     return jnp.exp(jnp.where(some, jnp.minimum(scores - results, 0), -jnp.inf))
 
 

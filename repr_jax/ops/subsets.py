@@ -54,8 +54,8 @@ def posterior(mean, log_var, members, *, prior_expert="full"):
     log_var), each [..., dim]; N(0, I) for the empty subset.
     """
     checks.one_of("subsets.posterior", PRIOR_EXPERTS, prior_expert=prior_expert)
-    everyone = jnp.all(members, axis=0)
-    prior = everyone if prior_expert == "full" else prior_expert == "all"
+    complete = jnp.all(members, axis=0)
+    prior = complete if prior_expert == "full" else prior_expert == "all"
     return gaussian.product_of_experts(mean, log_var, where=members, prior=prior)
 
 

@@ -237,6 +237,17 @@ def test_bfloat16_in_float32_inside(name):
 
 
 @every_loss
+def test_one_nan_makes_the_loss_nan(name):
+    """No comparison hides it; what is never read and what are labels may hold it."""
+    arrays, where = draw(name)
+    for key in set(arrays) - {"label", "index", "prior_mean", "prior_log_var"}:
+        broken = {k: x.copy() for k, x in arrays.items()}
+        broken[key].reshape(BATCH, -1)[0, -1] = np.nan
+        value, _ = value_and_grad(name)(parameters(name), broken, where)
+        assert np.isnan(value), key
+
+
+@every_loss
 def test_integers_are_refused(name):
     arrays, where = draw(name)
     with pytest.raises(TypeError, match=f"{name}: expected .* of floats; got int32"):
