@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from repr_jax.metrics.regression import r2
 from repr_jax.ops import checks
@@ -36,7 +37,7 @@ class Search(NamedTuple):
     penalties: tuple[float, ...]
 
 
-def kernel(x, other, gamma: float) -> np.ndarray:
+def kernel(x: ArrayLike, other: ArrayLike, gamma: float) -> np.ndarray:
     """exp(-gamma |x_i - other_j|^2): [n, dim], [m, dim] -> [n, m], in [0, 1]."""
     x, other = np.asarray(x, np.float64), np.asarray(other, np.float64)
     center = np.mean(other, axis=0)
@@ -49,7 +50,12 @@ def kernel(x, other, gamma: float) -> np.ndarray:
 
 
 def fit(
-    x, y, *, penalty: float = 1.0, gamma: float = 1.0, where: np.ndarray | None = None
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    penalty: float = 1.0,
+    gamma: float = 1.0,
+    where: np.ndarray | None = None,
 ) -> KernelRidge:
     """Solves (k(x, x) + penalty I) coefficients = y.
 
@@ -99,7 +105,7 @@ def _solve(matrix, y, penalty):
     return cho_solve(factor, y)
 
 
-def predict(ridge: KernelRidge, x) -> np.ndarray:
+def predict(ridge: KernelRidge, x: ArrayLike) -> np.ndarray:
     """[batch, dim] -> [batch, target] float32; ValueError for x that is not finite."""
     checks.finite("kernel_ridge.predict", x=x)
     near = kernel(x, ridge.x, ridge.gamma)
@@ -122,8 +128,8 @@ def _r2_by_target(predictions, y):
 
 
 def search(
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     penalties: Sequence[float] = PENALTIES,
     gammas: Sequence[float] = GAMMAS,

@@ -26,7 +26,7 @@ def temi(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Pointwise mutual information of neighbours' clusters, negated and weighted.
+    """Pointwise mutual information of neighbors' clusters, negated and weighted.
 
     mean_hi weight_i [l_h(online_a_i, target_b_i) + l_h(online_b_i, target_a_i)] / 2,
       l_h(x, y) = -log sum_k (p_hk(x) q_hk(y))^power / target_marginal_hk,
@@ -37,7 +37,7 @@ def temi(
     find both in one cluster. Targets, weights and marginal get no gradient.
 
     Args:
-      online_a, online_b: [head, batch, class] float, logits of pairs of neighbours.
+      online_a, online_b: [head, batch, class] float, logits of pairs of neighbors.
       target_a, target_b: the same of the target network, such as a moving average.
       target_marginal: [head, class] float, > 0, mean probabilities of the target over
         many batches, such as a moving average; rows sum to 1.
@@ -118,16 +118,16 @@ def turtle(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """How badly linear classifiers learn a labelling, less the entropy of its classes.
+    """How badly linear classifiers learn a labeling, less the entropy of its classes.
 
     sum_r [ mean_i CE(inner_logits_ri, t_i) - entropy_weight H(mean_i t_ri) ],
       t_ri = softmax(task_logits_ri), t_i = mean_r t_ri,
 
     over spaces r of features. The classifiers, fitted to t, get no gradient: that of
-    the labelling through their fit is left out, as by the authors.
+    the labeling through their fit is left out, as by the authors.
 
     Args:
-      task_logits: [space, batch, class] float, the labelling by each space.
+      task_logits: [space, batch, class] float, the labeling by each space.
       inner_logits: [space, batch, class] float, of classifiers fitted to t.
       entropy_weight: the paper writes gamma.
       where: [batch] bool, False for absent rows; None if all are present.

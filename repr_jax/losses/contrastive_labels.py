@@ -1,4 +1,4 @@
-"""Contrastive losses that are told which rows belong together.
+"""Contrastive losses with labels, which say which rows belong together.
 
 Common to all: x is [rows, dim] float, every view of every example a row of its own, and
 labels [rows] int, equal for rows that belong together. Other arguments and errors are
@@ -21,7 +21,7 @@ from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import gather_rows, masked_mean
 from repr_jax.ops.numerics import class_ids
 from repr_jax.ops.pairs import Rows
-from repr_jax.ops.similarity import cosine
+from repr_jax.ops.similarity import Similarity, cosine
 
 
 def sup_con(
@@ -78,7 +78,7 @@ def triplet(
     positives: Array,
     negatives: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
@@ -111,15 +111,15 @@ def triplet_hardest(
     x: Array,
     labels: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """`triplet` of each row, the least similar of its class and the most of all others.
+    """Batch-hard `triplet`: the least similar positive, the most similar negative.
 
-    Found in the whole batch; a row that is alone in its class, or has no other class to
-    be told from, does not count. Compares all pairs at once.
+    Positives have the label of the row, negatives another one. Both are found in the
+    whole batch; a row that lacks either does not count. Compares all pairs at once.
 
     Args:
       margin: >= 0.
@@ -146,7 +146,7 @@ def triplet_semi_hard(
     x: Array,
     labels: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
@@ -190,7 +190,14 @@ def _different(rows, columns):
     return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
-def labeled(who, x, labels, where, axis_name, similarity) -> Rows:
+def labeled(
+    who: str,
+    x: Array,
+    labels: Array,
+    where: Array | None,
+    axis_name: str | None,
+    similarity: Similarity,
+) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)

@@ -10,13 +10,14 @@ from repr_jax.losses.contrastive import check_options, info_nce
 from repr_jax.ops import checks
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_where
+from repr_jax.ops.similarity import Similarity
 
 
 def cpc(
     predictions: Array,
     latents: Array,
     *,
-    similarity=similarities.dot,
+    similarity: Similarity = similarities.dot,
     temperature: float | Array = 1.0,
     chunk_size: int | None = None,
     ring: bool = False,

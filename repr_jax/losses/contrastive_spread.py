@@ -1,6 +1,7 @@
-"""Contrastive losses that say apart what attracts and what spreads rows out.
+"""Contrastive losses with a term that attracts and a term that spreads rows out.
 
-Arguments and errors are those of `contrastive`; values are not in nats unless said.
+Arguments and errors are those of `contrastive`; values are in nats where a docstring
+says so.
 """
 
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def spectral_contrastive(
     """Positives have a large product, rows of different examples are orthogonal.
 
     -2 mean_i a_i . b_i + mean_{i != j} (a_i . b_j)^2. Its minimum spans the leading
-    eigenvectors of the graph that joins views of one example. Rows are not normalised.
+    eigenvectors of the graph that joins views of one example. Rows are not normalized.
 
     Source: HaoChen et al., "Provable Guarantees for Self-Supervised Deep Learning with
       Spectral Contrastive Loss", 2021, eq. 6, https://arxiv.org/abs/2106.04156.
@@ -63,7 +64,7 @@ def alignment(
 ) -> Array:
     """Mean distance of the two views of an example on the unit sphere.
 
-    mean_i |a_i - b_i|^power, rows normalised; in [0, 2^power].
+    mean_i |a_i - b_i|^power, rows normalized; in [0, 2^power].
 
     Args:
       power: > 0. The paper writes alpha and takes 2.
@@ -93,7 +94,7 @@ def uniformity(
 ) -> Array:
     """Log of the mean Gaussian kernel of two different rows on the unit sphere.
 
-    log mean_{i != j} exp(-scale * |x_i - x_j|^2), rows normalised; in nats, between
+    log mean_{i != j} exp(-scale * |x_i - x_j|^2), rows normalized; in nats, between
     -4 * scale and 0. 0 also if there is no pair.
 
     Args:

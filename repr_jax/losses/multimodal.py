@@ -160,7 +160,7 @@ def mmvae(
     """Minus the importance-weighted bounds of the experts of a mixture, averaged.
 
     The value is that of `mmvae_iwae`; the gradient of mean and log_var is the doubly
-    reparameterised one of the same expectation, as in `variational.dreg`. This is the
+    reparameterized one of the same expectation, as in `variational.dreg`. This is the
     form of the published results, which take distribution=laplace, learn the prior's
     log-variance and amount to num_samples of 30 or 50. `decode` runs twice.
 

@@ -124,7 +124,7 @@ def dreg(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """The value of `iwae` with the doubly reparameterised gradient of its posterior.
+    """The value of `iwae` with the doubly reparameterized gradient of its posterior.
 
     The gradient belongs to another estimator of the same expectation: mean and log_var
     get sum_k w_k^2 * d log_weight_k / d z_k * d z_k, where w is the softmax of the
@@ -158,7 +158,7 @@ def dreg(
 
 
 def scale_gradient(z: Array, log_weights: Callable[[Array], Array]) -> Array:
-    """z, with the gradient of each sample times its normalised weight.
+    """z, with the gradient of each sample times its normalized weight.
 
     z: [sample, ..., dim]; log_weights: z -> [sample, ...]. In a bound whose weights do
     not differentiate the density of the posterior this makes the gradient of `dreg`.

@@ -40,8 +40,8 @@ def tree_elbo(
 
     l over leaves, n over nodes, and P the probability to pass a node, from the logits
     of q, see `path_probabilities`. The prior of the root is N(0, I), and only nodes
-    with two children have routers. What is said of nodes that the tree does not have
-    counts for nothing. All latents were drawn before: this takes what networks said.
+    with two children have routers. Nodes that the tree does not have are ignored. All
+    latents were drawn before: this takes what the networks returned.
 
     Args:
       x: [batch, ...] float, such as pixels in [0, 1].
@@ -141,7 +141,9 @@ def bernoulli_kl(logits: Array, prior_logits: Array) -> Array:
     )
 
 
-def posterior(mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array):
+def posterior(
+    mean: Array, log_var: Array, prior_mean: Array, prior_log_var: Array
+) -> tuple[Array, Array]:
     """q(z | x, z above): precisions add, means weigh by precision.
 
     mean, log_var: [..., dim], what the input says; prior_mean, prior_log_var: what the

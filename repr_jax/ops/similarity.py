@@ -5,11 +5,23 @@ compares row i with row i and `of_pairs` every row with every other, both in ful
 float32 and equal to rounding. Any object with these three functions will do.
 """
 
+from typing import Protocol
+
 import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops.batch import masked_mean
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
+
+
+class Similarity(Protocol):
+    """What the losses call; the functions of `dot` say more."""
+
+    def prepare(self, x: Array) -> Array: ...
+
+    def of_rows(self, a: Array, b: Array) -> Array: ...
+
+    def of_pairs(self, a: Array, b: Array) -> Array: ...
 
 
 class dot:
