@@ -40,7 +40,6 @@ def linear(x, y, x_test):
     return ridge.predict(ridge.fit(x, y), x_test)
 
 
-@jax.jit
 def kernel(x, y, x_test, gamma, penalty):
     """Kernel ridge regression: predictions for x_test."""
     fitted = kernel_ridge.fit(x, y, gamma=gamma, penalty=penalty)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks, node_tree
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
 from repr_jax.ops.poincare import lca_distance
 
@@ -68,7 +68,7 @@ def hyphc(
     leaves = dict(first=first, second=second, third=third)
     checks.floating("hyphc", **leaves, similarities=similarities)
     checks.positive("hyphc", scale=scale, temperature=temperature)
-    where = _where("hyphc", first, where)
+    where = checked_where("hyphc", where, first.shape[:1])
     scale = jnp.clip(to_float(scale), *SCALES)
     a, b, c = (
         scale * l2_normalize(present(to_float(x), where)) for x in leaves.values()
@@ -121,7 +121,7 @@ def deep_ect(
     checks.floating("deep_ect", x=x, decoded=decoded)
     checks.non_negative("deep_ect", clustering_weight=clustering_weight)
     options = dict(where=where, axis_name=axis_name)
-    where = _where("deep_ect", embeddings, where)
+    where = checked_where("deep_ect", where, embeddings.shape[:1])
     error = (present(to_float(a), where) for a in (x, decoded))
     error = jnp.square(jnp.subtract(*error)).reshape(len(x), -1)
     reconstruction = masked_mean(
@@ -275,7 +275,7 @@ def updated_weights(
     rows = jnp.sum(member, axis=0)
     if axis_name is not None:
         rows = lax.psum(rows, axis_name)
-    inside = node_tree.below(parents).astype(rows.dtype) @ rows
+    inside = pairwise_dot(node_tree.below(parents).astype(rows.dtype), rows[None])[:, 0]
     return present((to_float(weights) + inside) / 2, node_tree.used(parents))
 
 
@@ -285,7 +285,7 @@ def _clustered(who, embeddings, centers, parents, where):
     dim = jnp.shape(embeddings)[1]
     checks.shape(who, (jnp.shape(parents)[0], dim), centers=centers)
     checks.floating(who, embeddings=embeddings, centers=centers)
-    where = _where(who, embeddings, where)
+    where = checked_where(who, where, embeddings.shape[:1])
     return present(to_float(embeddings), where), to_float(centers), where
 
 
@@ -294,11 +294,3 @@ def _members(embeddings, centers, parents, where):
     nearest = assign(*lax.stop_gradient((embeddings, centers)), parents)
     member = jax.nn.one_hot(nearest, len(centers), dtype=embeddings.dtype)
     return present(member, where)
-
-
-def _where(who, x, where):
-    """Which rows are present, checked."""
-    where = all_rows(x) if where is None else where
-    checks.shape(who, x.shape[:1], where=where)
-    checks.boolean(who, where=where)
-    return where

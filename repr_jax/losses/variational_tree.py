@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks, gaussian, likelihood, node_tree
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -75,9 +75,7 @@ def tree_elbo(
     _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits)
     checks.shape("tree_elbo", logits.shape[1:], parents=parents)
     checks.shape("tree_elbo", decoded.shape[1:2], leaves=leaves)
-    where = all_rows(mean) if where is None else where
-    checks.shape("tree_elbo", mean.shape[:1], where=where)
-    checks.boolean("tree_elbo", where=where)
+    where = checked_where("tree_elbo", where, mean.shape[:1])
     there = node_tree.used(parents)
     below_root = there & (jnp.arange(len(there)) > 0)
     x = present(to_float(x), where)

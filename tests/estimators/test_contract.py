@@ -76,7 +76,7 @@ CASES = {
     ),
     "ridge": Case(by_target, lambda module, *args: module.predict(*args)),
     "temi": Case(
-        by_key(num_classes=CLASSES, num_heads=1, num_neighbours=3, **SHORT),
+        by_key(num_classes=CLASSES, num_heads=1, num_neighbors=3, **SHORT),
         lambda module, *args: module.assign(*args),
         on_host=True,
     ),

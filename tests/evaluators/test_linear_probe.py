@@ -1,9 +1,12 @@
 """The protocol around the logistic regression, which has tests of its own."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from repr_jax.data import synthetic
+from repr_jax.estimators import logistic
 from repr_jax.evaluators import linear_probe
 from repr_jax.evaluators.common import Trained
 
@@ -23,6 +26,23 @@ def test_score_with_labels_that_skip_a_class():
     assert linear_probe.score(x, y, x, y).accuracy == 1
     with pytest.raises(ValueError, match="two or more classes"):
         linear_probe.score(x, y * 0, x, y)
+
+
+def test_a_fit_that_did_not_converge_is_reported(monkeypatch, caplog):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype("f")
+    y = np.arange(40) % 2
+    linear_probe.score(x, y, x, y)
+    assert not caplog.records
+    stopped = functools.partial(logistic.fit, max_steps=1)
+    monkeypatch.setattr(logistic, "fit", stopped)
+    linear_probe.score(x, y, x, y)
+    assert "fit to 40 rows did not converge: after 1 steps" in caplog.text
+
+
+def test_a_label_that_is_not_a_number_is_no_class():
+    x, y = np.eye(3, dtype="f"), np.array([0.0, 1.0, np.nan])
+    with pytest.raises(ValueError, match=r"linear_probe: expected y finite; .* row 2"):
+        linear_probe.score(x, y, x, y)
 
 
 def test_one_hot_features_are_perfect(perfect, dataset):
