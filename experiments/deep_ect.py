@@ -20,7 +20,8 @@ from jax import Array
 from repr_jax import losses
 from repr_jax.losses import clustering_tree
 from repr_jax.models.mlp import MLP
-from repr_jax.ops import checks, node_tree
+from repr_jax.ops import checks
+from repr_jax.trees import growing as node_tree
 
 ENCODED = 1024  # rows at a time, outside training
 

@@ -20,7 +20,8 @@ from jax import Array
 
 from repr_jax.losses.variational_tree import tree_elbo
 from repr_jax.models import tree_vae as models
-from repr_jax.ops import checks, likelihood, node_tree
+from repr_jax.ops import checks, likelihood
+from repr_jax.trees import growing as node_tree
 
 AT_A_TIME = 1024  # rows, outside training
 EMPTY = 0.01  # share of rows below which a leaf does not count

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.ops import checks, gaussian, likelihood, node_tree
+from repr_jax.ops import checks, gaussian, likelihood
 from repr_jax.ops.batch import all_rows, masked_mean, present
 from repr_jax.ops.numerics import pairwise_dot, to_float
+from repr_jax.trees import growing
 
 
 def tree_elbo(
@@ -51,7 +52,7 @@ def tree_elbo(
         for the root.
       logits, prior_logits: [batch, node] float, log odds that q and p go to the child
         with the lower number.
-      parents: [node] int, the tree in the form of `ops.node_tree`.
+      parents: [node] int, the tree in the form of `trees.growing`.
       leaves: [leaf] int, the node of each decoder; negative for one that is not used.
       log_likelihood: (x, decoded) -> [batch], such as those in `ops.likelihood`.
       beta: >= 0, weight of all divergences; 1 is the bound.
@@ -77,7 +78,7 @@ def tree_elbo(
     where = all_rows(mean) if where is None else where
     checks.shape("tree_elbo", mean.shape[:1], where=where)
     checks.boolean("tree_elbo", where=where)
-    there = node_tree.used(parents)
+    there = growing.used(parents)
     below_root = there & (jnp.arange(len(there)) > 0)
     x = present(to_float(x), where)
     mean, log_var, logits, prior_logits = (
@@ -86,7 +87,7 @@ def tree_elbo(
     prior = [_of(a, where, below_root) for a in (prior_mean, prior_log_var)]
     passed = path_probabilities(logits, parents)  # [batch, node]
     kl = gaussian.kl(mean, log_var, *prior)
-    splits = node_tree.num_children(parents) == 2
+    splits = growing.num_children(parents) == 2
     kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
     divergence = jnp.sum(passed * kl, axis=-1)
     decodes = jnp.asarray(leaves) >= 0
@@ -125,13 +126,13 @@ def path_probabilities(logits: Array, parents: Array) -> Array:
     """
     parents, logits = jnp.asarray(parents), to_float(logits)
     nodes = jnp.arange(len(parents))
-    sibling = node_tree.siblings(parents)
+    sibling = growing.siblings(parents)
     above = logits[:, jnp.maximum(parents, 0)]
     step = jax.nn.log_sigmoid(jnp.where((nodes < sibling)[None], above, -above))
     step = jnp.where((sibling == nodes)[None], 0, step)
-    path = node_tree.below(parents).astype(step.dtype)  # [node above, node]
+    path = growing.below(parents).astype(step.dtype)  # [node above, node]
     log_p = pairwise_dot(step, path.T)
-    return jnp.where(node_tree.used(parents)[None], jnp.exp(log_p), 0)
+    return jnp.where(growing.used(parents)[None], jnp.exp(log_p), 0)
 
 
 def bernoulli_kl(logits: Array, prior_logits: Array) -> Array:

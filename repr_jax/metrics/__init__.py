@@ -23,6 +23,8 @@ from repr_jax.metrics.hierarchy import (
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.taxonomy import (
+    MergeAudit,
+    audit_merges,
     best_f1,
     cophenetic_correlation,
     robinson_foulds,
@@ -30,9 +32,11 @@ from repr_jax.metrics.taxonomy import (
 )
 
 __all__ = [
+    "MergeAudit",
     "accuracy",
     "adjusted_rand_index",
     "agreement",
+    "audit_merges",
     "best_f1",
     "contingency",
     "cophenetic_correlation",

@@ -1,7 +1,7 @@
 """A variational autoencoder whose latents form a binary tree that may grow.
 
 Every node has parameters of its own, stacked on axis 0 for a fixed number of nodes, and
-`ops.node_tree` says which nodes there are: one program serves a tree of any size.
+`trees.growing` says which nodes there are: one program serves a tree of any size.
 
     x --encoder--> d[depth D] -> ... -> d[1] -> d[0]     the same for all nodes
     d[depth] and z of the node above --node--> z of the node
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.losses.variational_tree import path_probabilities, posterior
-from repr_jax.ops import node_tree
+from repr_jax.trees import growing
 
 SLOPE = 0.3  # of the leaky ReLU for negative inputs
 
@@ -179,7 +179,7 @@ def descend(
     and the variables. Nodes that the tree does not have say what means nothing.
     """
     levels, encoder = apply(model.encoder, variables["encoder"], x, train=train)
-    depth = jnp.maximum(node_tree.depths(parents), 0)
+    depth = jnp.maximum(growing.depths(parents), 0)
     above = jnp.maximum(jnp.asarray(parents), 0)
     noise = jnp.moveaxis(noise, 1, 0)
 

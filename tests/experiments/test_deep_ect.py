@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import deep_ect
-from repr_jax import metrics
-from repr_jax.metrics import hierarchy as trees
-from repr_jax.ops import node_tree
+from repr_jax import metrics, trees
+from repr_jax.trees import growing as node_tree
 
 SMALL = dict(num_steps=60, batch_size=32, dim=2, widths=(16,), learning_rate=1e-2)
 
@@ -31,7 +30,7 @@ def test_finds_the_kinds(fitted, four_kinds):
     kind = four_kinds()[1]
     table = metrics.contingency(found.assignments, kind, num_clusters=4)
     assert metrics.hungarian_accuracy(table) == 1
-    trees.check_parents("test", found.parents, 4)
+    trees.check("test", found.parents, 4)
     coarse = metrics.contingency(found.assignments, kind // 2, num_clusters=4)
     assert metrics.dendrogram_purity(found.parents, coarse) == 1
     assert seen[0] == (7, 126) and seen[-1] == (126, 126)

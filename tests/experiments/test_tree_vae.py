@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import tree_vae
-from repr_jax import metrics
-from repr_jax.metrics import hierarchy as trees
+from repr_jax import metrics, trees
 from repr_jax.models import tree_vae as models
-from repr_jax.ops import likelihood, node_tree
+from repr_jax.ops import likelihood
+from repr_jax.trees import growing as node_tree
 
 SMALL = dict(
     num_steps=200,
@@ -44,7 +44,7 @@ def test_finds_the_kinds(fitted, four_kinds):
     num = len(found.nodes)
     table = metrics.contingency(found.assignments, kind, num_clusters=num)
     assert metrics.hungarian_accuracy(table) == 1
-    trees.check_parents("test", found.parents, num)
+    trees.check("test", found.parents, num)
     assert node_tree.leaves(found.tree)[found.nodes].all()
     assert seen == [(200 * n, 1300) for n in (1, 2, 3, 4)]
     assert found.losses[-100:].mean() < found.losses[:20].mean()

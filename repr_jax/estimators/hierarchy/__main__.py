@@ -1,24 +1,21 @@
 """The command line of `repr_jax.estimators.hierarchy`."""
 
 import argparse
+import os
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy import files, nodes
-from repr_jax.estimators.hierarchy.host import fit
-from repr_jax.estimators.hierarchy.merging import (
-    mean_all,
-    mean_mean,
-    sum_mean,
-    sum_sum,
-)
-from repr_jax.estimators.hierarchy.sparse import Sparse, fit_sparse
-from repr_jax.estimators.hierarchy.variants import bootstrap
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy import Sparse, files
 
 AGGREGATIONS = dict(
-    sum_mean=sum_mean, sum_sum=sum_sum, mean_mean=mean_mean, mean_all=mean_all
+    sum_mean=hierarchy.sum_mean,
+    sum_sum=hierarchy.sum_sum,
+    mean_mean=hierarchy.mean_mean,
+    mean_all=hierarchy.mean_all,
 )
 EXAMPLE = "python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=Y.npy --out=DIR"
 
@@ -47,18 +44,24 @@ class Progress:
         print(f"{line:50}", end=end, file=sys.stderr, flush=True)
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(argv) -> argparse.Namespace:
+    """The command line, paths with the user's home in place of ~."""
     out = Parser(
         prog="python -m repr_jax.estimators.hierarchy",
         description="A tree over the classes of any model, from its logits.",
         epilog=f"Example: {EXAMPLE}",
     )
-    add = out.add_argument
-    add("logits", help=".npy [rows, classes]; .npz with indices, values, rest (top-m)")
-    add("--labels", help=".npy of each row's true class: writes metrics.json")
-    add("--names", help="names of the classes, one a line, or a JSON list")
-    add("--images", help=".npy [rows, height, width, 1 or 3]: examples in index.html")
-    add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
+    add, path = out.add_argument, os.path.expanduser
+    help = ".npy [rows, classes]; .npz with indices, values, rest (top-m)"
+    add("logits", type=path, help=help)
+    help = ".npy of each row's true class: writes metrics.json"
+    add("--labels", type=path, help=help)
+    help = "names of the classes, one a line, or a JSON list"
+    add("--names", type=path, help=help)
+    help = ".npy [rows, height, width, 1 or 3]: examples in index.html"
+    add("--images", type=path, help=help)
+    help = "folder to write; LOGITS_hierarchy beside the logits by default"
+    add("--out", type=path, help=help)
     add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
     add("--empty", choices=("last", "zero", "drop"), default="last")
     add("--height", choices=("score", "step", "neg_affinity"), default="score")
@@ -66,11 +69,11 @@ def parser() -> argparse.ArgumentParser:
     add("--bootstrap", type=int, default=0, help="resampled trees for the support")
     add("--threads", type=int, help="all processors by default")
     add("--quiet", action="store_true", help="no progress")
-    return out
+    return out.parse_args(argv)
 
 
 def check(args, logits) -> tuple[int, int]:
-    """Rows and classes; ValueError for what the algorithm alone would take."""
+    """Rows and classes; ValueError for what `fit` allows and a user hardly means."""
     sparse = isinstance(logits, Sparse)
     if sparse:
         if np.ndim(logits.indices) != 2 or np.size(logits.indices) == 0:
@@ -102,59 +105,60 @@ def check(args, logits) -> tuple[int, int]:
     return rows, classes
 
 
-def extras(args, num_rows: int, num_classes: int):
-    """Labels, names and images, None where not given; ValueError if they do not fit."""
-    labels = names = images = None
-    if args.labels:
-        labels = files.read_labels(args.labels, num_rows)
-    if args.names:
-        names = files.read_names(args.names)
-        if len(names) != num_classes:
-            raise ValueError(
-                f"{args.names}: expected {num_classes} names, one a class; "
-                f"got {len(names)}."
-            )
-    if args.images:
-        images = np.load(args.images, mmap_mode="r", allow_pickle=False)
-        if images.ndim != 4 or len(images) != num_rows or images.shape[3] not in (1, 3):
-            raise ValueError(
-                f"{args.images}: expected [{num_rows}, height, width, 1 or 3]; "
-                f"got {images.shape}."
-            )
-    return labels, names, images
+class Extras(NamedTuple):
+    """What may come with the logits; None where it does not."""
+
+    labels: np.ndarray | None
+    names: list[str] | None
+    images: np.ndarray | None
+
+
+def extras(args, num_rows: int, num_classes: int) -> Extras:
+    """The files of labels, names and images; ValueError if they do not fit."""
+    labels = files.read_labels(args.labels, num_rows) if args.labels else None
+    names = files.read_names(args.names) if args.names else None
+    images = files.read_images(args.images, num_rows) if args.images else None
+    if names is not None and len(names) != num_classes:
+        raise ValueError(
+            f"{args.names}: expected {num_classes} names, one a class; "
+            f"got {len(names)}."
+        )
+    return Extras(labels, names, images)
+
+
+def fitted(args, logits, num_classes: int, progress):
+    """The tree, its bootstrap support or None, and a sentence on what is missing."""
+    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
+    if isinstance(logits, Sparse):
+        found = hierarchy.fit_sparse(
+            logits, num_classes=num_classes, height=args.height, **options
+        )
+        missing = (
+            f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
+            f"in {found.unresolved_moves:.2%} of all re-assignments."
+        )
+        return found.tree, None, missing
+    options |= dict(
+        temperature=args.temperature, num_threads=args.threads, progress=progress
+    )
+    tree = hierarchy.fit(logits, height=args.height, **options)
+    if not args.bootstrap:
+        return tree, None, ""
+    resampled = hierarchy.bootstrap(logits, num_samples=args.bootstrap, **options)
+    return tree, hierarchy.clade_support(tree, resampled), ""
 
 
 def run(args) -> None:
-    """Reads, fits, writes; everything that can be wrong is told before the fit."""
+    """Reads, fits, writes; whatever can be wrong is checked before the fit."""
     name = args.logits.removesuffix(".npy").removesuffix(".npz")
     folder = args.out or f"{name}_hierarchy"
     files.check_folder(folder)
     logits = files.read_logits(args.logits)
     num_rows, num_classes = check(args, logits)
-    labels, names, images = extras(args, num_rows, num_classes)
-    support = None
-    progress = Progress(args.quiet)
-    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
+    found = extras(args, num_rows, num_classes)
     began = time.monotonic()
-    missing = ""
-    if isinstance(logits, Sparse):
-        fitted = fit_sparse(
-            logits, num_classes=num_classes, height=args.height, **options
-        )
-        tree = fitted.tree
-        missing = (
-            f" Of the rows, {fitted.unresolved_rows:.2%} once had no kept logit left, "
-            f"in {fitted.unresolved_moves:.2%} of all re-assignments."
-        )
-    else:
-        options |= dict(temperature=args.temperature, num_threads=args.threads)
-        tree = fit(logits, height=args.height, progress=progress, **options)
+    tree, support, missing = fitted(args, logits, num_classes, Progress(args.quiet))
     seconds = time.monotonic() - began
-    if args.bootstrap:
-        trees = bootstrap(
-            logits, num_samples=args.bootstrap, progress=progress, **options
-        )
-        support = nodes.clade_support(tree, trees)
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
@@ -163,21 +167,24 @@ def run(args) -> None:
     )
     content = files.contents(
         tree,
-        names,
-        labels=labels,
+        found.names,
+        labels=found.labels,
         support=support,
-        images=images,
+        images=found.images,
         logits=None if isinstance(logits, Sparse) else logits,
-        title=name.rpartition("/")[2],
+        title=os.path.basename(name),
         note=note,
     )
     files.write(folder, content)
-    print(f"{note} The tree took {seconds:.1f} s; {folder} has {', '.join(content)}.")
+    print(
+        f"{note} The fit took {seconds:.1f} s; {folder} has "
+        f"{', '.join(sorted(content))}."
+    )
 
 
 def main(argv=None) -> None:
     """Exit code 0; 2 with one line for wrong input; 130 when interrupted."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
     try:
         run(args)
     except (ValueError, TypeError, OSError, EOFError, ImportError) as error:

@@ -6,8 +6,13 @@ import numpy as np
 
 from repr_jax.estimators.hierarchy import merging
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.estimators.hierarchy.host import exact_bincount, one_class
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.host import exact_bincount
+from repr_jax.estimators.hierarchy.merging import (
+    Aggregation,
+    Hierarchy,
+    Options,
+    sum_mean,
+)
 from repr_jax.ops import checks
 
 CHUNK = 2**16  # rows whose masked confidences are computed together
@@ -113,10 +118,10 @@ def fit_sparse(
 ) -> SparseFit:
     """`fit` from the largest logits of each row and the log-sum-exp of its others.
 
-    The refuge of a row is exact as long as one of its kept classes is not masked; its
-    confidence is too small by no more than the probability of masked classes that
-    were not kept. A row without such a class is left out of that merge, since the
-    logits that would decide are gone: the shares say how often.
+    The next best class of a row is exact as long as one of its kept classes is not
+    masked; its confidence is too small by no more than the probability of masked
+    classes that were not kept. A row without such a class is left out of that merge,
+    since the logits that would decide are gone: the shares say how often.
 
     Args:
       sparse: as from `sparsify`. The temperature is that of the kept sums: 1.
@@ -129,12 +134,11 @@ def fit_sparse(
     Raises:
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
-    merging.check_options("fit_sparse", empty=empty, height=height, temperature=1.0)
+    options = Options(aggregation, empty, height)
+    options.check("fit_sparse")
     checks.count("fit_sparse", num_classes=num_classes)
     sparse = _checked(sparse, num_classes)
     num_rows, k = len(sparse.values), num_classes
-    if k == 1:
-        return SparseFit(one_class(num_rows, height=height, empty=empty), 0.0, 0.0)
     first, confidence, _ = _masked(sparse, slice(None), np.zeros(k, bool))
     order = np.argsort(first, kind="stable")
     counts = np.bincount(first, minlength=k).astype(np.int64)
@@ -157,9 +161,7 @@ def fit_sparse(
         return moved, moved_rows
 
     sums = exact_bincount(first, confidence, k)
-    steps = merging.merge_all(
-        sums, counts, reassign, aggregation=aggregation, empty=empty
-    )
-    tree = merging.finish(steps, first, sums, counts, height=height, empty=empty)
+    steps = merging.merge_all(sums, counts, reassign, options)
+    tree = merging.finish(steps, first, sums, counts, options)
     share = float(missed.sum()) / max(num_moves, 1)
     return SparseFit(tree, float(np.mean(missed > 0)), share)
