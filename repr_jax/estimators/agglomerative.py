@@ -80,23 +80,7 @@ def fit(
     _check_choices(who, method, metric)
     checks.count(who, num_leaves=num_leaves)
     x = _rows(who, x, metric)
-    rows = np.arange(len(x))
-    if max_rows is not None:
-        checks.count(who, max_rows=max_rows)
-        if len(x) > max_rows:
-            drawn = np.random.default_rng(seed).choice(len(x), max_rows, replace=False)
-            rows = np.sort(drawn)
-    if num_leaves > len(rows):
-        raise ValueError(
-            f"{who}: expected at most as many leaves as rows, {len(rows)}; got "
-            f"num_leaves {num_leaves}."
-        )
-    needed = 8 * len(rows) * (len(rows) - 1)
-    if needed > MAX_BYTES:
-        raise ValueError(
-            f"{who}: expected at most {MAX_BYTES} bytes of distances, or max_rows to "
-            f"merge a subsample; got {len(rows)} rows, which need {needed} bytes."
-        )
+    rows = _subsample(who, len(x), num_leaves, max_rows, seed)
     linkage = _linkage(x[rows], method, metric)
     parents, heights, leaf = trees.from_linkage(linkage, num_leaves)
     means = _means(x[rows], leaf, num_leaves)
@@ -157,8 +141,32 @@ def assign(fitted: Agglomerative, x) -> np.ndarray:
     out = np.empty(len(x), np.int32)
     for start in range(0, len(x), ROWS_AT_A_TIME):
         some = slice(start, start + ROWS_AT_A_TIME)
-        out[some] = cdist(x[some], fitted.means, fitted.metric).argmin(axis=1)
+        distance = cdist(x[some], fitted.means, fitted.metric)
+        distance[np.isnan(distance)] = np.inf  # to a mean of zeros, by cosine
+        out[some] = distance.argmin(axis=1)
     return out
+
+
+def _subsample(who, num_rows, num_leaves, max_rows, seed):
+    """The rows to merge, rising; ValueError for too few, or too many for the memory."""
+    rows = np.arange(num_rows)
+    if max_rows is not None:
+        checks.count(who, max_rows=max_rows)
+        if num_rows > max_rows:
+            drawn = np.random.default_rng(seed).choice(num_rows, max_rows, False)
+            rows = np.sort(drawn)
+    if num_leaves > len(rows):
+        raise ValueError(
+            f"{who}: expected at most as many leaves as rows, {len(rows)}; got "
+            f"num_leaves {num_leaves}."
+        )
+    needed = 8 * len(rows) * (len(rows) - 1)
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"{who}: expected at most {MAX_BYTES} bytes of distances, or max_rows to "
+            f"merge a subsample; got {len(rows)} rows, which need {needed} bytes."
+        )
+    return rows
 
 
 def _linkage(x, method, metric):

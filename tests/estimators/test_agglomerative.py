@@ -149,6 +149,13 @@ def test_assign_in_blocks_by_the_metric_of_the_fit(monkeypatch):
     assert (again == some.assignments[others]).all()
 
 
+def test_no_row_is_near_a_mean_of_zeros_by_cosine():
+    opposite = np.array([[1.0, 0], [-1, 0], [0, 1], [0, 1]])
+    found = agglomerative.fit(opposite, num_leaves=2, metric="cosine")
+    found = found._replace(means=np.array([[0.0, 0], [0, 1]]))
+    assert agglomerative.assign(found, opposite).tolist() == [1] * 4
+
+
 def test_tree_of_class_means():
     x, labels = draw(40), np.arange(40) % 5
     found = agglomerative.fit_classes(x, labels, method="complete")

@@ -119,11 +119,13 @@ def test_examples_are_the_rows_most_probable_in_a_group(large):
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     below = trees.below(tree.parents)
     for node in (0, 5, 17, 25):
-        rows = hierarchy.examples(tree, logits, node, num_rows=3)
+        rows = hierarchy.examples(tree, logits, tree.leaves[below[node]], 3)
         inside = below[node][tree.assignments]
         share = np.where(inside, p[:, below[node]].sum(axis=1), -1)
         expected = np.argsort(-share, kind="stable")[:3]
         np.testing.assert_array_equal(rows, expected[share[expected] >= 0])
+    first = np.flatnonzero(tree.assignments == 3)[:2]
+    np.testing.assert_array_equal(hierarchy.examples(tree, None, [3], 2), first)
 
 
 def test_class_vector_logits_are_those_of_loops():

@@ -8,7 +8,7 @@ import pytest
 
 from repr_jax import trees
 from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy.files import page
+from repr_jax.estimators.hierarchy import files
 
 FLAGS = (
     "--headless",
@@ -49,6 +49,11 @@ def browser(tmp_path_factory):
 
 def find(browser, selector):
     return browser.find_elements("css selector", selector)
+
+
+def page(tree, names, **options):
+    """The page that the command writes."""
+    return files.contents(tree, names, **options)["index.html"].decode()
 
 
 def texts(browser, selector):
@@ -228,7 +233,7 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
     tree = hierarchy.fit(logits + rng.normal(size=(1000, 1000)) * 0.1)
     images = rng.integers(256, size=(1000, 16, 16, 3), dtype=np.uint8)
     names = [f"class {i}" for i in range(1000)]
-    content = page(tree, names, images=images)
+    content = trees.page(tree.parents, tree.heights, names, images=images[:, None])
     below = trees.below(tree.parents)
     show(browser, tmp_path / "index.html", content)
     assert len(find(browser, "#here .side")) == 2

@@ -73,29 +73,29 @@ def parse(argv) -> argparse.Namespace:
 
 
 def check(args, logits) -> tuple[int, int]:
-    """Rows and classes; ValueError for what `fit` allows and a user hardly means."""
-    sparse = isinstance(logits, Sparse)
-    if sparse:
+    """Rows and classes; ValueError for what `fit` allows and is likely a mistake."""
+    if isinstance(logits, Sparse):
         if np.ndim(logits.indices) != 2 or np.size(logits.indices) == 0:
             raise ValueError("logits: expected indices of shape [rows, m].")
-        rows, classes = len(logits.indices), int(np.max(logits.indices)) + 1
-        if args.names:
-            classes = max(classes, len(files.read_names(args.names)))
         if args.temperature != 1 or args.bootstrap:
             raise ValueError("logits: top-m logits take no temperature or bootstrap.")
+        named = len(files.read_names(args.names)) if args.names else 0
+        rows, classes = len(logits.indices), max(int(np.max(logits.indices)) + 1, named)
     elif logits.ndim != 2:
         raise ValueError(f"logits: expected [rows, classes]; got {logits.shape}.")
     else:
         rows, classes = logits.shape
-    if rows == 0 or classes == 0:
-        raise ValueError(f"logits: expected rows and classes; got {rows} x {classes}.")
+        if rows == 0 or classes == 0:
+            raise ValueError(
+                f"logits: expected rows and classes; got {rows} x {classes}."
+            )
+        if rows < classes:
+            raise ValueError(
+                f"logits: expected at least as many rows as classes; got {rows} rows "
+                f"of {classes} (is the array transposed?)."
+            )
     if classes == 1:
         raise ValueError("logits: expected two classes or more; got one column.")
-    if classes > rows and not sparse:
-        raise ValueError(
-            f"logits: expected at least as many rows as classes; got {rows} rows of "
-            f"{classes} (is the array transposed?)."
-        )
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap: expected 0 or more; got {args.bootstrap}.")
     if args.bootstrap and args.empty == "drop":

@@ -150,20 +150,15 @@ def details(tree: Hierarchy, bootstrap: np.ndarray | None = None) -> dict:
     return out if bootstrap is None else out | {"bootstrap": of_merges(bootstrap)}
 
 
-def examples(tree: Hierarchy, logits, node: int, num_rows: int = 5) -> np.ndarray:
-    """[<= num_rows] int64: the node's own rows to which it is most probable.
+def examples(tree: Hierarchy, logits, classes, num_rows: int = 5) -> np.ndarray:
+    """[<= num_rows] int64: rows of these classes that are most probably of them.
 
-    Rows that are assigned to a class below it, by the softmax summed over its classes.
+    classes: such as those below a node, tree.leaves[trees.below(tree.parents)[node]].
+    By the softmax summed over them; the first rows if logits is None.
     """
-    classes = tree.leaves[trees.below(tree.parents)[node]]
-    return surest(tree, logits, classes, num_rows)
-
-
-def surest(tree: Hierarchy, logits, classes, num_rows: int) -> np.ndarray:
-    """`examples` of the classes of a node."""
     rows = np.flatnonzero(np.isin(tree.assignments, classes))
-    if not len(rows):
-        return rows
+    if logits is None or not len(rows):
+        return rows[:num_rows]
     share = _softmax(np.asarray(logits[rows], np.float64))[:, classes].sum(axis=1)
     return rows[np.argsort(-share, kind="stable")[:num_rows]]
 

@@ -166,35 +166,18 @@ def scores(tree: Hierarchy, labels) -> dict[str, float | None]:
     }
 
 
-def page(
-    tree: Hierarchy,
-    names=None,
-    *,
-    title: str = "Hierarchy",
-    note: str = "",
-    support=None,
-    images=None,
-    logits=None,
-) -> str:
-    """`trees.page` of a hierarchy.
-
-    Args:
-      tree, names: names of all K classes; their numbers if None.
-      title, note: the heading and a line below it.
-      support: [T] share of bootstrap trees that have each merge's node, or None.
-      images: [rows, height, width, 1 or 3] uint8, or floats in [0, 1], that belong to
-        the rows; a few of each class are embedded. None for no pictures.
-      logits: [rows, K], to show the images most probable in their class; None shows
-        the first ones.
-    """
+def _page(tree, leaves, details, *, title, note, images, logits) -> str:
+    """`trees.page` of a hierarchy, with a few images of each class."""
     if images is not None:
         if len(images) != len(tree.assignments):
             raise ValueError(
                 f"images: expected {len(tree.assignments)}, one a row; got "
                 f"{len(images)}."
             )
-        rows = [_examples(tree, logits, label) for label in tree.leaves]
-        images = [[images[row] for row in some] for some in rows]
+        images = [
+            [images[row] for row in classes.examples(tree, logits, [c], EXAMPLES)]
+            for c in tree.leaves
+        ]
     certainty = tree.margins / np.maximum(tree.affinities, 1e-300)
     order = np.argsort(certainty, kind="stable")
     order = order[(tree.runner_ups[order] >= 0) & (tree.affinities[order] > 0)]
@@ -202,22 +185,15 @@ def page(
     return trees.page(
         tree.parents,
         tree.heights,
-        classes.class_names(tree, names),
+        leaves,
         title=title,
         note=note,
-        details=classes.details(tree, support),
+        details=details,
         labels=LABELS,
         links=LINKS,
         lists={"Least certain merges (smallest margin for their affinity)": uncertain},
         images=images,
     )
-
-
-def _examples(tree, logits, label) -> np.ndarray:
-    """A few rows of a class."""
-    if logits is None:
-        return np.flatnonzero(tree.assignments == label)[:EXAMPLES]
-    return classes.surest(tree, logits, [label], EXAMPLES)
 
 
 def merges_csv(tree: Hierarchy, support=None) -> str:
@@ -242,25 +218,28 @@ def contents(
     images=None,
     logits=None,
 ) -> dict[str, bytes]:
-    """FILES by name, metrics.json if there are labels; the arguments of `page`."""
+    """FILES by name, metrics.json if there are labels.
+
+    Args:
+      tree, names: names of all K classes; their numbers if None.
+      labels: [rows] int, the true class of each row, or None.
+      title, note: of the page, its heading and a line below it.
+      support: [T] share of bootstrap trees that have each merge's node, or None.
+      images: [rows, height, width, 1 or 3] uint8, or floats in [0, 1], that belong to
+        the rows; a few of each class are embedded. None for no pictures.
+      logits: [rows, K], to show the images most probable in their class; None shows
+        the first ones.
+    """
     linkage, leaves = io.BytesIO(), classes.class_names(tree, names)
     np.save(linkage, tree.linkage)
     details = classes.details(tree, support)
     rows, on_nodes = tree.counts[tree.leaves], details.get("bootstrap")
-    html = page(
-        tree,
-        names,
-        title=title,
-        note=note,
-        support=support,
-        images=images,
-        logits=logits,
-    )
+    options = dict(title=title, note=note, images=images, logits=logits)
     files = {
         "tree.json": trees.to_json(tree.parents, tree.heights, leaves, details),
         "tree.nwk": classes.newick(tree, names) + "\n",
         "merges.csv": merges_csv(tree, support),
-        "index.html": html,
+        "index.html": _page(tree, leaves, details, **options),
     }
     if labels is not None:
         files["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"

@@ -33,8 +33,8 @@ class FirstPass(NamedTuple):
 
     first: np.ndarray  # [rows] int32
     first_confidence: np.ndarray  # [rows] int32
-    second: np.ndarray  # [rows] int32
-    second_confidence: np.ndarray  # [rows] int32, when the first class is masked
+    second: np.ndarray | None  # [rows] int32
+    second_confidence: np.ndarray | None  # [rows] int32, when the first is masked
 
 
 class Reader:
@@ -150,7 +150,7 @@ def grow(
 
     def reassign(members):
         chosen = np.concatenate([order[ends[c] - counts[c] : ends[c]] for c in members])
-        if len(members) == 1:
+        if len(members) == 1 and passed.second is not None:
             best, drawn = passed.second[chosen], passed.second_confidence[chosen]
         else:
             best, drawn = reader.masked(logits, chosen, members)

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy import merging
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.estimators.hierarchy.host import exact_bincount
+from repr_jax.estimators.hierarchy.host import FirstPass, grow
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
@@ -94,18 +93,41 @@ def _are_classes(indices, num_classes) -> np.ndarray:
     return inside & (np.diff(indices, axis=1) > 0).all(axis=1)
 
 
-def _masked(sparse: Sparse, rows, in_group):
-    """Best class that is left, its confidence in fixed point, and whether one is."""
-    indices, values = sparse.indices[rows], sparse.values[rows]
-    values = np.where(in_group[indices], -np.inf, values)
-    column = values.argmax(axis=1)[:, None]
-    best = np.take_along_axis(values, column, axis=1)
-    found = np.isfinite(best[:, 0])
-    best = np.where(found[:, None], best, 0.0)
-    sums = np.exp(values - best).sum(axis=1) + np.exp(sparse.rest[rows] - best[:, 0])
-    fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1.0)), 0)
-    index = np.take_along_axis(indices, column, axis=1)[:, 0]
-    return index, fixed.astype(np.int32), found
+class _Reader:
+    """`host.Reader` of sparse logits, which counts the rows that it cannot resolve."""
+
+    def __init__(self, sparse: Sparse, num_classes: int):
+        self.sparse, self.columns = sparse, num_classes
+        self.missed, self.num_moves = np.zeros(len(sparse.values), np.int64), 0
+
+    def masked(self, logits, rows, members) -> tuple[np.ndarray, np.ndarray]:
+        """The best class left and its confidence; a class of the group, 0, if none."""
+        in_group = np.zeros(self.columns, bool)
+        in_group[members] = True
+        best, confidence = np.empty((2, len(rows)), np.int32)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            best[part], confidence[part], found = self.chunk(rows[part], in_group)
+            best[part][~found] = members[:1]
+            self.missed[rows[part]] += ~found
+        self.num_moves += len(rows)
+        return best, confidence
+
+    def chunk(self, rows, in_group):
+        """The best class left and its confidence in fixed point; whether there is one."""
+        indices, values = self.sparse.indices[rows], self.sparse.values[rows]
+        values = np.where(in_group[indices], -np.inf, values)
+        column = values.argmax(axis=1)[:, None]
+        best = np.take_along_axis(values, column, axis=1)
+        found = np.isfinite(best[:, 0])
+        best = np.where(found[:, None], best, 0.0)
+        rest = np.minimum(
+            self.sparse.rest[rows] - best[:, 0], 700
+        )  # finite where unused
+        sums = np.exp(np.where(found[:, None], values - best, 0)).sum(axis=1)
+        fixed = np.where(found, np.rint(2**FRACTION / (sums + np.exp(rest))), 0)
+        index = np.take_along_axis(indices, column, axis=1)[:, 0]
+        return index, fixed.astype(np.int32), found
 
 
 def fit_sparse(
@@ -138,30 +160,10 @@ def fit_sparse(
     options.check("fit_sparse")
     checks.count("fit_sparse", num_classes=num_classes)
     sparse = _checked(sparse, num_classes)
-    num_rows, k = len(sparse.values), num_classes
-    first, confidence, _ = _masked(sparse, slice(None), np.zeros(k, bool))
-    order = np.argsort(first, kind="stable")
-    counts = np.bincount(first, minlength=k).astype(np.int64)
-    ends = np.cumsum(counts)
-    missed, num_moves = np.zeros(num_rows, np.int64), 0
-
-    def reassign(members):
-        nonlocal num_moves
-        in_group = np.zeros(k, bool)
-        in_group[members] = True
-        moved, moved_rows = np.zeros((2, k), np.int64)
-        chosen = np.concatenate([order[ends[c] - counts[c] : ends[c]] for c in members])
-        for start in range(0, len(chosen), CHUNK):
-            rows = chosen[start : start + CHUNK]
-            best, fixed, found = _masked(sparse, rows, in_group)
-            moved += exact_bincount(best, fixed, k)
-            moved_rows += np.bincount(best[found], minlength=k)
-            missed[rows] += ~found
-        num_moves += len(chosen)
-        return moved, moved_rows
-
-    sums = exact_bincount(first, confidence, k)
-    steps = merging.merge_all(sums, counts, reassign, options)
-    tree = merging.finish(steps, first, sums, counts, options)
-    share = float(missed.sum()) / max(num_moves, 1)
-    return SparseFit(tree, float(np.mean(missed > 0)), share)
+    reader = _Reader(sparse, num_classes)
+    every = np.arange(len(sparse.values))
+    first, confidence, _ = reader.chunk(every, np.zeros(num_classes, bool))
+    passed = FirstPass(first.astype(np.int32), confidence, None, None)
+    tree = grow(reader, sparse, passed, options)
+    share = float(reader.missed.sum()) / max(reader.num_moves, 1)
+    return SparseFit(tree, float(np.mean(reader.missed > 0)), share)

@@ -19,12 +19,8 @@ from repr_jax.estimators.hierarchy.merging import (
 def _chunks(batches: Iterable, who: str):
     """Batches joined to about host.CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
     held, size, shape = [], 0, None
-    if isinstance(batches, np.ndarray):
-        step = max(1, host.CHUNK_BYTES // max(batches[:1].nbytes, 1))
-        whole, starts = batches, range(0, len(batches), step)
-        batches = (whole[start : start + step] for start in starts)
-    for batch in batches:
-        batch = host.check_logits(who, batch)
+    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
+        batch = host.check_logits(who, np.atleast_2d(batch))
         shape = shape or (batch.shape[1], batch.dtype)
         if shape != (batch.shape[1], batch.dtype):
             raise ValueError(
