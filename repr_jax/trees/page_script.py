@@ -13,7 +13,8 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem; align-items: center; }
 button { font: inherit; color: #0b6e99; background: #eef5f8; border: 1px solid #cfe3ec;
   border-radius: 7px; padding: .15rem .6rem; cursor: pointer; text-align: left; }
 button:hover, button:focus-visible { background: #d9ecf4; }
-svg { display: block; width: 100%; height: auto; font-size: 13px; }
+section { overflow-x: auto; }
+svg { display: block; width: 100%; min-width: 640px; height: auto; font-size: 13px; }
 svg path { fill: none; stroke: #7b8794; stroke-width: 1.5; }
 svg .group path { fill: #cfe3ec; stroke: #7b8794; }
 svg text { fill: #1f2933; dominant-baseline: central; }

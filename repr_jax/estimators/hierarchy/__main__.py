@@ -127,25 +127,36 @@ def extras(args, num_rows: int, num_classes: int) -> Extras:
 
 
 def fitted(args, logits, num_classes: int, progress):
-    """The tree, its bootstrap support or None, and a sentence on what is missing."""
-    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
-    if isinstance(logits, Sparse):
-        found = hierarchy.fit_sparse(
-            logits, num_classes=num_classes, height=args.height, **options
-        )
-        missing = (
-            f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
-            f"in {found.unresolved_moves:.2%} of all re-assignments."
-        )
-        return found.tree, None, missing
-    options |= dict(
-        temperature=args.temperature, num_threads=args.threads, progress=progress
+    """The tree, and a sentence on what sparse logits leave unresolved."""
+    options = dict(
+        aggregation=AGGREGATIONS[args.aggregation],
+        empty=args.empty,
+        height=args.height,
     )
-    tree = hierarchy.fit(logits, height=args.height, **options)
+    if not isinstance(logits, Sparse):
+        options |= dict(temperature=args.temperature, num_threads=args.threads)
+        return hierarchy.fit(logits, progress=progress, **options), ""
+    found = hierarchy.fit_sparse(logits, num_classes=num_classes, **options)
+    return found.tree, (
+        f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
+        f"in {found.unresolved_moves:.2%} of all re-assignments."
+    )
+
+
+def bootstrap_support(args, logits, tree, progress) -> np.ndarray | None:
+    """[T] share of resampled trees that have each merge's node, if asked for."""
     if not args.bootstrap:
-        return tree, None, ""
-    resampled = hierarchy.bootstrap(logits, num_samples=args.bootstrap, **options)
-    return tree, hierarchy.clade_support(tree, resampled), ""
+        return None
+    resampled = hierarchy.bootstrap(
+        logits,
+        num_samples=args.bootstrap,
+        aggregation=AGGREGATIONS[args.aggregation],
+        empty=args.empty,
+        temperature=args.temperature,
+        num_threads=args.threads,
+        progress=progress,
+    )
+    return hierarchy.clade_support(tree, resampled)
 
 
 def run(args) -> None:
@@ -156,9 +167,10 @@ def run(args) -> None:
     logits = files.read_logits(args.logits)
     num_rows, num_classes = check(args, logits)
     found = extras(args, num_rows, num_classes)
-    began = time.monotonic()
-    tree, support, missing = fitted(args, logits, num_classes, Progress(args.quiet))
+    progress, began = Progress(args.quiet), time.monotonic()
+    tree, missing = fitted(args, logits, num_classes, progress)
     seconds = time.monotonic() - began
+    support = bootstrap_support(args, logits, tree, progress)
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "

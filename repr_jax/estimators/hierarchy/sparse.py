@@ -114,7 +114,7 @@ class _Reader:
         return best, confidence
 
     def chunk(self, rows, in_group):
-        """The best class left and its confidence in fixed point; whether there is one."""
+        """The best class left, its confidence in fixed point, and if there is one."""
         indices, values = self.sparse.indices[rows], self.sparse.values[rows]
         values = np.where(in_group[indices], -np.inf, values)
         column = values.argmax(axis=1)[:, None]
