@@ -18,7 +18,6 @@ from repr_jax.metrics.hierarchy import (
     lhd_mistake,
     lhd_pair,
     macro_dendrogram_purity,
-    sampled_dendrogram_purity,
 )
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
@@ -56,6 +55,5 @@ __all__ = [
     "ranks",
     "recall_at_k",
     "robinson_foulds",
-    "sampled_dendrogram_purity",
     "triplet_agreement",
 ]

@@ -61,47 +61,6 @@ def macro_dendrogram_purity(parents, table) -> float:
     return float(np.mean(np.sum(own * share, axis=0)[some] / total[some]))
 
 
-def sampled_dendrogram_purity(
-    parents, table, *, num_pairs: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """An estimate of `dendrogram_purity` from random pairs, and its standard error.
-
-    Classes are drawn as often as they have pairs, then two different rows of them.
-
-    Args:
-      parents, table: as for `dendrogram_purity`.
-      num_pairs: how many are drawn, with replacement; at least 2.
-      seed: of NumPy's generator.
-
-    Returns:
-      the estimate in [0, 1] and its standard error; NaN both without any pair.
-
-    Raises:
-      ValueError: as `dendrogram_purity`, or too few pairs.
-    """
-    who = "sampled_dendrogram_purity"
-    table = check_table(who, table)
-    parents = trees.check(who, parents, len(table))
-    checks.count(who, num_pairs=num_pairs, minimum=2)
-    rng = np.random.default_rng(seed)
-    sizes = table.sum(axis=0)
-    if not pairs(sizes).sum():
-        return float("nan"), float("nan")
-    classes = rng.choice(len(sizes), num_pairs, p=pairs(sizes) / pairs(sizes).sum())
-    first = np.floor(rng.random(num_pairs) * sizes[classes])
-    second = np.floor(rng.random(num_pairs) * (sizes[classes] - 1))
-    second += second >= first  # another row
-    ends = np.cumsum(table, axis=0)  # row r of class c is in the first leaf with > r
-    leaves = [
-        [np.searchsorted(ends[:, c], r, side="right") for c, r in zip(classes, rows)]
-        for rows in (first, second)
-    ]
-    nodes = trees.lowest_common_ancestors(parents)[tuple(leaves)]
-    _, share = _pair_counts(parents, table)
-    purity = share[nodes, classes]
-    return float(purity.mean()), float(purity.std(ddof=1) / np.sqrt(num_pairs))
-
-
 def lhd_pair(parents, table) -> float:
     """How far apart the rows of a class are: a distance of our own definition.
 

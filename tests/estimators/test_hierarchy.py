@@ -287,13 +287,18 @@ def test_every_form_gives_the_same_bits(name, dtype, empty, monkeypatch, tmp_pat
     options = dict(aggregation=AGGREGATIONS[name], empty=empty, temperature=0.7)
     tree = hierarchy.fit(logits, num_threads=1, **options)
     assert tree.counts[20] == 0
+
+    def batches():
+        for i in range(0, 333, 50):
+            yield logits[i : i + 50]
+            assert not list(tmp_path.iterdir())  # the file is gone if this is killed
+
     assert_same(hierarchy.fit_sharded(logits, block=64, **options), tree)
     for buffer, chunk in [(84, 42), (840, 4200), (8400, 10**6)]:
         monkeypatch.setattr(host, "BUFFER_BYTES", buffer)
         monkeypatch.setattr(host, "CHUNK_BYTES", chunk)
         assert_same(hierarchy.fit(logits, num_threads=2, **options), tree)
-        batches = (logits[i : i + 50] for i in range(0, 333, 50))
-        stream = hierarchy.fit_stream(batches, spool=tmp_path, **options)
+        stream = hierarchy.fit_stream(batches(), spool=tmp_path, **options)
         assert_same(stream, tree)
     assert_same(hierarchy.fit_stream(logits, **options), tree)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -362,31 +361,6 @@ def test_a_killed_run_leaves_no_output(repository, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "x_hierarchy has dendrogram.png, index.html" in done.stdout
     assert (tmp_path / "x_hierarchy" / "index.html").exists()
-
-
-def test_a_killed_stream_leaves_nothing(repository, tmp_path):
-    script = """
-import itertools, sys, time
-import numpy as np
-from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy import host
-host.CHUNK_BYTES = 1000
-batch = np.random.default_rng(0).normal(size=(100, 5))
-def endless():
-    for i in itertools.count():
-        yield batch
-        if i == 20: print("going", flush=True)
-        time.sleep(0.001)
-hierarchy.fit_stream(endless(), spool=sys.argv[1])
-"""
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    run = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True)
-    assert run.stdout.readline() == "going\n"
-    os.kill(run.pid, signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
-    time.sleep(0.1)
-    assert not list(tmp_path.iterdir())
-    assert hierarchy.fit_stream([np.eye(4)], spool=tmp_path).linkage.shape == (3, 4)
 
 
 def test_the_example_of_the_readme_runs(repository, capsys):

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import time
-from typing import NamedTuple
 
 import numpy as np
 
@@ -105,16 +104,8 @@ def check(args, logits) -> tuple[int, int]:
     return rows, classes
 
 
-class Extras(NamedTuple):
-    """What may come with the logits; None where it does not."""
-
-    labels: np.ndarray | None
-    names: list[str] | None
-    images: np.ndarray | None
-
-
-def extras(args, num_rows: int, num_classes: int) -> Extras:
-    """The files of labels, names and images; ValueError if they do not fit."""
+def extras(args, num_rows: int, num_classes: int):
+    """Labels, names and images, None where not given; ValueError if they do not fit."""
     labels = files.read_labels(args.labels, num_rows) if args.labels else None
     names = files.read_names(args.names) if args.names else None
     images = files.read_images(args.images, num_rows) if args.images else None
@@ -123,7 +114,7 @@ def extras(args, num_rows: int, num_classes: int) -> Extras:
             f"{args.names}: expected {num_classes} names, one a class; "
             f"got {len(names)}."
         )
-    return Extras(labels, names, images)
+    return labels, names, images
 
 
 def fitted(args, logits, num_classes: int, progress):
@@ -166,7 +157,7 @@ def run(args) -> None:
     files.check_folder(folder)
     logits = files.read_logits(args.logits)
     num_rows, num_classes = check(args, logits)
-    found = extras(args, num_rows, num_classes)
+    labels, names, images = extras(args, num_rows, num_classes)
     progress, began = Progress(args.quiet), time.monotonic()
     tree, missing = fitted(args, logits, num_classes, progress)
     seconds = time.monotonic() - began
@@ -179,10 +170,10 @@ def run(args) -> None:
     )
     content = files.contents(
         tree,
-        found.names,
-        labels=found.labels,
+        names,
+        labels=labels,
         support=support,
-        images=found.images,
+        images=images,
         logits=None if isinstance(logits, Sparse) else logits,
         title=os.path.basename(name),
         note=note,

@@ -19,44 +19,9 @@ def cut(tree: Hierarchy, num_groups: int) -> np.ndarray:
     class; -1 for classes not in the tree. Those of rows are
     cut(tree, num_groups)[tree.assignments].
     """
-    return _of_classes(tree, trees.cut(tree.parents, num_groups))
-
-
-def cut_height(tree: Hierarchy, height: float) -> np.ndarray:
-    """[K] int32: the groups that are joined at this height or below; as `cut`."""
-    return _of_classes(tree, trees.cut_height(tree.parents, tree.heights, height))
-
-
-def _of_classes(tree, groups) -> np.ndarray:
     out = np.full(len(tree.counts), -1, np.int32)
-    out[tree.leaves] = groups
+    out[tree.leaves] = trees.cut(tree.parents, num_groups)
     return out
-
-
-def coarse_probabilities(
-    tree: Hierarchy, logits, num_groups: int, *, temperature: float = 1.0
-) -> np.ndarray:
-    """[rows, num_groups]: probability of each group of `cut`; rows sum to 1.
-
-    The softmax of logits [rows, K], summed over the classes of a group; classes that
-    are not in the tree are left out of it.
-    """
-    who = "coarse_probabilities"
-    logits = np.asarray(logits, np.float64)
-    checks.same_shape(who, rank=2, logits=logits)
-    checks.positive(who, temperature=temperature)
-    if logits.shape[1] != len(tree.counts):
-        raise ValueError(
-            f"{who}: expected {len(tree.counts)} columns; got {logits.shape[1]}."
-        )
-    groups = cut(tree, num_groups)
-    p = _softmax(logits[:, groups >= 0] / temperature)
-    return p @ np.eye(num_groups)[groups[groups >= 0]]
-
-
-def _softmax(x):
-    p = np.exp(x - x.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
 
 
 def class_names(tree: Hierarchy, names: Sequence[str] | None) -> list[str]:
@@ -84,31 +49,28 @@ def clade_support(tree: Hierarchy, others: Sequence[Hierarchy]) -> np.ndarray:
     return support[len(tree.leaves) :]
 
 
-MERGE_COLUMNS = (
-    *("step", "node", "merged", "into", "height", "classes"),
-    *("score", "rows", "affinity", "support", "runner_up", "margin"),
-)
+def merge_report(tree: Hierarchy) -> dict[str, np.ndarray]:
+    """Columns [T] of a table of merges: how clear was each?
 
-
-def merge_report(tree: Hierarchy) -> list[dict]:
-    """A dict per merge, of MERGE_COLUMNS: how clear was it?
-
-    node: the new node; merged, into: the node that was merged and the node it joined;
-    classes: of both. score, rows, affinity, support, runner_up and margin are those of
-    Hierarchy. With a margin near 0 the merge could as well have been another.
+    step; node, the new one; merged and into, the node that was merged and the node it
+    joined; height; classes of both; and score, rows, affinity, support, runner_up and
+    margin as in Hierarchy. With a margin near 0 it could as well have been another.
     """
     num = len(tree.leaves)
-    values = (
-        np.arange(num - 1),
-        np.arange(num, 2 * num - 1),
-        *tree.merges.T,
-        tree.heights[num:],
-        trees.sizes(tree.parents)[num:],
-        *(tree.scores, tree.rows, tree.affinities),
-        *(tree.supports, tree.runner_ups, tree.margins),
+    return dict(
+        step=np.arange(num - 1),
+        node=np.arange(num, 2 * num - 1),
+        merged=tree.merges[:, 0],
+        into=tree.merges[:, 1],
+        height=tree.heights[num:],
+        classes=trees.sizes(tree.parents)[num:],
+        score=tree.scores,
+        rows=tree.rows,
+        affinity=tree.affinities,
+        support=tree.supports,
+        runner_up=tree.runner_ups,
+        margin=tree.margins,
     )
-    rows = zip(*(column.tolist() for column in values))
-    return [dict(zip(MERGE_COLUMNS, row)) for row in rows]
 
 
 def details(tree: Hierarchy, bootstrap: np.ndarray | None = None) -> dict:
@@ -119,35 +81,25 @@ def details(tree: Hierarchy, bootstrap: np.ndarray | None = None) -> dict:
     affinity, support, runner_up and margin as in Hierarchy, and the share `bootstrap`
     [T] of resampled trees that have the node. NaN where there is none.
     """
-    num = len(tree.leaves)
-
-    def of_leaves(values):
-        return np.concatenate([values, np.full(num - 1, np.nan)])
-
-    def of_merges(values):
-        return np.concatenate([np.full(num, np.nan), values])
-
-    counts = tree.counts[tree.leaves]
+    num, nan = len(tree.leaves), np.full(2 * len(tree.leaves) - 1, np.nan)
+    counts, alone = tree.counts[tree.leaves], tree.runner_ups < 0
     rows = trees.node_sums(tree.parents, counts)
     logs = trees.node_sums(tree.parents, counts * np.log(np.maximum(counts, 1)))
-    into = np.full(2 * num - 1, np.nan)
+    entropy = np.log(np.maximum(rows, 1)) - logs / np.maximum(rows, 1)
+    into = nan.copy()
     into[tree.merges[:, 0]] = tree.merges[:, 1]
-    alone = tree.runner_ups < 0
-    out = {
-        "class": of_leaves(tree.leaves),
-        "confidence": of_leaves(tree.confidences[tree.leaves]),
-        "rows": rows,
-        "entropy": np.maximum(
-            np.log(np.maximum(rows, 1)) - logs / np.maximum(rows, 1), 0
-        ),
-        "merged_into": into,
-        "score": of_merges(tree.scores),
-        "affinity": of_merges(tree.affinities),
-        "support": of_merges(tree.supports),
-        "runner_up": of_merges(np.where(alone, np.nan, tree.runner_ups)),
-        "margin": of_merges(np.where(alone, np.nan, tree.margins)),
-    }
-    return out if bootstrap is None else out | {"bootstrap": of_merges(bootstrap)}
+    of_leaves = {"class": tree.leaves, "confidence": tree.confidences[tree.leaves]}
+    of_merges = dict(
+        score=tree.scores,
+        affinity=tree.affinities,
+        support=tree.supports,
+        runner_up=np.where(alone, np.nan, tree.runner_ups),
+        margin=np.where(alone, np.nan, tree.margins),
+    )
+    of_merges |= {} if bootstrap is None else {"bootstrap": bootstrap}
+    out = {name: np.concatenate([x, nan[num:]]) for name, x in of_leaves.items()}
+    out |= dict(rows=rows, entropy=np.maximum(entropy, 0), merged_into=into)
+    return out | {n: np.concatenate([nan[:num], x]) for n, x in of_merges.items()}
 
 
 def examples(tree: Hierarchy, logits, classes, num_rows: int = 5) -> np.ndarray:
@@ -159,7 +111,9 @@ def examples(tree: Hierarchy, logits, classes, num_rows: int = 5) -> np.ndarray:
     rows = np.flatnonzero(np.isin(tree.assignments, classes))
     if logits is None or not len(rows):
         return rows[:num_rows]
-    share = _softmax(np.asarray(logits[rows], np.float64))[:, classes].sum(axis=1)
+    x = np.asarray(logits[rows], np.float64)
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    share = p[:, classes].sum(axis=1) / p.sum(axis=1)
     return rows[np.argsort(-share, kind="stable")[:num_rows]]
 
 

@@ -15,8 +15,7 @@ from repr_jax.estimators.hierarchy import arithmetic, host, merging
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Options,
-    Step,
+    Rules,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -114,7 +113,7 @@ def _masked_blocks(x, first, scale, keep, block):
     return of_group
 
 
-def _merge_all(logits, where, scale, keep, *, options: Options, block, axis_name):
+def _merge_all(logits, where, scale, keep, *, rules: Rules, block, axis_name):
     """The merges of the rows of all shards, on each of them; jax_enable_x64 is needed.
 
     Args:
@@ -142,7 +141,7 @@ def _merge_all(logits, where, scale, keep, *, options: Options, block, axis_name
 
     def step(t, carry):
         groups, out = carry
-        merged, score, others = merging.lowest_score(groups, options, jnp)
+        merged, score, others = merging.lowest_score(groups, rules, jnp)
         in_group = groups.group == merged
         best, fixed = masked(in_group)
         moved = summed(best, fixed, where & in_group[first] & others.any())
@@ -152,18 +151,18 @@ def _merge_all(logits, where, scale, keep, *, options: Options, block, axis_name
         )
         return groups, jax.tree.map(lambda o, x: o.at[t].set(x), out, row)
 
-    groups = merging.first_groups(sums, counts, options.aggregation, jnp)
-    out = Step(*[jnp.zeros(k - 1, jnp.int64)] * len(Step._fields))
+    groups = merging.first_groups(sums, counts, rules.aggregation, jnp)
+    out = merging.Step(*[jnp.zeros(k - 1, jnp.int64)] * len(merging.Step._fields))
     _, steps = lax.fori_loop(0, k - 1, step, (groups, out))
     return steps, assignments, sums, counts
 
 
-@partial(jax.jit, static_argnames=("mesh", "axis_name", "options", "block"))
-def _split(logits, where, scale, keep, *, mesh, axis_name, options, block):
+@partial(jax.jit, static_argnames=("mesh", "axis_name", "rules", "block"))
+def _split(logits, where, scale, keep, *, mesh, axis_name, rules, block):
     """`_merge_all` with rows over a mesh axis."""
     rows, whole = PartitionSpec(axis_name), PartitionSpec()
     return jax.shard_map(
-        partial(_merge_all, options=options, block=block, axis_name=axis_name),
+        partial(_merge_all, rules=rules, block=block, axis_name=axis_name),
         mesh=mesh,
         in_specs=(rows, rows, whole, whole),
         out_specs=(whole, rows, whole, whole),
@@ -204,8 +203,8 @@ def fit_sharded(
     """
     who = "fit_sharded"
     logits = host.check_logits(who, logits)
-    options = Options(aggregation, empty, height)
-    options.check(who)
+    rules = Rules(aggregation, empty, height)
+    rules.check(who)
     scale = arithmetic.log2_scale(who, temperature)
     if mesh is None:
         mesh = Mesh(np.array(jax.devices()[:1]), (axis_name,))
@@ -225,6 +224,6 @@ def fit_sharded(
     where = np.arange(len(logits)) < num_rows
     layout = dict(mesh=mesh, axis_name=axis_name, block=block)
     with jax.enable_x64(True):
-        found = _split(logits, where, scale, ALL_BITS, options=options, **layout)
+        found = _split(logits, where, scale, ALL_BITS, rules=rules, **layout)
         steps, assignments, sums, counts = jax.tree.map(np.asarray, found)
-    return merging.finish(steps, assignments[:num_rows], sums, counts, options)
+    return merging.finish(steps, assignments[:num_rows], sums, counts, rules)

@@ -196,14 +196,14 @@ def _page(tree, leaves, details, *, title, note, images, logits) -> str:
     )
 
 
-def merges_csv(tree: Hierarchy, support=None) -> str:
+def _merges_csv(tree: Hierarchy, support) -> str:
     """`classes.merge_report` as a table; with support [T] a column more, bootstrap."""
-    columns = (*classes.MERGE_COLUMNS, *(["bootstrap"] if support is not None else []))
+    columns = classes.merge_report(tree)
+    columns |= {} if support is None else {"bootstrap": np.asarray(support)}
     file = io.StringIO()
-    table = csv.DictWriter(file, columns, lineterminator="\n")
-    table.writeheader()
-    for t, row in enumerate(classes.merge_report(tree)):
-        table.writerow(row if support is None else row | {"bootstrap": support[t]})
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(zip(*(column.tolist() for column in columns.values())))
     return file.getvalue()
 
 
@@ -238,7 +238,7 @@ def contents(
     files = {
         "tree.json": trees.to_json(tree.parents, tree.heights, leaves, details),
         "tree.nwk": classes.newick(tree, names) + "\n",
-        "merges.csv": merges_csv(tree, support),
+        "merges.csv": _merges_csv(tree, support),
         "index.html": _page(tree, leaves, details, **options),
     }
     if labels is not None:

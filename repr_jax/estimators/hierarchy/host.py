@@ -16,7 +16,7 @@ from repr_jax.estimators.hierarchy import arithmetic, merging
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Options,
+    Rules,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -131,7 +131,7 @@ def grow(
     reader: Reader,
     logits,
     passed: FirstPass,
-    options: Options,
+    rules: Rules,
     *,
     rows=None,
     progress: Progress | None = None,
@@ -160,8 +160,8 @@ def grow(
         if progress is not None:
             progress("merges", *numbers)
 
-    steps = merging.merge_all(sums, counts, reassign, options, merges)
-    return merging.finish(steps, first, sums, counts, options)
+    steps = merging.merge_all(sums, counts, reassign, rules, merges)
+    return merging.finish(steps, first, sums, counts, rules)
 
 
 def check_logits(who: str, logits):
@@ -242,12 +242,12 @@ def fit(
       mean_all are ours.
     """
     logits = check_logits("fit", logits)
-    options = Options(aggregation, empty, height)
-    options.check("fit")
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit")
     scale = arithmetic.log2_scale("fit", temperature)
     with Reader(logits.shape[1], logits.dtype, scale, num_threads) as reader:
         passed = read_all(reader, logits, "fit", progress)
-        return grow(reader, logits, passed, options, progress=progress)
+        return grow(reader, logits, passed, rules, progress=progress)
 
 
 def bootstrap(
@@ -278,7 +278,7 @@ def bootstrap(
     logits = check_logits("bootstrap", logits)
     checks.one_of("bootstrap", ("last", "zero"), empty=empty)
     checks.count("bootstrap", num_samples=num_samples)
-    options = Options(aggregation, empty, "score")
+    rules = Rules(aggregation, empty, "score")
     scale = arithmetic.log2_scale("bootstrap", temperature)
     num_rows, k = logits.shape
     found = []
@@ -287,7 +287,7 @@ def bootstrap(
         for sample in range(num_samples):
             rng = np.random.default_rng((seed, sample))
             rows = np.sort(rng.integers(num_rows, size=num_rows))
-            found.append(grow(reader, logits, passed, options, rows=rows))
+            found.append(grow(reader, logits, passed, rules, rows=rows))
             if progress is not None:
                 progress("bootstrap trees", sample + 1, num_samples)
     return found

@@ -43,7 +43,7 @@ mean_mean = Aggregation(cluster_means=True, over_clusters=True)
 mean_all = Aggregation(cluster_means=False, over_rows=True)
 
 
-class Options(NamedTuple):
+class Rules(NamedTuple):
     """The choices of `fit`."""
 
     aggregation: Aggregation
@@ -145,13 +145,13 @@ def best_averages(total, size, eligible, xp):
     return first, highest(eligible & (xp.arange(len(total)) != first))
 
 
-def lowest_score(groups: Groups, options: Options, xp):
+def lowest_score(groups: Groups, rules: Rules, xp):
     """The group to merge, its score, and [K] which groups it may be merged into."""
     index = xp.arange(len(groups.group))
     eligible = groups.group == index
-    if options.empty != "zero":
+    if rules.empty != "zero":
         eligible = eligible & (groups.rows > 0)
-    scores = group_scores(groups, options.aggregation, xp)
+    scores = group_scores(groups, rules.aggregation, xp)
     merged = xp.where(eligible, scores, NEVER).argmin()
     return merged, scores[merged], eligible & (index != merged)
 
@@ -207,7 +207,7 @@ def merge_all(
     sums: np.ndarray,
     counts: np.ndarray,
     reassign: Reassign,
-    options: Options,
+    rules: Rules,
     progress: Callable[[int, int], None] | None = None,
 ) -> Step:
     """The K - 1 merges on the host; O(K) each, besides what `reassign` takes.
@@ -217,13 +217,13 @@ def merge_all(
       counts: [K] int64, rows of each class.
       reassign: members [m] of a group -> [K] int64, confidence that its rows move to
         each other class, in fixed point, and [K] int64, how many rows.
-      options: of `fit`.
+      rules: of `fit`.
       progress: called with (merges done, merges in all).
     """
     k = len(sums)
-    groups, steps = first_groups(sums, counts, options.aggregation, np), []
+    groups, steps = first_groups(sums, counts, rules.aggregation, np), []
     for t in range(k - 1):
-        merged, score, others = lowest_score(groups, options, np)
+        merged, score, others = lowest_score(groups, rules, np)
         drawn, drawn_rows = np.zeros((2, k), np.int64)
         if others.any():
             moved, moved_rows = reassign(np.flatnonzero(groups.group == merged))
@@ -238,11 +238,11 @@ def merge_all(
     return Step(*np.array(steps, np.int64).reshape(-1, len(Step._fields)).T)
 
 
-def finish(steps: Step, assignments, sums, counts, options: Options) -> Hierarchy:
+def finish(steps: Step, assignments, sums, counts, rules: Rules) -> Hierarchy:
     """The tree of these steps; sums and counts as for `merge_all`."""
     k = len(counts)
     leaves = np.arange(k)
-    if options.empty == "drop":  # the last merges are of classes without rows
+    if rules.empty == "drop":  # the last merges are of classes without rows
         leaves = np.flatnonzero(counts > 0)
     num = len(leaves) - 1
     name = np.full(2 * k, -1)  # of nodes when classes are dropped; -1 stays -1
@@ -252,13 +252,13 @@ def finish(steps: Step, assignments, sums, counts, options: Options) -> Hierarch
     parents = np.full(2 * num + 1, -1, np.int32)
     parents[merges] = num + 1 + np.arange(num)[:, None]
     rows = np.maximum(steps.rows, 1)
-    scores = steps.score / 2.0**options.aggregation.fraction
+    scores = steps.score / 2.0**rules.aggregation.fraction
     affinities = steps.drawn / 2.0**FRACTION / steps.size
     upper = {
         "step": np.arange(1.0, num + 1),
         "score": np.maximum.accumulate(scores),
         "neg_affinity": np.maximum.accumulate(1 - affinities / rows),
-    }[options.height]
+    }[rules.height]
     return Hierarchy(
         parents=parents,
         heights=np.concatenate([np.zeros(num + 1), upper]),

@@ -9,7 +9,7 @@ from repr_jax.estimators.hierarchy.host import FirstPass, grow
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Options,
+    Rules,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -156,14 +156,14 @@ def fit_sparse(
     Raises:
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
-    options = Options(aggregation, empty, height)
-    options.check("fit_sparse")
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit_sparse")
     checks.count("fit_sparse", num_classes=num_classes)
     sparse = _checked(sparse, num_classes)
     reader = _Reader(sparse, num_classes)
     every = np.arange(len(sparse.values))
     first, confidence, _ = reader.chunk(every, np.zeros(num_classes, bool))
     passed = FirstPass(first.astype(np.int32), confidence, None, None)
-    tree = grow(reader, sparse, passed, options)
+    tree = grow(reader, sparse, passed, rules)
     share = float(reader.missed.sum()) / max(reader.num_moves, 1)
     return SparseFit(tree, float(np.mean(reader.missed > 0)), share)

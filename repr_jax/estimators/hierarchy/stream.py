@@ -11,7 +11,7 @@ from repr_jax.estimators.hierarchy import arithmetic, host
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Options,
+    Rules,
     sum_mean,
 )
 
@@ -90,8 +90,8 @@ def fit_stream(
     Raises:
       ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
     """
-    options = Options(aggregation, empty, height)
-    options.check("fit_stream")
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit_stream")
     scale = arithmetic.log2_scale("fit_stream", temperature)
     chunks = _chunks(batches, "fit_stream")
     head = next(chunks, None)
@@ -105,5 +105,5 @@ def fit_stream(
         chunks = itertools.chain([head], chunks)
         passed, assignments = _spooled(chunks, file, reader, progress)
         rows = np.memmap(file, np.uint8, "r").view(dtype).reshape(-1, k)
-        tree = host.grow(reader, rows, passed, options, progress=progress)
+        tree = host.grow(reader, rows, passed, rules, progress=progress)
     return tree._replace(assignments=assignments)
