@@ -123,12 +123,11 @@ def lhd_mistake(parents, table, heights) -> float:
       in [0, 1], lower is better; 0 if no row is misplaced.
 
     Raises:
-      ValueError: as `dendrogram_purity`, or heights of another length.
+      ValueError: as `dendrogram_purity`, or heights of another length or not finite.
     """
     table = check_table("lhd_mistake", table)
     parents = trees.check("lhd_mistake", parents, len(table))
-    heights = np.asarray(heights, np.float64)
-    checks.shape("lhd_mistake", parents.shape, heights=heights)
+    heights = trees.check_heights("lhd_mistake", parents, heights)
     return _mistakes("lhd_mistake", parents, table, heights / max(heights[-1], 1e-300))
 
 

@@ -95,14 +95,14 @@ def cophenetic_correlation(parents, reference, heights, reference_heights) -> fl
       in [-1, 1], 1 if they order all pairs alike; NaN if one is constant.
 
     Raises:
-      ValueError: not trees of the same leaves, or heights of another length.
+      ValueError: not trees of the same leaves, or heights of another length or not
+        finite.
     """
     who = "cophenetic_correlation"
     *both, num = _both(who, parents, reference)
     columns = []
     for p, h in zip(both, (heights, reference_heights)):
-        h = np.asarray(h, np.float64)
-        checks.shape(who, p.shape, heights=h)
+        h = trees.check_heights(who, p, h)
         meet = h[trees.lowest_common_ancestors(p)]
         columns.append(_ranks(meet[np.triu_indices(num, k=1)]))
     a, b = (x - x.mean() for x in columns)

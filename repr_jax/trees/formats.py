@@ -31,6 +31,8 @@ def newick(parents, heights=None, names: Sequence[str] | None = None) -> str:
     text = [
         "'" + x.replace("'", "''") + "'" for x in leaf_names("newick", parents, names)
     ]
+    if heights is not None:
+        heights = structure.check_heights("newick", parents, heights)
     place = np.argsort(structure.leaf_order(parents)).tolist()
     for node, parts in enumerate(structure.children(parents)):
         if not len(parts):
@@ -60,6 +62,8 @@ def node_table(parents, heights=None, names=None, details=None) -> list[dict]:
     """
     parents = structure.check("node_table", parents)
     labels, size = leaf_names("node_table", parents, names), structure.sizes(parents)
+    if heights is not None:
+        heights = structure.check_heights("node_table", parents, heights)
     details = {name: np.asarray(values) for name, values in (details or {}).items()}
     checks.rows("node_table", len(parents), **details)
     table = []

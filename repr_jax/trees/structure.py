@@ -36,6 +36,18 @@ def check(who: str, parents, num_leaves: int | None = None) -> np.ndarray:
     return parents
 
 
+def check_heights(who: str, parents, heights) -> np.ndarray:
+    """heights as float64; ValueError unless one a node, all of them finite."""
+    heights = np.asarray(heights, np.float64)
+    checks.shape(who, np.shape(parents), heights=heights)
+    if not np.isfinite(heights).all():
+        node = int(np.isfinite(heights).argmin())
+        raise ValueError(
+            f"{who}: expected finite heights; got {heights[node]} of node {node}."
+        )
+    return heights
+
+
 def count_leaves(parents) -> int:
     """L: the nodes before the first that has a child."""
     return int(np.min(np.asarray(parents)[:-1], initial=len(parents)))
@@ -137,9 +149,8 @@ def cut(parents, num_groups: int) -> np.ndarray:
 
 def cut_height(parents, heights, height: float) -> np.ndarray:
     """[L] int64: the groups that are joined at this height or below; as `cut`."""
-    parents, heights = check("cut_height", parents), np.asarray(heights)
-    checks.shape("cut_height", parents.shape, heights=heights)
-    return _groups(parents, heights <= height)
+    parents = check("cut_height", parents)
+    return _groups(parents, check_heights("cut_height", parents, heights) <= height)
 
 
 def _tops(parents, joined) -> np.ndarray:
@@ -200,7 +211,7 @@ def to_linkage(parents, heights) -> np.ndarray:
     if np.any(np.bincount(parents[:-1], minlength=len(parents))[num:] != 2):
         raise ValueError("to_linkage: expected a binary tree.")
     pairs = np.argsort(parents[:-1], kind="stable").reshape(-1, 2)
-    upper = np.asarray(heights, np.float64)[num:]
+    upper = check_heights("to_linkage", parents, heights)[num:]
     return np.column_stack([pairs, upper, sizes(parents)[num:]]).astype(np.float64)
 
 

@@ -232,6 +232,9 @@ def test_cophenetic_correlation_matches_scipy():
     actual = metrics.cophenetic_correlation(p, q, heights, other)
     assert actual == pytest.approx(spearmanr(*distances).statistic)
     assert metrics.cophenetic_correlation(p, p, heights, heights) == pytest.approx(1)
+    for wrong, message in [([np.nan] * 23, "got nan of node 0"), ([0.0], "shape")]:
+        with pytest.raises(ValueError, match=f"cophenetic_correlation: .*{message}"):
+            metrics.cophenetic_correlation(p, q, wrong, other)
     flat = [4, 4, 4, 4, -1]
     both = metrics.cophenetic_correlation(flat, BALANCED, [0] * 4 + [1], np.arange(7))
     assert np.isnan(both)

@@ -88,6 +88,8 @@ def test_cuts_by_hand():
         ValueError, match=r"cut_height: expected heights of shape \(7,\)"
     ):
         trees.cut_height(BALANCED, [1.0], 1)
+    with pytest.raises(ValueError, match="finite heights; got inf of node 6"):
+        trees.cut_height(BALANCED, [*heights[:6], np.inf], 1)
 
 
 def test_cuts_and_heights_are_those_of_scipy(linkage):
