@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -167,6 +168,22 @@ def test_what_cannot_be_written_is_refused_before_the_fit(
         assert words in capsys.readouterr().err
     assert page.read_text() == "my own page"
     assert not list((tmp_path / "locked").iterdir())
+
+
+def test_a_full_disk_leaves_an_earlier_tree_as_it_was(tmp_path, monkeypatch):
+    earlier = {"tree.json": b'{"format": "repr_jax.tree"}', "tree.nwk": b"(a,b);"}
+    files.write(tmp_path, earlier)
+    write_bytes = pathlib.Path.write_bytes
+
+    def full(path, content):
+        if "index" in path.name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(tmp_path, {"tree.json": b"new", "index.html": b"new"})
+    assert {x.name: x.read_bytes() for x in tmp_path.iterdir()} == earlier
 
 
 def test_names_of_other_systems(tmp_path, logits):

@@ -288,9 +288,14 @@ def write(folder, files: dict[str, bytes]) -> None:
     folder = pathlib.Path(folder)
     files = {"tree.json": files["tree.json"]} | files
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / f".{name}.partial").write_bytes(content)
-    for name in files:
-        os.replace(folder / f".{name}.partial", folder / name)
+    partial = {name: folder / f".{name}.partial" for name in files}
+    try:
+        for name, content in files.items():
+            partial[name].write_bytes(content)
+        for name in files:
+            os.replace(partial[name], folder / name)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
     for name in set(FILES) - set(files):
         (folder / name).unlink(missing_ok=True)

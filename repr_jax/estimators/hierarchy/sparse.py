@@ -73,11 +73,10 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
     missing = num_classes - values.shape[1]
     bound = values.min(axis=1) + np.log(max(missing, 1e-300))
     bound = bound + 1e-2 + 1e-2 * np.abs(bound)  # both may have been rounded
+    inside = (indices[:, 0] >= 0) & (indices[:, -1] < num_classes)
+    inside &= (np.diff(indices, axis=1) > 0).all(axis=1)
     for wanted, right in [
-        (
-            f"different classes from 0 to {num_classes - 1}",
-            _are_classes(indices, num_classes),
-        ),
+        (f"different classes from 0 to {num_classes - 1}", inside),
         ("finite logits", np.isfinite(values).all(axis=1)),
         ("a rest that is finite or -inf", (rest < np.inf)),
         ("a rest of logits no larger than those kept", ~(rest > bound)),
@@ -85,12 +84,6 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
         if not right.all():
             raise ValueError(f"{who}: expected {wanted}; row {right.argmin()} has not.")
     return Sparse(indices, values, rest)
-
-
-def _are_classes(indices, num_classes) -> np.ndarray:
-    """[rows] bool, of sorted indices."""
-    inside = (indices[:, 0] >= 0) & (indices[:, -1] < num_classes)
-    return inside & (np.diff(indices, axis=1) > 0).all(axis=1)
 
 
 class _Reader:
@@ -121,11 +114,10 @@ class _Reader:
         best = np.take_along_axis(values, column, axis=1)
         found = np.isfinite(best[:, 0])
         best = np.where(found[:, None], best, 0.0)
-        rest = np.minimum(
-            self.sparse.rest[rows] - best[:, 0], 700
-        )  # finite where unused
-        sums = np.exp(np.where(found[:, None], values - best, 0)).sum(axis=1)
-        fixed = np.where(found, np.rint(2**FRACTION / (sums + np.exp(rest))), 0)
+        with np.errstate(over="ignore"):  # where nothing is found
+            sums = np.exp(values - best).sum(axis=1)
+            sums = sums + np.exp(self.sparse.rest[rows] - best[:, 0])
+        fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1)), 0)
         index = np.take_along_axis(indices, column, axis=1)[:, 0]
         return index, fixed.astype(np.int32), found
 
