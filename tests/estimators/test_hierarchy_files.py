@@ -222,6 +222,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
     np.save(tmp_path / "deep.npy", np.zeros((120, 4, 4, 3), np.uint16))
     whole = (tmp_path / "x.npy").read_bytes()
     (tmp_path / "cut.npy").write_bytes(whole[:-9])
+    (tmp_path / "open.npy").write_bytes(whole.replace(b"}", b"("))
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n" * 8)
     (tmp_path / "empty.npy").write_bytes(b"")
@@ -243,6 +244,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
         (["objects.npy"], "objects.npy: expected numbers; got Python objects"),
         (["object.npz"], "object.npz: Object arrays cannot be loaded"),
         (["cut.npy"], "it is cut short"),
+        (["open.npy"], "open.npy: "),
         (["cut.npz"], "cut.npz: File is not a zip file"),
         (["x.npy", "--labels=missing.npy"], "missing.npy: expected labels; got nan"),
         (["x.npy", "--labels=objects.npy"], "objects.npy: expected numbers"),

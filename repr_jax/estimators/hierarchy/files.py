@@ -6,7 +6,9 @@ import json
 import math
 import os
 import pathlib
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 
@@ -36,6 +38,8 @@ LABELS = dict(
     bootstrap="share of trees of resampled rows that have this node",
 )
 LINKS = dict(runner_up="second best group", merged_into="later merged into")
+BROKEN = (ValueError, EOFError, OSError, OverflowError, RuntimeError)  # of readers
+BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 EXAMPLES, UNCERTAIN = 4, 12  # images of a class, and least certain merges, on the page
 
 
@@ -50,7 +54,7 @@ def load(path) -> np.ndarray | dict:
             if start.startswith(b"PK"):
                 with np.load(path, allow_pickle=False) as found:
                     return dict(found)
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except BROKEN as error:
             raise ValueError(f"{path}: {error}") from None
     got = "something else" if start else "an empty file"
     raise ValueError(f"{path}: expected an array, .npy or .npz; got {got}.")
