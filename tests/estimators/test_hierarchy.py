@@ -126,26 +126,6 @@ def test_affinities_are_averages_over_classes():
     assert chain == [({0}, {1}), ({3}, {0, 1}), ({2}, {0, 1, 3})]
 
 
-@pytest.mark.parametrize(
-    ("name", "pairs", "heights"),
-    [
-        ("sum_sum", [({1}, {0}), ({2}, {3}), ({0, 1}, {2, 3})], [0.7, 0.8, 1.8]),
-        (
-            "mean_mean",
-            [({0}, {1}), ({0, 1}, {3}), ({0, 1, 3}, {2})],
-            [0.55, 0.625, 0.63333],
-        ),
-        ("mean_all", [({0}, {1}), ({0, 1}, {3}), ({0, 1, 3}, {2})], [0.55, 0.6, 0.62]),
-    ],
-)
-def test_other_aggregations_by_hand(name, pairs, heights):
-    tree = hierarchy.fit(BY_HAND, aggregation=AGGREGATIONS[name])
-    assert [set(map(frozenset, p)) for p in leaf_sets(tree)] == [
-        set(map(frozenset, p)) for p in pairs
-    ]
-    np.testing.assert_allclose(tree.linkage[:, 2], heights, rtol=1e-4)
-
-
 def test_heights():
     steps = hierarchy.fit(BY_HAND, height="step").linkage[:, 2]
     np.testing.assert_array_equal(steps, [1, 2, 3])
@@ -308,7 +288,7 @@ def test_every_form_gives_the_same_bits(name, dtype, empty, monkeypatch, tmp_pat
         assert_same(hierarchy.fit(mapped, **options), tree)
 
 
-@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+@pytest.mark.parametrize("devices", [1, 4])
 def test_sharded_tree_has_the_same_bits(devices):
     logits = every_class_has_rows(5, 203, 10, np.float16)
     mesh = sharding.make_mesh(jax.devices()[:devices])

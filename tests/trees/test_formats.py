@@ -100,21 +100,3 @@ def test_leaves_of_the_picture_are_on_the_circle_in_order():
 def test_page_refuses_images_of_other_leaves():
     with pytest.raises(ValueError, match="page: expected images of 4 leaves; got 1"):
         trees.page(PARENTS, images=[[]])
-
-
-def test_trees_need_jax_and_numpy_alone(repository):
-    import subprocess
-
-    script = (
-        "import sys; from repr_jax import trees; "
-        "print(trees.newick([2, 2, -1]), *{n.partition('.')[0] for n in sys.modules})"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=repository,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    foreign = {"flax", "optax", "scipy", "matplotlib", "networkx", "PIL"}
-    assert not set(run.stdout.split()) & foreign
