@@ -8,7 +8,7 @@ import pytest
 
 from repr_jax import losses, metrics, ops
 
-NOT_YET = ("hierarchy", "taxonomy", "node_tree")  # arrays of trees, by their docstrings
+NOT_YET = ("hierarchy", "taxonomy")  # arrays of trees, by their docstrings
 
 
 def modules():
