@@ -85,7 +85,10 @@ def tabulated(name: str, evaluation: Evaluation) -> list[Table]:
     """The evaluator's tables; its numbers as one if it has made none."""
     if evaluation.tables or not evaluation.numbers:
         return [without_empty(table) for table in evaluation.tables]
-    rows = numbers(name, evaluation)
+    rows = [
+        (key, value, evaluation.chance.get(key))
+        for key, value in evaluation.numbers.items()
+    ]
     return [without_empty(Table(name, "", ("number", "value", "chance"), rows))]
 
 
@@ -173,11 +176,21 @@ a { color: #0b6e99; }
 
 
 def title_of(facts: Mapping) -> str:
-    """The method and the data, by the last parts of their names, and the step."""
-    method = str(facts.get("method", "")).split(".")[-1]
-    data = ".".join(str(facts.get("data", "")).split(".")[-2:])
+    """The method and the data, by the last parts of their names, and the step.
+
+    A function that only says what it does to its module, such as `kmeans.fit`, is
+    called by the module.
+    """
+
+    def last(name, count):
+        *before, function = name.split(".")
+        generic = function in ("fit", "make", "load")
+        return ".".join(before[-1:] if generic else [*before, function][-count:])
+
+    method, data = last(facts.get("method", ""), 1), last(facts.get("data", ""), 2)
     of = " on ".join(name for name in (method, data) if name)
-    return f"{of or 'repr_jax'}, step {facts['step']:,}"
+    step = f", step {facts['step']:,}" if facts["step"] else ""  # 0 of an estimator
+    return (of or "repr_jax") + step
 
 
 def page(found, rows, facts, curves: bool) -> str:

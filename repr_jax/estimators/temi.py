@@ -15,7 +15,7 @@ from jax import Array
 
 from repr_jax.losses.clustering import temi_of_heads
 from repr_jax.ops import checks
-from repr_jax.ops.neighbours import nearest
+from repr_jax.ops.neighbors import nearest
 from repr_jax.ops.numerics import argmax, l2_normalize, to_float
 
 NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
@@ -116,7 +116,7 @@ def fit(
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
     checks.count(who, num_steps=num_steps)
-    neighbors = nearest(x, num_neighbours=min(num_neighbors, len(x) - 1))
+    neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
     widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
     state = _start(start_key, num_heads, widths, num_steps)

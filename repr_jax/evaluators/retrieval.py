@@ -73,6 +73,9 @@ def evaluate(
         for numbers in (found, chance):
             values = [numbers[f"{a}->{b}/recall_{k}"] for a, b in pairs]
             numbers[f"recall_{k}"] = float(np.mean(values))
+    levels = (chance[f"recall_{k}"] for k in ks)
+    medians = [chance[f"{a}->{b}/median_rank"] for a, b in pairs]
+    rows.append(("chance", *levels, float(np.mean(medians))))
     header = ("asked \u2192 found", *(f"recall at {k}" for k in ks), "median rank")
     table = Table("Retrieval", ABOUT, header, rows)
     pictures = draw(trained, dataset, encodings, pairs, labels, batch_size)

@@ -30,13 +30,13 @@ def apply(head, x):
     return np.array(out)
 
 
-def objective(online, target, marginal, rows, neighbours, power, temperature):
+def objective(online, target, marginal, rows, neighbors, power, temperature):
     """The mean over heads; online, target: lists of heads; a loop for every sum."""
     p = [
-        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in online
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbors)] for h in online
     ]
     q = [
-        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in target
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbors)] for h in target
     ]
     total = 0.0
     for i in range(len(rows)):

@@ -10,11 +10,12 @@ import pytest
 from configs.base import base
 from experiments import fit
 from repr_jax import config as configs
-from repr_jax import fitted, run
+from repr_jax import run
 from repr_jax.data.dataset import of_rows
 from repr_jax.estimators import deep_ect, kmeans, logistic, turtle
 from repr_jax.evaluators import clusters, linear_probe
 from repr_jax.models.mlp import MLP
+from repr_jax.workdir import fitted
 
 SIMCLR = pathlib.Path("configs/contrastive/simclr_mnist.py")
 

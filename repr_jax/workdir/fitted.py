@@ -18,7 +18,7 @@ import numpy as np
 from etils import epath
 
 from repr_jax import files
-from repr_jax.reading import DamagedError
+from repr_jax.workdir.reading import DamagedError
 
 FILE, CHECKSUM, STRUCTURE = "fitted.npz", "fitted.npz.sha256", "structure"
 PLAIN = (bool, int, float, str, type(None))

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import fitted
 from repr_jax.estimators.kmeans import KMeans
-from repr_jax.reading import DamagedError
+from repr_jax.workdir import fitted
+from repr_jax.workdir.reading import DamagedError
 
 
 class Own(NamedTuple):
