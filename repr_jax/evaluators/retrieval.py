@@ -158,7 +158,9 @@ def draw(trained, dataset, encodings, pairs, labels, batch_size) -> dict[str, Pi
         [drawn(*line) for line in block]
         for _, block in itertools.groupby(lines, key=lambda line: line[:2])
     ]
-    picture = Picture("Nearest in another modality", CAPTION, figures.mosaic(blocks))
+    order = ", ".join(dict.fromkeys(f"{a} \u2192 {b}" for a, b, *_ in lines))
+    caption = f"{CAPTION} From top to bottom: {order}."
+    picture = Picture("Nearest in another modality", caption, figures.mosaic(blocks))
     return {"nearest": picture}
 
 

@@ -121,8 +121,10 @@ def test_the_question_comes_first_and_the_right_answer_is_framed(labeled):
                 for batch in evaluate(*args)
             )
         )
-    drawn = picture(finds_itself(dataset), dataset)
-    pixels = imread(io.BytesIO(drawn), format="png")
+    model = finds_itself(dataset)
+    found = retrieval.evaluate(model, dataset, batch_size=12).pictures["nearest"]
+    assert "From top to bottom: m0 \u2192 m1, m0 \u2192 m2, m1" in found.caption
+    pixels = imread(io.BytesIO(found.png), format="png")
     top, left = figures.GAP, figures.COLUMN
     step = figures.CELL + figures.GAP
 
