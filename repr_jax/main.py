@@ -109,15 +109,13 @@ def main(argv) -> None:
 def _run() -> None:
     """Trains unless finished, evaluates, reports."""
     config, parts, workdir = _prepare()
-    from repr_jax import run, sharding
+    from repr_jax import run
 
     if MODE.value == "train":
         notes = {"arguments": sys.argv[1:], "overrides": _overrides()}
         run.train(config, workdir, parts=parts, amend=AMEND.value, notes=notes)
     step = int(STEP.value) if STEP.value and STEP.value != "best" else STEP.value
     run.evaluate(config, workdir, step=step or None, parts=parts)
-    if sharding.is_main_process():
-        print(f"report: {workdir / 'report' / 'index.html'}")
 
 
 def _prepare():

