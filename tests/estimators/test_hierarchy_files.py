@@ -292,18 +292,8 @@ def test_sparse_logits_with_everything_kept_give_the_tree(tmp_path, logits, caps
     np.testing.assert_array_equal(linkage, found.tree.linkage)
 
 
-def test_sparse_logits_say_what_is_missing():
-    rows = np.log(
-        [
-            [0.60, 0.30, 0.06, 0.04],
-            [0.50, 0.40, 0.03, 0.07],
-            [0.20, 0.70, 0.04, 0.06],
-            [0.05, 0.05, 0.80, 0.10],
-            [0.10, 0.10, 0.20, 0.60],
-            [0.05, 0.20, 0.05, 0.70],
-        ]
-    )
-    sparse = hierarchy.sparsify(rows, 2)
+def test_sparse_logits_say_what_is_missing(six_rows):
+    sparse = hierarchy.sparsify(six_rows, 2)
     expected = [[0, 1], [0, 1], [1, 0], [2, 3], [3, 2], [3, 1]]
     np.testing.assert_array_equal(sparse.indices, expected)
     rest = [0.1, 0.1, 0.1, 0.1, 0.2, 0.1]
