@@ -9,17 +9,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from experiments.autoencoder import observed
 from repr_jax.config import bind
 from repr_jax.losses import gradient_penalty
-from repr_jax.ops.batch import present
 from repr_jax.train import Experiment
-
-
-def observed(batch, entry):
-    """The entry with zeros where absent, and which rows are present, [batch]."""
-    x = batch[entry]
-    where = batch.get("where", jnp.ones(x.shape[0], bool))
-    return present(x, where), where
 
 
 def _apply(networks, name, params, extras, x, *, train):
