@@ -125,7 +125,7 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
 
 
-def by_block(function, x: Array, *, size: int = 1024):
+def by_block(function: Callable, x: Array, *, size: int = 1024) -> Any:
     """function(x), `size` rows at a time where x has more: it takes less memory.
 
     function: [rows, ...] -> arrays [rows, ...], each row by itself.
