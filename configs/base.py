@@ -26,7 +26,7 @@ def base(*, smoke: bool = False) -> ml_collections.ConfigDict:
     config.updates = ml_collections.ConfigDict()  # a step, by player; 1 if not named
     config.start = ml_collections.ConfigDict()
     config.start.source = ""  # another run's workdir, or an .npz, to start from
-    config.start.prefixes = ()  # what to take: see `repr_jax.start.take`
+    config.start.prefixes = ()  # what to take: see `repr_jax.workdir.start.take`
     config.start.step = ""  # of that run's checkpoint: newest; or "best", or a number
     config.evals = ml_collections.ConfigDict()
     return config

@@ -24,6 +24,7 @@ from repr_jax import run
 from repr_jax.config import bind
 from repr_jax.evaluators.common import batches
 from repr_jax.train import Experiment, Fit
+from repr_jax.workdir import records
 
 Inputs = Callable[
     [Mapping, jax.Array], jax.Array
@@ -114,7 +115,7 @@ def output_of(*, workdir: str, output: str, step: int | str | None = None) -> In
     Raises:
       FileNotFoundError: no such run, or no state. ValueError: no such output.
     """
-    config = run.stored_config(workdir)
+    config = records.stored_config(workdir)
     parts = run.build(config)
     if not isinstance(parts.experiment, Experiment):
         raise ValueError(f"fit.output_of: expected a trained run; {workdir} is a fit.")

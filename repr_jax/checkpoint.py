@@ -22,8 +22,9 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from repr_jax import checksums, reading, sharding, workdir
-from repr_jax.reading import DamagedError
+from repr_jax import sharding
+from repr_jax.workdir import checksums, lock, reading
+from repr_jax.workdir.reading import DamagedError
 
 _LOGGER = logging.getLogger(__name__)
 _MARK = "commit_success.txt"  # orbax writes it into a finished step, last
@@ -90,9 +91,9 @@ class Checkpoints:
         reading.hide_tracebacks_of_orbax()
         self._scores = {}  # complete step -> score, lower is better; None without one
         if not read_only:
-            workdir.check_writable(self.directory)
+            lock.check_writable(self.directory)
             if sharding.is_main_process():
-                workdir.finish_deleting(self.directory)
+                lock.finish_deleting(self.directory)
         for step in _complete_steps(self.directory):
             self._scores[step] = None
             if best_metric is not None:
@@ -347,7 +348,7 @@ class Checkpoints:
                 try:
                     if "://" in str(self.directory):  # folders have no names there
                         (self.directory / str(step) / _MARK).unlink(missing_ok=True)
-                    workdir.delete(self.directory / str(step))
+                    lock.delete(self.directory / str(step))
                 except OSError as error:
                     self._warn(
                         f"step {step} could not be deleted: {reading.reason(error)}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from etils import epath
 
-from repr_jax import sharding
+from repr_jax import files, sharding
 
 METRICS = "metrics.jsonl"
 
@@ -61,10 +61,8 @@ class Log:
             return
         self._path = epath.Path(workdir) / METRICS
         kept = [row for row in read(workdir) if row["step"] <= start_step]
-        partial = self._path.with_name(METRICS + ".partial")
         with _naming(self._path):
-            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            partial.replace(self._path)
+            files.write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
             self._file = self._path.open("a")
             self._events = _Events(epath.Path(workdir) / "tensorboard", start_step + 1)
         self._num_steps = num_steps

@@ -109,15 +109,13 @@ def main(argv) -> None:
 def _run() -> None:
     """Trains unless finished, evaluates, reports."""
     config, parts, workdir = _prepare()
-    from repr_jax import run, sharding
+    from repr_jax import run
 
     if MODE.value == "train":
         notes = {"arguments": sys.argv[1:], "overrides": _overrides()}
         run.train(config, workdir, parts=parts, amend=AMEND.value, notes=notes)
     step = int(STEP.value) if STEP.value and STEP.value != "best" else STEP.value
     run.evaluate(config, workdir, step=step or None, parts=parts)
-    if sharding.is_main_process():
-        print(f"report: {workdir / 'report' / 'index.html'}")
 
 
 def _prepare():
@@ -126,6 +124,7 @@ def _prepare():
     from etils import epath
 
     from repr_jax import run, sharding, train
+    from repr_jax.workdir import records
 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax has much to say otherwise
@@ -136,15 +135,15 @@ def _prepare():
     workdir = epath.Path(WORKDIR.value).expanduser()
     config = CONFIG.value
     if config is None:
-        if not (workdir / run.CONFIG_FILE).exists():
+        if not (workdir / records.CONFIG_FILE).exists():
             raise FileNotFoundError(
-                f"expected --config=FILE.py, or a workdir with {run.CONFIG_FILE}; got "
+                "expected --config=FILE.py, or a workdir with config.json; got "
                 f"neither (workdir {workdir})."
             )
-        config = run.stored_config(workdir, trusted=TRUST.value)
+        config = records.stored_config(workdir, trusted=TRUST.value)
     elif MODE.value == "eval":
-        run.stored_text(workdir)  # raises if there is none
-    run.check_workdir(config, workdir, amend=AMEND.value)
+        records.stored_text(workdir)  # raises if there is none
+    records.check_workdir(config, workdir, amend=AMEND.value)
     parts = run.build(config)
     if not isinstance(parts.experiment, train.Fit):
         run.abstract_state(config, parts)  # traces the loss

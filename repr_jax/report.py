@@ -9,12 +9,13 @@ import csv
 import html
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
 
-from repr_jax import figures
+from repr_jax import figures, files
 from repr_jax.evaluators.common import Evaluation, Table
 
 TRAINING = (
@@ -27,8 +28,10 @@ TRAINING = (
 
 def write(
     found: Mapping[str, Evaluation], history: Sequence[dict], workdir, facts: Mapping
-) -> epath.Path:
-    """Writes workdir/report/, prints the tables, returns the path of index.html.
+) -> None:
+    """Prints the tables, writes workdir/report/, and says where index.html is.
+
+    A folder that this user may not write to gets no report, and a line says so.
 
     Args:
       found: by the evaluator's name in the config.
@@ -38,28 +41,33 @@ def write(
         step and revision; those that are empty are left out. The method, the data and
         the step make the title.
     """
+    for name, evaluation in found.items():
+        for table in tabulated(name, evaluation):
+            print(as_text(table), flush=True)
+    if "://" not in os.fspath(workdir) and not os.access(workdir, os.W_OK):
+        print(f"no report: {workdir} cannot be written to.", flush=True)
+        return
     folder = epath.Path(workdir) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for name, one in found.items() for row in numbers(name, one)]
     metrics = {name: value for name, value, _ in rows} | {"step": facts["step"]}
-    files = {
+    contents = {
         "metrics.json": json.dumps(metrics, indent=2) + "\n",
         "numbers.csv": as_csv(rows),
     }
     for name, evaluation in found.items():
-        files |= {f"{name}_{key}.png": p.png for key, p in evaluation.pictures.items()}
+        contents |= {
+            f"{name}_{key}.png": p.png for key, p in evaluation.pictures.items()
+        }
     curves = figures.curves(shown(history, found))
     if curves is not None:
-        files["training.png"] = curves
-    files["index.html"] = page(found, rows, facts, curves is not None)  # the last one
-    for name, content in files.items():
-        partial = folder / f".partial_{name}"
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(folder / name)
-    for name, evaluation in found.items():
-        for table in tabulated(name, evaluation):
-            print(as_text(table), flush=True)
-    return folder / "index.html"
+        contents["training.png"] = curves
+    contents["index.html"] = page(
+        found, rows, facts, curves is not None
+    )  # the last one
+    for name, content in contents.items():
+        files.write(folder / name, content)
+    print(f"report: {folder / 'index.html'}", flush=True)
 
 
 def numbers(name: str, evaluation: Evaluation) -> list[tuple]:
@@ -85,7 +93,10 @@ def tabulated(name: str, evaluation: Evaluation) -> list[Table]:
     """The evaluator's tables; its numbers as one if it has made none."""
     if evaluation.tables or not evaluation.numbers:
         return [without_empty(table) for table in evaluation.tables]
-    rows = numbers(name, evaluation)
+    rows = [
+        (key, value, evaluation.chance.get(key))
+        for key, value in evaluation.numbers.items()
+    ]
     return [without_empty(Table(name, "", ("number", "value", "chance"), rows))]
 
 
@@ -173,11 +184,21 @@ a { color: #0b6e99; }
 
 
 def title_of(facts: Mapping) -> str:
-    """The method and the data, by the last parts of their names, and the step."""
-    method = str(facts.get("method", "")).split(".")[-1]
-    data = ".".join(str(facts.get("data", "")).split(".")[-2:])
+    """The method and the data, by the last parts of their names, and the step.
+
+    A function that only says what it does to its module, such as `kmeans.fit`, is
+    called by the module.
+    """
+
+    def last(name, count):
+        *before, function = name.split(".")
+        generic = function in ("fit", "make", "load")
+        return ".".join(before[-1:] if generic else [*before, function][-count:])
+
+    method, data = last(facts.get("method", ""), 1), last(facts.get("data", ""), 2)
     of = " on ".join(name for name in (method, data) if name)
-    return f"{of or 'repr_jax'}, step {facts['step']:,}"
+    step = f", step {facts['step']:,}" if facts["step"] else ""  # 0 of an estimator
+    return (of or "repr_jax") + step
 
 
 def page(found, rows, facts, curves: bool) -> str:

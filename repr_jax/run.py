@@ -8,27 +8,19 @@
 """
 
 import contextlib
-import datetime
 import functools
-import importlib.metadata
-import json
-import os
-import pathlib
-import platform
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from etils import epath
 from jax.experimental import multihost_utils
 
-from repr_jax import checkpoint, fitted, logs, report, sharding, start
-from repr_jax import config as configs
-from repr_jax import workdir as workdirs
+from repr_jax import checkpoint, logs, report, sharding
 from repr_jax.config import bind
 from repr_jax.evaluators.common import Trained
+from repr_jax.evaluators.trained import of_fit, of_state, outputs_of
 from repr_jax.train import (
     ALL,
     Fit,
@@ -40,10 +32,7 @@ from repr_jax.train import (
     players,
     to_evaluate,
 )
-
-CONFIG_FILE = "config.json"
-STARTS_FILE = "starts.jsonl"
-
+from repr_jax.workdir import fitted, lock, records, start
 
 # What a config is bound to
 
@@ -213,9 +202,9 @@ def train(
     if isinstance(parts.experiment, Fit):
         return _fit(config, workdir, parts, amend, notes)
     shapes = abstract_state(config, parts)
-    changes = check_workdir(config, workdir, amend=amend)
+    changes = records.check_workdir(config, workdir, amend=amend)
     with (
-        workdirs.locked(workdir),
+        lock.locked(workdir),
         checkpoint.Checkpoints(
             workdir / "checkpoints",
             keep_last=config.keep_last,
@@ -227,7 +216,7 @@ def train(
         state = _first_state(config, parts) if found is None else found[1]
         step = int(state.step)
         if sharding.is_main_process():
-            record(config, workdir, step=step, changes=changes, notes=notes)
+            records.record(config, workdir, step=step, changes=changes, notes=notes)
         log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
         with contextlib.closing(log), sharding.Preemption() as preemption:
             _announce(config, log, state)
@@ -245,13 +234,13 @@ def train(
 
 def _fit(config, workdir, parts: Parts, amend, notes):
     """What is stored of an estimator; if nothing, it is fitted and stored whole."""
-    changes = check_workdir(config, workdir, amend=amend)
-    with workdirs.locked(workdir):
+    changes = records.check_workdir(config, workdir, amend=amend)
+    with lock.locked(workdir):
         if fitted.exists(workdir) and not changes:
             return fitted.load(workdir)
         if sharding.is_main_process():
             fitted.remove(workdir)
-            record(config, workdir, step=0, changes=changes, notes=notes)
+            records.record(config, workdir, step=0, changes=changes, notes=notes)
         found = parts.experiment.fit(
             jax.random.key(config.seed), parts.dataset, _say_progress
         )
@@ -295,91 +284,6 @@ def _announce(config, log, state) -> None:
         log.say(f"{begins} after step {step} of {config.num_steps}")
 
 
-# The working directory
-
-
-def stored_text(workdir) -> str:
-    """The JSON of a run's config; fields that an older one lacks have their defaults.
-
-    Raises:
-      FileNotFoundError: there is none. ValueError: it is no JSON of a config.
-    """
-    from configs.base import base  # of the checkout that experiments are run from
-
-    path = epath.Path(workdir) / CONFIG_FILE
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{workdir}: expected a run with {CONFIG_FILE}; got none."
-        )
-    return configs.with_defaults(path.read_text(), configs.to_json(base()))
-
-
-def stored_config(workdir, *, trusted: Sequence[str] = ()):
-    """The config of a run, which names code of this project and of `trusted` packages.
-
-    Raises:
-      FileNotFoundError: there is none. ValueError: it names other code.
-    """
-    try:
-        return configs.from_json(stored_text(workdir), trusted=trusted)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise ValueError(f"{workdir}/{CONFIG_FILE}: {error}") from None
-
-
-def check_workdir(config, workdir, *, amend: bool = False) -> str:
-    """What differs between a config and the workdir's, but for `evals`; "" if nothing.
-
-    Raises:
-      ValueError: they differ, and may not.
-    """
-    if not (epath.Path(workdir) / CONFIG_FILE).exists():
-        return ""
-    here = configs.to_json(config)
-    changes = configs.diff(stored_text(workdir), here, ignore="evals")
-    if changes and not amend:
-        raise ValueError(
-            f"{workdir}: written by another config; use another --workdir, or the "
-            f"values there, or --amend to go on with those here:\n{changes}"
-        )
-    return changes
-
-
-def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None:
-    """Stores the resolved config, and once per start what ran where."""
-    workdir = epath.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial = workdir / (CONFIG_FILE + ".partial")
-    partial.write_text(configs.to_json(config))
-    partial.replace(workdir / CONFIG_FILE)
-    packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-    line = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "step": step,
-        "changes": changes.split("\n") if changes else [],
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-        "revision": revision(),
-        "python": platform.python_version(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "processes": jax.process_count(),
-        "cores": os.cpu_count(),
-        **(notes or {}),
-    }
-    with (workdir / STARTS_FILE).open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-@functools.cache
-def revision() -> str:
-    """The short commit of the checkout, with a + if it has changes; "" if unknown."""
-    folder = pathlib.Path(__file__).parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
-        return ""
-    return found.stdout.strip()
-
-
 def restore(config, parts: Parts, workdir, step: int | str | None = None) -> TrainState:
     """The newest complete state in workdir, or the one of `step`, or the "best".
 
@@ -411,87 +315,28 @@ def restore(config, parts: Parts, workdir, step: int | str | None = None) -> Tra
 # Evaluation
 
 
-def outputs_of(parts: Parts) -> dict[str, Callable]:
-    """{name: (params, extras, batch, key) -> arrays}, jitted, of unprepared batches."""
-    fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
-
-    def of(output):
-        def apply(params, extras, batch, key, fixed):
-            return output(
-                params, extras, {**parts.dataset.prepare(batch), **fixed}, key
-            )
-
-        apply = jax.jit(apply, out_shardings=sharding.replicated(parts.mesh))
-        return lambda params, extras, batch, key: apply(
-            params, extras, batch, key, fixed
-        )
-
-    return {name: of(output) for name, output in parts.experiment.outputs.items()}
-
-
 def trained(parts: Parts, state: TrainState, workdir, outputs=None) -> Trained:
     """A state as evaluators see it: from the moving average if the run keeps one.
 
-    outputs: of `outputs_of(parts)`, if that was called already.
+    outputs: of `evaluators.trained.outputs_of(parts)`, if that was called already.
     """
-    params, extras = to_evaluate(state)
-
-    def of(output):
-        def of_batch(batch, key=None):
-            key = jax.random.key(0) if key is None else key
-            return output(params, extras, place(batch, parts.mesh), key)
-
-        return of_batch
-
-    outputs = outputs or outputs_of(parts)
-    return Trained(
-        outputs={name: of(output) for name, output in outputs.items()},
-        prepare=jax.jit(parts.dataset.prepare),
-        modalities=parts.dataset.modalities,
-        workdir=str(workdir),
-    )
-
-
-def asked(parts: Parts, found, workdir) -> Trained:
-    """What was fitted, as evaluators see it."""
-    prepare = jax.jit(parts.dataset.prepare)
-
-    def of(output):
-        def of_batch(batch, key=None):
-            key = jax.random.key(0) if key is None else key
-            batch = {**prepare(place(batch, parts.mesh)), **parts.dataset.fixed}
-            return output(found, batch, key)
-
-        return of_batch
-
-    return Trained(
-        outputs={name: of(output) for name, output in parts.experiment.outputs.items()},
-        prepare=prepare,
-        modalities=parts.dataset.modalities,
-        workdir=str(workdir),
-    )
-
-
-def place(batch: Mapping, mesh):
-    """A whole batch, the same on every host, split over the mesh where it divides."""
-    rows = jax.tree.leaves(batch)[0].shape[0]
-    divides = rows % mesh.size == 0
-    where = sharding.batch_sharding(mesh) if divides else sharding.replicated(mesh)
-    return jax.tree.map(lambda x: jax.device_put(x, where), dict(batch))
+    return of_state(parts, *to_evaluate(state), workdir, outputs)
 
 
 def numbers_of(config, parts: Parts, workdir) -> Callable | None:
     """state -> {"evaluator/name": number}, for `loop`; None if it never evaluates."""
     if not config.eval_every:
         return None
-    outputs = outputs_of(parts)
+    outputs, numberless = outputs_of(parts), set()  # who only draws is asked once
 
     def evaluate(state):
         model = trained(parts, state, workdir, outputs)
         found = {
             name: evaluator(model, parts.dataset)
             for name, evaluator in parts.evaluators.items()
+            if name not in numberless
         }
+        numberless.update(name for name, x in found.items() if not x.numbers)
         return prefixed(found)
 
     return evaluate
@@ -526,7 +371,7 @@ def evaluate(
     """
     parts = parts or build(config)
     if isinstance(parts.experiment, Fit):
-        model, step = asked(parts, fitted.load(workdir), workdir), 0
+        model, step = of_fit(parts, fitted.load(workdir), workdir), 0
     else:
         state = restore(config, parts, workdir, step)
         model, step = trained(parts, state, workdir), int(state.step)
@@ -536,58 +381,6 @@ def evaluate(
             print(f"evaluating {name}", flush=True)
         found[name] = evaluator(model, parts.dataset)
     if sharding.is_main_process():
-        of_run = facts(config, step, workdir)
+        of_run = records.facts(config, step, workdir)
         report.write(found, logs.read(workdir), workdir, of_run)
     return {**prefixed(found), "step": step}
-
-
-def facts(config, step: int, workdir) -> dict:
-    """What a report says of the run in its heading; "" for what is not known.
-
-    The config's path, what was set on the command line, and the revision are those of
-    the newest line of starts.jsonl that has them.
-    """
-
-    def name(choice):
-        fn = choice.get("fn") if hasattr(choice, "get") else choice
-        return f"{fn.__module__}.{fn.__qualname__}".removeprefix("repr_jax.")
-
-    method = config.get("loss") or config.get("estimator") or config.experiment
-    if hasattr(method, "get") and method.get("fn") is None:  # a loss for each player
-        method = config.experiment
-    starts, now = _starts(workdir), revision()
-    trained_by = next((line["revision"] for line in starts if "revision" in line), now)
-    by = f"{trained_by}, evaluated by {now}" if trained_by != now else now
-    overrides = starts[0].get("overrides", {}) if starts else {}
-    return {
-        "method": name(method),
-        "data": name(config.dataset),
-        "config": next(filter(None, map(_config_path, starts)), ""),
-        "set": ", ".join(f"{key}={value}" for key, value in overrides.items()),
-        "seed": config.seed,
-        "step": step,
-        "revision": by,
-    }
-
-
-def _starts(workdir) -> list[dict]:
-    """The lines of starts.jsonl that are whole, newest first."""
-    path = epath.Path(workdir) / STARTS_FILE
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = []
-    for line in reversed(lines):
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:  # a start was killed while it wrote
-            continue
-    return [line for line in found if isinstance(line, dict)]
-
-
-def _config_path(line: Mapping) -> str:
-    """What --config was in a start's command line; "" if it was not."""
-    arguments = line.get("arguments", ())
-    for place, argument in enumerate(arguments):
-        flag, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and flag == "config":
-            return value if equals else "".join(arguments[place + 1 : place + 2])
-    return ""

@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
+HEARTBEAT = 15  # seconds without a sign of life, after which a process counts as dead
 
 _ENV = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _SLURM = (
@@ -136,12 +137,16 @@ def initialize(mode: str = "auto") -> None:
         return
     if mode == "env":
         address, count, index = _from_environment()
-        jax.distributed.initialize(address, count, index)
+        jax.distributed.initialize(
+            address, count, index, heartbeat_timeout_seconds=HEARTBEAT
+        )
         return
     found = launcher()
     if found is not None:
         method = found if found == "mpi4py" else None  # the others find themselves
-        jax.distributed.initialize(cluster_detection_method=method)
+        jax.distributed.initialize(
+            cluster_detection_method=method, heartbeat_timeout_seconds=HEARTBEAT
+        )
 
 
 def _from_environment() -> tuple[str, int, int]:

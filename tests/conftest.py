@@ -1,5 +1,7 @@
 """Four CPU devices for every test, quick compilation, no silent rank promotion."""
 
+import ctypes
+import gc
 import os
 import pathlib
 import subprocess
@@ -16,6 +18,8 @@ NUM_DEVICES = 4
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".pytest_cache"
+DROP_ABOVE = 3 << 29  # bytes: compiled programs that one file may keep, and the rest
+LIBC = ctypes.CDLL(None)
 
 
 def xla_knows(flag: str) -> bool:
@@ -63,11 +67,27 @@ else:  # JAX before 0.5
 older_jax.give_present_names()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def drop_compiled_programs():
-    """After each file, so that a worker does not keep the programs of all of them."""
-    yield
+def resident_bytes() -> int:
+    """Memory that this process has now; 0 where the system does not say."""
+    status = pathlib.Path("/proc/self/statm")
+    pages = int(status.read_text().split()[1]) if status.is_file() else 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Drops compiled programs after each file, and after any test that leaves many.
+
+    A worker would otherwise keep those of all its tests: 6 GB. The allocator is asked
+    to give back what they took, as it keeps it for later.
+    """
+    same_file = nextitem is not None and nextitem.path == item.path
+    if same_file and resident_bytes() < DROP_ABOVE:
+        return
     jax.clear_caches()
+    gc.collect()
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax import checkpoint, reading, sharding
+from repr_jax import checkpoint, sharding
 from repr_jax.checkpoint import Checkpoints
+from repr_jax.workdir import reading
 
 # Threads that read a damaged file complain when nobody waits for them any more.
 pytestmark = pytest.mark.filterwarnings(

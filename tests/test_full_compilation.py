@@ -9,6 +9,8 @@ import pytest
 FILES = (
     "data/test_content_style.py::test_permuted_content_changes_nothing_else",
     "estimators/test_hierarchy.py",  # one tree, bit for bit, of every form
+    "estimators/test_logistic.py",
+    "estimators/test_ridge.py",
     "losses/test_contrastive_blocks.py",
     "losses/test_contrastive_memory.py",
     "losses/test_contrastive_spread.py",

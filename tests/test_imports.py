@@ -12,10 +12,10 @@ LIBRARY = [f"repr_jax/{name}" for name in ("losses", "ops", "metrics", "estimato
 
 # Imports go from a layer to itself or to a lower one. Modules that are not listed, such
 # as train, and experiments and configs are the highest layer.
-LAYERS = {"ops": 0}
-LAYERS |= dict.fromkeys(("losses", "metrics", "estimators", "trees"), 1)
-LAYERS |= dict.fromkeys(("config", "optim", "sharding", "figures"), 1)
-LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 2)
+LAYERS = {"ops": 0, "files": 0, "trees": 1}
+LAYERS |= dict.fromkeys(("losses", "metrics", "estimators"), 2)
+LAYERS |= dict.fromkeys(("config", "figures", "files", "optim", "sharding"), 1)
+LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 3)
 
 
 def names_of(repository, *folders):
@@ -36,7 +36,7 @@ def without_commands(repository, *folders):
 
 def layer(name):
     top, _, rest = name.partition(".")
-    return LAYERS.get(rest.partition(".")[0], 3) if top == "repr_jax" else 3
+    return LAYERS.get(rest.partition(".")[0], 4) if top == "repr_jax" else 4
 
 
 def imported(path, modules):

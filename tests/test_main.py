@@ -13,7 +13,7 @@ DEMO = "configs/multimodal/mopoe_polymnist_demo.py"
 
 @pytest.fixture(scope="module")
 def run(repository):
-    def run(*arguments, timeout=300):
+    def run(*arguments, timeout=1800):
         return subprocess.run(
             [sys.executable, "-m", "repr_jax.main", *arguments],
             cwd=repository,

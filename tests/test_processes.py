@@ -10,7 +10,8 @@ import pytest
 BOTH = """
 import json, os, pathlib, signal, sys, time
 import jax, numpy as np
-from repr_jax import checkpoint, reading, sharding, workdir
+from repr_jax import checkpoint, sharding
+from repr_jax.workdir import lock, reading
 
 sharding.initialize("env")
 folder, mine = pathlib.Path(sys.argv[1]), jax.process_index() == 1
@@ -61,14 +62,14 @@ with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
 
 
 def enter():
-    with workdir.locked(folder):
+    with lock.locked(folder):
         pass
 
 
 enter()
 if not mine:
-    (folder / "lock").write_text(json.dumps(workdir._this_process()))
-expect(workdir.InUseError, enter)
+    (folder / "lock").write_text(json.dumps(lock._this_process()))
+expect(lock.InUseError, enter)
 
 with sharding.Preemption() as preemption:
     for step in range(10**6):

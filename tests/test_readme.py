@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from experiments.launch import sweep
 from repr_jax import config as configs
 from repr_jax import main, optim, run
+from repr_jax.workdir import records
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,8 +87,8 @@ def test_own_data_and_model(tmp_path, monkeypatch):
         numbers = run.evaluate(config, "runs/study")
         assert 0 <= numbers["linear_probe/accuracy"] <= 1
         with pytest.raises(ValueError, match="--trust=mine"):
-            run.stored_config("runs/study")
-        stored = run.stored_config("runs/study", trusted=["mine"])
+            records.stored_config("runs/study")
+        stored = records.stored_config("runs/study", trusted=["mine"])
         assert configs.to_json(stored) == configs.to_json(config)
     finally:
         for name in ("mine", "mine.encoder"):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from repr_jax import config as configs
-from repr_jax import figures, report, run
+from repr_jax import figures, report
 from repr_jax.evaluators.common import Evaluation, Picture, Table
+from repr_jax.workdir import records
 
 HISTORY = [
     {"step": 100 * n, "loss": 9.0 - n, "kl/m0": 1.0, "kl/m1": 2.0, "grad_norm": 3.0}
@@ -37,8 +38,7 @@ FOUND = {"probe": PROBE, "other_probe": PROBE, "bound": BOUND, "none": Evaluatio
 
 
 def written(tmp_path, found=FOUND, history=HISTORY, facts=FACTS):
-    index = report.write(found, history, tmp_path, facts)
-    assert str(index) == str(tmp_path / "report" / "index.html")
+    report.write(found, history, tmp_path, facts)
     names = {path.name for path in (tmp_path / "report").iterdir()}
     return (tmp_path / "report" / "index.html").read_text(), names
 
@@ -89,8 +89,10 @@ def test_nothing_was_evaluated_and_nothing_logged(tmp_path, capsys):
     page, names = written(tmp_path, {}, [], {"step": 3})
     assert names == {"metrics.json", "numbers.csv", "index.html"}
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"step": 3}
+    of_fit = {"method": "estimators.kmeans.fit", "data": "data.emoji.load", "step": 0}
+    assert report.title_of(of_fit) == "kmeans on emoji"
     assert "<h1>repr_jax, step 3</h1>" in page and "card>" not in page
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.startswith("report: ")
 
 
 def test_files_are_replaced_whole(tmp_path):
@@ -104,7 +106,7 @@ def test_files_are_replaced_whole(tmp_path):
 def test_an_evaluators_numbers_are_its_table_if_it_has_none():
     (table,) = report.tabulated("bound", BOUND)
     assert table.header == ("number", "value", "chance")
-    assert table.rows == [("bound/joint", -1234.5, None), ("bound/small", 2e-5, 0.0)]
+    assert table.rows == [("joint", -1234.5, None), ("small", 2e-5, 0.0)]
     (table,) = report.tabulated("bound", Evaluation({"joint": 1.0}))
     assert table.header == ("number", "value")
     assert report.tabulated("none", Evaluation({})) == []
@@ -225,7 +227,7 @@ def test_long_labels_are_shortened():
 
 def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
     config = configs.load("configs/contrastive/simclr_mnist.py:smoke")
-    found = run.facts(config, 7, tmp_path)
+    found = records.facts(config, 7, tmp_path)
     assert found["method"] == "losses.contrastive.nt_xent"
     assert found["data"] == "data.mnist.digits" and found["config"] == ""
     assert (found["seed"], found["step"]) == (0, 7)
@@ -234,13 +236,13 @@ def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
         {"revision": "def", "arguments": ["--workdir=w"], "overrides": {"seed": "3"}},
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    (tmp_path / run.STARTS_FILE).write_text(text + '{"revision": "cut o')
-    found = run.facts(config, 7, tmp_path)
+    (tmp_path / records.STARTS_FILE).write_text(text + '{"revision": "cut o')
+    found = records.facts(config, 7, tmp_path)
     assert found["config"] == "a.py" and found["set"] == "seed=3"
-    now = run.revision()
+    now = records.revision()
     assert found["revision"] == f"def, evaluated by {now}"
-    (tmp_path / run.STARTS_FILE).write_text(json.dumps({"arguments": []}))
-    assert run.facts(config, 7, tmp_path)["revision"] == now
+    (tmp_path / records.STARTS_FILE).write_text(json.dumps({"arguments": []}))
+    assert records.facts(config, 7, tmp_path)["revision"] == now
 
 
 @pytest.mark.parametrize(
@@ -254,11 +256,21 @@ def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
     ],
 )
 def test_the_configs_path_is_read_off_the_command_line(arguments, path):
-    assert run._config_path({"arguments": arguments}) == path
+    assert records._config_path({"arguments": arguments}) == path
 
 
 def test_a_method_of_several_players_is_called_by_its_experiment(tmp_path):
     config = configs.load("configs/contrastive/simclr_mnist.py:smoke")
     with config.unlocked():
         config.loss = {"first": config.loss, "second": config.loss}
-    assert run.facts(config, 7, tmp_path)["method"] == "experiments.two_view.make"
+    assert records.facts(config, 7, tmp_path)["method"] == "experiments.two_view.make"
+
+
+def test_a_folder_that_cannot_be_written_to_gets_no_report(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    report.write(FOUND, HISTORY, tmp_path, FACTS)
+    printed = capsys.readouterr().out
+    assert "By rows" in printed and printed.count("no report: ") == 1
+    assert not (tmp_path / "report").exists()

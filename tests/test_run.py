@@ -10,10 +10,11 @@ import pytest
 
 from configs.base import base
 from repr_jax import config as configs
-from repr_jax import logs, optim, run, start, train
+from repr_jax import logs, optim, run, train
 from repr_jax.data.dataset import Dataset, of_rows
 from repr_jax.evaluators.common import Evaluation, needs
 from repr_jax.train import Experiment
+from repr_jax.workdir import records, start
 
 X = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
 
@@ -270,28 +271,29 @@ def test_a_config_of_an_older_revision_gets_the_defaults_that_it_lacks(tmp_path)
     text = json.loads(configs.to_json(base()))
     for name in ("eval_every", "start", "updates", "best_mode"):
         del text[name]
-    (tmp_path / run.CONFIG_FILE).write_text(json.dumps(text))
-    config = run.stored_config(tmp_path)
+    (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
+    config = records.stored_config(tmp_path)
     assert config.eval_every == 0 and config.start.source == ""
-    assert run.check_workdir(base(), tmp_path) == ""
+    assert records.check_workdir(base(), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
-    "code", ["subprocess:getoutput", "repr_jax.run:subprocess.getoutput", "os"]
+    "code",
+    ["subprocess:getoutput", "repr_jax.workdir.records:subprocess.getoutput", "os"],
 )
 def test_a_stored_config_may_not_name_the_code_of_others(tmp_path, code):
     text = json.loads(configs.to_json(base()))
     text["experiment"] = {"code": code}
-    (tmp_path / run.CONFIG_FILE).write_text(json.dumps(text))
+    (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
     with pytest.raises(ValueError, match=r"config\.json: .*--trust=(subprocess|os)"):
-        run.stored_config(tmp_path)
+        records.stored_config(tmp_path)
 
 
 def test_code_of_a_trusted_package_may_be_named(tmp_path):
     text = json.loads(configs.to_json(base()))
     text["experiment"] = {"code": "chex:assert_rank"}
-    (tmp_path / run.CONFIG_FILE).write_text(json.dumps(text))
-    assert callable(run.stored_config(tmp_path, trusted=["chex"]).experiment)
+    (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
+    assert callable(records.stored_config(tmp_path, trusted=["chex"]).experiment)
 
 
 # A graph, whose axis 0 is not the batch

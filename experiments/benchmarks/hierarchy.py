@@ -73,21 +73,21 @@ def plain(logits):
     score = np.where(counts > 0, means, np.inf)
     group, node, merges = np.arange(k), np.arange(k), []
     for step in range(k - 1):
-        absorbed = score.argmin()
-        members = np.flatnonzero(group == absorbed)
+        merged = score.argmin()
+        members = np.flatnonzero(group == merged)
         names = np.unique(group)
-        others = names[(names != absorbed) & np.isfinite(score[names])]
+        others = names[(names != merged) & np.isfinite(score[names])]
         if len(others):
             moved = np.bincount(*best(np.flatnonzero(np.isin(h, members)), members), k)
             size = np.bincount(group, minlength=k)
             drawn = np.bincount(group, moved, k)[others] / size[others]
-            refuge = others[drawn.argmax()]
-            gain = score[refuge]
+            into = others[drawn.argmax()]
+            gain = score[into]
         else:
-            refuge, gain = names[names != absorbed][0], 0.0
-        merges.append((node[absorbed], node[refuge]))
-        kept, gone = min(absorbed, refuge), max(absorbed, refuge)
-        total = score[absorbed] + gain
+            into, gain = names[names != merged][0], 0.0
+        merges.append((node[merged], node[into]))
+        kept, gone = min(merged, into), max(merged, into)
+        total = score[merged] + gain
         score[kept], score[gone] = total, np.inf
         group[group == gone] = kept
         node[kept] = k + step

@@ -10,11 +10,12 @@ or seeds. Writes DIR/sweep.json, .md and .csv; the JSON is what `experiments/res
 takes in. With --dry-run only the commands are printed.
 
 Exit codes: 0 done; 2 the input was wrong; 3 some runs failed, and the table is of the
-others; 143 stopped by SIGTERM.
+others; 128 + a signal's number, such as 143, stopped by it.
 """
 
 import argparse
 import ast
+import contextlib
 import fnmatch
 import itertools
 import json
@@ -32,6 +33,8 @@ from typing import NamedTuple
 
 from experiments.results import store, tables
 from repr_jax import config as configs
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Run(NamedTuple):
@@ -77,7 +80,8 @@ def finished(run: Run, workdir) -> dict[str, float] | None:
             f"it:\n{changes}"
         )
     metrics = json.loads(report.read_text())
-    evaluated = metrics.get("step") == config.num_steps and not configs.diff(*texts)
+    last = 0 if "estimator" in config else config.num_steps  # a fit takes no steps
+    evaluated = metrics.get("step") == last and not configs.diff(*texts)
     return metrics if evaluated else None
 
 
@@ -86,7 +90,7 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
 
     Every run is a process of `repr_jax.main` with its output in DIR/NAME/log.txt. When
     this process is asked to stop, so are they, and they save their state; the same
-    call continues.
+    call continues. Asked twice, it ends them at once.
 
     Args:
       runs: names differ.
@@ -101,8 +105,7 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
     waiting = [run for run in runs if found[run.name] is None]
     total, failed, active = len(runs), [], {}
     say(f"{total} runs, {total - len(waiting)} of them finished")
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
+    with _exit_on_signals(), _stopped_at_exit(active):
         while waiting or active:
             while waiting and len(active) < jobs:
                 run = waiting.pop(0)
@@ -121,20 +124,46 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
                 after = f"{outcome} after {seconds:.0f} s"
                 after += f", some {math.ceil(left)} min left" if left else ""
                 say(f"[{done:3d}/{total}] {run.name}: {after}")
-    finally:
-        for process in active:
-            process.terminate()
-        for process in active:
-            process.wait()
-        signal.signal(signal.SIGTERM, previous)
     if failed:
         text = f"{len(failed)} of {total} runs failed: see {failed[0]}"
         raise FailedError(text, found)
     return found
 
 
+@contextlib.contextmanager
+def _exit_on_signals():
+    """A signal raises SystemExit here, wherever this process is."""
+    previous = {
+        number: signal.signal(number, lambda number, _: sys.exit(128 + number))
+        for number in SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _stopped_at_exit(processes):
+    """Asks what still runs to stop, and waits until it has saved its state."""
+    try:
+        yield
+    finally:
+        try:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
+        except BaseException:  # a second signal
+            for process in processes:
+                process.kill()
+                process.wait()
+            raise
+
+
 def start(run: Run, workdir, threads) -> subprocess.Popen:
-    """The process of one run."""
+    """The process of one run, in a session of its own: a terminal signals us alone."""
     folder = pathlib.Path(workdir) / run.name
     folder.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
@@ -142,7 +171,11 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     with (folder / "log.txt").open("a") as log:
         return subprocess.Popen(
-            command(run, workdir), stdout=log, stderr=log, env=environment
+            command(run, workdir),
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
         )
 
 

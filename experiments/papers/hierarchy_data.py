@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.launch import sweep
 from repr_jax import config as configs
+from repr_jax import files
 from repr_jax import run as runs
 from repr_jax.data import emoji
 from repr_jax.evaluators.common import collect_targets
@@ -157,10 +158,8 @@ def load(name: str, source: Source, workdir) -> Data:
 
 def write_arrays(path: pathlib.Path, arrays: Mapping) -> None:
     """An .npz that is whole or absent, also if this process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    np.savez(unfinished, **arrays)
-    unfinished.replace(path)
+    with files.whole(path) as partial:
+        np.savez(partial, **arrays)
 
 
 def _pack(path, data: Data) -> None:

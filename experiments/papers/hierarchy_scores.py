@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax import figures, metrics
-from repr_jax.metrics import hierarchy as trees
+from repr_jax import figures, metrics, trees
 
 
 class Tree(NamedTuple):
@@ -29,7 +28,7 @@ def of_clusters(tree: Tree, labels, coarse=None) -> dict[str, float]:
     num = trees.count_leaves(tree.parents)
     table = metrics.contingency(tree.assignments, labels, num_clusters=num)
     parents = tree.parents
-    heights = np.maximum(trees.node_sums(parents, np.ones(num)) - 1, 0)
+    heights = trees.sizes(parents) - 1
     found = {
         "leaves": float(np.sum(table.sum(axis=1) > 0)),
         "NMI": metrics.nmi(table),
@@ -44,7 +43,7 @@ def of_clusters(tree: Tree, labels, coarse=None) -> dict[str, float]:
     }
     if coarse is not None:
         table = metrics.contingency(tree.assignments, coarse, num_clusters=num)
-        cut = trees.groups(parents, num, table.shape[1])[tree.assignments]
+        cut = trees.cut(parents, min(table.shape[1], num))[tree.assignments]
         cut_table = metrics.contingency(cut, coarse)
         found["coarse dendrogram purity"] = metrics.dendrogram_purity(parents, table)
         found["coarse NMI"] = metrics.nmi(cut_table)
@@ -80,11 +79,11 @@ def of_taxonomy(tree: Tree, coarse: np.ndarray) -> dict[str, float]:
 
     coarse: [L] int, the group of each class.
     """
-    num, reference = len(coarse), reference_tree(coarse)
+    reference = reference_tree(coarse)
     members = coarse[None] == np.arange(coarse.max() + 1)[:, None]
     best = metrics.best_f1(tree.parents, members)
     size = members.sum(axis=1)
-    cut = trees.groups(tree.parents, num, len(members))
+    cut = trees.cut(tree.parents, len(members))
     table = metrics.contingency(cut, coarse)
     return {
         "best F1": float(np.mean(best)),
@@ -93,8 +92,8 @@ def of_taxonomy(tree: Tree, coarse: np.ndarray) -> dict[str, float]:
         "cophenetic": metrics.cophenetic_correlation(
             tree.parents,
             reference,
-            trees.node_sums(tree.parents, np.ones(num)),
-            trees.node_sums(reference, np.ones(num)),
+            trees.sizes(tree.parents),
+            trees.sizes(reference),
         ),
         "Robinson-Foulds": metrics.robinson_foulds(tree.parents, reference),
         "coarse NMI": metrics.nmi(table),

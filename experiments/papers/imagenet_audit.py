@@ -5,9 +5,8 @@ import io
 
 import numpy as np
 
+from repr_jax import metrics, trees
 from repr_jax.data.wordnet import Taxonomy
-from repr_jax.estimators import hierarchy
-from repr_jax.metrics import hierarchy as trees
 
 SHOWN = 30  # merges in each list
 LARGE = 5  # classes of a node that make it a group
@@ -19,10 +18,10 @@ COLUMNS = (
     "between",
     "within",
     "excess",
-    "absorbed",
-    "refuge",
-    "absorbed in WordNet",
-    "refuge in WordNet",
+    "merged",
+    "into",
+    "merged in WordNet",
+    "into in WordNet",
     "support",
 )
 
@@ -36,9 +35,9 @@ def rows(tree, reference: Taxonomy, names, support) -> list[dict]:
       names: of the leaves.
       support: [L - 1] or None.
     """
-    found = hierarchy.audit(tree, reference.parents)
-    sides = hierarchy.memberships(tree)
-    wordnet = trees.below(reference.parents, len(tree.leaves))
+    found = metrics.audit_merges(tree.parents, reference.parents)
+    sides = trees.below(tree.parents)
+    wordnet = trees.below(reference.parents)
 
     def lowest(side):  # the first node that is above the whole side: children are first
         return reference.names[int(np.all(wordnet[:, side], axis=1).argmax())]
@@ -50,18 +49,18 @@ def rows(tree, reference: Taxonomy, names, support) -> list[dict]:
 
     out = []
     for step in np.argsort(-found.excess, kind="stable").tolist():
-        absorbed, refuge = sides[tree.merges[step]]
+        merged, into = sides[tree.merges[step]]
         values = (
             step,
             len(tree.leaves) + step,
-            int(absorbed.sum() + refuge.sum()),
+            int(merged.sum() + into.sum()),
             float(found.between[step]),
             float(found.within[step]),
             float(found.excess[step]),
-            described(absorbed),
-            described(refuge),
-            lowest(absorbed),
-            lowest(refuge),
+            described(merged),
+            described(into),
+            lowest(merged),
+            lowest(into),
             None if support is None else float(support[step]),
         )
         out.append(dict(zip(COLUMNS, values)))
@@ -91,11 +90,11 @@ def as_markdown(tree, reference, names, support) -> str:
         (f"Of {LARGE} classes or more", large),
     ):
         lines += ["", f"## {title}", ""]
-        lines.append("| absorbed | refuge | WordNet's | between | within | support |")
+        lines.append("| merged | into | WordNet's | between | within | support |")
         lines.append("|" + "---|" * 6)
         for row in some[:SHOWN]:
-            cells = [row["absorbed"], row["refuge"]]
-            cells += [f"{row['absorbed in WordNet']}; {row['refuge in WordNet']}"]
+            cells = [row["merged"], row["into"]]
+            cells += [f"{row['merged in WordNet']}; {row['into in WordNet']}"]
             cells += [f"{row['between']:.2f}", f"{row['within']:.2f}"]
             cells += ["" if row["support"] is None else f"{row['support']:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")

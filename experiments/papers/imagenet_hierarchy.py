@@ -33,12 +33,11 @@ from experiments.launch import sweep
 from experiments.papers import hierarchy_scores, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.papers.imagenet_audit import as_csv, as_markdown
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from repr_jax.data import imagenet, wordnet
 from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
 from repr_jax.estimators.hierarchy import files
-from repr_jax.metrics import hierarchy as trees
 from repr_jax.models import efficientnet
 
 TAUS = (5.0, 10.0, 20.0)  # of the table
@@ -60,7 +59,7 @@ EIGHT = (
 
 def parts(taxonomy: Taxonomy, num: int, synsets) -> np.ndarray:
     """[num, parts] one-hot: the part of each leaf, the last for those in none."""
-    below = trees.below(taxonomy.parents, num)
+    below = trees.below(taxonomy.parents)
     table = np.zeros((num, len(synsets) + 1), np.int64)
     for part, names in enumerate(synsets):
         for name in names:
@@ -78,13 +77,13 @@ def scores(parents, taxonomy: Taxonomy) -> dict[str, float]:
     only child.
     """
     num = trees.count_leaves(parents)
-    below = trees.below(taxonomy.parents, num)[num:]
+    below = trees.below(taxonomy.parents)[num:]
     size = below.sum(axis=1)
     wanted = (size >= MIN_LEAVES) & (size <= num - SPARED)
     best = metrics.best_f1(parents, below[wanted]) if wanted.any() else np.nan
     size = size[wanted] if wanted.any() else 1
     reference = wordnet.collapse(taxonomy).parents
-    heights = [trees.node_sums(p, np.ones(num)) - 1 for p in (parents, reference)]
+    heights = [trees.sizes(p) - 1 for p in (parents, reference)]
     return {
         "DP, 3 parts": metrics.dendrogram_purity(parents, parts(taxonomy, num, THREE)),
         "DP, 8 parts": metrics.dendrogram_purity(parents, parts(taxonomy, num, EIGHT)),
@@ -101,7 +100,7 @@ def depth(parents) -> int:
     return int(trees.depths(np.asarray(parents)).max())
 
 
-def finely(logits) -> hierarchy.Hierarchy:
+def fit_finely(logits) -> hierarchy.Hierarchy:
     """L2H of confidences rounded to 2^-30, where those of `fit` are float32 before.
 
     So it tells some apart that are within 1e-7 of 1.
@@ -128,7 +127,7 @@ def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray
         )
 
     found = {f"L2H, tau {tau:g}": l2h(hierarchy.fit, tau) for tau in taus}
-    found |= {f"L2H, tau {tau:g}, to 2^-30": l2h(finely, tau) for tau in taus}
+    found |= {f"L2H, tau {tau:g}, to 2^-30": l2h(fit_finely, tau) for tau in taus}
     return found | {
         "average linkage": linkage("average", "cosine"),
         "Ward": linkage("ward", "euclidean"),

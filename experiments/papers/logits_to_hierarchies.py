@@ -40,10 +40,9 @@ from experiments.papers import (
     imagenet_hierarchy,
 )
 from experiments.papers.hierarchy_scores import Tree
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import files
-from repr_jax.metrics import hierarchy as trees
 
 DEFAULT = ("mnist", "emoji", "taxonomy", "imagenet")
 SHOWN = {

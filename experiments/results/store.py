@@ -28,7 +28,8 @@ from typing import NamedTuple
 
 from experiments.results import tables
 from experiments.results.tables import Table
-from repr_jax import files, run
+from repr_jax import files
+from repr_jax.workdir import records
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 FIELDS = {  # of a file: what it must have, and of which type
@@ -84,7 +85,7 @@ def write(
     result = Result(
         title=title,
         command=command,
-        revision=run.revision(),
+        revision=records.revision(),
         date=datetime.date.today().isoformat(),
         seeds=list(seeds),
         hardware=hardware(),

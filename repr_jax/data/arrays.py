@@ -13,13 +13,21 @@ float32, whole numbers int32, and truth values stay. It holds also "label" int32
 bool [batch] in evaluation. Images are [rows, height, width, channels].
 """
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from repr_jax import files
-from repr_jax.data.dataset import SPLITS, Dataset, check_modalities, check_seed, of_rows
+from repr_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    check_modalities,
+    check_seed,
+    of_rows,
+    unit_pixels,
+)
 
 WHO = "arrays.load"
 RESERVED = ("label", "present", "where")
@@ -76,16 +84,13 @@ def load(
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {name: array[rows] for name, array in splits[split].items()}
 
-    def prepare(batch: Mapping) -> dict:
-        pixels = [name for name in entries if batch[name].dtype == np.uint8]
-        return {**batch, **{n: batch[n].astype(np.float32) / 255 for n in pixels}}
-
+    pixels = [name for name in entries if splits["train"][name].dtype == np.uint8]
     return of_rows(
         WHO,
         take,
         {split: _num_rows(arrays) for split, arrays in splits.items()},
         seed=seed,
-        prepare=prepare,
+        prepare=functools.partial(unit_pixels, names=pixels),
         modalities=entries if len(entries) > 1 else (),
     )
 

@@ -31,6 +31,12 @@ def identity(batch: dict) -> dict:
     return batch
 
 
+def unit_pixels(batch: Mapping, *, names: Sequence[str] = ("image",)) -> dict:
+    """The batch with uint8 entries as float32 in [0, 1]: a `prepare` of images."""
+    pixels = {name: batch[name].astype(np.float32) / 255 for name in names}
+    return {**batch, **pixels}
+
+
 class Dataset(NamedTuple):
     """Functions that yield batches; nothing is read or drawn before they are called."""
 
@@ -115,6 +121,13 @@ def of_draws(
     return Dataset(train, evaluate, prepare, num_examples, modalities, fixed)
 
 
+def read_only(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The same arrays, which can no longer be written to: they are shared."""
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
 def this_process(rows: Any) -> Any:
     """[global batch, ...] -> [local batch, ...], the rows of jax.process_index()."""
     count = jax.process_count()
@@ -188,14 +201,14 @@ def prefetch(
     """
     ready, stop = queue.Queue(size), threading.Event()
 
-    def put(item):
+    def put(item: tuple) -> None:
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.1)
             except queue.Full:
                 continue
 
-    def work():
+    def work() -> None:
         try:
             for batch in batches:
                 put((batch, None))

@@ -23,12 +23,17 @@ import functools
 import os
 import re
 import zlib
-from collections.abc import Mapping
 
 import numpy as np
 
 from repr_jax import files
-from repr_jax.data.dataset import Dataset, check_modalities, of_rows
+from repr_jax.data.dataset import (
+    Dataset,
+    check_modalities,
+    of_rows,
+    read_only,
+    unit_pixels,
+)
 from repr_jax.ops import checks
 
 IMAGES = ("noto", "twemoji")
@@ -67,21 +72,15 @@ def load(
     features = np.stack([name_features(name, num_features) for name in names])
     captions = _as_bytes(names)
 
+    images = tuple(name for name in modalities if name in IMAGES)
+
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = rows_of[split][rows]
         batch = {"name": features[rows]} if "name" in modalities else {}
-        batch |= {name: data[name][rows] for name in modalities if name in IMAGES}
+        batch |= {name: data[name][rows] for name in images}
         label, subcategory = (data[name][rows].astype(np.int32) for name in CLASSES)
         batch |= {"label": label, "subcategory": subcategory}
         return {**batch, "caption": captions[rows]}
-
-    def prepare(batch: Mapping) -> dict:
-        images = {
-            name: batch[name].astype(np.float32) / 255
-            for name in IMAGES
-            if name in batch
-        }
-        return {**batch, **images}
 
     num_examples = {split: len(rows) for split, rows in rows_of.items()}
     return of_rows(
@@ -89,7 +88,7 @@ def load(
         take,
         num_examples,
         seed=seed,
-        prepare=prepare,
+        prepare=functools.partial(unit_pixels, names=images),
         modalities=modalities,
     )
 
@@ -164,5 +163,5 @@ def _read(path: str) -> dict[str, np.ndarray]:
                 f"emoji.load: expected {name} {wanted} {shape} in {path}; got "
                 f"{array.dtype} {array.shape}."
             )
-        array.setflags(write=False)
+    read_only(*data.values())
     return data

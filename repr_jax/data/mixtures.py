@@ -44,7 +44,7 @@ def ring(
         noise = spread * rng.normal(size=(num_examples, 2)).astype(np.float32)
         points[split] = centers[labels[split]] + noise
 
-    def take(split, rows):
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {"x": points[split][rows], "label": labels[split][rows]}
 
     return of_rows(who, take, dict.fromkeys(SPLITS, num_examples), seed=seed)

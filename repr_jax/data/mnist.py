@@ -11,12 +11,12 @@ http://yann.lecun.com/exdb/mnist.
 
 import functools
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from repr_jax.data import tfds_images
-from repr_jax.data.dataset import SPLITS, Dataset, of_rows
+from repr_jax.data.dataset import SPLITS, Dataset, of_rows, read_only, unit_pixels
 from repr_jax.ops import checks
 
 SOURCES = ("embedded", "tfds")
@@ -62,6 +62,8 @@ def digits(
     errors are those of `arrays`; only digits of `classes` are kept; `seed` is of the
     order.
     """
+    if not classes:
+        raise ValueError("mnist.digits: expected one class at least; got none.")
     for digit in classes:
         checks.one_of("mnist.digits", tuple(range(10)), classes=digit)
     data = {}
@@ -74,11 +76,8 @@ def digits(
         images, labels = data[split]
         return {"image": images[rows][..., None], "label": labels[rows]}
 
-    def prepare(batch: Mapping) -> dict:
-        return {**batch, "image": batch["image"].astype(np.float32) / 255}
-
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
-    return of_rows("mnist.digits", take, num_examples, seed=seed, prepare=prepare)
+    return of_rows("mnist.digits", take, num_examples, seed=seed, prepare=unit_pixels)
 
 
 def asset(name: str) -> dict[str, np.ndarray]:
@@ -97,16 +96,10 @@ def _embedded(split: str) -> tuple[np.ndarray, ...]:
     parts = [asset(name) for name in names[split]]
     images = np.concatenate([part["images"] for part in parts])
     labels = np.concatenate([part["labels"] for part in parts]).astype(np.int32)
-    return _frozen(images, labels)
+    return read_only(images, labels)
 
 
 @functools.cache
 def _prepared(split: str, data_dir: str) -> tuple[np.ndarray, ...]:
     images, labels = tfds_images.arrays("mnist", split, data_dir=data_dir)
     return images[..., 0], labels
-
-
-def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays

@@ -23,7 +23,7 @@ from PIL import Image
 
 from repr_jax import files
 from repr_jax.data import captions, image_files
-from repr_jax.data.dataset import SPLITS, Dataset, of_rows
+from repr_jax.data.dataset import SPLITS, Dataset, of_rows, unit_pixels
 from repr_jax.data.multimodal3dident_factors import (
     CONTENT,
     CONTINUOUS,
@@ -96,11 +96,8 @@ def folder(
     for split in SPLITS:  # a wrong size shows before the training starts
         next(fitted.evaluate(split, 1))
 
-    def prepare(batch: Mapping) -> dict:
-        return {**batch, "image": batch["image"].astype(np.float32) / 255}
-
     train = reading({"train": "train"}).train
-    return Dataset(train, fitted.evaluate, prepare, fitted.num_examples, MODALITIES)
+    return Dataset(train, fitted.evaluate, unit_pixels, fitted.num_examples, MODALITIES)
 
 
 def _read_split(

@@ -32,7 +32,9 @@ from repr_jax.data.dataset import (
     check_seed,
     of_draws,
     of_rows,
+    read_only,
     this_process,
+    unit_pixels,
 )
 from repr_jax.files import left_behind
 
@@ -196,9 +198,7 @@ def _views(
 @functools.cache
 def photographs() -> np.ndarray:
     """[5, 224, 224, 3] uint8: the backgrounds of m0 to m4; read once, read-only."""
-    images = mnist.asset("photographs.npz")["images"]
-    images.setflags(write=False)
-    return images
+    return read_only(mnist.asset("photographs.npz")["images"])[0]
 
 
 def _training_rows(
@@ -263,19 +263,13 @@ def folder(
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {**images[split](rows), "label": labels[split][rows]}
 
-    def prepare(batch: Mapping) -> dict:
-        return {
-            name: x.astype(np.float32) / 255 if name in modalities else x
-            for name, x in batch.items()
-        }
-
     num_examples = {split: len(labels[split]) for split in SPLITS}
     return of_rows(
         "polymnist.folder",
         take,
         num_examples,
         seed=seed,
-        prepare=prepare,
+        prepare=functools.partial(unit_pixels, names=modalities),
         modalities=modalities,
     )
 

@@ -4,12 +4,12 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from repr_jax.data.dataset import Dataset, of_rows
+from repr_jax.data.dataset import Dataset, of_rows, read_only, unit_pixels
 from repr_jax.ops import checks
 
 
@@ -57,7 +57,7 @@ def arrays(
             f"tfds_images.arrays: expected size=..., as {name} has images of several "
             "sizes; got None."
         )
-    return _frozen(np.stack(images), labels)
+    return read_only(np.stack(images), labels)
 
 
 def images(
@@ -84,11 +84,8 @@ def images(
         images, labels = data[split]
         return {"image": images[rows], "label": labels[rows]}
 
-    def prepare(batch: Mapping) -> dict:
-        return {**batch, "image": batch["image"].astype(np.float32) / 255}
-
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
-    return of_rows("tfds_images", take, num_examples, seed=seed, prepare=prepare)
+    return of_rows("tfds_images", take, num_examples, seed=seed, prepare=unit_pixels)
 
 
 def directory(data_dir: str | None) -> str:
@@ -144,9 +141,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays

@@ -29,7 +29,7 @@ class Synset(NamedTuple):
 class Taxonomy(NamedTuple):
     """A tree over synsets: L leaves, then other nodes; the root is the last."""
 
-    parents: np.ndarray  # [nodes] int64 as in `metrics.hierarchy`, -1 for the root
+    parents: np.ndarray  # [nodes] int64 as in `repr_jax.trees`, -1 for the root
     synsets: tuple[str, ...]  # [nodes]
     names: tuple[str, ...]  # [nodes] the first word of each
 

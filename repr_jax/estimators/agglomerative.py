@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax import trees
 from repr_jax.ops import checks
 
 METHODS = ("average", "ward", "complete", "single")
@@ -17,16 +18,21 @@ ROWS_AT_A_TIME = 4096  # that `assign` compares with the leaves
 
 
 class Agglomerative(NamedTuple):
-    """A binary tree over L groups of rows, the leaves; node L + t is merge t of them.
+    """A binary tree over L groups of rows, in the form of `repr_jax.trees`.
 
-    Leaves are numbered by their first row.
+    Leaves are numbered by their first row; node L + t is merge t of them.
     """
 
     parents: np.ndarray  # [2 L - 1] int32, -1 for the root
-    assignments: np.ndarray  # [rows] int32, the leaf of each row
-    linkage: np.ndarray  # [L - 1, 4] float64 as scipy: two nodes, height, leaves below
     heights: np.ndarray  # [2 L - 1] float64, distance of a node's children; 0 of leaves
+    assignments: np.ndarray  # [rows] int32, the leaf of each row
     means: np.ndarray  # [L, dim] float64, of the rows of each leaf that were merged
+    metric: str  # of the distances, also of `assign`
+
+    @property
+    def linkage(self) -> np.ndarray:
+        """[L - 1, 4] float64 as scipy has it: two nodes, height, leaves below."""
+        return trees.to_linkage(self.parents, self.heights)
 
 
 def fit(
@@ -74,33 +80,17 @@ def fit(
     _check_choices(who, method, metric)
     checks.count(who, num_leaves=num_leaves)
     x = _rows(who, x, metric)
-    rows = np.arange(len(x))
-    if max_rows is not None:
-        checks.count(who, max_rows=max_rows)
-        if len(x) > max_rows:
-            drawn = np.random.default_rng(seed).choice(len(x), max_rows, replace=False)
-            rows = np.sort(drawn)
-    if num_leaves > len(rows):
-        raise ValueError(
-            f"{who}: expected at most as many leaves as rows, {len(rows)}; got "
-            f"num_leaves {num_leaves}."
-        )
-    needed = 8 * len(rows) * (len(rows) - 1)
-    if needed > MAX_BYTES:
-        raise ValueError(
-            f"{who}: expected at most {MAX_BYTES} bytes of distances, or max_rows to "
-            f"merge a subsample; got {len(rows)} rows, which need {needed} bytes."
-        )
+    rows = _subsample(who, len(x), num_leaves, max_rows, seed)
     linkage = _linkage(x[rows], method, metric)
-    parents, leaf, linkage = cut(linkage, num_leaves)
+    parents, heights, leaf = trees.from_linkage(linkage, num_leaves)
     means = _means(x[rows], leaf, num_leaves)
-    fitted = Agglomerative(parents, leaf, linkage, _heights(linkage), means)
+    fitted = Agglomerative(parents, heights, leaf, means, metric)
     if len(rows) == len(x):
         return fitted
     others = np.setdiff1d(np.arange(len(x)), rows)
     assignments = np.empty(len(x), np.int32)
     assignments[rows] = leaf
-    assignments[others] = assign(fitted, x[others], metric=metric)
+    assignments[others] = assign(fitted, x[others])
     return fitted._replace(assignments=assignments)
 
 
@@ -133,58 +123,50 @@ def fit_classes(
         )
     means = _means(x, labels, num)
     linkage = _linkage(_rows(who, means, metric), method, metric)
-    parents, leaf, linkage = cut(linkage, num)
-    return Agglomerative(
-        parents, leaf[labels].astype(np.int32), linkage, _heights(linkage), means
-    )
+    parents, heights, leaf = trees.from_linkage(linkage)
+    return Agglomerative(parents, heights, leaf[labels], means, metric)
 
 
-def assign(fitted: Agglomerative, x, *, metric: str = "euclidean") -> np.ndarray:
+def assign(fitted: Agglomerative, x) -> np.ndarray:
     """[rows, dim] -> [rows] int32, the leaf of the nearest mean; the first of equals.
 
-    ValueError for rows of another width, or as in `fit`.
+    Nearest by the metric of the fit. ValueError for rows of another width, or as in
+    `fit`.
     """
     from scipy.spatial.distance import cdist
 
     who = "agglomerative.assign"
-    checks.one_of(who, METRICS, metric=metric)
-    x = _rows(who, x, metric)
+    x = _rows(who, x, fitted.metric)
     checks.shape(who, (len(x), fitted.means.shape[1]), x=x)
     out = np.empty(len(x), np.int32)
     for start in range(0, len(x), ROWS_AT_A_TIME):
         some = slice(start, start + ROWS_AT_A_TIME)
-        out[some] = cdist(x[some], fitted.means, metric).argmin(axis=1)
+        distance = cdist(x[some], fitted.means, fitted.metric)
+        distance[np.isnan(distance)] = np.inf  # to a mean of zeros, by cosine
+        out[some] = distance.argmin(axis=1)
     return out
 
 
-def cut(linkage, num_leaves: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The upper part of a scipy linkage of N rows, from num_leaves groups to one.
-
-    linkage: [N - 1, 4], heights rising. Returns parents [2 L - 1] int32, -1 for the
-    root; the leaf of each row, [N] int32, leaves being numbered by their first row; and
-    the linkage of the leaves, [L - 1, 4].
-    """
-    linkage = np.asarray(linkage, np.float64)
-    num_rows = len(linkage) + 1
-    pairs = linkage[:, :2].astype(np.int64)
-    group = np.arange(2 * num_rows - 1)  # of each node, among those not yet merged
-    for t in range(num_rows - num_leaves):
-        group[pairs[t]] = num_rows + t
-    for node in range(2 * num_rows - 2, -1, -1):  # to the highest such node above
-        group[node] = group[group[node]]
-    tops, first = np.unique(group[:num_rows], return_index=True)
-    names = np.empty(2 * num_rows - 1, np.int64)
-    names[tops] = first.argsort().argsort()
-    later = np.arange(num_leaves - 1)
-    names[2 * num_rows - num_leaves + later] = num_leaves + later
-    parents = np.full(2 * num_leaves - 1, -1, np.int32)
-    size, out = np.ones(2 * num_leaves - 1), linkage[num_rows - num_leaves :].copy()
-    for t in later:
-        merged = np.sort(names[pairs[num_rows - num_leaves + t]])
-        parents[merged] = num_leaves + t
-        size[num_leaves + t] = size[merged].sum()
-        out[t, :2], out[t, 3] = merged, size[num_leaves + t]
-    return parents, names[group[:num_rows]].astype(np.int32), out
+def _subsample(who, num_rows, num_leaves, max_rows, seed):
+    """The rows to merge, rising; ValueError for too few, or too many for the memory."""
+    rows = np.arange(num_rows)
+    if max_rows is not None:
+        checks.count(who, max_rows=max_rows)
+        if num_rows > max_rows:
+            drawn = np.random.default_rng(seed).choice(num_rows, max_rows, False)
+            rows = np.sort(drawn)
+    if num_leaves > len(rows):
+        raise ValueError(
+            f"{who}: expected at most as many leaves as rows, {len(rows)}; got "
+            f"num_leaves {num_leaves}."
+        )
+    needed = 8 * len(rows) * (len(rows) - 1)
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"{who}: expected at most {MAX_BYTES} bytes of distances, or max_rows to "
+            f"merge a subsample; got {len(rows)} rows, which need {needed} bytes."
+        )
+    return rows
 
 
 def _linkage(x, method, metric):
@@ -195,10 +177,6 @@ def _linkage(x, method, metric):
     if len(x) == 1:
         return np.empty((0, 4))
     return linkage(pdist(x, metric), method)
-
-
-def _heights(linkage):
-    return np.concatenate([np.zeros(len(linkage) + 1), linkage[:, 2]])
 
 
 def _means(x, leaf, num_leaves):

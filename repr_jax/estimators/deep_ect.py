@@ -21,8 +21,9 @@ from jax import Array
 
 from repr_jax import losses
 from repr_jax.losses import clustering_tree
-from repr_jax.ops import checks, node_tree
+from repr_jax.ops import checks
 from repr_jax.ops.batch import by_block
+from repr_jax.trees import growing
 
 
 class DeepECT(NamedTuple):
@@ -81,17 +82,16 @@ def fit(
       split by 2-means. Ours: fewer updates, how often the tree grows, and that nodes
       are pruned where it grows, not after every update.
     """
-    images = _checked("deep_ect.fit", images, minimum=2)
-    counts = dict(num_steps=num_steps, batch_size=batch_size)
-    checks.count("deep_ect.fit", **counts)
-    checks.count("deep_ect.fit", minimum=2, num_leaves=num_leaves)
+    who = "deep_ect.fit"
+    images = _checked(who, images, minimum=2)
+    checks.count(who, num_steps=num_steps, batch_size=batch_size)
+    checks.count(who, minimum=2, num_leaves=num_leaves)
     if grow_every is None:
         grow_every = max(1, num_steps // (2 * num_leaves))
-    checks.count("deep_ect.fit", grow_every=grow_every)
-    rates = dict(learning_rate=learning_rate, clustering_rate=clustering_rate)
-    checks.positive("deep_ect.fit", **rates)
-    numbers = dict(prune_below=prune_below, clustering_weight=clustering_weight)
-    checks.non_negative("deep_ect.fit", **numbers)
+    checks.count(who, grow_every=grow_every)
+    checks.positive(who, learning_rate=learning_rate, clustering_rate=clustering_rate)
+    checks.non_negative(who, prune_below=prune_below)
+    checks.non_negative(who, clustering_weight=clustering_weight)
     rounds, nodes = -(-num_steps // grow_every), 2 * num_leaves - 1
     num_updates = 2 * rounds * grow_every
     state, keys = _start(key, encoder, decoder, images, nodes, num_updates)
@@ -99,15 +99,12 @@ def fit(
         _train, encoder, decoder, images, keys[0], batch_size=batch_size
     )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[1])))
-    parents = np.full(nodes, node_tree.UNUSED, np.int32)
-    parents[0] = node_tree.ROOT
+    parents = np.array([growing.ROOT] + [growing.UNUSED] * (nodes - 1), np.int32)
     for n in range(1, 2 * rounds + 1):
-        if n <= rounds:
-            numbers = learning_rate, 0.0
-        else:
+        numbers = learning_rate, 0.0
+        if n > rounds:
             numbers = clustering_rate, clustering_weight
-            if n == rounds + 1:
-                state = _without_moments(state)
+            state = _without_moments(state) if n == rounds + 1 else state
             parents, state = _pruned(parents, state, prune_below)
             embeddings = _encode(encoder, state.params["encoder"], images)
             parents, state = _grown(parents, state, embeddings, num_leaves, rng)
@@ -125,16 +122,20 @@ def embed(found: DeepECT, images: Array, *, encoder: Any) -> Array:
 
 
 def assign(found: DeepECT, images: Array, *, encoder: Any) -> Array:
-    """[rows, ...] -> [rows] int32, the leaf of the nearest center."""
+    """[rows, ...] -> [rows] int32, the leaf of the nearest center.
+
+    ValueError for images that are not finite; in traced code such a row gets -1.
+    """
     images = _checked("deep_ect.assign", images)
     return _nearest(_encode(encoder, found.params, images), found.centers)
 
 
 def _nearest(embeddings, centers):
     parents = np.full(len(centers) + 1, 0, np.int32)  # all leaves below a root
-    parents[0] = node_tree.ROOT
+    parents[0] = growing.ROOT
     centers = jnp.concatenate([jnp.zeros_like(centers[:1]), centers])
-    return clustering_tree.assign(embeddings, centers, parents) - 1
+    found = clustering_tree.assign(embeddings, centers, parents)
+    return jnp.maximum(found - 1, -1)
 
 
 def _start(key, encoder, decoder, images, nodes, num_updates):
@@ -222,11 +223,11 @@ def _encode(encoder, params, images):
 def _pruned(parents, state, prune_below):
     """Without the nodes of too little weight, and without gaps."""
     for node in np.flatnonzero(np.asarray(state.extras) < prune_below)[::-1]:
-        is_leaf = np.asarray(node_tree.leaves(parents))
-        inside = is_leaf & np.asarray(node_tree.below(parents))[node]
+        is_leaf = np.asarray(growing.leaves(parents))
+        inside = is_leaf & np.asarray(growing.below(parents))[node]
         if parents[node] >= 0 and inside.sum() < is_leaf.sum():
-            parents = node_tree.prune(parents, node)
-    parents, order = node_tree.tidied(parents)
+            parents = growing.prune(parents, node)
+    parents, order = growing.tidied(parents)
 
     def reordered(path, x):
         return x[order] if "centers" in jax.tree_util.keystr(path) else x
@@ -237,7 +238,7 @@ def _pruned(parents, state, prune_below):
 
 def _grown(parents, state, embeddings, num_leaves, rng):
     """The leaf with the largest sum of squared distances split, if there is room."""
-    is_leaf = np.asarray(node_tree.leaves(parents))
+    is_leaf = np.asarray(growing.leaves(parents))
     if is_leaf.sum() >= num_leaves:
         return parents, state
     embeddings, centers = np.asarray(embeddings), np.array(state.params["centers"])
@@ -251,7 +252,7 @@ def _grown(parents, state, embeddings, num_leaves, rng):
     pair = two_means(embeddings[owner == leaf], rng) if spread[leaf] else None
     if pair is None:
         return parents, state
-    parents, children = node_tree.split(parents, leaf)
+    parents, children = growing.split(parents, leaf)
     centers[list(children)] = pair
     weights = state.extras.at[np.array(children)].set(1.0)
     params = {**state.params, "centers": jnp.asarray(centers)}
@@ -275,7 +276,7 @@ def two_means(x: np.ndarray, rng: np.random.Generator, *, restarts: int = 20):
 
 
 def _result(parents, state, encoder, images) -> DeepECT:
-    tree, nodes = node_tree.leaves_first(parents)
+    tree, nodes = growing.leaves_first(parents)
     params = jax.tree.map(np.asarray, state.params["encoder"])
     centers = np.asarray(state.params["centers"])[nodes]
     assignments = np.asarray(_nearest(_encode(encoder, params, images), centers))

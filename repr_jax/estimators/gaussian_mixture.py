@@ -10,8 +10,8 @@ from jax import Array, lax
 
 from repr_jax.estimators import kmeans
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, masked_mean, present
-from repr_jax.ops.numerics import pairwise_dot, to_float
+from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.numerics import argmax, pairwise_dot, to_float
 
 COVARIANCES = ("full", "shared", "diagonal", "spherical")
 
@@ -111,8 +111,11 @@ def score(mixture: GaussianMixture, x: Array) -> Array:
 
 
 def assign(mixture: GaussianMixture, x: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the component of the largest posterior."""
-    return jnp.argmax(logits(mixture, x), axis=-1).astype(jnp.int32)
+    """[batch, dim] -> [batch] int32, the component of the largest posterior.
+
+    ValueError for x that is not finite; in traced code such a row gets -1.
+    """
+    return argmax(logits(mixture, x))
 
 
 def _check_rows(who, x, where, least):
@@ -123,9 +126,7 @@ def _check_rows(who, x, where, least):
             f"{who}: expected at most as many components as rows, {len(x)}; got "
             f"num_components {least}."
         )
-    where = all_rows(x) if where is None else where
-    checks.shape(who, x.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, x.shape[:1])
     checks.finite(who, where=where, x=x)
     return where
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from repr_jax.estimators import agglomerative
+from repr_jax import trees
 from repr_jax.losses.clustering_tree import SCALES, hyphc
 from repr_jax.metrics.hierarchy import dasgupta_cost
 from repr_jax.ops import checks
@@ -20,16 +20,20 @@ from repr_jax.ops.numerics import l2_normalize
 
 
 class HypHC(NamedTuple):
-    """A binary tree over L leaves; node L + t is merge t of them."""
+    """A binary tree over L leaves, in the form of `repr_jax.trees`."""
 
     parents: np.ndarray  # [2 L - 1] int32, -1 for the root
-    assignments: np.ndarray  # [L] int32, 0 to L - 1: every leaf is one
-    linkage: np.ndarray  # [L - 1, 4] float64 as scipy: two nodes, height, leaves below
     heights: np.ndarray  # [2 L - 1] float64, how much nearer the origin than leaves
+    assignments: np.ndarray  # [L] int32, 0 to L - 1: every leaf is one
     embeddings: np.ndarray  # [L, dim] float32, of norm below 1
     cost: float  # Dasgupta's, of this tree
     costs: np.ndarray  # [evaluations] float64, of the trees met on the way
     losses: np.ndarray  # [evaluations] float64, means over the steps before
+
+    @property
+    def linkage(self) -> np.ndarray:
+        """[L - 1, 4] float64 as scipy has it: two nodes, height, leaves below."""
+        return trees.to_linkage(self.parents, self.heights)
 
 
 def fit(
@@ -104,12 +108,12 @@ def fit(
     return best._replace(costs=np.array(costs), losses=np.array(values))
 
 
-def decode(embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decode(embeddings) -> tuple[np.ndarray, np.ndarray]:
     """Greedily joins the pair whose common ancestor is deepest: single linkage.
 
-    embeddings: [L, dim], of one norm below 1. Returns parents [2 L - 1] int32, linkage
-    [L - 1, 4] and heights [2 L - 1]; a height is the distance of leaves to the origin
-    minus that of the common ancestor.
+    embeddings: [L, dim], of one norm below 1. Returns parents [2 L - 1] int32 and
+    heights [2 L - 1]; a height is the distance of leaves to the origin minus that of
+    the common ancestor.
 
     Source: as `fit`; the authors' code joins by inner products, which have the same
       order as the distances of ancestors, all leaves being of one norm.
@@ -124,8 +128,7 @@ def decode(embeddings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     between = np.sqrt(np.maximum(4 * radius**2 - apart**2, 0))
     depth = np.arcsinh(between / np.sqrt((1 - radius**2) ** 2 + apart**2))
     height = np.maximum(2 * np.arctanh(radius) - depth, 0)
-    parents, _, joined = agglomerative.cut(linkage(height, "single"), len(embeddings))
-    return parents, joined, np.concatenate([np.zeros(len(embeddings)), joined[:, 2]])
+    return trees.from_linkage(linkage(height, "single"))[:2]
 
 
 def _start(leaves, scale, num_steps):
@@ -188,10 +191,10 @@ def _result(state, similarities):
     """The tree of these leaves, before there is a history."""
     leaves, scale = state.params
     embeddings = np.asarray(scale * l2_normalize(leaves))
-    parents, linkage, heights = decode(embeddings)
+    parents, heights = decode(embeddings)
     cost = dasgupta_cost(parents, similarities)
     assignments = np.arange(len(embeddings), dtype=np.int32)
-    tree = (parents, assignments, linkage, heights, embeddings, cost)
+    tree = (parents, heights, assignments, embeddings, cost)
     return HypHC(*tree, costs=np.empty(0), losses=np.empty(0))
 
 

@@ -10,13 +10,14 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import (
-    all_rows,
+    centered,
+    checked_where,
     gather_invariant,
     masked_mean,
     present,
     row_keys,
 )
-from repr_jax.ops.numerics import pairwise_dot, to_float
+from repr_jax.ops.numerics import argmax, pairwise_dot, to_float
 from repr_jax.ops.similarity import negative_squared_distance
 
 
@@ -57,7 +58,8 @@ def fit(
       axis_name: the mapped axis the batch is split over; None if it is whole.
 
     Raises:
-      ValueError: x is not [batch, dim]; more clusters than rows; numbers below 1.
+      ValueError: x is not [batch, dim], or not finite (traced: such rows are absent);
+        more clusters than rows; numbers below 1.
       TypeError: integers in x; a `where` that is not bool.
 
     Source: Lloyd, "Least squares quantization in PCM", 1982; Arthur and Vassilvitskii,
@@ -75,14 +77,17 @@ def fit(
             f"{who}: expected at most as many clusters as rows, {len(x)}; got "
             f"num_clusters {num_clusters}."
         )
-    where = all_rows(x) if where is None else where
-    checks.shape(who, x.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, x.shape[:1])
+    checks.finite(who, where=where, x=x)
     return _fit(key, x, where, num_clusters, max_steps, num_restarts, axis_name)
 
 
 def assign(kmeans: KMeans, x: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the nearest centroid; the first of equals."""
+    """[batch, dim] -> [batch] int32, the nearest centroid; the first of equals.
+
+    ValueError for x that is not finite; in traced code such a row gets -1.
+    """
+    checks.finite("kmeans.assign", x=x)
     return _nearest(to_float(x), kmeans.centroids)
 
 
@@ -97,23 +102,22 @@ def logits(kmeans: KMeans, x: Array, *, temperature: float | Array) -> Array:
       temperature: > 0, in squared units of x.
 
     Raises:
-      ValueError: a temperature that is not above 0.
+      ValueError: a temperature that is not above 0; x that is not finite.
     """
+    checks.finite("kmeans.logits", x=x)
     checks.positive("kmeans.logits", temperature=temperature)
     x = to_float(x)
     return negative_squared_distance.of_pairs(x, kmeans.centroids) / temperature
 
 
 def _nearest(x, centroids):
-    similarities = negative_squared_distance.of_pairs(x, centroids)
-    return jnp.argmax(similarities, axis=-1).astype(jnp.int32)
+    return argmax(negative_squared_distance.of_pairs(x, centroids))
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def _fit(key, x, where, num_clusters, max_steps, num_restarts, axis_name):
-    x = present(to_float(x), where)
-    center = _total(x, axis_name) / jnp.maximum(_total(where, axis_name), 1)
-    x = present(x - center[None], where)  # so that squares cancel less
+    where &= jnp.all(jnp.isfinite(x), axis=-1)
+    x, center = centered(to_float(x), where=where, axis_name=axis_name)
 
     def restart(key):
         keys = row_keys(key, where, axis_name)
@@ -182,8 +186,7 @@ def _lloyd(x, where, centroids, max_steps, axis_name):
         return (carry[2] > 0) & (carry[3] < max_steps)
 
     start = (centroids, _nearest(x, centroids), jnp.int32(1), jnp.int32(0))
-    centroids, _, _, count = lax.while_loop(unfinished, step, start)
-    nearest = -jnp.max(negative_squared_distance.of_pairs(x, centroids), axis=-1)
-    return KMeans(
-        centroids, masked_mean(nearest, where=where, axis_name=axis_name), count
-    )
+    centroids, assigned, _, count = lax.while_loop(unfinished, step, start)
+    apart = -negative_squared_distance.of_rows(x, centroids[assigned])
+    inertia = masked_mean(apart, where=where, axis_name=axis_name)
+    return KMeans(centroids, inertia, count)

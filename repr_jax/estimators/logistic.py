@@ -9,17 +9,20 @@ from jax import Array
 from jax.scipy.sparse.linalg import cg
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.numerics import argmax, pairwise_dot, stored, to_float
 
 
 class Logistic(NamedTuple):
-    """logits = x weights + bias."""
+    """logits = x weights + bias, computed as (x - center) weights + center_logits."""
 
     weights: Array  # [dim, class]
-    bias: Array  # [class]
+    bias: Array  # [class], the logits at the origin
     num_steps: Array  # [] int32, Newton steps taken
-    gradient: Array  # [], largest absolute entry of the gradient at the end
+    gradient: Array  # [], largest absolute entry at the end, features scaled to 1
+    converged: Array  # [] bool, did the gradient fall to the tolerance?
+    center: Array  # [dim], the mean of the features
+    center_logits: Array  # [class], the logits there
 
 
 def fit(
@@ -32,27 +35,29 @@ def fit(
     tolerance: float = 1e-7,
     where: Array | None = None,
 ) -> Logistic:
-    """L2-regularised logistic regression by Newton's method, from zero.
+    """L2-regularized logistic regression by Newton's method, from zero.
 
     mean_i CE(x_i weights + bias, labels_i) + penalty sum(weights^2) / (2 batch)
 
-    The features are not scaled and the bias is not penalised. Newton's equations are
-    solved by conjugate gradients. Convex: with the same penalty every converged solver
-    has the same answer.
+    The bias is not penalized, so the fit is of centered features, which is the same
+    problem without its cancellations. Newton's equations are solved by conjugate
+    gradients on features of unit scale; the penalty is that of `x` as it is. Convex:
+    with the same penalty every converged solver has the same answer.
 
     Args:
       x: [batch, dim] float.
       labels: [batch] int in [0, num_classes), each class occurring.
       num_classes: > 1.
       penalty: > 0. scikit-learn's C is 1 / penalty.
-      max_steps: the fit ends after so many steps at the latest.
+      max_steps: the fit ends after so many steps at the latest; see `converged`.
       tolerance: the fit ends once no entry of the gradient exceeds it.
       where: [batch] bool, False for absent rows; None if all are present.
 
     Raises:
       ValueError: x is not [batch, dim], labels or where has another number of rows,
-        fewer than two classes, or a penalty that is not above 0.
-      TypeError: integers in x, floats in labels.
+        fewer than two classes, a penalty that is not above 0, x that is not finite
+        (traced: weights are NaN), or labels out of range (traced: of no class).
+      TypeError: integers in x, floats in labels, a `where` that is not bool.
     """
     who = "logistic.fit"
     checks.same_shape(who, rank=2, x=x)
@@ -62,8 +67,9 @@ def fit(
     checks.count(who, minimum=2, num_classes=num_classes)
     checks.count(who, max_steps=max_steps)
     checks.positive(who, penalty=penalty)
-    where = all_rows(x) if where is None else where
-    checks.shape(who, x.shape[:1], where=where)
+    where = checked_where(who, where, x.shape[:1])
+    checks.finite(who, where=where, x=x)
+    checks.within(who, num_classes, where=where, labels=labels)
     return _newton(
         x,
         labels,
@@ -78,33 +84,37 @@ def fit(
 @functools.partial(jax.jit, static_argnames=("num_classes", "max_steps"))
 def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
     x = present(to_float(x), where)
+    center = stored(masked_mean(x, where=where))
+    x = present(x - center[None], where)
     target = present(jax.nn.one_hot(labels, num_classes, dtype=x.dtype), where)
     count = jnp.maximum(jnp.sum(where), 1)
     penalty = penalty / count
+    scale = jnp.sqrt(masked_mean(x**2, where=where) + penalty)[:, None]
+    x, penalty = x / scale.T, penalty / scale**2  # [dim, 1], of the scaled weights
 
     def logits(theta):
-        return x @ theta[0] + theta[1][None, :]
+        return pairwise_dot(x, theta[0].T) + theta[1][None, :]
 
     def mean(values):
-        return jnp.sum(present(values, where)) / count
+        return masked_mean(values, where=where)
 
     def objective(theta):
         log_p = jax.nn.log_softmax(logits(theta), axis=-1)
         cross_entropy = -mean(jnp.sum(target * log_p, axis=-1))
-        return cross_entropy + 0.5 * penalty * jnp.sum(theta[0] ** 2)
+        return cross_entropy + 0.5 * jnp.sum(penalty * theta[0] ** 2)
 
     gradient = jax.grad(objective)
 
     def step_length(theta, direction):
         """Of 1, 1/2, ..., 1/512, where the objective is flattest along the line."""
         here, along = logits(theta), logits(direction)
-        product = jnp.sum(theta[0] * direction[0])
-        square = jnp.sum(direction[0] ** 2)
+        product = jnp.sum(penalty * theta[0] * direction[0])
+        square = jnp.sum(penalty * direction[0] ** 2)
 
         def slope(t):
             error = jax.nn.softmax(here + t * along, axis=-1) - target
             of_fit = mean(jnp.sum(error * along, axis=-1))
-            return of_fit + penalty * (product + t * square)
+            return of_fit + product + t * square
 
         lengths = 0.5 ** jnp.arange(10.0)
         return lengths[jnp.argmin(jnp.abs(jax.lax.map(slope, lengths)))]
@@ -126,19 +136,27 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
     zeros = functools.partial(jnp.zeros, dtype=x.dtype)
     theta = (zeros((x.shape[1], num_classes)), zeros(num_classes))
     start = (theta, jax.tree.map(jnp.negative, gradient(theta)), jnp.int32(0))
-    (weights, bias), descent, steps = jax.lax.while_loop(unfinished, step, start)
-    return Logistic(weights, bias, steps, largest(descent))
+    (scaled, at_center), descent, steps = jax.lax.while_loop(unfinished, step, start)
+    left = largest(descent)
+    scaled, at_center = (
+        jnp.where(jnp.isnan(left), jnp.nan, a) for a in (scaled, at_center)
+    )
+    weights = scaled / scale
+    bias = at_center - pairwise_dot(center[None], weights.T)[0]
+    return Logistic(weights, bias, steps, left, left <= tolerance, center, at_center)
 
 
 @jax.jit
 def logits(logistic: Logistic, x: Array) -> Array:
     """[batch, dim] -> [batch, class]; their softmax is the probability of a class."""
-    x = to_float(x)
-    product = jnp.matmul(x, logistic.weights, precision=jax.lax.Precision.HIGHEST)
-    return product + logistic.bias[None]
+    x = to_float(x) - logistic.center[None]
+    return pairwise_dot(x, logistic.weights.T) + logistic.center_logits[None]
 
 
-@jax.jit
 def predict(logistic: Logistic, x: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the most probable class."""
-    return jnp.argmax(logits(logistic, x), axis=-1).astype(jnp.int32)
+    """[batch, dim] -> [batch] int32, the most probable class.
+
+    ValueError for x that is not finite; in traced code such a row gets -1.
+    """
+    checks.finite("logistic.predict", x=x)
+    return argmax(logits(logistic, x))

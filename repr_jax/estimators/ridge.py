@@ -6,15 +6,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import centered, checked_where, masked_mean, present
+from repr_jax.ops.numerics import pairwise_dot, stored, to_float
 
 
 class Ridge(NamedTuple):
     """y = (x - center) weights + bias."""
 
     weights: Array  # [dim, target]
-    bias: Array  # [target], the mean of the targets
+    bias: Array  # [target], the prediction at the center
     center: Array  # [dim], the mean of the inputs
 
 
@@ -23,38 +23,41 @@ def fit(
 ) -> Ridge:
     """The minimum of sum_i |(x_i - center) W + bias - y_i|^2 + penalty sum(W^2).
 
-    By singular value decomposition of the centred inputs with sqrt(penalty) I below
+    By singular value decomposition of the centered inputs with sqrt(penalty) I below
     them, which does not square their condition number. Without a penalty and with
     dependent columns: the solution of least norm.
 
     Args:
       x: [batch, dim] float.
       y: [batch, target] float.
-      penalty: >= 0; the bias is not penalised. scikit-learn writes alpha.
+      penalty: >= 0; the bias is not penalized. scikit-learn writes alpha.
       where: [batch] bool, False for absent rows; None if all are present.
 
     Raises:
-      ValueError: x or y is not of rank 2, or they differ in rows; a negative penalty.
-      TypeError: integers.
+      ValueError: x or y is not of rank 2 or not finite (traced: weights are NaN), or
+        they differ in rows; a negative penalty.
+      TypeError: integers; a `where` that is not bool.
     """
     checks.same_shape("ridge.fit", rank=2, x=x)
     checks.same_shape("ridge.fit", rank=2, y=y)
     checks.rows("ridge.fit", len(x), y=y)
     checks.floating("ridge.fit", x=x, y=y)
     checks.non_negative("ridge.fit", penalty=penalty)
-    where = all_rows(x) if where is None else where
-    count = jnp.maximum(jnp.sum(where), 1)
+    where = checked_where("ridge.fit", where, x.shape[:1])
+    checks.finite("ridge.fit", where=where, x=x, y=y)
     x, y = present(to_float(x), where), present(to_float(y), where)
-    center, bias = jnp.sum(x, axis=0) / count, jnp.sum(y, axis=0) / count
-    x, y = present(x - center[None], where), present(y - bias[None], where)
+    center = stored(masked_mean(x, where=where))
+    x, rest = centered(present(x - center[None], where), where=where)
+    y, bias = centered(y, where=where)
     dim = x.shape[1]
     root = jnp.sqrt(jnp.asarray(penalty, x.dtype)) * jnp.eye(dim, dtype=x.dtype)
-    x = jnp.concatenate([x, root])
+    rows = jnp.concatenate([x, root])
     y = jnp.concatenate([y, jnp.zeros((dim, y.shape[1]), y.dtype)])
-    return Ridge(jnp.linalg.lstsq(x, y)[0], bias, center)
+    weights = jnp.linalg.lstsq(rows, y)[0]
+    return Ridge(weights, bias - pairwise_dot(rest[None], weights.T)[0], center)
 
 
 def predict(ridge: Ridge, x: Array) -> Array:
     """[batch, dim] -> [batch, target]."""
     x = to_float(x) - ridge.center[None]
-    return jnp.matmul(x, ridge.weights, precision="highest") + ridge.bias[None]
+    return pairwise_dot(x, ridge.weights.T) + ridge.bias[None]

@@ -1,4 +1,4 @@
-"""TEMI: clusters in which neighbours fall together, by small networks on features.
+"""TEMI: clusters in which neighbors fall together, by small networks on features.
 
 Several heads are trained at once, each against a moving average of itself; the head of
 least loss is kept.
@@ -15,8 +15,8 @@ from jax import Array
 
 from repr_jax.losses.clustering import temi_of_heads
 from repr_jax.ops import checks
-from repr_jax.ops.neighbours import nearest
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops.neighbors import nearest
+from repr_jax.ops.numerics import argmax, l2_normalize, to_float
 
 NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
 INITIAL_SCALE = 0.02  # standard deviation of first weights
@@ -51,7 +51,7 @@ def fit(
     num_heads: int = 16,
     num_steps: int | None = None,
     batch_size: int = 1024,
-    num_neighbours: int = 50,
+    num_neighbors: int = 50,
     hidden_dim: int = 512,
     bottleneck_dim: int = 256,
     power: float = 0.6,
@@ -62,9 +62,9 @@ def fit(
     marginal_decay: float = 0.9,
     progress: Callable[[int, int], None] | None = None,
 ) -> Temi:
-    """AdamW on `losses.temi` of rows and their neighbours by cosine.
+    """AdamW on `losses.temi` of rows and their neighbors by cosine.
 
-    A step draws rows, and for each one of its neighbours. Marginals are updated before
+    A step draws rows, and for each one of its neighbors. Marginals are updated before
     the step, targets after it. The learning rate rises to its value over the first
     fifth of the steps. The head of least mean loss over the last len(x) / batch_size
     steps is kept. The work of a step grows with num_heads: on CPUs take fewer.
@@ -76,7 +76,7 @@ def fit(
       num_heads: trained side by side, all sharing the weights of pairs.
       num_steps: None for a hundred passes over the rows, as in the authors' recipe.
       batch_size: pairs in a step; all rows if there are fewer.
-      num_neighbours: that pairs are drawn from; all other rows if there are fewer.
+      num_neighbors: that pairs are drawn from; all other rows if there are fewer.
       hidden_dim, bottleneck_dim: widths of the head.
       power, temperature: > 0, of `losses.temi`, the latter of online and target.
       learning_rate: > 0. The recipe's 1e-4 is for 256 rows and scaled to its 1024.
@@ -86,7 +86,8 @@ def fit(
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
-      ValueError: x is not [rows, dim] with two rows or more; numbers out of range.
+      ValueError: x is not [rows, dim] with two rows or more, or not finite; numbers out
+        of range.
       TypeError: integers in x.
 
     Source: as `losses.temi`; numbers and head are those of the public recipe of the
@@ -99,26 +100,26 @@ def fit(
     who = "temi.fit"
     checks.same_shape(who, rank=2, x=x)
     checks.floating(who, x=x)
+    checks.finite(who, x=x)
     checks.count(who, minimum=2, num_classes=num_classes, **{"rows of x": len(x)})
-    checks.count(who, num_heads=num_heads, batch_size=batch_size)
-    checks.count(who, num_neighbours=num_neighbours)
-    checks.count(who, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
-    checks.positive(who, power=power, temperature=temperature)
-    checks.positive(who, learning_rate=learning_rate)
+    counts = dict(num_heads=num_heads, batch_size=batch_size)
+    counts |= dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
+    checks.count(who, **counts, num_neighbors=num_neighbors)
+    numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
+    checks.positive(who, **numbers)
     checks.non_negative(who, weight_decay=weight_decay)
-    _check_decays(who, decay=decay, marginal_decay=marginal_decay)
+    decays = dict(decay=decay, marginal_decay=marginal_decay)
+    _check_decays(who, **decays)
+    numbers |= dict(weight_decay=weight_decay, **decays)
     x = to_float(x)
     batch_size = min(batch_size, len(x))
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
     checks.count(who, num_steps=num_steps)
-    neighbors = nearest(x, num_neighbours=min(num_neighbours, len(x) - 1))
+    neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
     widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
     state = _start(start_key, num_heads, widths, num_steps)
-    numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
-    numbers |= dict(weight_decay=weight_decay, decay=decay)
-    numbers |= dict(marginal_decay=marginal_decay)
 
     def run(state, until):
         return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
@@ -128,13 +129,20 @@ def fit(
 
 
 def logits(temi: Temi, x: Array) -> Array:
-    """What the head returns over its temperature: [batch, dim] -> [batch, class]."""
+    """What the head returns over its temperature: [batch, dim] -> [batch, class].
+
+    ValueError for x that is not finite.
+    """
+    checks.finite("temi.logits", x=x)
     return _apply(temi.head, to_float(x)) / temi.temperature
 
 
 def assign(temi: Temi, x: Array) -> Array:
-    """The most probable class: [batch, dim] -> [batch] int32."""
-    return jnp.argmax(logits(temi, x), axis=-1).astype(jnp.int32)
+    """The most probable class: [batch, dim] -> [batch] int32.
+
+    ValueError for x that is not finite; in traced code such a row gets -1.
+    """
+    return argmax(logits(temi, x))
 
 
 class _Averages(NamedTuple):

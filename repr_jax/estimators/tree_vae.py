@@ -20,8 +20,10 @@ import numpy as np
 from jax import Array
 
 from repr_jax.losses.variational_tree import tree_elbo
-from repr_jax.ops import checks, likelihood, node_tree
+from repr_jax.ops import checks, likelihood
 from repr_jax.ops.batch import by_block
+from repr_jax.ops.numerics import argmax
+from repr_jax.trees import growing
 
 EMPTY = 0.01  # share of rows below which a leaf does not count
 
@@ -35,7 +37,9 @@ class TreeVAE(NamedTuple):
     parents: np.ndarray  # [2 L - 1] int32, -1 for the root
     assignments: np.ndarray  # [rows] int32, the most probable leaf of each row
     variables: Any  # of the model, a nested dict of arrays
-    tree: np.ndarray  # [node] int32, in the form of `node_tree`, as the model needs it
+    tree: (
+        np.ndarray
+    )  # [node] int32, in the form of `trees.growing`, as the model needs it
     nodes: np.ndarray  # [L] int32, the node of each leaf
     losses: np.ndarray  # [updates] float32, each of its own stage's objective
 
@@ -119,9 +123,9 @@ def fit(
         *(growing_beta, min_rows, log_likelihood),
         lambda done: progress and progress(done, most),
     )
-    tree = node_tree.start(num_nodes)
+    tree = growing.start(num_nodes)
     tree, variables, losses = _grown(training, variables, tree)
-    parents, nodes = node_tree.leaves_first(tree)
+    parents, nodes = growing.leaves_first(tree)
     share = _probabilities(model, variables, images, tree, nodes)
     assignments = share.argmax(axis=1).astype(np.int32)
     variables = jax.tree.map(np.asarray, variables)
@@ -129,9 +133,11 @@ def fit(
 
 
 def assign(found: TreeVAE, images: Array, *, model: Any) -> Array:
-    """[rows, ...] -> [rows] int32, the most probable leaf of each row."""
-    share = probabilities(found, images, model=model)
-    return jnp.argmax(share, axis=1).astype(jnp.int32)
+    """[rows, ...] -> [rows] int32, the most probable leaf of each row.
+
+    ValueError for images that are not finite; in traced code such a row gets -1.
+    """
+    return argmax(probabilities(found, images, model=model))
 
 
 def probabilities(found: TreeVAE, images: Array, *, model: Any) -> Array:
@@ -153,11 +159,11 @@ def _grown(training, variables, tree):
 
     variables = whole(variables, tree, beta, num_steps)
     splits = 0
-    while node_tree.leaves(tree).sum() < training.num_leaves:
+    while growing.leaves(tree).sum() < training.num_leaves:
         leaf, rows = _to_split(training, variables, tree)
         if leaf is None:
             break
-        tree, children = node_tree.split(tree, leaf)
+        tree, children = growing.split(tree, leaf)
         split = np.array([leaf, *children], np.int32)
         variables = _train_split(training, variables, tree, split, rows, losses)
         tree = _pruned(training, variables, tree)
@@ -171,7 +177,7 @@ def _grown(training, variables, tree):
 
 def _train_all(training, variables, tree, beta, num_steps, losses):
     """Variables after a stage in which everything moves."""
-    leaves = np.flatnonzero(node_tree.leaves(tree))
+    leaves = np.flatnonzero(growing.leaves(tree))
     spare = training.num_leaves - len(leaves)
     leaves = np.pad(leaves, (0, spare), constant_values=-1)
     rows, outputs = np.arange(len(training.images)), training.model.outputs
@@ -292,14 +298,14 @@ def _joined(params, statistics):
 
 def _to_split(training, variables, tree):
     """The leaf with most rows and these rows; (None, None) if none may be split."""
-    nodes = np.flatnonzero(node_tree.leaves(tree))
-    free = np.flatnonzero(tree == node_tree.UNUSED)
+    nodes = np.flatnonzero(growing.leaves(tree))
+    free = np.flatnonzero(tree == growing.UNUSED)
     share = _probabilities(training.model, variables, training.images, tree, nodes)
     effective = np.sum(share.mean(axis=0) >= EMPTY)
     inside = share >= min(1 / max(effective, 1), 0.5)
     count = inside.sum(axis=0)
     max_depth = training.model.encoder.num_levels - 1
-    count[np.asarray(node_tree.depths(tree))[nodes] >= max_depth] = 0
+    count[np.asarray(growing.depths(tree))[nodes] >= max_depth] = 0
     count[[np.sum(free > node) < 2 for node in nodes]] = 0
     best = int(count.argmax())
     if count[best] < training.min_rows:
@@ -310,12 +316,12 @@ def _to_split(training, variables, tree):
 def _pruned(training, variables, tree):
     """The tree without leaves that are the most probable one of hardly any row."""
     while True:
-        nodes = np.flatnonzero(node_tree.leaves(tree))
+        nodes = np.flatnonzero(growing.leaves(tree))
         share = _probabilities(training.model, variables, training.images, tree, nodes)
         count = np.bincount(share.argmax(axis=1), minlength=len(nodes))
         if len(nodes) == 1 or count.min() >= EMPTY * count.sum():
             return tree
-        tree = node_tree.prune(tree, int(nodes[count.argmin()]))
+        tree = growing.prune(tree, int(nodes[count.argmin()]))
 
 
 def _probabilities(model, variables, images, tree, nodes) -> np.ndarray:

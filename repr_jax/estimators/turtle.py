@@ -1,7 +1,7 @@
-"""TURTLE: the labelling of rows that linear classifiers of their features learn best.
+"""TURTLE: the labeling of rows that linear classifiers of their features learn best.
 
 No labels are needed, only how many classes there are. Features come from one frozen
-model or from several; a labelling is linear in each and averaged over all.
+model or from several; a labeling is linear in each and averaged over all.
 """
 
 import functools
@@ -17,7 +17,7 @@ from repr_jax.estimators import logistic
 from repr_jax.losses import clustering
 from repr_jax.metrics import accuracy
 from repr_jax.ops import checks
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.numerics import argmax, to_float
 
 
 class Turtle(NamedTuple):
@@ -32,7 +32,7 @@ class _Linear(NamedTuple):
     """Of one space: logits are x directions / |directions| * scales + biases."""
 
     directions: Array  # [dim, class]
-    scales: Array | None  # [class], None if directions are not normalised
+    scales: Array | None  # [class], None if directions are not normalized
     biases: Array  # [class]
 
 
@@ -49,11 +49,11 @@ def fit(
     inner_learning_rate: float = 1e-3,
     progress: Callable[[int, int], None] | None = None,
 ) -> Turtle:
-    """Adam on `losses.turtle`, with new classifiers fitted to the labelling each step.
+    """Adam on `losses.turtle`, with new classifiers fitted to the labeling each step.
 
-    A step draws a linear classifier of each space at random, fits it to the labelling
-    by num_inner_steps of Adam on the cross-entropy, and then moves the labelling once.
-    The weights of the labelling are normalised: direction and length of the column of
+    A step draws a linear classifier of each space at random, fits it to the labeling
+    by num_inner_steps of Adam on the cross-entropy, and then moves the labeling once.
+    The weights of the labeling are normalized: direction and length of the column of
     each class are moved apart. All defaults are the authors'.
 
     Args:
@@ -61,15 +61,15 @@ def fit(
       features: of each space [rows, dim_r] float, as they come from frozen models; the
         learning rates suit entries of about 1.
       num_classes: > 1.
-      num_steps, num_inner_steps: updates of the labelling, and of classifiers in each.
+      num_steps, num_inner_steps: updates of the labeling, and of classifiers in each.
       batch_size: rows drawn at each step, without replacement; all if there are fewer.
       entropy_weight: >= 0, for classes of equal size. The paper writes gamma.
-      learning_rate, inner_learning_rate: > 0, of Adam, for labelling and classifiers.
+      learning_rate, inner_learning_rate: > 0, of Adam, for labeling and classifiers.
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
-      ValueError: features that are not [rows, dim] with the same rows, or none; numbers
-        out of range.
+      ValueError: features that are not [rows, dim] with the same rows, or none, or not
+        finite; numbers out of range.
       TypeError: integers in features; an array in place of a sequence of them.
 
     Source: as `losses.turtle`.
@@ -104,7 +104,7 @@ def logits(turtle: Turtle, features: Sequence[Array]) -> Array:
     """Log of the mean probability: of each space [batch, dim_r] -> [batch, class].
 
     log((1 / R) sum_r softmax(features_r weights_r + biases_r)), so that softmax of the
-    logits is the labelling itself. Which logits of TURTLE others feed to hierarchies,
+    logits is the labeling itself. Which logits of TURTLE others feed to hierarchies,
     these or a mean of logits, is not known to us.
     """
     features = _features("turtle.logits", features, turtle.weights)
@@ -116,8 +116,11 @@ def logits(turtle: Turtle, features: Sequence[Array]) -> Array:
 
 
 def assign(turtle: Turtle, features: Sequence[Array]) -> Array:
-    """The most probable class: of each space [batch, dim_r] -> [batch] int32."""
-    return jnp.argmax(logits(turtle, features), axis=-1).astype(jnp.int32)
+    """The most probable class: of each space [batch, dim_r] -> [batch] int32.
+
+    ValueError for features that are not finite; in traced code such a row gets -1.
+    """
+    return argmax(logits(turtle, features))
 
 
 def generalization_score(
@@ -128,7 +131,7 @@ def generalization_score(
     penalty: float = 1.0,
     seed: int = 0,
 ) -> float:
-    """How well linear classifiers of held-out rows agree with the labelling.
+    """How well linear classifiers of held-out rows agree with the labeling.
 
     Cross-validated accuracy of logistic regression to the classes that `assign` gives,
     averaged over folds and spaces. It needs no labels: of several fits, with other keys
@@ -142,7 +145,7 @@ def generalization_score(
       seed: of the order.
 
     Returns:
-      in [0, 1], 1 is best. A labelling with a single class has 1, too.
+      in [0, 1], 1 is best. A labeling with a single class has 1, too.
 
     Raises:
       ValueError: features of other shapes than those fitted; numbers out of range.
@@ -287,6 +290,7 @@ def _features(who, features, weights=None):
         name = {f"features[{r}]": x}
         checks.same_shape(who, rank=2, **name)
         checks.floating(who, **name)
+        checks.finite(who, **name)
         checks.rows(who, len(features[0]), **name)
         if weights is not None:
             checks.shape(who, (len(x), len(weights[r])), **name)

@@ -1,1 +1,1 @@
-"""What a trained model is worth: representation + dataset -> flat dict of floats."""
+"""What a trained model is worth: its outputs + dataset -> numbers, pictures, tables."""

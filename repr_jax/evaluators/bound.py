@@ -5,10 +5,16 @@ import numpy as np
 
 from repr_jax.evaluators.common import (
     Evaluation,
+    Table,
     batches,
     needs,
     rows_with,
     with_present,
+)
+
+ABOUT = (
+    "A lower bound of the log-likelihood of a test example, at beta = 1; higher is "
+    "better. joint: of all modalities together; the others: of one alone."
 )
 
 
@@ -65,4 +71,5 @@ def evaluate(
         raise ValueError(
             "bound: expected test rows with a modality at least; got none."
         )
-    return Evaluation(found, headline=("joint",) if "joint" in found else ())
+    table = Table("Evidence bound", ABOUT, ("given", "nats"), list(found.items()))
+    return Evaluation(found, tables=(table,), headline=("joint",))

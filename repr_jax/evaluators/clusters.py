@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from repr_jax.evaluators.common import Evaluation, Table, batches, needs
 
 MAX_CELLS = 20  # rows and columns of the table that is shown
@@ -42,8 +42,7 @@ def evaluate(
     assignments, labels, parents = _collect(trained, dataset, split, batch_size, limit)
     num_clusters = int(assignments.max()) + 1
     if parents is not None:
-        num_leaves = np.min(parents[:-1], initial=len(parents))  # inner nodes follow
-        num_clusters = max(num_clusters, int(num_leaves))
+        num_clusters = max(num_clusters, trees.count_leaves(parents))
     names, labels = np.unique(labels, return_inverse=True)
 
     def table_of(labels):

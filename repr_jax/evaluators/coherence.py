@@ -24,7 +24,7 @@ from etils import epath
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from repr_jax import metrics, optim
+from repr_jax import files, metrics, optim
 from repr_jax.evaluators.common import (
     Evaluation,
     Table,
@@ -141,10 +141,7 @@ def classifiers(trained, dataset, **settings):
     if jax.process_count() > 1:  # each has seen its own rows: all judge as the first
         params = multihost_utils.broadcast_one_to_all(params)
     if jax.process_index() == 0 and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{name}.part"
-        part.write_bytes(serialization.msgpack_serialize(params))
-        part.rename(path)  # whole or not at all
+        files.write(path, serialization.msgpack_serialize(params))
     return params
 
 
@@ -223,17 +220,17 @@ def by_target(names, generated, *, inside: bool) -> dict[str, float]:
 ABOUT = (
     "How often a generated view shows the class that it should, as a classifier sees "
     "it; self: of views that were among the given ones. The classifiers are right on "
-    "{} of real test images."
+    "{} of real test images. Chance: {:.3f}."
 )
 
 
-def tabulate(names, judged, outside, inside) -> tuple[Table, ...]:
+def tabulate(names, num_classes, judged, outside, inside) -> tuple[Table, ...]:
     """By number of views, and by subset and target."""
     ceiling = ", ".join(f"{judged[name]:.3f} ({name})" for name in judged)
     columns = {"coherence": outside, "self": inside}
     sizes = Table(
         "Coherence by number of views",
-        ABOUT.format(ceiling),
+        ABOUT.format(ceiling, 1 / num_classes),
         ("given", *columns),
         by_size(columns, names),
     )
@@ -332,6 +329,5 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     if free is not None:
         found["joint"] = float(metrics.agreement(free))
         chance["joint"] = float(num_classes) ** -(len(names) - 1)
-    tables = tabulate(names, judged, outside, inside)
-    headline = [name for name in ("1_view", "2_views", "joint") if name in found]
-    return Evaluation(found, {}, tables, chance, headline)
+    tables = tabulate(names, num_classes, judged, outside, inside)
+    return Evaluation(found, {}, tables, chance, ("1_view", "2_views", "joint"))

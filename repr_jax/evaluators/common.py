@@ -41,7 +41,7 @@ class Table(NamedTuple):
     title: str
     note: str
     header: tuple[str, ...]
-    rows: list[tuple]  # of str, float or None
+    rows: list[tuple]  # of str, float, int (a count) or None
 
 
 class Evaluation(NamedTuple):
@@ -51,7 +51,7 @@ class Evaluation(NamedTuple):
     pictures: Mapping[str, Picture] = MappingProxyType({})  # by name of the file
     tables: Sequence[Table] = ()  # of the numbers, where a list would be hard to read
     chance: Mapping[str, float] = MappingProxyType({})  # of some of the numbers
-    headline: Sequence[str] = ()  # the numbers to show first
+    headline: Sequence[str] = ()  # the numbers to show first, where they are
 
 
 def needs(*names: str) -> Callable:

@@ -1,6 +1,13 @@
 """Which factors can be read off the encodings of pictures and of sentences.
 
-As `latents`, for data whose factors are named one by one, some of them classes.
+As `latents`, for data whose factors are named one by one, some of them classes. Probes
+are fitted to the evaluated split "train", on encodings standardized by it, and scored
+on the test split, with the running means of batch normalization.
+
+Source: protocol of Daunhawer et al., "Identifiability Results for Multimodal
+  Contrastive Learning", 2023, https://arxiv.org/abs/2303.09166, code. There the
+  networks stay in training mode while they are probed, and a network classifies where
+  kernel regression does here.
 """
 
 import functools
@@ -73,9 +80,6 @@ def evaluate(
 ) -> Evaluation:
     """What probes can tell of every factor, from each modality's encoding alone.
 
-    Probes are fitted to the evaluated split "train", on encodings standardised by it,
-    and scored on the test split, with the running means of batch normalization.
-
     Args:
       trained: Trained, with modalities.
       dataset: Dataset whose batches have the factors, [batch] each.
@@ -93,11 +97,6 @@ def evaluate(
       classes, in [0, 1], one in so many by chance; and "given_xpos/object_color", the
       R2 of the hue given the place on the x axis: 8/9 if the data's hue depends on it,
       else 0. An encoding of the content alone cannot tell more of the hue.
-
-    Source: protocol of Daunhawer et al., "Identifiability Results for Multimodal
-      Contrastive Learning", 2023, https://arxiv.org/abs/2303.09166, code. There the
-      networks stay in training mode while they are probed, and a network classifies
-      where kernel regression does here.
     """
     options = dict(
         kernel_rows=kernel_rows,

@@ -1,4 +1,10 @@
-"""Which factors of variation can be read off the encoding of each modality."""
+"""Which factors of variation can be read off the encoding of each modality.
+
+Probes are fitted to the training split, on encodings standardized by it; factors are
+left as they are. Three probes: least squares; Gaussian kernel ridge with gamma and
+penalty chosen on held-out thirds of its rows, one choice for each factor; and a small
+network on request.
+"""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +40,6 @@ def linear(x, y, x_test):
     return ridge.predict(ridge.fit(x, y), x_test)
 
 
-@jax.jit
 def kernel(x, y, x_test, gamma, penalty):
     """Kernel ridge regression: predictions for x_test."""
     fitted = kernel_ridge.fit(x, y, gamma=gamma, penalty=penalty)
@@ -45,7 +50,7 @@ def network(x, y, x_test, *, num_steps, seed=0):
     """A small network trained with Adam on the squared error: predictions for x_test.
 
     One layer of 100, batches of 200 and a rate of 0.001, as scikit-learn's MLPRegressor
-    has by default; targets are standardised while it learns, and it takes `num_steps`
+    has by default; targets are standardized while it learns, and it takes `num_steps`
     steps whatever the loss does.
     """
     mean, std = np.mean(y, axis=0), np.maximum(np.std(y, axis=0), 1e-12)
@@ -109,6 +114,15 @@ def known(trained, dataset, targets, batch_size) -> tuple[str, ...]:
     return found
 
 
+def changed(dataset, intervene: Callable):
+    """The dataset with changed batches where it is evaluated."""
+
+    def evaluate(split, batch_size):
+        return map(intervene, dataset.evaluate(split, batch_size))
+
+    return dataset._replace(evaluate=evaluate)
+
+
 def encoded(trained, dataset, targets, *, max_fit, max_test, batch_size) -> Iterator:
     """(modality, fit, test): what it alone is encoded as, of the rows that have it.
 
@@ -143,7 +157,11 @@ ABOUT = (
     "is perfect, 0 no better than the mean. linear: least squares; kernel: Gaussian "
     "kernel ridge regression; network: a small network."
 )
-CHANGED = "The same after the intervention on the factors. "
+CHANGED = "The same for probes of examples that were changed by an intervention."
+KINDS = {
+    "r2": ("Factors of variation", ABOUT),
+    "intervened": ("Factors of variation, intervened on", CHANGED),
+}
 
 
 @needs("represent")
@@ -163,24 +181,18 @@ def evaluate(
 ) -> Evaluation:
     """R2 on the test split of predicting every factor from every modality's encoding.
 
-    Probes are fitted to the training split, on encodings standardised by it; factors
-    are left as they are. Three probes: least squares; Gaussian kernel ridge with gamma
-    and penalty chosen on held-out thirds of its rows, one choice for each factor; and a
-    small network on request.
-
     Args:
       trained: Trained, with modalities.
       dataset: Dataset.
       targets: entries of a prepared batch, float [batch, dim]; those it lacks are left
         out.
-      max_fit, max_test: rows of the splits that are used.
+      max_fit, max_test, batch_size: rows of the splits that are used, and at a time.
       kernel_rows: rows the kernel probe is fitted to, since its cost is cubic;
         published: all 20,480.
       num_rounds: 1 holds out one third, 3 every third in turn, as published.
       network_steps: of training the network probe; 0 does without.
       intervene: batch -> batch, such as `content_style.permute_content`: everything is
         repeated on changed batches.
-      batch_size: rows encoded at a time.
       seed: of the kernel's rows and the network.
 
     Returns:
@@ -194,9 +206,7 @@ def evaluate(
     targets = known(trained, dataset, targets, batch_size)
     sources = {"r2": dataset}
     if intervene is not None:
-        sources["intervened"] = dataset._replace(
-            evaluate=lambda *arguments: map(intervene, dataset.evaluate(*arguments))
-        )
+        sources["intervened"] = changed(dataset, intervene)
     rows = dict(max_fit=max_fit, max_test=max_test, batch_size=batch_size)
     options = dict(
         kernel_rows=kernel_rows,
@@ -211,7 +221,6 @@ def evaluate(
             of_one = probes(fit, test, **options)
             scores |= {f"{name}/{key}": value for key, value in of_one.items()}
         found |= {f"{title}/{key}": value for key, value in scores.items()}
-        note = ABOUT if title == "r2" else CHANGED
-        tables.append(by_factor(title, note, scores))
+        tables.append(by_factor(*KINDS[title], scores))
     headline = [f"r2/{name}/{targets[0]}/kernel" for name in trained.modalities]
     return Evaluation(found, {}, tables, dict.fromkeys(found, 0.0), headline)

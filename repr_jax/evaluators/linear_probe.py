@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax import metrics
 from repr_jax.estimators import logistic
 from repr_jax.evaluators.common import (
     Evaluation,
@@ -16,12 +15,11 @@ from repr_jax.evaluators.common import (
     subsets,
     views,
 )
-
-TOLERANCE = 1e-7  # of the gradient at which a fit counts as converged
+from repr_jax.ops import checks
 
 ABOUT = (
     "Accuracy on the test split of a linear classifier of the representation, fitted "
-    "to the training split, or to so many rows of it."
+    "to the training split, or to so many rows of it. Chance: the largest class."
 )
 
 
@@ -29,7 +27,8 @@ class Score(NamedTuple):
     """What a probe is worth."""
 
     accuracy: float  # on held-out rows, in [0, 1]
-    gradient: float  # of the fit at its end, at most TOLERANCE if it converged
+    converged: bool  # did the fit?
+    gradient: float  # of the fit at its end
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -44,18 +43,18 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> Score:
     """Held-out accuracy of the logistic regression fitted to (x, y)."""
+    if np.asarray(y).dtype.kind == "f":
+        checks.finite("linear_probe", y=y)
     classes, y = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
             f"linear_probe: expected labels of two or more classes; got {classes}."
         )
     penalty = 1 / inverse_penalty
-    probe = logistic.fit(
-        x, y, num_classes=len(classes), penalty=penalty, tolerance=TOLERANCE
-    )
+    probe = logistic.fit(x, y, num_classes=len(classes), penalty=penalty)
     predictions = classes[np.asarray(logistic.predict(probe, x_test))]
-    accuracy = metrics.accuracy(predictions, y_test)
-    return Score(float(accuracy), float(probe.gradient))
+    right = float(np.mean(predictions == np.asarray(y_test)))
+    return Score(right, bool(probe.converged), float(probe.gradient))
 
 
 @needs("represent")
@@ -103,25 +102,29 @@ def evaluate(
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
         largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
+    if not large:
+        raise ValueError("linear_probe: expected rows of both splits; got none.")
     note = unfinished([*large.values(), *small.values()])
     few = f"{num_train}_rows"
     if not trained.modalities:
         found = {"accuracy": large[""].accuracy, f"accuracy/{few}": small[""].accuracy}
         chance = dict.fromkeys(found, float(largest[""]))
-        rows = list(zip(("all rows", few.replace("_", " ")), found.values()))
-        table = Table("Linear probe", ABOUT + note, ("fitted to", "accuracy"), rows)
+        fitted_to = ("all rows", few.replace("_", " "))
+        rows = list(zip(fitted_to, found.values(), chance.values()))
+        header = ("fitted to", "accuracy", "chance")
+        table = Table("Linear probe", ABOUT + note, header, rows)
         return Evaluation(found, {}, (table,), chance, ("accuracy",))
     return of_subsets(trained.modalities, large, small, largest, few, note)
 
 
 def unfinished(scores) -> str:
     """A sentence about fits that had not converged; "" if all had."""
-    late = [score.gradient for score in scores if not score.gradient <= TOLERANCE]
+    late = [score.gradient for score in scores if not score.converged]
     if not late:
         return ""
     return (
         f" {len(late)} of {len(scores)} fits had not converged (gradient "
-        f"{max(late):.1e}, wanted {TOLERANCE:.0e})."
+        f"{max(late):.1e})."
     )
 
 
@@ -138,7 +141,8 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         for prefix, scores in columns.items()
         for name, value in scores.items()
     }
-    header = ("given", "all rows", few.replace("_", " "))
+    header = ("given", "all rows", few.replace("_", " "), "chance")
+    columns["chance"] = level
     of_each = [
         (name, *(scores.get(name) for scores in columns.values()))
         for name in subsets(modalities)
@@ -153,5 +157,4 @@ def of_subsets(modalities, large, small, largest, few, note) -> Evaluation:
         Table("Linear probe by subset of the views", "", header, of_each),
     )
     sizes = dict.fromkeys((views(1), views(len(modalities))))
-    headline = tuple(size for size in sizes if size in found)
-    return Evaluation(found, {}, tables, chances, headline)
+    return Evaluation(found, {}, tables, chances, tuple(sizes))

@@ -73,6 +73,9 @@ def evaluate(
         for numbers in (found, chance):
             values = [numbers[f"{a}->{b}/recall_{k}"] for a, b in pairs]
             numbers[f"recall_{k}"] = float(np.mean(values))
+    levels = (chance[f"recall_{k}"] for k in ks)
+    medians = [chance[f"{a}->{b}/median_rank"] for a, b in pairs]
+    rows.append(("chance", *levels, float(np.mean(medians))))
     header = ("asked \u2192 found", *(f"recall at {k}" for k in ks), "median rank")
     table = Table("Retrieval", ABOUT, header, rows)
     pictures = draw(trained, dataset, encodings, pairs, labels, batch_size)
@@ -155,7 +158,9 @@ def draw(trained, dataset, encodings, pairs, labels, batch_size) -> dict[str, Pi
         [drawn(*line) for line in block]
         for _, block in itertools.groupby(lines, key=lambda line: line[:2])
     ]
-    picture = Picture("Nearest in another modality", CAPTION, figures.mosaic(blocks))
+    order = ", ".join(dict.fromkeys(f"{a} \u2192 {b}" for a, b, *_ in lines))
+    caption = f"{CAPTION} From top to bottom: {order}."
+    picture = Picture("Nearest in another modality", caption, figures.mosaic(blocks))
     return {"nearest": picture}
 
 

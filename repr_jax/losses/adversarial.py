@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -120,9 +120,7 @@ def gradient_penalty(
     checks.floating("gradient_penalty", gradients=gradients)
     if jnp.ndim(gradients) == 0:
         raise ValueError("gradient_penalty: expected gradients [batch, ...]; got [].")
-    where = all_rows(gradients) if where is None else where
-    checks.shape("gradient_penalty", gradients.shape[:1], where=where)
-    checks.boolean("gradient_penalty", where=where)
+    where = checked_where("gradient_penalty", where, gradients.shape[:1])
     gradients = present(to_float(gradients), where).reshape(len(gradients), -1)
     halves = jnp.sum(gradients**2, axis=1) / 2
     return masked_mean(halves, where=where, axis_name=axis_name)
@@ -133,7 +131,5 @@ def _logits(who: str, where: Array | None, **arrays: Array):
     checks.same_shape(who, rank=1, **arrays)
     checks.floating(who, **arrays)
     first = next(iter(arrays.values()))
-    where = all_rows(first) if where is None else where
-    checks.shape(who, first.shape, where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, first.shape)
     return *(present(to_float(x), where) for x in arrays.values()), where

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -46,9 +46,7 @@ def cross_entropy(
     checks.shape(who, logits.shape[:1], labels=labels)
     checks.integers(who, labels=labels)
     checks.non_negative(who, label_smoothing=label_smoothing)
-    where = all_rows(logits) if where is None else where
-    checks.shape(who, logits.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, logits.shape[:1])
     log_p = jax.nn.log_softmax(present(to_float(logits), where), axis=-1)
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=log_p.dtype)
     targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[1]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, log_mean_exp, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -26,7 +26,7 @@ def temi(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """Pointwise mutual information of neighbours' clusters, negated and weighted.
+    """Pointwise mutual information of neighbors' clusters, negated and weighted.
 
     mean_hi weight_i [l_h(online_a_i, target_b_i) + l_h(online_b_i, target_a_i)] / 2,
       l_h(x, y) = -log sum_k (p_hk(x) q_hk(y))^power / target_marginal_hk,
@@ -37,7 +37,7 @@ def temi(
     find both in one cluster. Targets, weights and marginal get no gradient.
 
     Args:
-      online_a, online_b: [head, batch, class] float, logits of pairs of neighbours.
+      online_a, online_b: [head, batch, class] float, logits of pairs of neighbors.
       target_a, target_b: the same of the target network, such as a moving average.
       target_marginal: [head, class] float, > 0, mean probabilities of the target over
         many batches, such as a moving average; rows sum to 1.
@@ -107,12 +107,7 @@ def temi_of_heads(
 
     a, b = online
     losses = (pointwise(a, target[1]) + pointwise(b, target[0])) / 2
-    weighted = weight[:, None] * losses
-
-    def mean(values):
-        return masked_mean(values, where=where, axis_name=axis_name)
-
-    return jax.vmap(mean, in_axes=1)(weighted)
+    return masked_mean(weight[:, None] * losses, where=where, axis_name=axis_name)
 
 
 def turtle(
@@ -123,16 +118,16 @@ def turtle(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """How badly linear classifiers learn a labelling, less the entropy of its classes.
+    """How badly linear classifiers learn a labeling, less the entropy of its classes.
 
     sum_r [ mean_i CE(inner_logits_ri, t_i) - entropy_weight H(mean_i t_ri) ],
       t_ri = softmax(task_logits_ri), t_i = mean_r t_ri,
 
     over spaces r of features. The classifiers, fitted to t, get no gradient: that of
-    the labelling through their fit is left out, as by the authors.
+    the labeling through their fit is left out, as by the authors.
 
     Args:
-      task_logits: [space, batch, class] float, the labelling by each space.
+      task_logits: [space, batch, class] float, the labeling by each space.
       inner_logits: [space, batch, class] float, of classifiers fitted to t.
       entropy_weight: the paper writes gamma.
       where: [batch] bool, False for absent rows; None if all are present.
@@ -158,7 +153,9 @@ def turtle(
     labels = jnp.mean(jnp.exp(log_task), axis=1, keepdims=True)
     errors = -jnp.sum(labels * log_inner, axis=(1, 2))
     error = masked_mean(errors, where=where, axis_name=axis_name)
-    log_marginal = _log_mean(log_task, where, axis_name)  # [space, class]
+    log_marginal = log_mean_exp(
+        log_task, where=where, axis_name=axis_name
+    )  # [space, class]
     entropy = -jnp.sum(jnp.exp(log_marginal) * log_marginal)
     return error - entropy_weight * entropy
 
@@ -168,28 +165,10 @@ def _where(who, where, **logits):
     checks.same_shape(who, rank=3, **logits)
     checks.floating(who, **logits)
     first = next(iter(logits.values()))
-    where = all_rows(first[0]) if where is None else where
-    checks.shape(who, first.shape[1:2], where=where)
-    checks.boolean(who, where=where)
-    return where
+    return checked_where(who, where, first.shape[1:2])
 
 
 def _log_softmax(logits, where, temperature=1.0):
     """[head, batch, class] -> [batch, head, class], uniform for absent rows."""
     logits = present(to_float(jnp.moveaxis(logits, 1, 0)), where)
     return jax.nn.log_softmax(logits / temperature, axis=-1)
-
-
-def _log_mean(log_p, where, axis_name):
-    """log of the mean of exp(log_p) over the present rows; 0 if none is."""
-    mask = where.reshape(where.shape + (1,) * (log_p.ndim - 1))
-    highest = jnp.max(jnp.where(mask, lax.stop_gradient(log_p), -jnp.inf), axis=0)
-    if axis_name is not None:
-        highest = lax.pmax(highest, axis_name)
-    highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
-    relative = jnp.where(mask, log_p - highest[None], 0.0)  # at most 0
-    total, count = jnp.sum(present(jnp.exp(relative), where), axis=0), jnp.sum(where)
-    if axis_name is not None:
-        total, count = lax.psum((total, count), axis_name)
-    total = jnp.where(count > 0, total, 1.0)
-    return highest + jnp.log(total) - jnp.log(jnp.maximum(count, 1))

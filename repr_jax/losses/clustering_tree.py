@@ -2,7 +2,7 @@
 
 `hyphc` has no tree yet: where its leaves lie in the Poincare ball implies one. The
 others are DeepECT's, and their tree is of fixed capacity:
-  parents: [node] int, a tree in the form of `ops.node_tree`.
+  parents: [node] int, a tree in the form of `trees.growing`.
   centers: [node, dim] float; those of leaves are learned, the others not read. A row
     belongs to the leaf of the nearest center, and to all nodes above.
   weights: [node] > 0, how many rows each node has had, see `updated_weights`.
@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops import checks, node_tree
-from repr_jax.ops.batch import all_rows, masked_mean, present
-from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
 from repr_jax.ops.poincare import lca_distance
+from repr_jax.trees import growing
 
 SCALES = (1e-2, 1 - 1e-3)  # between which the radius of leaves is held
 TINY = 1e-12  # under roots, whose gradient at zero would be infinite
@@ -68,7 +69,7 @@ def hyphc(
     leaves = dict(first=first, second=second, third=third)
     checks.floating("hyphc", **leaves, similarities=similarities)
     checks.positive("hyphc", scale=scale, temperature=temperature)
-    where = _where("hyphc", first, where)
+    where = checked_where("hyphc", where, first.shape[:1])
     scale = jnp.clip(to_float(scale), *SCALES)
     a, b, c = (
         scale * l2_normalize(present(to_float(x), where)) for x in leaves.values()
@@ -121,7 +122,7 @@ def deep_ect(
     checks.floating("deep_ect", x=x, decoded=decoded)
     checks.non_negative("deep_ect", clustering_weight=clustering_weight)
     options = dict(where=where, axis_name=axis_name)
-    where = _where("deep_ect", embeddings, where)
+    where = checked_where("deep_ect", where, embeddings.shape[:1])
     error = (present(to_float(a), where) for a in (x, decoded))
     error = jnp.square(jnp.subtract(*error)).reshape(len(x), -1)
     reconstruction = masked_mean(
@@ -162,7 +163,7 @@ def node_center(
     """
     who = "node_center"
     embeddings, centers, where = _clustered(who, embeddings, centers, parents, where)
-    is_leaf = node_tree.leaves(parents)
+    is_leaf = growing.leaves(parents)
     member = _members(embeddings, centers, parents, where)
     totals = (pairwise_dot(member.T, embeddings.T), jnp.sum(member, axis=0))
     if axis_name is not None:
@@ -210,35 +211,36 @@ def data_compression(
     embeddings, centers, where = _clustered(who, embeddings, centers, parents, where)
     checks.shape(who, jnp.shape(parents), weights=weights)
     member = _members(embeddings, centers, parents, where)
-    inside = pairwise_dot(member, node_tree.below(parents).astype(member.dtype))
+    inside = pairwise_dot(member, growing.below(parents).astype(member.dtype))
     centers = split_centers(lax.stop_gradient(centers), weights, parents)
-    sibling = node_tree.siblings(parents)
+    sibling = growing.siblings(parents)
     paired = sibling != jnp.arange(len(centers))
     direction = l2_normalize(present(centers - centers[sibling], paired))
     offset = jnp.sum(centers * direction, axis=-1)[None, :]
     along = offset - pairwise_dot(embeddings, direction)  # [batch, node]
     by_row = jnp.sum(inside * jnp.abs(along), axis=-1)
-    splits = jnp.sum(node_tree.num_children(parents) == 2)
+    splits = jnp.sum(growing.num_children(parents) == 2)
     mean = masked_mean(by_row, where=where, axis_name=axis_name)
     return mean / (2 * jnp.maximum(splits, 1))
 
 
 def assign(embeddings: Array, centers: Array, parents: Array) -> Array:
-    """[batch, dim] -> [batch] int32, the node of the leaf of the nearest center."""
-    centers = present(to_float(centers), node_tree.leaves(parents))
-    embeddings = to_float(embeddings)
+    """[batch, dim] -> [batch] int32, the node of the leaf of the nearest center.
+
+    -1 for a row that is not finite.
+    """
+    is_leaf = growing.leaves(parents)
+    centers = present(to_float(centers), is_leaf)
     apart = jnp.sum(centers * centers, axis=-1)[None] / 2
-    apart = apart - pairwise_dot(embeddings, centers)
-    return jnp.argmin(
-        jnp.where(node_tree.leaves(parents)[None, :], apart, jnp.inf), axis=-1
-    ).astype(jnp.int32)
+    apart = apart - pairwise_dot(to_float(embeddings), centers)
+    return argmax(jnp.where(is_leaf[None, :], -apart, jnp.nan))
 
 
 def split_centers(centers: Array, weights: Array, parents: Array) -> Array:
     """[node, dim]: centers of leaves, and above them means of children by weight."""
     centers, parents = to_float(centers), jnp.asarray(parents)
     weights = to_float(weights)[:, None]
-    is_leaf = node_tree.leaves(parents)
+    is_leaf = growing.leaves(parents)
     num = len(centers)
 
     def add(i, carry):
@@ -274,8 +276,8 @@ def updated_weights(
     rows = jnp.sum(member, axis=0)
     if axis_name is not None:
         rows = lax.psum(rows, axis_name)
-    inside = node_tree.below(parents).astype(rows.dtype) @ rows
-    return present((to_float(weights) + inside) / 2, node_tree.used(parents))
+    inside = pairwise_dot(growing.below(parents).astype(rows.dtype), rows[None])[:, 0]
+    return present((to_float(weights) + inside) / 2, growing.used(parents))
 
 
 def _clustered(who, embeddings, centers, parents, where):
@@ -284,7 +286,7 @@ def _clustered(who, embeddings, centers, parents, where):
     dim = jnp.shape(embeddings)[1]
     checks.shape(who, (jnp.shape(parents)[0], dim), centers=centers)
     checks.floating(who, embeddings=embeddings, centers=centers)
-    where = _where(who, embeddings, where)
+    where = checked_where(who, where, embeddings.shape[:1])
     return present(to_float(embeddings), where), to_float(centers), where
 
 
@@ -293,11 +295,3 @@ def _members(embeddings, centers, parents, where):
     nearest = assign(*lax.stop_gradient((embeddings, centers)), parents)
     member = jax.nn.one_hot(nearest, len(centers), dtype=embeddings.dtype)
     return present(member, where)
-
-
-def _where(who, x, where):
-    """Which rows are present, checked."""
-    where = all_rows(x) if where is None else where
-    checks.shape(who, x.shape[:1], where=where)
-    checks.boolean(who, where=where)
-    return where

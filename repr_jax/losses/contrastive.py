@@ -4,7 +4,7 @@ Common to the family, here and in its siblings contrastive_*.py:
   queries, keys, view_a, view_b: [batch, dim] float, any scale; row i of both is example
     i. The negatives of a row are rows of other examples, over the whole batch.
   similarity: one of `ops.similarity`, or any object with its functions. Cosine
-    normalises the rows; nothing else does.
+    normalizes the rows; nothing else does.
   temperature: > 0, divides similarities; a float or a learned scalar array. The papers
     write tau.
   chunk_size: >= 1, pairs are taken in blocks of so many rows and columns, in both
@@ -14,9 +14,10 @@ Common to the family, here and in its siblings contrastive_*.py:
     value, same gradient. With either of the two, gradients by reverse mode only.
   where: [batch] bool, False for absent rows; None if all are present.
   axis_name: the mapped axis the batch is split over; None if it is whole.
-Each returns a float32 scalar, in nats unless said otherwise, and raises ValueError for
-shapes that do not fit together, a temperature of 0 or less, a chunk_size below 1 or a
-ring without axis_name; TypeError for integer inputs or a `where` that is not bool.
+Each returns a float32 scalar, in nats unless its docstring says otherwise, and raises
+ValueError for shapes that do not fit together, a temperature of 0 or less, a chunk_size
+below 1 or a ring without axis_name; TypeError for integer inputs or a `where` that is
+not bool.
 """
 
 import itertools
@@ -28,16 +29,17 @@ from jax import Array, lax
 
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.pairs import Rows
+from repr_jax.ops.similarity import Similarity
 
 
 def info_nce(
     queries: Array,
     keys: Array,
     *,
-    similarity=similarities.cosine,
+    similarity: Similarity = similarities.cosine,
     temperature: float | Array = 0.1,
     chunk_size: int | None = None,
     ring: bool = False,
@@ -79,7 +81,7 @@ def symmetric_info_nce(
     view_a: Array,
     view_b: Array,
     *,
-    similarity=similarities.cosine,
+    similarity: Similarity = similarities.cosine,
     temperature: float | Array = 0.1,
     chunk_size: int | None = None,
     ring: bool = False,
@@ -150,7 +152,7 @@ def nt_xent(
     view_a: Array,
     view_b: Array,
     *,
-    similarity=similarities.cosine,
+    similarity: Similarity = similarities.cosine,
     temperature: float | Array = 0.1,
     chunk_size: int | None = None,
     ring: bool = False,
@@ -190,7 +192,7 @@ def siglip(
     images: Array,
     texts: Array,
     *,
-    similarity=similarities.cosine,
+    similarity: Similarity = similarities.cosine,
     temperature: float | Array = 0.1,
     bias: float | Array = -10.0,
     chunk_size: int | None = None,
@@ -242,7 +244,7 @@ def fresh_negatives_nce(
     negatives_a: Array,
     negatives_b: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     temperature: float | Array = 1.0,
     chunk_size: int | None = None,
     negatives_where: Array | None = None,
@@ -276,7 +278,7 @@ def fresh_negatives_nce(
         similarity.prepare(x) for x in (view_a, view_b, negatives_a, negatives_b)
     )
     index = pairs.row_index(where, axis_name)
-    nobody = jnp.full_like(pairs.row_index(negatives_where), -1)
+    no_example = jnp.full_like(pairs.row_index(negatives_where), -1)
     count = global_count(negatives_where, axis_name)
     positives = similarity.of_rows(view_a, view_b) / temperature
     terms = 0.0
@@ -284,7 +286,7 @@ def fresh_negatives_nce(
         log_negatives = pairs.log_sum_exp(
             negative_logits(similarity),
             Rows(view, where, index),
-            Rows(negatives, negatives_where, nobody),
+            Rows(negatives, negatives_where, no_example),
             temperature,
             chunk_size=chunk_size,
             axis_name=axis_name,
@@ -321,9 +323,7 @@ def pairwise(
     checks.same_shape("pairwise", rank=2, **named)
     checks.floating("pairwise", **named)
     shape = (len(embeddings), embeddings[0].shape[0])
-    where = jnp.ones(shape, bool) if where is None else where
-    checks.shape("pairwise", shape, where=where)
-    checks.boolean("pairwise", where=where)
+    where = checked_where("pairwise", where, shape)
     values, counted = [], []
     for m, n in itertools.combinations(range(len(embeddings)), 2):
         both = where[m] & where[n]
@@ -334,24 +334,35 @@ def pairwise(
     return masked_mean(jnp.stack(values), where=jnp.stack(counted))
 
 
-def check_options(who, temperature, chunk_size, axis_name, ring=False) -> None:
+def check_options(
+    who: str,
+    temperature: float | Array,
+    chunk_size: int | None,
+    axis_name: str | None,
+    ring: bool = False,
+) -> None:
     """ValueError for options that no loss of the family accepts."""
     checks.positive(who, temperature=temperature)
     pairs.check(who, chunk_size, axis_name, ring)
 
 
-def views(who: str, where: Array | None, **arrays):
+def views(who: str, where: Array | None, **arrays: Array) -> tuple[Array, ...]:
     """Arrays of one shape [batch, dim], checked, in float, zero where absent; where."""
     checks.same_shape(who, rank=2, **arrays)
     checks.floating(who, **arrays)
     first = next(iter(arrays.values()))
-    where = all_rows(first) if where is None else where
-    checks.shape(who, first.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, first.shape[:1])
     return *(present(to_float(x), where) for x in arrays.values()), where
 
 
-def two_views(who, view_a, view_b, where, axis_name, similarity):
+def two_views(
+    who: str,
+    view_a: Array,
+    view_b: Array,
+    where: Array | None,
+    axis_name: str | None,
+    similarity: Similarity,
+) -> tuple[Rows, Array]:
     """Both views as the rows of one set, a above b; and `where` of the examples."""
     view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
     both = similarity.prepare(jnp.concatenate([view_a, view_b]))
@@ -365,7 +376,7 @@ def global_count(where: Array, axis_name: str | None) -> Array:
     return count if axis_name is None else lax.psum(count, axis_name)
 
 
-def negative_logits(similarity) -> pairs.Score:
+def negative_logits(similarity: Similarity) -> pairs.Score:
     """Of prepared rows: similarity / temperature, -inf within one example."""
 
     def score(rows: Rows, columns: Rows, temperature: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Contrastive losses that are told which rows belong together.
+"""Contrastive losses with labels, which say which rows belong together.
 
 Common to all: x is [rows, dim] float, every view of every example a row of its own, and
 labels [rows] int, equal for rows that belong together. Other arguments and errors are
@@ -19,8 +19,9 @@ from repr_jax.losses.contrastive import (
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import gather_rows, masked_mean
+from repr_jax.ops.numerics import class_ids
 from repr_jax.ops.pairs import Rows
-from repr_jax.ops.similarity import cosine
+from repr_jax.ops.similarity import Similarity, cosine
 
 
 def sup_con(
@@ -43,7 +44,7 @@ def sup_con(
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
     check_options("sup_con", temperature, chunk_size, axis_name, ring)
-    rows = labelled("sup_con", x, labels, where, axis_name, cosine)
+    rows = labeled("sup_con", x, labels, where, axis_name, cosine)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
@@ -77,7 +78,7 @@ def triplet(
     positives: Array,
     negatives: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
@@ -110,15 +111,15 @@ def triplet_hardest(
     x: Array,
     labels: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """`triplet` of each row, the least similar of its class and the most of all others.
+    """Batch-hard `triplet`: the least similar positive, the most similar negative.
 
-    Found in the whole batch; a row that is alone in its class, or has no other class to
-    be told from, does not count. Compares all pairs at once.
+    Positives have the label of the row, negatives another one. Both are found in the
+    whole batch; a row that lacks either does not count. Compares all pairs at once.
 
     Args:
       margin: >= 0.
@@ -128,7 +129,7 @@ def triplet_hardest(
       There distances are not squared.
     """
     checks.non_negative("triplet_hardest", margin=margin)
-    rows = labelled("triplet_hardest", x, labels, where, axis_name, similarity)
+    rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
     positive, negative = _same(rows, columns), _different(rows, columns)
@@ -145,7 +146,7 @@ def triplet_semi_hard(
     x: Array,
     labels: Array,
     *,
-    similarity=similarities.negative_squared_distance,
+    similarity: Similarity = similarities.negative_squared_distance,
     margin: float | Array = 0.2,
     where: Array | None = None,
     axis_name: str | None = None,
@@ -163,7 +164,7 @@ def triplet_semi_hard(
       add 0 but count in the mean.
     """
     checks.non_negative("triplet_semi_hard", margin=margin)
-    rows = labelled("triplet_semi_hard", x, labels, where, axis_name, similarity)
+    rows = labeled("triplet_semi_hard", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
     negative = _different(rows, columns)
@@ -174,7 +175,8 @@ def triplet_semi_hard(
     next_negative = jnp.take_along_axis(beyond, place, axis=1)
     some = next_negative < jnp.inf
     terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
-    counted = rows.where[:, None] & _same(rows, columns) & some
+    counted = (_same(rows, columns) & some) | jnp.isnan(distances)
+    counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
 
 
@@ -188,10 +190,17 @@ def _different(rows, columns):
     return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
-def labelled(who, x, labels, where, axis_name, similarity) -> Rows:
+def labeled(
+    who: str,
+    x: Array,
+    labels: Array,
+    where: Array | None,
+    axis_name: str | None,
+    similarity: Similarity,
+) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = views(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     index = pairs.row_index(where, axis_name)
-    return Rows(similarity.prepare(x), where, index, jnp.asarray(labels))
+    return Rows(similarity.prepare(x), where, index, class_ids(labels))

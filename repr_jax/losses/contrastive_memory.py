@@ -54,7 +54,9 @@ def moco(
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         Rows(queries, where, pairs.row_index(where)),
-        Rows(queue, queue_where, -1 - pairs.row_index(queue_where)),  # of nobody here
+        Rows(
+            queue, queue_where, -1 - pairs.row_index(queue_where)
+        ),  # of no example here
         temperature,
         chunk_size=chunk_size,
     )
@@ -90,16 +92,17 @@ def instance_discrimination(
     who = "instance_discrimination"
     check_options(who, temperature, chunk_size, axis_name)
     x, where = views(who, where, x=x)
-    bank, everyone = views(who, None, bank=bank)
+    bank, all_present = views(who, None, bank=bank)
     checks.shape(who, (len(bank), x.shape[1]), bank=bank)
     checks.shape(who, where.shape, index=index)
     checks.integers(who, index=index)
+    checks.within(who, len(bank), where=where, index=index)
     x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))
     index = present(jnp.asarray(index), where)
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         Rows(x, where, index),
-        Rows(bank, everyone, pairs.row_index(everyone)),
+        Rows(bank, all_present, pairs.row_index(all_present)),
         temperature,
         chunk_size=chunk_size,
     )

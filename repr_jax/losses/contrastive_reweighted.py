@@ -50,7 +50,7 @@ def dcl(
         ring=ring,
     )
     terms = log_negatives - _positives(both, temperature)
-    counted = both.where & (log_negatives > -jnp.inf)
+    counted = both.where & (log_negatives != -jnp.inf)
     return masked_mean(terms, where=counted, axis_name=axis_name)
 
 
@@ -144,7 +144,7 @@ def hard_negative(
     ]
     count = _count(where, axis_name)
     weighted, weights = log_sums
-    some = weights > -jnp.inf
+    some = weights != -jnp.inf
     log_mean = weighted - jnp.where(some, weights, 0)
     log_negatives = log_mean + jnp.log(jnp.maximum(count, 1))
     positives = _positives(both, temperature)

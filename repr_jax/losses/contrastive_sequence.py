@@ -9,14 +9,15 @@ from jax import Array
 from repr_jax.losses.contrastive import check_options, info_nce
 from repr_jax.ops import checks
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import all_rows
+from repr_jax.ops.batch import checked_where
+from repr_jax.ops.similarity import Similarity
 
 
 def cpc(
     predictions: Array,
     latents: Array,
     *,
-    similarity=similarities.dot,
+    similarity: Similarity = similarities.dot,
     temperature: float | Array = 1.0,
     chunk_size: int | None = None,
     ring: bool = False,
@@ -55,7 +56,7 @@ def cpc(
     checks.shape("cpc", (batch, time, dim), latents=latents)
     checks.floating("cpc", predictions=predictions, latents=latents)
     checks.count("cpc", horizon=horizon, **{"time - horizon": time - horizon})
-    where = all_rows(latents) if where is None else where
+    where = checked_where("cpc", where, (batch,))
     queries = [predictions[:, : time - k, k - 1] for k in range(1, horizon + 1)]
     keys = [latents[:, k:] for k in range(1, horizon + 1)]
     loss = partial(

@@ -1,14 +1,15 @@
-"""Contrastive losses that say apart what attracts and what spreads rows out.
+"""Contrastive losses with a term that attracts and a term that spreads rows out.
 
-Arguments and errors are those of `contrastive`; values are not in nats unless said.
+Arguments and errors are those of `contrastive`; values are in nats where a docstring
+says so.
 """
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from repr_jax.losses.contrastive import global_count, views
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean
+from repr_jax.ops.batch import log_mean_exp, masked_mean
 from repr_jax.ops.numerics import l2_normalize
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import dot, negative_squared_distance
@@ -26,7 +27,7 @@ def spectral_contrastive(
     """Positives have a large product, rows of different examples are orthogonal.
 
     -2 mean_i a_i . b_i + mean_{i != j} (a_i . b_j)^2. Its minimum spans the leading
-    eigenvectors of the graph that joins views of one example. Rows are not normalised.
+    eigenvectors of the graph that joins views of one example. Rows are not normalized.
 
     Source: HaoChen et al., "Provable Guarantees for Self-Supervised Deep Learning with
       Spectral Contrastive Loss", 2021, eq. 6, https://arxiv.org/abs/2106.04156.
@@ -63,7 +64,7 @@ def alignment(
 ) -> Array:
     """Mean distance of the two views of an example on the unit sphere.
 
-    mean_i |a_i - b_i|^power, rows normalised; in [0, 2^power].
+    mean_i |a_i - b_i|^power, rows normalized; in [0, 2^power].
 
     Args:
       power: > 0. The paper writes alpha and takes 2.
@@ -76,7 +77,8 @@ def alignment(
     view_a, view_b, where = views("alignment", where, view_a=view_a, view_b=view_b)
     rows = l2_normalize(view_a), l2_normalize(view_b)
     squares = -negative_squared_distance.of_rows(*rows)
-    apart = squares > 0  # a root has no slope at 0
+    apart = jnp.any(view_a != view_b, axis=-1)  # compilers round equal rows apart
+    apart &= squares != 0  # a root has no slope at 0
     distances = jnp.where(apart, jnp.where(apart, squares, 1) ** (power / 2), 0)
     return masked_mean(distances, where=where, axis_name=axis_name)
 
@@ -92,7 +94,7 @@ def uniformity(
 ) -> Array:
     """Log of the mean Gaussian kernel of two different rows on the unit sphere.
 
-    log mean_{i != j} exp(-scale * |x_i - x_j|^2), rows normalised; in nats, between
+    log mean_{i != j} exp(-scale * |x_i - x_j|^2), rows normalized; in nats, between
     -4 * scale and 0. 0 also if there is no pair.
 
     Args:
@@ -121,7 +123,7 @@ def uniformity(
     )
     count = global_count(where, axis_name)
     log_mean = by_row - jnp.log(jnp.maximum(count - 1, 1))
-    return _log_mean_exp(log_mean, where & (count > 1), axis_name)
+    return log_mean_exp(log_mean, where=where & (count > 1), axis_name=axis_name)
 
 
 def alignment_uniformity(
@@ -161,13 +163,3 @@ def alignment_uniformity(
         for x in (view_a, view_b)
     )
     return near + uniformity_weight * (spread_a + spread_b) / 2
-
-
-def _log_mean_exp(values, where, axis_name):
-    """log mean_i exp(values_i) over the present rows of the whole batch; 0 if none."""
-    shift = lax.stop_gradient(jnp.max(jnp.where(where, values, -jnp.inf), initial=-1e9))
-    shift = shift if axis_name is None else lax.pmax(shift, axis_name)
-    terms = jnp.exp(jnp.where(where, values - shift, 0))
-    mean = masked_mean(terms, where=where, axis_name=axis_name)
-    some = mean > 0
-    return jnp.where(some, jnp.log(jnp.where(some, mean, 1)) + shift, 0)

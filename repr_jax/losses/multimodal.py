@@ -29,9 +29,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from repr_jax.losses.variational import log_mean_exp, scale_gradient
+from repr_jax.losses.variational import scale_gradient
 from repr_jax.ops import batch, checks, gaussian, likelihood, subsets
-from repr_jax.ops.batch import all_rows, masked_mean, present, row_keys
+from repr_jax.ops.batch import (
+    checked_where,
+    log_mean_exp,
+    masked_mean,
+    present,
+    row_keys,
+)
 from repr_jax.ops.numerics import to_float
 
 Likelihood = Callable[[Array, Array], Array]  # x, decoded -> [batch] log density
@@ -154,7 +160,7 @@ def mmvae(
     """Minus the importance-weighted bounds of the experts of a mixture, averaged.
 
     The value is that of `mmvae_iwae`; the gradient of mean and log_var is the doubly
-    reparameterised one of the same expectation, as in `variational.dreg`. This is the
+    reparameterized one of the same expectation, as in `variational.dreg`. This is the
     form of the published results, which take distribution=laplace, learn the prior's
     log-variance and amount to num_samples of 30 or 50. `decode` runs twice.
 
@@ -248,7 +254,7 @@ def mmvae_tight(
     )
     z = _samples("mmvae_tight", key, views, num_samples, distribution, axis_name)
     log_weights = _log_weights(views, z, decode, distribution, prior_log_var)
-    bounds = _log_mean_exp_observed(log_mean_exp(log_weights), views.where)
+    bounds = log_mean_exp(log_mean_exp(log_weights), where=views.where)
     return masked_mean(-bounds, where=views.rows, axis_name=axis_name)
 
 
@@ -325,9 +331,7 @@ def _views(who, inputs, mean, log_var, log_likelihood, weights, where):
     named = {f"inputs[{m}]": x for m, x in enumerate(inputs)}
     checks.rows(who, num_rows, **named)
     checks.floating(who, **named, mean=mean, log_var=log_var)
-    where = all_rows(mean, 2) if where is None else where
-    checks.shape(who, mean.shape[:2], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, mean.shape[:2])
     inputs = tuple(present(to_float(x), where[m]) for m, x in enumerate(inputs))
     mean, log_var = (present(to_float(x), where) for x in (mean, log_var))
     rows = jnp.any(where, axis=0)
@@ -364,18 +368,10 @@ def _log_weights(views, z, decode, distribution, prior_log_var):
     log_p = log_p + distribution.log_prob(z, 0.0, prior_log_var)
     experts = zip(views.mean, views.log_var)
     log_q = jnp.stack([distribution.log_prob(z, *expert) for expert in experts])
-    return log_p - _log_mean_exp_observed(log_q, views.where)
+    return log_p - log_mean_exp(log_q, where=views.where[:, None, None])
 
 
 def _mean_observed(values, where):
     """[n, batch] -> [batch] mean of the values that `where`, [n, batch], marks."""
     count = jnp.maximum(jnp.sum(where, axis=0), 1)
     return jnp.sum(present(values, where), axis=0) / count
-
-
-def _log_mean_exp_observed(values, where):
-    """[modality, ..., batch] -> [..., batch] over the observed, [modality, batch]."""
-    where = where | ~jnp.any(where, axis=0, keepdims=True)  # keep empty rows finite
-    where = where.reshape(where.shape[:1] + (1,) * (values.ndim - 2) + where.shape[1:])
-    values = jnp.where(where, values, -jnp.inf)
-    return jax.nn.logsumexp(values, axis=0) - jnp.log(jnp.sum(where, axis=0))

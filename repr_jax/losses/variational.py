@@ -10,11 +10,16 @@ among the present rows of the whole batch.
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import batch, checks, gaussian, likelihood
-from repr_jax.ops.batch import all_rows, masked_mean, present, row_keys
+from repr_jax.ops.batch import (
+    checked_where,
+    log_mean_exp,
+    masked_mean,
+    present,
+    row_keys,
+)
 from repr_jax.ops.numerics import to_float
 
 
@@ -119,7 +124,7 @@ def dreg(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """The value of `iwae` with the doubly reparameterised gradient of its posterior.
+    """The value of `iwae` with the doubly reparameterized gradient of its posterior.
 
     The gradient belongs to another estimator of the same expectation: mean and log_var
     get sum_k w_k^2 * d log_weight_k / d z_k * d z_k, where w is the softmax of the
@@ -152,13 +157,8 @@ def dreg(
     return masked_mean(-bound, where=where, axis_name=axis_name)
 
 
-def log_mean_exp(log_weights: Array) -> Array:
-    """[sample, ...] -> [...] log of the mean weight."""
-    return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
-
-
 def scale_gradient(z: Array, log_weights: Callable[[Array], Array]) -> Array:
-    """z, with the gradient of each sample times its normalised weight.
+    """z, with the gradient of each sample times its normalized weight.
 
     z: [sample, ..., dim]; log_weights: z -> [sample, ...]. In a bound whose weights do
     not differentiate the density of the posterior this makes the gradient of `dreg`.
@@ -179,7 +179,5 @@ def _rows(who, x, mean, log_var, where):
     checks.same_shape(who, rank=2, mean=mean, log_var=log_var)
     checks.rows(who, mean.shape[0], x=x)
     checks.floating(who, x=x, mean=mean, log_var=log_var)
-    where = all_rows(mean) if where is None else where
-    checks.shape(who, mean.shape[:1], where=where)
-    checks.boolean(who, where=where)
+    where = checked_where(who, where, mean.shape[:1])
     return *(present(to_float(a), where) for a in (x, mean, log_var)), where

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.ops import checks, gaussian, likelihood, node_tree
-from repr_jax.ops.batch import all_rows, masked_mean, present
+from repr_jax.ops import checks, gaussian, likelihood
+from repr_jax.ops.batch import checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
+from repr_jax.trees import growing
 
 
 def tree_elbo(
@@ -39,7 +40,7 @@ def tree_elbo(
                                  + KL(Ber(logits_in) || Ber(prior_logits_in)) ) ],
 
     l over leaves, n over nodes, and P the probability to pass a node, from the logits
-    of q, see `node_tree.path_probabilities`. The prior of the root is N(0, I), and only
+    of q, see `growing.path_probabilities`. The prior of the root is N(0, I), and only
     nodes with two children have routers. Nodes that the tree does not have are ignored.
     All latents were drawn before: this takes what the networks returned.
 
@@ -52,7 +53,7 @@ def tree_elbo(
         for the root.
       logits, prior_logits: [batch, node] float, log odds that q and p go to the child
         with the lower number.
-      parents: [node] int, the tree in the form of `ops.node_tree`.
+      parents: [node] int, the tree in the form of `trees.growing`.
       leaves: [leaf] int, the node of each decoder; negative for one that is not used.
       log_likelihood: (x, decoded) -> [batch], such as those in `ops.likelihood`.
       beta: >= 0, weight of all divergences; 1 is the bound.
@@ -75,19 +76,17 @@ def tree_elbo(
     _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits)
     checks.shape("tree_elbo", logits.shape[1:], parents=parents)
     checks.shape("tree_elbo", decoded.shape[1:2], leaves=leaves)
-    where = all_rows(mean) if where is None else where
-    checks.shape("tree_elbo", mean.shape[:1], where=where)
-    checks.boolean("tree_elbo", where=where)
-    there = node_tree.used(parents)
+    where = checked_where("tree_elbo", where, mean.shape[:1])
+    there = growing.used(parents)
     below_root = there & (jnp.arange(len(there)) > 0)
     x = present(to_float(x), where)
     mean, log_var, logits, prior_logits = (
         _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
     )
     prior = [_of(a, where, below_root) for a in (prior_mean, prior_log_var)]
-    passed = node_tree.path_probabilities(logits, parents)  # [batch, node]
+    passed = growing.path_probabilities(logits, parents)  # [batch, node]
     kl = gaussian.kl(mean, log_var, *prior)
-    splits = node_tree.num_children(parents) == 2
+    splits = growing.num_children(parents) == 2
     kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
     divergence = jnp.sum(passed * kl, axis=-1)
     decodes = jnp.asarray(leaves) >= 0

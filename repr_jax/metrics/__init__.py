@@ -20,11 +20,12 @@ from repr_jax.metrics.hierarchy import (
     lhd_mistake,
     lhd_pair,
     macro_dendrogram_purity,
-    sampled_dendrogram_purity,
 )
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.taxonomy import (
+    MergeAudit,
+    audit_merges,
     best_f1,
     cophenetic_correlation,
     robinson_foulds,
@@ -32,9 +33,11 @@ from repr_jax.metrics.taxonomy import (
 )
 
 __all__ = [
+    "MergeAudit",
     "accuracy",
     "adjusted_rand_index",
     "agreement",
+    "audit_merges",
     "auroc",
     "average_precision",
     "best_f1",
@@ -58,6 +61,5 @@ __all__ = [
     "ranks",
     "recall_at_k",
     "robinson_foulds",
-    "sampled_dendrogram_purity",
     "triplet_agreement",
 ]

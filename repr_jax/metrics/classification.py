@@ -1,10 +1,11 @@
 """How often classes are right. Classes are integers; `where` marks present rows."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import masked_mean
+from repr_jax.ops.batch import checked_where, masked_mean
 
 
 def accuracy(
@@ -27,10 +28,14 @@ def accuracy(
 
     Raises:
       ValueError: the two differ in shape or are not [batch].
+      TypeError: floats; a `where` that is not bool.
     """
     checks.same_shape("accuracy", rank=1, predictions=predictions, labels=labels)
-    where = jnp.ones(labels.shape, bool) if where is None else where
-    right = (predictions == labels).astype(jnp.float32)
+    checks.integers("accuracy", predictions=predictions, labels=labels)
+    where = checked_where("accuracy", where, jnp.shape(labels))
+    if checks.known(predictions) and checks.known(labels):
+        predictions, labels = np.asarray(predictions), np.asarray(labels)  # of 64 bits
+    right = jnp.asarray(predictions == labels, jnp.float32)
     return masked_mean(right, where=where, axis_name=axis_name)
 
 
@@ -50,8 +55,10 @@ def agreement(
 
     Raises:
       ValueError: predictions is not [judge, batch].
+      TypeError: floats; a `where` that is not bool.
     """
     checks.same_shape("agreement", rank=2, predictions=predictions)
-    where = jnp.ones(predictions.shape[1:], bool) if where is None else where
+    checks.integers("agreement", predictions=predictions)
+    where = checked_where("agreement", where, jnp.shape(predictions)[1:])
     same = jnp.all(predictions == predictions[:1], axis=0).astype(jnp.float32)
     return masked_mean(same, where=where, axis_name=axis_name)

@@ -9,12 +9,18 @@ leaves of a tree; columns are classes.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from repr_jax.ops import checks
 
 
 def contingency(
-    assignments, labels, *, num_clusters=None, num_classes=None, where=None
+    assignments: ArrayLike,
+    labels: ArrayLike,
+    *,
+    num_clusters: int | None = None,
+    num_classes: int | None = None,
+    where: np.ndarray | None = None,
 ) -> np.ndarray:
     """How many rows each cluster has of each class.
 
@@ -36,6 +42,7 @@ def contingency(
     checks.same_shape(who, rank=1, assignments=assignments, labels=labels)
     if where is not None:
         checks.shape(who, labels.shape, where=where)
+        checks.boolean(who, where=where)
         assignments, labels = assignments[where], labels[where]
     shape = []
     for name, x, size in [
@@ -51,14 +58,15 @@ def contingency(
                 f"{who}: expected {name} from 0 to {size - 1}; got {low} to {high}."
             )
         shape.append(size)
-    index = assignments.astype(np.int64) * shape[1] + labels
+    index = assignments.astype(np.int64) * shape[1] + labels.astype(np.int64)
     return np.bincount(index, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def check_table(who: str, table) -> np.ndarray:
+def check_table(who: str, table: ArrayLike) -> np.ndarray:
     """The table in float64; ValueError unless it is a matrix of counts, not all 0."""
     table = np.asarray(table, np.float64)
     checks.same_shape(who, rank=2, table=table)
+    checks.finite(who, table=table)
     if not table.sum() > 0 or table.min() < 0:
         raise ValueError(f"{who}: expected counts of one row or more in the table.")
     return table
@@ -78,12 +86,12 @@ def _information(who, table) -> tuple[float, float, float]:
     return max(clusters + classes - entropy(p), 0.0), clusters, classes
 
 
-def nmi(table) -> float:
+def nmi(table: ArrayLike) -> float:
     """Mutual information over the arithmetic mean of both entropies.
 
     Returns:
       in [0, 1], 1 is the same partition; 1 if both have a single part. The
-      normalisation of scikit-learn's default.
+      normalization of scikit-learn's default.
 
     Raises:
       ValueError: table is not [clusters, classes] of counts.
@@ -93,7 +101,7 @@ def nmi(table) -> float:
     return information / mean if mean > 0 else 1.0
 
 
-def nmi_geometric(table) -> float:
+def nmi_geometric(table: ArrayLike) -> float:
     """Mutual information over the geometric mean of both entropies.
 
     Returns:
@@ -110,12 +118,12 @@ def nmi_geometric(table) -> float:
     return float(information / mean) if mean > 0 else 0.0
 
 
-def pairs(counts) -> np.ndarray:
+def pairs(counts: np.ndarray) -> np.ndarray:
     """n (n - 1) / 2, elementwise."""
     return counts * (counts - 1) / 2
 
 
-def adjusted_rand_index(table) -> float:
+def adjusted_rand_index(table: ArrayLike) -> float:
     """Share of pairs of rows that are treated alike, so that chance gives 0.
 
     (together - expected) / (maximum - expected), where `together` pairs share cluster
@@ -142,7 +150,7 @@ def adjusted_rand_index(table) -> float:
     return float((together - expected) / (maximum - expected))
 
 
-def hungarian_matching(table) -> np.ndarray:
+def hungarian_matching(table: ArrayLike) -> np.ndarray:
     """[clusters] int: the class of each cluster in the best one-to-one matching.
 
     -1 for clusters that get none, as there are more clusters than classes. By
@@ -157,7 +165,7 @@ def hungarian_matching(table) -> np.ndarray:
     return out
 
 
-def hungarian_accuracy(table) -> float:
+def hungarian_accuracy(table: ArrayLike) -> float:
     """Share of rows in the cluster that is matched to their class, at best.
 
     max over one-to-one maps m of sum_k table[k, m(k)] / rows. Needs scipy.
@@ -174,7 +182,7 @@ def hungarian_accuracy(table) -> float:
     return float(table[found, matching[found]].sum() / table.sum())
 
 
-def leaf_purity(table) -> float:
+def leaf_purity(table: ArrayLike) -> float:
     """Share of rows that are of the largest class of their leaf (or cluster).
 
     Returns:
@@ -187,7 +195,7 @@ def leaf_purity(table) -> float:
     return float(table.max(axis=1).sum() / table.sum())
 
 
-def mean_leaf_purity(table) -> float:
+def mean_leaf_purity(table: ArrayLike) -> float:
     """Mean over the leaves with rows of the share of their largest class; (0, 1]."""
     table = check_table("mean_leaf_purity", table)
     table = table[table.sum(axis=1) > 0]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows
+from repr_jax.ops.batch import checked_where
 from repr_jax.ops.numerics import to_float
 
 
@@ -71,8 +71,7 @@ def _curve(who, scores, outlier, where):
     checks.same_shape(who, rank=1, scores=scores, outlier=outlier)
     checks.floating(who, scores=scores)
     checks.boolean(who, outlier=outlier)
-    where = all_rows(scores) if where is None else where
-    checks.shape(who, scores.shape, where=where)
+    where = checked_where(who, where, scores.shape)
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, to_float(scores))
     order = jnp.argsort(-jnp.where(where, scores, -jnp.inf))
     sorted_scores, here = scores[order], where[order]

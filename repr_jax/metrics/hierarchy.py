@@ -1,92 +1,19 @@
 """How good a tree is, by the classes of its rows, by similarities, or by a taxonomy.
 
-A tree is an int array `parents`: entry i is the node above node i, always a higher
-number; the last node is the root, whose entry is ignored. Nodes 0 to L - 1 are the
-leaves. Nodes may have any number of children. `Hierarchy.parents` is one; a linkage Z
-of scipy is one by parents[Z[t, :2]] = L + t. On the host, in float64.
+Trees are arrays of parents, leaves first, as in `repr_jax.trees`; nodes may have any
+number of children. On the host, in float64.
 """
 
 import numpy as np
 
+from repr_jax import trees
 from repr_jax.metrics.clustering import check_table, hungarian_matching, pairs
 from repr_jax.ops import checks
 
 
-def check_parents(who: str, parents, num_leaves: int) -> np.ndarray:
-    """parents as int64; ValueError unless it is a tree with these leaves."""
-    parents = np.array(parents, np.int64)
-    checks.same_shape(who, rank=1, parents=parents)
-    last = len(parents) - 1
-    above, nodes = parents[:-1], np.arange(last)
-    if last < 0 or np.any(above <= nodes) or np.any(above > last):
-        raise ValueError(
-            f"{who}: expected parents to have higher numbers than their children, and "
-            f"the root to be last; got {parents}."
-        )
-    inner = np.unique(above)
-    if not np.array_equal(inner, np.arange(num_leaves, last + 1)):
-        raise ValueError(
-            f"{who}: expected the {num_leaves} leaves to be the first nodes and the "
-            f"others to have children; got {parents}."
-        )
-    parents[-1] = -1
-    return parents
-
-
-def count_leaves(parents) -> int:
-    """The leaves of a tree: the nodes before the first that has a child."""
-    return int(np.min(np.asarray(parents)[:-1], initial=len(parents)))
-
-
-def node_sums(parents: np.ndarray, leaves: np.ndarray) -> np.ndarray:
-    """[nodes, ...]: sums over the leaves below each node of [L, ...] values."""
-    out = np.zeros((len(parents), *leaves.shape[1:]), leaves.dtype)
-    out[: len(leaves)] = leaves
-    for node, parent in enumerate(parents[:-1]):
-        out[parent] += out[node]
-    return out
-
-
-def below(parents: np.ndarray, num_leaves: int) -> np.ndarray:
-    """[nodes, L] bool: which leaves are below each node; a leaf is below itself."""
-    return node_sums(parents, np.eye(num_leaves, dtype=np.int32)) > 0
-
-
-def groups(parents: np.ndarray, num_leaves: int, num_groups: int) -> np.ndarray:
-    """[L] int64: the group of each leaf when the highest-numbered nodes are undone.
-
-    Groups are numbered by their lowest leaf. A tree whose nodes have more than two
-    children may skip a number of groups: the next larger one is returned.
-    """
-    top = {len(parents) - 1}
-    while len(top) < num_groups and max(top) >= num_leaves:
-        last = max(top)
-        top = top - {last} | set(np.flatnonzero(parents == last).tolist())
-    owner = below(parents, num_leaves)[sorted(top)].argmax(axis=0)
-    return np.unique(owner, return_index=True)[1].argsort().argsort()[owner]
-
-
-def depths(parents: np.ndarray) -> np.ndarray:
-    """[nodes] int64: edges between a node and the root."""
-    out = np.zeros(len(parents), np.int64)
-    for node in range(len(parents) - 2, -1, -1):
-        out[node] = out[parents[node]] + 1
-    return out
-
-
-def lowest_common_ancestors(parents: np.ndarray, num_leaves: int) -> np.ndarray:
-    """[L, L] int64: the lowest node above both leaves; a leaf with itself."""
-    members = below(parents, num_leaves)
-    out = np.empty((num_leaves, num_leaves), np.int64)
-    for node in range(len(parents) - 1, -1, -1):  # lower nodes overwrite
-        here = np.flatnonzero(members[node])
-        out[np.ix_(here, here)] = node
-    return out
-
-
 def _pair_counts(parents, table):
     """[nodes, C]: pairs of rows of a class whose lowest node is this; class shares."""
-    counts = node_sums(parents, table)
+    counts = trees.node_sums(parents, table)
     inside = pairs(counts)
     own = inside.copy()
     for node, parent in enumerate(parents[:-1]):
@@ -116,7 +43,7 @@ def dendrogram_purity(parents, table) -> float:
       for Extreme Clustering", 2017.
     """
     table = check_table("dendrogram_purity", table)
-    parents = check_parents("dendrogram_purity", parents, len(table))
+    parents = trees.check("dendrogram_purity", parents, len(table))
     own, share = _pair_counts(parents, table)
     total = own.sum()
     return float(np.sum(own * share) / total) if total else float("nan")
@@ -125,54 +52,13 @@ def dendrogram_purity(parents, table) -> float:
 def macro_dendrogram_purity(parents, table) -> float:
     """`dendrogram_purity` of each class by itself, averaged over classes with pairs."""
     table = check_table("macro_dendrogram_purity", table)
-    parents = check_parents("macro_dendrogram_purity", parents, len(table))
+    parents = trees.check("macro_dendrogram_purity", parents, len(table))
     own, share = _pair_counts(parents, table)
     total = own.sum(axis=0)
     some = total > 0
     if not some.any():
         return float("nan")
     return float(np.mean(np.sum(own * share, axis=0)[some] / total[some]))
-
-
-def sampled_dendrogram_purity(
-    parents, table, *, num_pairs: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """An estimate of `dendrogram_purity` from random pairs, and its standard error.
-
-    Classes are drawn as often as they have pairs, then two different rows of them.
-
-    Args:
-      parents, table: as for `dendrogram_purity`.
-      num_pairs: how many are drawn, with replacement; at least 2.
-      seed: of NumPy's generator.
-
-    Returns:
-      the estimate in [0, 1] and its standard error; NaN both without any pair.
-
-    Raises:
-      ValueError: as `dendrogram_purity`, or too few pairs.
-    """
-    who = "sampled_dendrogram_purity"
-    table = check_table(who, table)
-    parents = check_parents(who, parents, len(table))
-    checks.count(who, num_pairs=num_pairs, minimum=2)
-    rng = np.random.default_rng(seed)
-    sizes = table.sum(axis=0)
-    if not pairs(sizes).sum():
-        return float("nan"), float("nan")
-    classes = rng.choice(len(sizes), num_pairs, p=pairs(sizes) / pairs(sizes).sum())
-    first = np.floor(rng.random(num_pairs) * sizes[classes])
-    second = np.floor(rng.random(num_pairs) * (sizes[classes] - 1))
-    second += second >= first  # another row
-    ends = np.cumsum(table, axis=0)  # row r of class c is in the first leaf with > r
-    leaves = [
-        [np.searchsorted(ends[:, c], r, side="right") for c, r in zip(classes, rows)]
-        for rows in (first, second)
-    ]
-    nodes = lowest_common_ancestors(parents, len(table))[tuple(leaves)]
-    _, share = _pair_counts(parents, table)
-    purity = share[nodes, classes]
-    return float(purity.mean()), float(purity.std(ddof=1) / np.sqrt(num_pairs))
 
 
 def lhd_pair(parents, table) -> float:
@@ -194,9 +80,9 @@ def lhd_pair(parents, table) -> float:
       ValueError: as `dendrogram_purity`.
     """
     table = check_table("lhd_pair", table)
-    parents = check_parents("lhd_pair", parents, len(table))
-    depth = depths(parents)
-    up = depth[lowest_common_ancestors(parents, len(table))]
+    parents = trees.check("lhd_pair", parents, len(table))
+    depth = trees.depths(parents)
+    up = depth[trees.lowest_common_ancestors(parents)]
     leaf = depth[: len(table)]
     edges = leaf[:, None] + leaf[None] - 2 * up
     weight = table @ table.T
@@ -214,7 +100,7 @@ def _mistakes(who, parents, table, cost) -> float:
     wrong[matched, matching[matched]] = 0
     if not wrong.sum():
         return 0.0
-    cost = cost[lowest_common_ancestors(parents, len(table))]
+    cost = cost[trees.lowest_common_ancestors(parents)]
     majority = np.where(table.sum(axis=1) > 0, table.argmax(axis=1), -1)
     nearest = np.ones_like(wrong)  # of classes that are the largest of no leaf
     for c in np.unique(majority[majority >= 0]):
@@ -237,20 +123,19 @@ def lhd_mistake(parents, table, heights) -> float:
       in [0, 1], lower is better; 0 if no row is misplaced.
 
     Raises:
-      ValueError: as `dendrogram_purity`, or heights of another length.
+      ValueError: as `dendrogram_purity`, or heights of another length or not finite.
     """
     table = check_table("lhd_mistake", table)
-    parents = check_parents("lhd_mistake", parents, len(table))
-    heights = np.asarray(heights, np.float64)
-    checks.shape("lhd_mistake", parents.shape, heights=heights)
+    parents = trees.check("lhd_mistake", parents, len(table))
+    heights = trees.check_heights("lhd_mistake", parents, heights)
     return _mistakes("lhd_mistake", parents, table, heights / max(heights[-1], 1e-300))
 
 
 def lhd_log(parents, table) -> float:
     """`lhd_mistake` with log2(leaves under a node) / log2(L) in place of heights."""
     table = check_table("lhd_log", table)
-    parents = check_parents("lhd_log", parents, len(table))
-    size = node_sums(parents, np.ones(len(table)))
+    parents = trees.check("lhd_log", parents, len(table))
+    size = trees.sizes(parents)
     cost = np.log2(size) / max(np.log2(len(table)), 1.0)
     return _mistakes("lhd_log", parents, table, cost)
 
@@ -275,6 +160,6 @@ def dasgupta_cost(parents, similarity) -> float:
     checks.same_shape("dasgupta_cost", rank=2, similarity=similarity)
     num = len(similarity)
     checks.shape("dasgupta_cost", (num, num), similarity=similarity)
-    parents = check_parents("dasgupta_cost", parents, num)
-    size = node_sums(parents, np.ones(num))[lowest_common_ancestors(parents, num)]
+    parents = trees.check("dasgupta_cost", parents, num)
+    size = trees.sizes(parents)[trees.lowest_common_ancestors(parents)]
     return float(np.sum(np.triu(similarity * size, k=1)))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import all_rows, present
+from repr_jax.ops.batch import centered, checked_where, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -31,26 +31,33 @@ def r2(
       float32 scalar, at most 1: 1 is exact, 0 as good as the mean, below 0 worse.
 
     Raises:
-      ValueError: the two differ in shape. TypeError: integers.
+      ValueError: the two differ in shape or are not finite.
+      TypeError: integers; a `where` that is not bool.
     """
     checks.same_shape("r2", predictions=predictions, targets=targets)
     checks.floating("r2", predictions=predictions, targets=targets)
-    where = all_rows(targets) if where is None else where
-    checks.shape("r2", jnp.shape(targets)[:1], where=where)
+    where = checked_where("r2", where, jnp.shape(targets)[:1])
+    checks.finite("r2", where=where, predictions=predictions, targets=targets)
 
     def total(x):
         x = jnp.sum(present(x, where), axis=0)
         return x if axis_name is None else lax.psum(x, axis_name)
 
-    rows = (len(where), -1)
+    def largest(x):
+        x = jnp.max(jnp.where(where[:, None], x, -jnp.inf), axis=0)
+        return x if axis_name is None else lax.pmax(x, axis_name)
+
     predictions, targets = (
-        present(to_float(x), where).reshape(rows) for x in (predictions, targets)
+        present(to_float(x), where).reshape(len(where), -1)
+        for x in (predictions, targets)
     )
-    count = jnp.maximum(total(where.astype(targets.dtype)), 1)
-    mean = total(targets) / count
-    residual = total((targets - predictions) ** 2)
-    spread = total((targets - mean[None]) ** 2)
-    varies = spread > 0
-    share = residual / jnp.where(varies, spread, 1.0)
-    constant = jnp.where(residual == 0, 0.0, 1.0)
-    return jnp.mean(1.0 - jnp.where(varies, share, constant))
+    error = targets - predictions
+    below = present(targets - largest(targets)[None], where)  # exact if constant
+    below, _ = centered(below, where=where, axis_name=axis_name)
+    scale = largest(jnp.abs(below))
+    constant = scale == 0
+    unit = jnp.where(constant, 1, scale)[None]  # so that no square underflows
+    spread = jnp.where(constant, 1, total((below / unit) ** 2))
+    unexplained = total((error / unit) ** 2) / spread
+    wrong = jnp.sign(total(jnp.abs(error)))
+    return jnp.mean(1 - jnp.where(constant, wrong, unexplained))

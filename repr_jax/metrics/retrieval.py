@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks, similarity
-from repr_jax.ops.batch import all_rows, gather_rows, masked_mean, present
+from repr_jax.ops.batch import checked_where, gather_rows, masked_mean, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.pairs import row_index
 
@@ -19,7 +19,7 @@ def ranks(
     """How many other keys are at least as cosine-similar to a query as its own key.
 
     rank_i = sum_{j != i} [ s_ij >= s_ii ]: a tie counts against the query, so keys that
-    are all equal find nothing.
+    are all equal find nothing. In traced code NaN is less similar than anything.
 
     Args:
       queries: [batch, dim] float, any scale.
@@ -31,12 +31,13 @@ def ranks(
       [batch] int32, 0 is best; 0 for absent rows.
 
     Raises:
-      ValueError: the two differ in shape or are not [batch, dim]. TypeError: integers.
+      ValueError: the two differ in shape or are not [batch, dim], or not finite.
+      TypeError: integers; a `where` that is not bool.
     """
     checks.same_shape("ranks", rank=2, queries=queries, keys=keys)
     checks.floating("ranks", queries=queries, keys=keys)
-    where = all_rows(queries) if where is None else where
-    checks.shape("ranks", queries.shape[:1], where=where)
+    where = checked_where("ranks", where, queries.shape[:1])
+    checks.finite("ranks", where=where, queries=queries, keys=keys)
     queries, keys = (
         similarity.cosine.prepare(present(to_float(x), where)) for x in (queries, keys)
     )
@@ -45,7 +46,7 @@ def ranks(
     scores = similarity.cosine.of_pairs(queries, keys)  # [batch, whole batch]
     own = jnp.take_along_axis(scores, index[:, None], axis=1)
     other = there[None] & (index[:, None] != key_index[None])
-    closer = other & (scores >= own)
+    closer = other & ((scores >= own) | jnp.isnan(own))
     return present(jnp.sum(closer, axis=1, dtype=jnp.int32), where)
 
 
@@ -70,6 +71,6 @@ def recall_at_k(
       ValueError, TypeError: as `ranks`, or k is not a whole number above 0.
     """
     checks.count("recall_at_k", k=k)
-    where = all_rows(queries) if where is None else where
+    where = checked_where("recall_at_k", where, queries.shape[:1])
     found = ranks(queries, keys, where=where, axis_name=axis_name) < k
     return masked_mean(found.astype(jnp.float32), where=where, axis_name=axis_name)

@@ -1,19 +1,10 @@
 """Fully connected networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 
-
-def fan_in_uniform(num_inputs: int) -> Callable:
-    """Initializer of U(-r, r), r = 1 / sqrt(num_inputs): PyTorch's of dense layers."""
-
-    def init(key, shape, dtype):
-        bound = num_inputs**-0.5
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
+from repr_jax.models.initializers import uniform_fan_in
 
 
 class MLP(nn.Module):
@@ -22,13 +13,13 @@ class MLP(nn.Module):
     widths: Sequence[int]
     batch_norm: bool = False
     negative_slope: float = 0.0  # of the leaky ReLU
-    uniform_init: bool = False  # weights and biases of fan_in_uniform
+    uniform_init: bool = False  # weights and biases of uniform_fan_in
     dtype: str = "float32"  # of the arithmetic; parameters stay float32
 
     @nn.compact
     def __call__(self, x, *, train):
         def dense(x, width):
-            uniform = fan_in_uniform(x.shape[-1])
+            uniform = uniform_fan_in(x.shape[-1])
             init = dict(kernel_init=uniform, bias_init=uniform)
             return nn.Dense(
                 width, dtype=self.dtype, **init if self.uniform_init else {}

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from repr_jax.models.conv import conv
-from repr_jax.models.vae import uniform_fan_in
+from repr_jax.models.initializers import uniform_fan_in
 
 
 class NormalizedConv(nn.Module):

@@ -1,7 +1,7 @@
 """A variational autoencoder whose latents form a binary tree that may grow.
 
 Every node has parameters of its own, stacked on axis 0 for a fixed number of nodes, and
-`ops.node_tree` says which nodes there are: one program serves a tree of any size.
+`trees.growing` says which nodes there are: one program serves a tree of any size.
 
     x --encoder--> d[depth D] -> ... -> d[1] -> d[0]     the same for all nodes
     d[depth] and z of the node above --node--> z of the node
@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.ops import gaussian, node_tree
+from repr_jax.ops import gaussian
+from repr_jax.trees import growing
 
 SLOPE = 0.3  # of the leaky ReLU for negative inputs
 
@@ -161,7 +162,7 @@ class TreeVAE(NamedTuple):
         arbitrary.
         """
         levels, encoder = apply(self.encoder, variables["encoder"], x, train=train)
-        depth = jnp.maximum(node_tree.depths(parents), 0)
+        depth = jnp.maximum(growing.depths(parents), 0)
         above = jnp.maximum(jnp.asarray(parents), 0)
         noise = jnp.moveaxis(noise, 1, 0)
 
@@ -208,7 +209,7 @@ class TreeVAE(NamedTuple):
         """
         noise = jnp.zeros((len(x), len(parents), self.node.latent_dim))
         out, _, _ = self.descend(variables, x, parents, noise, train=False)
-        passed = node_tree.path_probabilities(out.logits, parents)
+        passed = growing.path_probabilities(out.logits, parents)
         share = passed[:, jnp.maximum(leaves, 0)]
         return jnp.where((jnp.asarray(leaves) >= 0)[None, :], share, 0)
 
@@ -238,7 +239,7 @@ class TreeVAE(NamedTuple):
         out, levels, _ = jax.lax.stop_gradient(
             self.descend(variables, x, tree, noise, train=False)
         )
-        z, depth = out.z[:, leaf], node_tree.depths(tree)[leaf]
+        z, depth = out.z[:, leaf], growing.depths(tree)[leaf]
         options = dict(train=True, method=TreeNode.routers)
         top, *below = (
             jax.tree.map(lambda a, i=i: a[i], own["nodes"]) for i in range(3)

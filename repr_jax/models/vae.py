@@ -2,7 +2,7 @@
 
 The default sizes are those of the PolyMNIST networks of Sutter, Daunhawer and Vogt,
 "Generalized Multimodal ELBO", 2021, https://arxiv.org/abs/2105.02470, and so is the
-initialisation, `uniform_fan_in`. For the small networks of a quick run pass
+initialization, `uniform_fan_in`. For the small networks of a quick run pass
 widths=(16, 32, 64) to the encoder and (64, 32, 16) to the decoder.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.models.conv import Conv, ConvTranspose
+from repr_jax.models.initializers import uniform_fan_in
 
 HALVE = dict(kernel_size=(3, 3), strides=(2, 2), padding=(1, 1))
 
@@ -25,20 +25,6 @@ class Posterior(NamedTuple):
 
     mean: Array  # [..., batch, dim] float32
     log_var: Array  # [..., batch, dim] float32; a Laplace of scale b has variance 2 b^2
-
-
-def uniform_fan_in(fan_in):
-    """Initialiser of kernels and biases: uniform within +-1 / sqrt(fan_in).
-
-    The default of torch layers, hence of the published networks. Torch counts the
-    fan-in of a transposed convolution as kernel area times *output* channels.
-    """
-    bound = 1 / math.sqrt(fan_in)
-
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
 
 
 def gaussian_log_var(h):
@@ -76,7 +62,7 @@ class ConvEncoder(nn.Module):
     hidden: int = 512
     shape: Sequence[int] = (28, 28, 3)
     log_var: Callable = gaussian_log_var  # of the second head, in float32
-    initializer: Callable = uniform_fan_in  # fan_in -> initialiser
+    initializer: Callable = uniform_fan_in  # fan_in -> initializer
     dtype: str = "float32"  # of the arithmetic; parameters and outputs stay float32
 
     @nn.compact
@@ -113,7 +99,7 @@ class ConvDecoder(nn.Module):
 
     widths: Sequence[int] = (128, 64, 32)
     shape: Sequence[int] = (28, 28, 3)
-    initializer: Callable = uniform_fan_in  # fan_in -> initialiser
+    initializer: Callable = uniform_fan_in  # fan_in -> initializer
     dtype: str = "float32"  # of the arithmetic; parameters and outputs stay float32
 
     @nn.compact
@@ -173,7 +159,7 @@ def common(module, init):
 
 
 def linear(module, features, x, name=None):
-    """A dense layer initialised and computed as its module asks."""
+    """A dense layer initialized and computed as its module asks."""
     init = module.initializer(x.shape[-1])
     return nn.Dense(features, name=name, **common(module, init))(x)
 

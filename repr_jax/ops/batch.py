@@ -1,15 +1,23 @@
 """Padded and split batches: `where` marks present rows, `axis_name` a split batch."""
 
-from functools import partial
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from repr_jax.ops import checks
+from repr_jax.ops.numerics import stored
 
-def all_rows(x: Array, rank: int = 1) -> Array:
-    """A `where` of the first `rank` axes of x that marks everything as present."""
-    return jnp.ones(x.shape[:rank], bool)
+
+def checked_where(who: str, where: Array | None, shape: tuple[int, ...]) -> Array:
+    """`where`, refused unless it is bool of this shape; all True for None."""
+    if where is None:
+        return jnp.ones(shape, bool)
+    checks.shape(who, tuple(shape), where=where)
+    checks.boolean(who, where=where)
+    return jnp.asarray(where)
 
 
 def present(x: Array, where: Array) -> Array:
@@ -18,42 +26,74 @@ def present(x: Array, where: Array) -> Array:
     return jnp.where(mask, x, jnp.zeros_like(x))
 
 
-def gather_rows(tree, axis_name: str | None):
+def gather_rows(tree: Any, axis_name: str | None) -> Any:
     """Arrays of the whole batch from arrays of this shard: [b, ...] -> [B, ...]."""
     if axis_name is None:
         return tree
     return lax.all_gather(tree, axis_name, axis=0, tiled=True)
 
 
-def gather_invariant(tree, axis_name: str | None):
+def gather_invariant(tree: Any, axis_name: str | None) -> Any:
     """`gather_rows` without gradient, known to shard_map to be equal everywhere."""
     if axis_name is None:
         return tree
-    if _GATHERS_INVARIANT:
-        return lax.all_gather(tree, axis_name, axis=0, tiled=True, to="invarying")
-    return jax.tree.map(partial(_sum_of_places, axis_name=axis_name), tree)
 
+    def gather(x):  # a sum, which every transformation and release of JAX knows so
+        places = jnp.zeros((lax.psum(1, axis_name), *x.shape), x.dtype)
+        places = lax.psum(places.at[lax.axis_index(axis_name)].set(x), axis_name)
+        return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
 
-# Older releases of JAX cannot say that a gathered array is equal everywhere.
-_GATHERS_INVARIANT = jax.__version_info__ >= (0, 10)
-
-
-def _sum_of_places(x, axis_name):
-    """[b, ...] -> [B, ...]: summed over devices, each giving its own rows."""
-    places = jnp.zeros((lax.psum(1, axis_name), *x.shape), x.dtype)
-    places = lax.psum(places.at[lax.axis_index(axis_name)].set(x), axis_name)
-    return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
+    return jax.tree.map(gather, tree)
 
 
 def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:
-    """Mean of [batch] values over the present rows of the whole batch; 0 if none is."""
-    total, count = jnp.sum(present(values, where)), jnp.sum(where)
+    """[batch, ...] -> [...] mean over the present rows of the whole batch; 0 if none.
+
+    `where` marks entries of the leading axes, and the mean is over all of its axes.
+    """
+    axes = tuple(range(where.ndim))
+    total, count = jnp.sum(present(values, where), axis=axes), jnp.sum(where)
     if axis_name is not None:
         total, count = lax.psum((total, count), axis_name)
     return total / jnp.maximum(count, 1)
 
 
-def by_row(function, z: Array):
+def centered(
+    x: Array, *, where: Array, axis_name: str | None = None
+) -> tuple[Array, Array]:
+    """[batch, ...] less the mean over its present rows, 0 in absent ones; the mean.
+
+    Of rows far from 0 the mean is rounded, so what remains is centered once more.
+    """
+    mean = stored(masked_mean(x, where=where, axis_name=axis_name))
+    x = present(x - mean[None], where)
+    rest = masked_mean(x, where=where, axis_name=axis_name)
+    return present(x - rest[None], where), mean + rest
+
+
+def log_mean_exp(
+    values: Array, *, where: Array | None = None, axis_name: str | None = None
+) -> Array:
+    """[n, ...] -> [...] log mean_i exp(values_i) over the marked entries; 0 if none.
+
+    where: bool of the leading axes of values, or of its rank with axes of length 1. The
+    mean is over axis 0 of the whole batch.
+    """
+    where = jnp.ones(values.shape[:1], bool) if where is None else where
+    where = where.reshape(where.shape + (1,) * (values.ndim - where.ndim))
+    highest = jnp.where(where, lax.stop_gradient(values), -jnp.inf)
+    highest, count = jnp.max(highest, axis=0), jnp.sum(where, axis=0)
+    if axis_name is not None:
+        highest, count = lax.pmax(highest, axis_name), lax.psum(count, axis_name)
+    highest = jnp.where(jnp.isinf(highest), 0, highest)
+    relative = jnp.exp(jnp.where(where, values - highest[None], -jnp.inf))
+    total = jnp.sum(relative, axis=0)
+    total = total if axis_name is None else lax.psum(total, axis_name)
+    total = jnp.where(count > 0, total, 1)
+    return highest + jnp.log(total) - jnp.log(jnp.maximum(count, 1))
+
+
+def by_row(function: Callable[[Array], Any], z: Array) -> Any:
     """function([n, dim]), which acts on each row by itself, of z [..., batch, dim].
 
     Every array that it returns gets the leading axes of z: [..., batch, ...].
@@ -77,7 +117,7 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
 
 
-def by_block(function, x: Array, *, size: int = 1024):
+def by_block(function: Callable, x: Array, *, size: int = 1024) -> Any:
     """function(x), `size` rows at a time where x has more: it takes less memory.
 
     function: [rows, ...] -> arrays [rows, ...], each row by itself.

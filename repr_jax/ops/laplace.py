@@ -15,7 +15,12 @@ from repr_jax.ops.gaussian import FARTHEST, like, row_noise
 from repr_jax.ops.numerics import bounded_exp
 
 
-def kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0) -> Array:
+def kl(
+    mean: Array,
+    log_var: Array,
+    prior_mean: float | Array = 0.0,
+    prior_log_var: float | Array = 0.0,
+) -> Array:
     """[..., dim] -> [...] KL(Laplace(mean, log_var) || Laplace(prior_mean, ...))."""
     prior_mean, prior_log_var = like(mean, prior_mean, prior_log_var)
     ratio = (log_var - prior_log_var) / 2  # log of scale over prior scale
@@ -26,20 +31,24 @@ def kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0) -> Array:
     return jnp.sum(terms, axis=-1)
 
 
-def log_prob(x, mean=0.0, log_var=0.0) -> Array:
+def log_prob(
+    x: Array, mean: float | Array = 0.0, log_var: float | Array = 0.0
+) -> Array:
     """[..., dim] -> [...] log Laplace(x; mean, log_var)."""
     mean, log_var = like(x, mean, log_var)
     distance = jnp.minimum(jnp.abs(x - mean) / scale(log_var), FARTHEST)
     return -jnp.sum(distance + 0.5 * (log_var + math.log(2)), axis=-1)
 
 
-def sample(keys, mean, log_var, num_samples: int | None = None) -> Array:
+def sample(
+    keys: Array, mean: Array, log_var: Array, num_samples: int | None = None
+) -> Array:
     """One key per row: [..., batch, dim] -> [(num_samples,) ..., batch, dim]."""
     noise = row_noise(jax.random.laplace, keys, mean, num_samples)
     mean, width = like(noise, mean, scale(log_var))
     return mean + width * noise
 
 
-def scale(log_var) -> Array:
+def scale(log_var: Array) -> Array:
     """The mean absolute deviation: sqrt(variance / 2), bounded on either side."""
     return bounded_exp((log_var - math.log(2)) / 2)

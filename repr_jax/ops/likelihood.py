@@ -6,6 +6,7 @@ if the shapes differ, TypeError for integers.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,14 @@ from repr_jax.ops.batch import present
 from repr_jax.ops.numerics import to_float
 
 
-def gaussian(x, decoded, *, scale: float | Array = 1.0) -> Array:
+def gaussian(x: Array, decoded: Array, *, scale: float | Array = 1.0) -> Array:
     """log N(x; decoded, scale^2); scale > 0 is a standard deviation."""
     x, decoded = _pair("likelihood.gaussian", x, decoded, scale)
     distance = jnp.clip((x - decoded) / scale, -1e16, 1e16)  # squares fit float32
     return _total(-0.5 * distance**2 - jnp.log(scale) - 0.5 * math.log(2 * math.pi))
 
 
-def laplace(x, decoded, *, scale: float | Array = 0.75) -> Array:
+def laplace(x: Array, decoded: Array, *, scale: float | Array = 0.75) -> Array:
     """log Laplace(x; decoded, scale); scale > 0 is the mean absolute deviation.
 
     0.75 is the published scale of images in MMVAE, mmJSD and MoPoE; a perfect
@@ -33,19 +34,24 @@ def laplace(x, decoded, *, scale: float | Array = 0.75) -> Array:
     return _total(-jnp.abs(x - decoded) / scale - jnp.log(2.0 * scale))
 
 
-def bernoulli(x, logits) -> Array:
+def bernoulli(x: Array, logits: Array) -> Array:
     """x * log p + (1 - x) * log(1 - p), p = sigmoid(logits), x in [0, 1]."""
     x, logits = _pair("likelihood.bernoulli", x, logits)
     return _total(x * logits - jax.nn.softplus(logits))
 
 
-def categorical(x, logits) -> Array:
+def categorical(x: Array, logits: Array) -> Array:
     """Sum of log softmax(logits)[class]; x is one-hot over the last axis."""
     x, logits = _pair("likelihood.categorical", x, logits)
     return _total(x * jax.nn.log_softmax(logits, axis=-1))
 
 
-def by_row(log_likelihood, x, decoded, where) -> Array:
+def by_row(
+    log_likelihood: Callable[[Array, Array], Array],
+    x: Array,
+    decoded: Array,
+    where: Array,
+) -> Array:
     """log p(x | decoded) of the present rows, 0 for absent ones: [..., batch].
 
     x: [batch, ...]; decoded: the same with any number of sample axes in front; where:

@@ -1,13 +1,16 @@
 """Arithmetic in a dtype that can bear it, finite even for a diverged network."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, dtypes, lax
 
 EXP_LIMIT = 30.0  # exp(30) = 1e13: what grows from it still has a float32 square
 
 
-def to_float(x) -> Array:
+def to_float(x: Any) -> Array:
     """Any float dtype to float32; float64 is kept. Callers refuse integers first."""
     x = jnp.asarray(x)
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
@@ -29,12 +32,48 @@ def bounded_expm1(x: Array) -> Array:
     return jnp.expm1(jnp.minimum(x, EXP_LIMIT)) + slope * jax.nn.relu(x - EXP_LIMIT)
 
 
-def l2_normalize(x: Array, *, epsilon: float = 1e-12) -> Array:
-    """x / sqrt(|x|^2 + epsilon) over the last axis; zero stays zero, with gradient."""
+def l2_normalize(x: Array) -> Array:
+    """x / |x| over the last axis, for |x| from 1e-37 to 1e37; zero stays zero.
+
+    Squares are of x over its largest entry, so none over- or underflows. The gradient
+    is finite, at zero that of x itself.
+    """
     x = to_float(x)
-    return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + epsilon)
+    largest = jnp.max(jnp.abs(lax.stop_gradient(x)), axis=-1, keepdims=True)
+    shrink = 1 / jnp.where(largest < jnp.finfo(x.dtype).tiny, 1, largest)
+    square = jnp.sum((x * shrink) ** 2, axis=-1, keepdims=True)
+    return x * (shrink * lax.rsqrt(jnp.where(square == 0, 1, square)))
+
+
+def stored(x: Array) -> Array:
+    """x less its last bit: the same number wherever it is used.
+
+    Else a compiler that fuses a product and a difference subtracts more digits of the
+    product than it returns.
+    """
+    info = jnp.finfo(x.dtype)
+    return lax.reduce_precision(x, info.nexp, info.nmant - 1)
 
 
 def pairwise_dot(a: Array, b: Array) -> Array:
     """[n, dim], [m, dim] -> [n, m] inner products in full float32 on every backend."""
-    return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)
+
+
+def argmax(scores: Array) -> Array:
+    """[..., n] -> [...] int32, the first of the largest scores; NaN loses.
+
+    -1 where all scores are NaN.
+    """
+    lost = jnp.isnan(scores)
+    best = jnp.argmax(jnp.where(lost, -jnp.inf, scores), axis=-1)
+    return jnp.where(jnp.all(lost, axis=-1), -1, best).astype(jnp.int32)
+
+
+def class_ids(labels: Any) -> Array:
+    """Integers that are only told apart: those that jax would narrow are renumbered."""
+    if not isinstance(labels, Array):
+        labels = np.asarray(labels)
+        if np.any(labels != labels.astype(dtypes.canonicalize_dtype(labels.dtype))):
+            labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    return jnp.asarray(labels)

@@ -112,12 +112,12 @@ def _add_exp(state, scores):
 
 def _log(state):
     largest, sum_exp = state
-    some = sum_exp > 0
+    some = sum_exp != 0  # NaN stays NaN
     return jnp.where(some, largest + jnp.log(jnp.where(some, sum_exp, 1)), -jnp.inf)
 
 
 def _softmax(scores, results):
-    some = results > -jnp.inf
+    some = results != -jnp.inf
     return jnp.exp(jnp.where(some, jnp.minimum(scores - results, 0), -jnp.inf))
 
 
@@ -200,9 +200,9 @@ def _gradients(slopes, rows, columns, params, axis_name):
     slopes: a block of `rows`, a block of columns, params -> the share of this block.
     """
 
-    def meet(gradients, travelling):  # all rows, one device's columns
+    def meet(gradients, traveling):  # all rows, one device's columns
         d_rows, d_params = gradients
-        columns, d_columns = travelling
+        columns, d_columns = traveling
 
         def of_rows(carry, block):
             d_columns, d_params = carry
@@ -225,8 +225,8 @@ def _gradients(slopes, rows, columns, params, axis_name):
         return (d_rows, d_params), (columns, d_columns)
 
     start = jax.tree.map(jnp.zeros_like, (rows[0].x, params))
-    travelling = (columns, jax.tree.map(jnp.zeros_like, columns.x))
-    (d_rows, d_params), (_, d_columns) = _round(meet, start, travelling, axis_name)
+    traveling = (columns, jax.tree.map(jnp.zeros_like, columns.x))
+    (d_rows, d_params), (_, d_columns) = _round(meet, start, traveling, axis_name)
     return d_rows, d_columns, d_params
 
 
@@ -240,18 +240,18 @@ def _slopes(reduction, score, rows, results, cotangent, columns, params):
     return pull_back(reduction.slope(values, results[:, None]) * cotangent[:, None])
 
 
-def _round(step, carry, travelling, axis_name):
-    """step(carry, travelling) with what every device's neighbours send, one by one."""
+def _round(step, carry, traveling, axis_name):
+    """step(carry, traveling) with what every device's neighbors send, one by one."""
     if axis_name is None:
-        return step(carry, travelling)
+        return step(carry, traveling)
     size = lax.psum(1, axis_name)  # an int
-    neighbours = [(device, (device + 1) % size) for device in range(size)]
+    neighbors = [(device, (device + 1) % size) for device in range(size)]
 
     def step_and_send(both, _):
-        carry, travelling = step(*both)
-        return (carry, lax.ppermute(travelling, axis_name, neighbours)), None
+        carry, traveling = step(*both)
+        return (carry, lax.ppermute(traveling, axis_name, neighbors)), None
 
-    return lax.scan(step_and_send, (carry, travelling), length=size)[0]
+    return lax.scan(step_and_send, (carry, traveling), length=size)[0]
 
 
 def _blocks(tree, chunk_size):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops.batch import all_rows, gather_invariant, present
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where, gather_invariant, present
 from repr_jax.ops.numerics import l2_normalize, to_float
 
 
@@ -36,7 +37,7 @@ def push(
     Source: He et al., "Momentum Contrast for Unsupervised Visual Representation
       Learning", 2020, section 3.2, https://arxiv.org/abs/1911.05722.
     """
-    where = all_rows(rows) if where is None else where
+    where = checked_where("push", where, rows.shape[:1])
     queue, rows = lax.stop_gradient((queue, present(to_float(rows), where)))
     rows, where = gather_invariant((rows, where), axis_name)
     order = jnp.argsort(~where, stable=True)  # present rows first
@@ -72,7 +73,8 @@ def update_bank(
     Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
       Discrimination", 2018, https://arxiv.org/abs/1805.01978, as in their code.
     """
-    where = all_rows(rows) if where is None else where
+    where = checked_where("update_bank", where, rows.shape[:1])
+    checks.within("update_bank", len(bank), where=where, index=index)
     bank, index = lax.stop_gradient(jnp.asarray(bank)), jnp.asarray(index)
     rows = lax.stop_gradient(l2_normalize(present(to_float(rows), where)))
     rows, index, where = gather_invariant((rows, index, where), axis_name)

@@ -5,10 +5,23 @@ compares row i with row i and `of_pairs` every row with every other, both in ful
 float32 and equal to rounding. Any object with these three functions will do.
 """
 
+from typing import Protocol
+
 import jax.numpy as jnp
 from jax import Array, lax
 
+from repr_jax.ops.batch import masked_mean
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
+
+
+class Similarity(Protocol):
+    """What the losses call; the functions of `dot` say more."""
+
+    def prepare(self, x: Array) -> Array: ...
+
+    def of_rows(self, a: Array, b: Array) -> Array: ...
+
+    def of_pairs(self, a: Array, b: Array) -> Array: ...
 
 
 class dot:
@@ -46,8 +59,8 @@ class negative_squared_distance:
     """-|a - b|^2, at most 0.
 
     Rows are subtracted directly. Pairs expand the square, which holds no [n, m, dim]
-    array, around the mean of b, so that what cancels is the spread and not the distance
-    from the origin.
+    array, around the mean of the rows of b that are finite and not 0, as absent rows
+    are: rounding is that of the squared spread, wherever the origin is.
     """
 
     prepare = staticmethod(dot.prepare)
@@ -60,7 +73,9 @@ class negative_squared_distance:
     @staticmethod
     def of_pairs(a: Array, b: Array) -> Array:
         """[n, dim], [m, dim] -> [n, m]."""
-        center = lax.stop_gradient(jnp.mean(b, axis=0, keepdims=True))
+        fixed = lax.stop_gradient(b)
+        where = jnp.any(fixed != 0, axis=-1) & jnp.all(jnp.isfinite(fixed), axis=-1)
+        center = masked_mean(fixed, where=where)[None]
         a, b = a - center, b - center
         squares = jnp.sum(a * a, axis=-1)[:, None] + jnp.sum(b * b, axis=-1)[None]
         return jnp.minimum(2 * pairwise_dot(a, b) - squares, 0.0)

@@ -47,19 +47,23 @@ def choose(keys: Array, members: np.ndarray, allowed: Array) -> Array:
     return jnp.any(members[:, :, None] & chosen[:, None], axis=0)
 
 
-def posterior(mean, log_var, members, *, prior_expert="full"):
+def posterior(
+    mean: Array, log_var: Array, members: Array, *, prior_expert: str = "full"
+) -> tuple[Array, Array]:
     """Posterior of one subset a row: the product of its members' experts.
 
     mean, log_var: [modality, ..., dim]; members: [modality, ...] bool. Returns (mean,
     log_var), each [..., dim]; N(0, I) for the empty subset.
     """
     checks.one_of("subsets.posterior", PRIOR_EXPERTS, prior_expert=prior_expert)
-    everyone = jnp.all(members, axis=0)
-    prior = everyone if prior_expert == "full" else prior_expert == "all"
+    complete = jnp.all(members, axis=0)
+    prior = complete if prior_expert == "full" else prior_expert == "all"
     return gaussian.product_of_experts(mean, log_var, where=members, prior=prior)
 
 
-def mean_kl(mean, log_var, where, *, prior_expert="full") -> Array:
+def mean_kl(
+    mean: Array, log_var: Array, where: Array, *, prior_expert: str = "full"
+) -> Array:
     """[batch] KL to N(0, I) of the subset posteriors, averaged over a row's subsets.
 
     mean, log_var: [modality, batch, dim] floats; where: [modality, batch] bool. A row's

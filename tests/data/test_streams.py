@@ -3,9 +3,11 @@
 import functools
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
+from repr_jax import config
 from repr_jax.data import dataset, mnist, streams, synthetic
 
 BLOBS = functools.partial(synthetic.blobs, num_examples=24)
@@ -122,3 +124,22 @@ def test_wrong_calls_fail_before_the_first_batch():
         make().train(0)
     with pytest.raises(ValueError, match="'valid'"):
         make().evaluate("valid", 4)
+
+
+def test_streams_are_named_in_a_config():
+    """Bound, stored as JSON and read back, the same batches."""
+    choice = ml_collections.ConfigDict(
+        dict(
+            fn=streams.together,
+            streams=dict(
+                labeled=dict(fn=synthetic.blobs, num_examples=24, seed=3),
+                unlabeled=dict(fn=mnist.digits, seed=4),
+            ),
+            ratios=dict(unlabeled=3),
+            evaluated="labeled",
+        )
+    )
+    expected = next(make().train(8))
+    assert_equal(next(config.bind(choice)().train(8)), expected)
+    stored = config.from_json(config.to_json(choice))
+    assert_equal(next(config.bind(stored)().train(8)), expected)

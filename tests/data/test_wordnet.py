@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from repr_jax import trees
 from repr_jax.data import imagenet, wordnet
-from repr_jax.metrics import hierarchy as trees
 
 # entity > animal > {dog, cat}, entity > tool > hammer; a robot dog is a tool first, and
 # a dog; Rex is an instance of dog; eleven words make a count of 0b.
@@ -53,7 +53,7 @@ def test_tree_follows_first_hypernyms(nouns):
     assert found.synsets == (REX, CAT, HAMMER, ROBOT, DOG, ANIMAL, TOOL, ENTITY)
     assert found.parents.tolist() == [4, 5, 6, 6, 5, 7, 7, -1]
     assert found.names[3:] == ("robot dog", "a", "animal", "tool", "entity")
-    trees.check_parents("test", found.parents, 4)
+    trees.check("test", found.parents, 4)
 
 
 def test_nodes_of_one_child_are_collapsed(nouns):

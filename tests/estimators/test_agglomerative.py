@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
 
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from repr_jax.estimators import agglomerative
-from repr_jax.metrics import hierarchy as trees
 
 LINE = np.array([[0.0], [1.0], [4.0], [6.0], [20.0]])
 
@@ -71,7 +70,7 @@ def test_merges_are_those_of_plain_loops(method, metric, num_leaves):
         np.testing.assert_allclose(mean, x[leaf].mean(axis=0), rtol=1e-12)
     if num_leaves > 1:
         assert is_valid_linkage(found.linkage) and is_monotonic(found.linkage)
-    trees.check_parents("test", found.parents, num_leaves)
+    trees.check("test", found.parents, num_leaves)
 
 
 def test_by_hand():
@@ -131,13 +130,30 @@ def _class_means(x, labels):
     return np.stack([x[labels == c].astype(float).mean(axis=0) for c in range(3)])
 
 
-def test_assign_in_blocks(monkeypatch):
-    x = draw(50)
+def test_assign_in_blocks_by_the_metric_of_the_fit(monkeypatch):
+    x = draw(50) * np.random.default_rng(1).uniform(0.1, 10, size=(50, 1))
     found = agglomerative.fit(x, num_leaves=4, metric="cosine")
-    whole = agglomerative.assign(found, x, metric="cosine")
+    expected = [
+        int(np.argmin([distance(row, mean, "cosine") for mean in found.means]))
+        for row in x
+    ]
+    assert agglomerative.assign(found, x).tolist() == expected
+    nearest = ((x[:, None] - found.means) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest != expected).any()  # euclidean distances say otherwise
     monkeypatch.setattr(agglomerative, "ROWS_AT_A_TIME", 7)
-    assert (agglomerative.assign(found, x, metric="cosine") == whole).all()
+    assert agglomerative.assign(found, x).tolist() == expected
     assert (agglomerative.assign(found, found.means) == np.arange(4)).all()
+    some = agglomerative.fit(x, num_leaves=3, metric="cosine", max_rows=20)
+    others = np.setdiff1d(np.arange(50), np.random.default_rng(0).choice(50, 20, False))
+    again = agglomerative.assign(some, x[others])
+    assert (again == some.assignments[others]).all()
+
+
+def test_no_row_is_near_a_mean_of_zeros_by_cosine():
+    opposite = np.array([[1.0, 0], [-1, 0], [0, 1], [0, 1]])
+    found = agglomerative.fit(opposite, num_leaves=2, metric="cosine")
+    found = found._replace(means=np.array([[0.0, 0], [0, 1]]))
+    assert agglomerative.assign(found, opposite).tolist() == [1] * 4
 
 
 def test_tree_of_class_means():

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import metrics, optim
+from repr_jax import metrics, optim, trees
 from repr_jax.estimators import deep_ect
-from repr_jax.metrics import hierarchy as trees
 from repr_jax.models.mlp import MLP
-from repr_jax.ops import node_tree
+from repr_jax.trees import growing
 
 ENCODER = MLP((16, 2))
 SMALL = dict(encoder=ENCODER, decoder=MLP((16, 36)), num_leaves=4)
@@ -35,7 +34,7 @@ def test_finds_the_kinds(fitted, four_kinds):
     kind = four_kinds()[1]
     table = metrics.contingency(found.assignments, kind, num_clusters=4)
     assert metrics.hungarian_accuracy(table) == 1
-    trees.check_parents("test", found.parents, 4)
+    trees.check("test", found.parents, 4)
     coarse = metrics.contingency(found.assignments, kind // 2, num_clusters=4)
     assert metrics.dendrogram_purity(found.parents, coarse) == 1
     assert seen[0] == (7, 126) and seen[-1] == (126, 126)
@@ -95,7 +94,7 @@ def test_nodes_without_rows_are_pruned_with_their_moments():
     np.testing.assert_array_equal(after.opt_state["centers"], after.params["centers"])
     empty = state._replace(extras=jnp.zeros(5))
     left, _ = deep_ect._pruned(parents, empty, 0.1)
-    assert node_tree.leaves(left).sum() == 1  # never none
+    assert growing.leaves(left).sum() == 1  # never none
 
 
 def test_two_means():

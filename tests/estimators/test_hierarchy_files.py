@@ -1,14 +1,15 @@
-"""The command line, the files it writes, and what it says to bad input."""
+"""The command line, the files it writes, and its errors."""
 
 import csv
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
-import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
@@ -30,7 +31,7 @@ def logits(tmp_path):
     np.save(tmp_path / "x.npy", x.astype(np.float16))
     np.save(tmp_path / "y.npy", np.array(list("abcdefgh"))[labels])
     np.save(tmp_path / "images.npy", rng.integers(256, size=(120, 4, 4, 3), dtype="u1"))
-    names = [f"<i>kind</i> '{c}'" for c in range(8)]
+    names = [f"<i>kind</i> '{c}' at ${c}" for c in range(8)]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     (tmp_path / "names.json").write_text(json.dumps(names))
     return x.astype(np.float16)
@@ -60,10 +61,14 @@ def test_all_files_are_written(tmp_path, logits, capsys):
     assert is_monotonic(linkage)
     names = (tmp_path / "names.txt").read_text().splitlines()
     assert (out / "tree.nwk").read_text() == hierarchy.newick(tree, names) + "\n"
-    assert (out / "tree.json").read_text() == hierarchy.to_json(tree, names)
+    content = json.loads((out / "tree.json").read_text())
+    assert [node["parent"] for node in content["nodes"][:-1]] == tree.parents[
+        :-1
+    ].tolist()
+    assert content["nodes"][2]["rows"] == tree.counts[2]
     with open(out / "merges.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [int(r["absorbed"]) for r in rows] == tree.merges[:, 0].tolist()
+    assert [int(r["merged"]) for r in rows] == tree.merges[:, 0].tolist()
     assert [float(r["margin"]) for r in rows] == tree.margins.tolist()
     assert {float(r["bootstrap"]) for r in rows} <= {0, 0.5, 1}
     found = json.loads((out / "metrics.json").read_text())
@@ -75,7 +80,7 @@ def test_all_files_are_written(tmp_path, logits, capsys):
     assert all(0 <= value <= 1 for value in found.values())
 
 
-def test_page_holds_the_tree_and_pictures_and_nothing_foreign(tmp_path, logits):
+def test_page_holds_the_tree_and_pictures_and_needs_no_network(tmp_path, logits):
     run(
         tmp_path,
         f"--images={tmp_path / 'images.npy'}",
@@ -92,10 +97,11 @@ def test_page_holds_the_tree_and_pictures_and_nothing_foreign(tmp_path, logits):
     )
     content = json.loads(content)
     tree = hierarchy.fit(logits)
-    assert content["nodes"] == hierarchy.node_table(
-        tree, (tmp_path / "names.txt").read_text().splitlines()
+    assert [node["name"] for node in content["nodes"][:8]] == (
+        (tmp_path / "names.txt").read_text().splitlines()
     )
-    assert {len(found) for found in content["images"].values()} == {4}
+    assert content["nodes"][9]["score"] == tree.scores[1]
+    assert {len(found) for found in content["images"]} == {4}
     with open(out / "dendrogram.png", "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
@@ -117,18 +123,82 @@ def test_options_reach_the_algorithm(tmp_path, logits):
     np.testing.assert_array_equal(np.load(out / "linkage.npy"), tree.linkage)
 
 
-def test_an_earlier_tree_is_replaced_and_other_files_are_safe(tmp_path, logits, capsys):
-    out = tmp_path / "out"
-    run(tmp_path, f"--out={out}", f"--labels={tmp_path / 'y.npy'}")
-    run(tmp_path, f"--out={out}", "--height=step")
-    assert {x.name for x in out.iterdir()} == ALL - {"metrics.json"}
-    np.testing.assert_array_equal(np.load(out / "linkage.npy")[:, 2], np.arange(1, 8))
+def test_an_earlier_tree_is_replaced_in_its_own_folder(tmp_path, logits):
+    out, link = tmp_path / "out", tmp_path / "link"
+    out.mkdir()
     (out / "thesis.tex").write_text("mine")
-    with pytest.raises(SystemExit) as stop:
-        run(tmp_path, f"--out={out}")
-    assert stop.value.code == 2
-    assert "it also holds thesis.tex" in capsys.readouterr().err
-    assert (out / "thesis.tex").exists()
+    link.symlink_to(out)
+    number = out.stat().st_ino
+    run(tmp_path, f"--out={link}", f"--labels={tmp_path / 'y.npy'}")
+    run(tmp_path, f"--out={link}", "--height=step")
+    assert {x.name for x in out.iterdir()} == ALL - {"metrics.json"} | {"thesis.tex"}
+    np.testing.assert_array_equal(np.load(out / "linkage.npy")[:, 2], np.arange(1, 8))
+    assert link.is_symlink() and out.stat().st_ino == number
+    assert (out / "thesis.tex").read_text() == "mine"
+
+
+def test_the_current_folder_and_the_home_folder(tmp_path, logits, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.main(["x.npy", "--quiet", "--out=."])
+    assert ALL - {"metrics.json"} <= {x.name for x in tmp_path.iterdir()}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cli.main(["~/x.npy", "--quiet", "--out=~/new", "--names=~/names.txt"])
+    assert (tmp_path / "new" / "tree.json").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_what_cannot_be_written_is_refused_before_the_fit(
+    tmp_path, logits, capsys, monkeypatch
+):
+    monkeypatch.setattr(hierarchy, "fit", lambda *_, **__: pytest.fail("it fitted"))
+    page = tmp_path / "mine" / "index.html"
+    page.parent.mkdir()
+    page.write_text("my own page")
+    (tmp_path / "mine" / "tree.json").write_text('{"format": "another"}')
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path))
+    (tmp_path / "locked").mkdir()
+    for folder, words in [
+        ("mine", "expected a folder without tree.json, or that of an earlier tree"),
+        ("locked/new/tree", "locked: expected a folder that can be written to"),
+        ("x.npy", "x.npy: expected a folder; got a file"),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            run(tmp_path, f"--out={tmp_path / folder}")
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err
+    assert page.read_text() == "my own page"
+    assert not list((tmp_path / "locked").iterdir())
+
+
+def test_a_full_disk_leaves_an_earlier_tree_as_it_was(tmp_path, monkeypatch):
+    earlier = {"tree.json": b'{"format": "repr_jax.tree"}', "tree.nwk": b"(a,b);"}
+    files.write(tmp_path, earlier)
+    write_bytes = pathlib.Path.write_bytes
+
+    def full(path, content):
+        if "index" in path.name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(tmp_path, {"tree.json": b"new", "index.html": b"new"})
+    assert {x.name: x.read_bytes() for x in tmp_path.iterdir()} == earlier
+
+
+def test_names_of_other_systems(tmp_path, logits):
+    names = [f"Größe {c}" for c in range(8)]
+    for suffix, text in (("txt", "\n".join(names)), ("json", json.dumps(names))):
+        path = tmp_path / f"marked.{suffix}"
+        path.write_text(text, encoding="utf-8-sig")
+        assert files.read_names(path) == names
+    path.write_text("[")
+    with pytest.raises(ValueError, match=r"marked.json: expected names in UTF-8; Exp"):
+        files.read_names(path)
+    path = tmp_path / "latin.txt"
+    path.write_text("\n".join(names), encoding="latin-1")
+    with pytest.raises(ValueError, match=r"latin.txt: expected names in UTF-8; .*0xf6"):
+        files.read_names(path)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
@@ -145,6 +215,16 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
     )
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
+    np.save(tmp_path / "brain.npy", logits.astype(jnp.bfloat16))
+    np.save(tmp_path / "objects.npy", np.array([logits, None], object))
+    np.savez(tmp_path / "object.npz", logits=np.array([None], object))
+    np.save(tmp_path / "missing.npy", np.where(np.arange(120) == 7, np.nan, 1.0))
+    np.save(tmp_path / "deep.npy", np.zeros((120, 4, 4, 3), np.uint16))
+    whole = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:-9])
+    (tmp_path / "open.npy").write_bytes(whole.replace(b"}", b"("))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n" * 8)
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "text.npy").write_text("no array")
     np.save(tmp_path / "short.npy", np.arange(5))
@@ -159,7 +239,19 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
         (["flat.npy"], "expected [rows, classes]; got (8,)"),
         (["whole.npy"], "expected logits of floats; got int"),
         (["empty.npy"], "got an empty file"),
-        (["text.npy"], "hierarchy:"),
+        (["text.npy"], "text.npy: expected an array, .npy or .npz"),
+        (["brain.npy"], "brain.npy: expected numbers; got |V2. (.npy cannot hold bf"),
+        (["objects.npy"], "objects.npy: expected numbers; got Python objects"),
+        (["object.npz"], "object.npz: Object arrays cannot be loaded"),
+        (["cut.npy"], "it is cut short"),
+        (["open.npy"], "open.npy: "),
+        (["cut.npz"], "cut.npz: File is not a zip file"),
+        (["x.npy", "--labels=missing.npy"], "missing.npy: expected labels; got nan"),
+        (["x.npy", "--labels=objects.npy"], "objects.npy: expected numbers"),
+        (["x.npy", "--names=latin.txt"], "latin.txt: expected names in UTF-8"),
+        (["x.npy", "--images=deep.npy"], "expected uint8 or floats; got uint16"),
+        (["x.npy", "--temperature=inf"], "range of float32; got inf"),
+        (["x.npy", "--temperature=nan"], "temperature > 0; got nan"),
         (["absent.npy"], "No such file"),
         (["other.npz"], "got weights"),
         (["x.npy", "--labels=short.npy"], "expected 120 labels"),
@@ -234,7 +326,7 @@ def test_sparse_logits_bound_what_the_mask_cannot_take_out():
     np.testing.assert_allclose(found.tree.confidences, exact.confidences, rtol=1e-5)
 
 
-def test_wrong_sparse_logits_are_told():
+def test_errors_of_sparse_logits():
     good = hierarchy.sparsify(np.random.default_rng(0).normal(size=(6, 5)), 3)
 
     def changed(**fields):
@@ -257,29 +349,12 @@ def test_wrong_sparse_logits_are_told():
         hierarchy.sparsify(np.zeros((2, 4)), 5)
 
 
-def test_picture_of_any_number_of_classes():
-    for k in (2, 13, 310):
-        tree = hierarchy.fit(np.eye(k, dtype=np.float32) * 3)
-        for support in (None, np.linspace(0, 1, k - 1)):
-            if k < 300 or support is not None:
-                picture = hierarchy.dendrogram(tree, ["name"] * k, support=support)
-                assert picture.startswith(b"\x89PNG")
-
-
-def test_leaves_of_the_picture_are_on_the_circle_in_order():
-    from repr_jax.estimators.hierarchy.picture import large_groups, layout
-
-    tree = hierarchy.fit(np.random.default_rng(0).normal(size=(400, 40)))
-    angle, radius = layout(tree)
-    np.testing.assert_array_equal(radius[:40], 1)
-    assert radius[-1] == pytest.approx(0)
-    assert (np.diff(angle[hierarchy.leaf_order(tree)]) > 0).all()
-    for node, parent in enumerate(tree.parents[:-1]):
-        assert radius[parent] < radius[node]
-    below = hierarchy.memberships(tree)
-    groups = large_groups(tree)
-    np.testing.assert_array_equal(below[groups].sum(axis=0), 1)
-    assert len(groups) == 13
+def test_a_single_class_with_rows(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[3.0, 0], [2, 0]]))
+    run(tmp_path, "--empty=drop")
+    out = tmp_path / "x_hierarchy"
+    assert np.load(out / "linkage.npy").shape == (0, 4)
+    assert (out / "merges.csv").read_text().startswith("step,node,merged,into,height")
 
 
 def test_a_killed_run_leaves_no_output(repository, tmp_path):
@@ -294,7 +369,7 @@ def test_a_killed_run_leaves_no_output(repository, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert "bootstrap trees" in process.stderr.readline()  # told after five seconds
+    assert "bootstrap trees" in process.stderr.readline()  # after five seconds
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [x.name for x in tmp_path.iterdir()] == ["x.npy"]
@@ -303,33 +378,8 @@ def test_a_killed_run_leaves_no_output(repository, tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "x_hierarchy has linkage.npy" in done.stdout
+    assert "x_hierarchy has dendrogram.png, index.html" in done.stdout
     assert (tmp_path / "x_hierarchy" / "index.html").exists()
-
-
-def test_a_killed_stream_leaves_nothing(repository, tmp_path):
-    script = """
-import itertools, sys, time
-import numpy as np
-from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy import host
-host.CHUNK_BYTES = 1000
-batch = np.random.default_rng(0).normal(size=(100, 5))
-def endless():
-    for i in itertools.count():
-        yield batch
-        if i == 20: print("going", flush=True)
-        time.sleep(0.001)
-hierarchy.fit_stream(endless(), spool=sys.argv[1])
-"""
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    run = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True)
-    assert run.stdout.readline() == "going\n"
-    os.kill(run.pid, signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
-    time.sleep(0.1)
-    assert not list(tmp_path.iterdir())
-    assert hierarchy.fit_stream([np.eye(4)], spool=tmp_path).linkage.shape == (3, 4)
 
 
 def test_the_example_of_the_readme_runs(repository, capsys):
@@ -344,8 +394,10 @@ def test_the_example_of_the_readme_runs(repository, capsys):
 
 def test_the_estimator_needs_jax_and_numpy_alone(repository):
     script = (
-        "import sys; from repr_jax.estimators import hierarchy; import numpy as np; "
-        "hierarchy.fit(np.eye(3)); print(*{n.partition('.')[0] for n in sys.modules})"
+        "import sys; from repr_jax import trees; import numpy as np; "
+        "from repr_jax.estimators import hierarchy; "
+        "trees.cut(hierarchy.fit(np.eye(3)).parents, 2); "
+        "print(*{n.partition('.')[0] for n in sys.modules})"
     )
     command = [sys.executable, "-c", script]
     run = subprocess.run(

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import is_monotonic, is_valid_linkage
 
-from repr_jax import losses, metrics
+from repr_jax import losses, metrics, trees
 from repr_jax.estimators import hyphc
-from repr_jax.metrics import hierarchy as trees
 
 # ((0, 1), (2, (3, 4))), leaves in another order
 ORDER = np.array([3, 0, 4, 1, 2])
@@ -65,7 +64,7 @@ def test_finds_the_tree_of_least_cost(seed):
     assert found.losses[-1] < found.losses[0]
     assert is_valid_linkage(found.linkage) and is_monotonic(found.linkage)
     assert (np.linalg.norm(found.embeddings, axis=1) < 1).all()
-    members = trees.below(found.parents, 5)[5:]
+    members = trees.below(found.parents)[5:]
     expected = [np.isin(ORDER, group) for group in ((0, 1), (3, 4), (2, 3, 4))]
     assert {m.tobytes() for m in members[:-1]} == {m.tobytes() for m in expected}
 
@@ -75,7 +74,7 @@ def test_the_loss_tends_to_the_cost_of_the_decoded_tree():
     leaves = angles_to_leaves(np.array([0.0, 0.05, 0.4, 0.5, 1.7, 2.0]))
     similarities = np.random.default_rng(0).random((6, 6))
     similarities = (similarities + similarities.T) / 2
-    parents, _, _ = hyphc.decode(leaves)
+    parents, _ = hyphc.decode(leaves)
     assert parents.tolist() == [6, 6, 7, 7, 8, 8, 9, 9, 10, 10, -1]
     triplets = np.array(list(itertools.combinations(range(6), 3)))
     i, j, k = triplets.T
@@ -95,10 +94,9 @@ def test_the_loss_tends_to_the_cost_of_the_decoded_tree():
 
 def test_decoding_by_hand():
     """On a circle the smallest gap joins first."""
-    parents, linkage, heights = hyphc.decode(
-        angles_to_leaves(np.array([0.0, 2.0, 0.5, 2.3]))
-    )
+    parents, heights = hyphc.decode(angles_to_leaves(np.array([0.0, 2.0, 0.5, 2.3])))
     assert parents.tolist() == [5, 4, 5, 4, 6, 6, -1]
+    linkage = trees.to_linkage(parents, heights)
     assert linkage[:, :2].tolist() == [[1, 3], [0, 2], [4, 5]]
     assert heights[:4].tolist() == [0] * 4 and (np.diff(heights[4:]) > 0).all()
     radius, between = 0.9, 0.9 * 2 * np.cos(0.15)  # of leaves 1 and 3, 0.3 apart

@@ -104,6 +104,46 @@ def test_absent_rows_are_as_good_as_deleted(blobs):
     assert_same(FIT(x, where=where), FIT(blobs.x[where]))
 
 
+@pytest.mark.parametrize("offset", [0, 4096])
+def test_rows_far_from_0(blobs, offset):
+    x = (np.round(blobs.x * 256) / 256).astype("f")  # exact at either place
+    near = kmeans.fit(KEY, x, num_clusters=4)
+    far = kmeans.fit(KEY, x + np.float32(offset), num_clusters=4)
+    np.testing.assert_allclose(far.inertia, near.inertia, rtol=1e-5)
+    np.testing.assert_allclose(far.centroids - offset, near.centroids, atol=1e-3)
+    assigned = kmeans.assign(far, x + np.float32(offset))
+    np.testing.assert_array_equal(assigned, kmeans.assign(near, x))
+
+
+def test_inertia_of_narrow_clusters_far_apart():
+    """Squared distances are a hundred million times the inertia."""
+    rng = np.random.default_rng(0)
+    centers = np.array([[-1000.0, 0], [1000, 0], [0, 1000]])
+    x = centers[np.arange(90) % 3] + 0.1 * rng.normal(size=(90, 2))
+    x = x.astype("f")
+    found = kmeans.fit(KEY, x, num_clusters=3)
+    exact = x.astype(float).reshape(30, 3, 2)
+    expected = np.mean(np.sum((exact - exact.mean(axis=0)) ** 2, axis=-1))
+    np.testing.assert_allclose(found.inertia, expected, rtol=0.01)
+
+
+def test_a_nan_is_refused_and_traced_it_moves_nothing(blobs):
+    x = blobs.x.copy()
+    x[17, 3] = np.nan
+    with pytest.raises(ValueError, match=r"kmeans.fit: expected x finite; .* row 17"):
+        FIT(x)
+    kept = np.arange(160) != 17
+    rest = FIT(blobs.x[kept])
+    with pytest.raises(
+        ValueError, match=r"kmeans.assign: expected x finite; .* row 17"
+    ):
+        kmeans.assign(rest, x)
+    assert_same(jax.jit(FIT)(x), rest)
+    found = jax.jit(kmeans.assign)(rest, x)
+    assert found[17] == -1
+    np.testing.assert_array_equal(found[kept], kmeans.assign(rest, blobs.x[kept]))
+
+
 def test_a_split_batch_has_the_fit_of_the_whole(blobs):
     where = np.arange(160) % 5 > 0
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -45,6 +45,74 @@ def test_fit_by_hand():
     np.testing.assert_allclose(w1, 2 / (1 + np.exp(2 * w1)), rtol=1e-4)
 
 
+def newton(x, y, num_classes, penalty=1.0):
+    """In float64, of centered rows: the probabilities of the classes."""
+    x = np.c_[x - x.mean(axis=0), np.ones(len(x))]
+    n, dim = x.shape
+    target, theta = np.eye(num_classes)[y], np.zeros((dim, num_classes))
+    ridge = np.diag([penalty / n] * (dim - 1) + [0.0])
+    for _ in range(30):
+        p = np.exp(x @ theta)
+        p /= p.sum(axis=1, keepdims=True)
+        gradient = x.T @ (p - target) / n + ridge @ theta
+        spread = np.einsum("nk,kl->nkl", p, np.eye(num_classes))
+        spread -= np.einsum("nk,nl->nkl", p, p)
+        curvature = np.einsum("ni,nj,nkl->ikjl", x, x, spread) / n
+        curvature += np.einsum("ij,kl->ikjl", ridge, np.eye(num_classes))
+        size = dim * num_classes
+        curvature = curvature.reshape(size, size)
+        step = np.linalg.lstsq(curvature, gradient.ravel(), rcond=1e-12)[0]
+        theta -= step.reshape(theta.shape)
+    return p
+
+
+@pytest.mark.parametrize("offset", [0, 100, 2000, 1e5])
+def test_features_far_from_0(offset):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=200)
+    x = rng.normal(size=(200, 6)) + rng.normal(size=(3, 6))[y]
+    x = (offset + x).astype(np.float32)
+    fitted = logistic.fit(x, y, num_classes=3)
+    assert fitted.converged and fitted.num_steps < 12
+    found = jax.nn.softmax(logistic.logits(fitted, x), axis=-1)
+    expected = newton(x.astype(np.float64), y, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    logits = x @ np.asarray(fitted.weights, np.float64) + np.asarray(fitted.bias)
+    exact = np.asarray(logistic.logits(fitted, x))
+    np.testing.assert_allclose(logits, exact, atol=1e-5 + 1e-6 * offset)
+
+
+def test_features_of_unlike_scales():
+    x, y = clouds(1, 120, 1.0)
+    x = (x * np.logspace(-3, 3, 6)).astype(np.float32)
+    fitted = logistic.fit(x, y, num_classes=3)
+    assert fitted.converged
+    found = jax.nn.softmax(logistic.logits(fitted, x), axis=-1)
+    np.testing.assert_allclose(found, newton(x.astype(float), y, 3), atol=5e-6)
+
+
+def test_a_fit_that_was_stopped_has_not_converged():
+    x, y = clouds(1, 120, 0.5)
+    assert logistic.fit(x, y, num_classes=3).converged
+    assert not logistic.fit(x, y, num_classes=3, max_steps=2).converged
+
+
+def test_what_is_not_finite_is_refused_and_traced_it_is_no_class():
+    x, y = clouds(1, 30, 0.5)
+    bad = x.copy()
+    bad[7, 2] = np.nan
+    with pytest.raises(ValueError, match=r"logistic.fit: expected x finite; .* row 7"):
+        logistic.fit(bad, y, num_classes=3)
+    fitted = logistic.fit(x, y, num_classes=3)
+    with pytest.raises(ValueError, match=r"logistic.predict: expected x finite"):
+        logistic.predict(fitted, bad)
+    found = jax.jit(logistic.predict)(fitted, bad)
+    np.testing.assert_array_equal(found == -1, np.arange(30) == 7)
+    traced = jax.jit(lambda x: logistic.fit(x, y, num_classes=3))(bad)
+    assert not traced.converged and np.isnan(traced.weights).all()
+    assert (jax.jit(logistic.predict)(traced, x) == -1).all()
+
+
 def test_absent_rows_are_as_good_as_deleted():
     x, y = clouds(1, 160, 1.0)
     where = np.arange(160) % 4 > 0
@@ -63,6 +131,10 @@ def test_absent_rows_are_as_good_as_deleted():
         (dict(x=np.zeros(4)), ValueError, r"logistic.fit: expected .* rank 2"),
         (dict(labels=np.zeros(3, int)), ValueError, r"labels of shape \(4,\)"),
         (dict(labels=np.zeros(4)), TypeError, "labels of integers"),
+        (dict(labels=np.arange(4)), ValueError, r"in \[0, 2\); got 2 in row 2"),
+        (dict(labels=np.arange(4) // 2 - 1), ValueError, "got -1 in row 0"),
+        (dict(labels=np.arange(4) // 2 << 32), ValueError, "got 4294967296 in row 2"),
+        (dict(where=np.ones(4)), TypeError, "where bool"),
         (dict(x=np.zeros((4, 2), int)), TypeError, "x of floats"),
         (dict(penalty=0.0), ValueError, "penalty > 0"),
         (dict(num_classes=1), ValueError, "num_classes >= 2"),

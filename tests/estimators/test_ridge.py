@@ -23,7 +23,7 @@ def data():
 
 
 def normal_equations(x, y, penalty):
-    """(X^T X + penalty I) W = X^T Y of centred data, by Gauss in float64."""
+    """(X^T X + penalty I) W = X^T Y of centered data, by Gauss in float64."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     n, dim = x.shape
@@ -68,6 +68,24 @@ def test_least_squares_of_dependent_columns_has_the_least_norm(data):
     np.testing.assert_allclose(fitted.weights[3], halves, atol=1e-5)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_ridge_of_features_and_targets_far_from_0(data, penalty):
+    x, y = (np.asarray(a, np.float64) for a in data)
+    near = Ridge(alpha=penalty).fit(x, y).predict(x)
+    far = [(4096 + a).astype("f") for a in (x, y)]
+    kept = [np.asarray(a, np.float64) - 4096 for a in far]  # what float32 keeps
+    expected = Ridge(alpha=penalty).fit(*kept).predict(kept[0])
+    np.testing.assert_allclose(expected, near, atol=2e-3)
+    fitted = jax.jit(ridge.fit)(*far, penalty=penalty)
+    found = np.asarray(ridge.predict(fitted, far[0]), np.float64) - 4096
+    np.testing.assert_allclose(found, expected, atol=2 * 4096 * 2.0**-23)
+    fitted = kernel_ridge.fit(far[0], kept[1].astype("f"), penalty=0.1)
+    plain = kernel_ridge.fit(kept[0].astype("f"), kept[1].astype("f"), penalty=0.1)
+    found = kernel_ridge.predict(fitted, far[0])
+    expected = kernel_ridge.predict(plain, kept[0].astype("f"))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_ridge_stays_exact_where_normal_equations_do_not():
     """Columns that differ by a thousandth: their product has a condition of 1e7."""
     rng = np.random.default_rng(0)
@@ -85,14 +103,14 @@ def test_kernel_ridge_matches_scikit_learn_in_float64(data, gamma, penalty):
     x, y = (np.asarray(a, np.float64) for a in data)
     reference = KernelRidge(kernel="rbf", gamma=gamma, alpha=penalty)
     expected = reference.fit(x[:200], y[:200]).predict(x[200:])
-    fitted = jax.jit(kernel_ridge.fit)(
+    fitted = kernel_ridge.fit(
         data[0][:200], data[1][:200], gamma=gamma, penalty=penalty
     )
-    found = np.asarray(jax.jit(kernel_ridge.predict)(fitted, data[0][200:]))
+    found = np.asarray(kernel_ridge.predict(fitted, data[0][200:]))
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=0.02 if penalty < 0.01 else 1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(
-        r2_score(y[200:], found), r2_score(y[200:], expected), atol=1e-3
+        r2_score(y[200:], found), r2_score(y[200:], expected), atol=1e-6
     )
 
 
@@ -126,12 +144,12 @@ def test_a_kernel_that_is_almost_singular_stays_finite():
     rng = np.random.default_rng(0)
     x = np.tile(rng.normal(size=(500, 2)), (2, 1)).astype(np.float32)
     y = np.sin(3 * x[:, :1])
-    fitted = jax.jit(kernel_ridge.fit)(x, y, gamma=0.01, penalty=0.001)
+    fitted = kernel_ridge.fit(x, y, gamma=0.01, penalty=0.001)
     reference = KernelRidge(kernel="rbf", gamma=0.01, alpha=0.001)
     expected = reference.fit(x.astype(np.float64), y).predict(x)
     found = np.asarray(kernel_ridge.predict(fitted, x))
     assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, expected, atol=0.05)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("fit", [ridge.fit, kernel_ridge.fit])
@@ -167,9 +185,9 @@ def test_search_is_cross_validation(data):
                 for kept, held in KFold(3).split(x)
             ]
             np.testing.assert_allclose(
-                found.scores[g, p], np.mean(scores, axis=0), atol=2e-3
+                found.scores[g, p], np.mean(scores, axis=0), atol=1e-5
             )
-            np.testing.assert_allclose(once.scores[g, p], scores[0], atol=2e-3)
+            np.testing.assert_allclose(once.scores[g, p], scores[0], atol=1e-5)
 
 
 def test_best_is_chosen_for_some_columns_and_ignores_what_failed():
@@ -186,6 +204,28 @@ def test_best_is_chosen_for_some_columns_and_ignores_what_failed():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda x, y: ridge.fit(x * np.inf, y), ValueError, "x finite; got .* row 0"),
+        (lambda x, y: ridge.fit(x, y * np.nan), ValueError, "y finite; got nan"),
+        (lambda x, y: kernel_ridge.fit(x * np.nan, y), ValueError, "x finite"),
+        (lambda x, y: kernel_ridge.search(x, y * np.nan), ValueError, "y finite"),
+        (lambda x, y: kernel_ridge.search(x, y, gammas=(0,)), ValueError, "> 0"),
+        (
+            lambda x, y: kernel_ridge.predict(kernel_ridge.fit(x, y), x * np.nan),
+            ValueError,
+            "predict: expected x finite",
+        ),
+        (
+            lambda x, y: jax.jit(kernel_ridge.fit)(x, y),
+            TypeError,
+            "expected arrays on this host",
+        ),
+        (
+            lambda x, y: kernel_ridge.best(
+                kernel_ridge.Search(np.full((1, 1, 1), np.nan), (1,), (1,))
+            ),
+            ValueError,
+            "a score that is not NaN",
+        ),
         (lambda x, y: ridge.fit(x, y[:5]), ValueError, "300 rows"),
         (lambda x, y: ridge.fit(x, y, penalty=-1.0), ValueError, "penalty >= 0"),
         (lambda x, y: ridge.fit(x[:, 0], y), ValueError, "rank 2"),

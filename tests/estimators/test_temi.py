@@ -30,13 +30,13 @@ def apply(head, x):
     return np.array(out)
 
 
-def objective(online, target, marginal, rows, neighbours, power, temperature):
+def objective(online, target, marginal, rows, neighbors, power, temperature):
     """The mean over heads; online, target: lists of heads; a loop for every sum."""
     p = [
-        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in online
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbors)] for h in online
     ]
     q = [
-        [softmax(apply(h, v) / temperature) for v in (rows, neighbours)] for h in target
+        [softmax(apply(h, v) / temperature) for v in (rows, neighbors)] for h in target
     ]
     total = 0.0
     for i in range(len(rows)):
@@ -120,7 +120,7 @@ def fitted(blobs):
         num_classes=4,
         num_heads=3,
         batch_size=80,
-        num_neighbours=10,
+        num_neighbors=10,
         hidden_dim=32,
         bottleneck_dim=16,
         learning_rate=3e-3,

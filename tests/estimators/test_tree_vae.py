@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from repr_jax.estimators import tree_vae
 from repr_jax.losses.variational_tree import tree_elbo
-from repr_jax.metrics import hierarchy as trees
 from repr_jax.models import tree_vae as models
-from repr_jax.ops import likelihood, node_tree
+from repr_jax.ops import likelihood
+from repr_jax.trees import growing
 
 MODEL = models.fully_connected(
     36,
@@ -46,8 +46,8 @@ def test_finds_the_kinds(fitted, four_kinds):
     num = len(found.nodes)
     table = metrics.contingency(found.assignments, kind, num_clusters=num)
     assert metrics.hungarian_accuracy(table) == 1
-    trees.check_parents("test", found.parents, num)
-    assert node_tree.leaves(found.tree)[found.nodes].all()
+    trees.check("test", found.parents, num)
+    assert growing.leaves(found.tree)[found.nodes].all()
     assert seen == [(200 * n, 1300) for n in (1, 2, 3, 4)]
     assert found.losses[-100:].mean() < found.losses[:20].mean()
 
@@ -82,7 +82,7 @@ def training(images, max_depth=2, min_rows=10):
 
 def test_a_new_sub_tree_leaves_the_rest_as_it_was(fitted, four_kinds):
     found, _ = fitted
-    tree, (a, b) = node_tree.split(node_tree.start(9), 2)
+    tree, (a, b) = growing.split(growing.start(9), 2)
     split, rows = np.array([2, a, b], np.int32), np.arange(10)
     after = tree_vae._train_split(
         training(four_kinds()[0]), found.variables, tree, split, rows, []
@@ -105,7 +105,7 @@ def test_the_loss_of_a_sub_tree_has_the_gradient_of_the_whole(fitted, four_kinds
     """Of what it moves; all moments fixed, all leaves decoded, the same noise."""
     found, _ = fitted
     model, x = MODEL, jnp.asarray(four_kinds()[0][:8].reshape(8, -1))
-    tree, (a, b) = node_tree.split(node_tree.start(9), 2)
+    tree, (a, b) = growing.split(growing.start(9), 2)
     leaves, split = np.array([1, a, b, -1]), np.array([2, a, b])
     noise = jax.random.normal(jax.random.key(3), (8, 9, 2))
     variables, beta = found.variables, 0.3
@@ -158,7 +158,7 @@ def test_the_leaf_with_most_rows_is_split_unless_too_deep_or_too_small(
 ):
     found, _ = fitted
     run, variables = training(four_kinds()[0]), found.variables
-    tree = node_tree.start(9)
+    tree = growing.start(9)
     share = tree_vae._probabilities(MODEL, variables, run.images, tree, [1, 2])
     sure = (share >= 0.5).sum(axis=0)
     leaf, rows = tree_vae._to_split(run, variables, tree)
@@ -184,7 +184,7 @@ def test_empty_leaves_are_pruned(fitted, four_kinds):
     }
     params = {**nodes["params"], "router": router}
     variables = {**found.variables, "nodes": {**nodes, "params": params}}
-    tree = tree_vae._pruned(run, variables, node_tree.start(9))
+    tree = tree_vae._pruned(run, variables, growing.start(9))
     assert tree.tolist()[:3] == [-1, 0, -2]
 
 

@@ -139,7 +139,7 @@ def test_logits_are_log_mean_probabilities(fitted):
     np.testing.assert_allclose(np.exp(logits), (p[0] + p[1]) / 2, atol=1e-5)
 
 
-def test_the_score_prefers_the_labelling_that_generalises(fitted):
+def test_the_score_prefers_the_labeling_that_generalizes(fitted):
     """Gaps between blobs leave margins; a cut through one cloud does not."""
     features, found, _ = fitted
     assert turtle.generalization_score(found, features, num_folds=4) == 1

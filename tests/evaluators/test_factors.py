@@ -104,7 +104,7 @@ def test_rows_that_lack_the_modality_are_neither_fitted_nor_scored(dataset):
             assert evaluation.numbers[f"accuracy/{modality}/{name}/linear"] == 1
 
 
-def test_chance_and_tables(dataset):
+def test_chance_and_tables():
     found = factors.summary(
         {"image/object_color/kernel": 0.9, "text/object_color/kernel": 0.1},
         {"image/object_xpos/kernel": 1.0, "text/object_xpos/kernel": 0.5},

@@ -1,9 +1,12 @@
 """The protocol around the logistic regression, which has tests of its own."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from repr_jax.data import synthetic
+from repr_jax.estimators import logistic
 from repr_jax.evaluators import linear_probe
 from repr_jax.evaluators.common import Trained
 
@@ -25,6 +28,23 @@ def test_score_with_labels_that_skip_a_class():
         linear_probe.score(x, y * 0, x, y)
 
 
+def test_a_fit_that_did_not_converge_is_reported(monkeypatch, caplog):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype("f")
+    y = np.arange(40) % 2
+    linear_probe.score(x, y, x, y)
+    assert not caplog.records
+    stopped = functools.partial(logistic.fit, max_steps=1)
+    monkeypatch.setattr(logistic, "fit", stopped)
+    linear_probe.score(x, y, x, y)
+    assert "fit to 40 rows did not converge: after 1 steps" in caplog.text
+
+
+def test_a_label_that_is_not_a_number_is_no_class():
+    x, y = np.eye(3, dtype="f"), np.array([0.0, 1.0, np.nan])
+    with pytest.raises(ValueError, match=r"linear_probe: expected y finite; .* row 2"):
+        linear_probe.score(x, y, x, y)
+
+
 def test_one_hot_features_are_perfect(perfect, dataset):
     evaluation = linear_probe.evaluate(perfect, dataset, num_train=12, batch_size=8)
     found = evaluation.numbers
@@ -34,8 +54,8 @@ def test_one_hot_features_are_perfect(perfect, dataset):
     assert evaluation.chance == pytest.approx(dict.fromkeys(found, 6 / 21))
     assert evaluation.headline == ("1_view", "3_views")
     by_size, by_subset = evaluation.tables
-    assert by_size.header == ("given", "all rows", "12 rows")
-    assert by_size.rows[2] == ("3 views", 1.0, 1.0) and len(by_subset.rows) == 7
+    assert by_size.header == ("given", "all rows", "12 rows", "chance")
+    assert by_size.rows[2][:3] == ("3 views", 1.0, 1.0) and len(by_subset.rows) == 7
 
 
 def test_subsets_are_scored_apart_and_averaged(perfect, dataset, answering):
@@ -68,7 +88,7 @@ def test_a_model_with_one_input():
     found = linear_probe.evaluate(model, blobs, num_train=16, batch_size=8)
     assert found.numbers == {"accuracy": 1.0, "accuracy/16_rows": 1.0}
     assert found.chance == {"accuracy": 0.25, "accuracy/16_rows": 0.25}
-    assert found.tables[0].rows == [("all rows", 1.0), ("16 rows", 1.0)]
+    assert found.tables[0].rows == [("all rows", 1.0, 0.25), ("16 rows", 1.0, 0.25)]
 
 
 def test_rows_that_lack_what_is_asked_for_do_not_count(perfect, gaps, here, answering):
@@ -103,8 +123,16 @@ def test_a_subset_that_no_row_has_is_left_out(perfect, gaps):
         "1_view",
         "2_views",
     }
-    assert found.tables[0].rows[2] == ("3 views", None, None)
-    assert found.headline == ("1_view",)
+    assert found.tables[0].rows[2] == ("3 views", None, None, None)
+
+
+def test_no_row_at_all_is_an_error(perfect, gaps):
+    def nothing(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            yield {**batch, "present": batch["present"] & False}
+
+    with pytest.raises(ValueError, match="linear_probe: expected rows of both splits"):
+        linear_probe.evaluate(perfect, gaps._replace(evaluate=nothing))
 
 
 def test_a_fit_that_did_not_converge_is_told():

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from repr_jax.evaluators import common
+from repr_jax.evaluators import (
+    bound,
+    coherence,
+    common,
+    factors,
+    latents,
+    linear_probe,
+    projection,
+    retrieval,
+    samples,
+)
 
 
 def test_subsets_are_singles_first_and_all_last():
@@ -108,6 +118,19 @@ def test_limit_is_not_the_first_rows(dataset):
 def test_limit_above_the_split_is_everything(dataset):
     found = list(common.batches(dataset, "test", 8, limit=1000))
     assert sum(batch["where"].sum() for batch in found) == 21
+
+
+@pytest.mark.parametrize(
+    ("output", "evaluators"),
+    [
+        ("bound", [bound]),
+        ("generate", [coherence, samples]),
+        ("represent", [factors, latents, linear_probe, projection, retrieval]),
+    ],
+)
+def test_evaluators_say_what_they_need(output, evaluators):
+    for evaluator in evaluators:
+        assert evaluator.evaluate.needs == (output,), evaluator.__name__
 
 
 def test_mean_by_views():

@@ -27,7 +27,9 @@ def test_a_model_that_knows_every_row_finds_it(perfect, dataset, answering):
     assert found.chance["m0->m1/median_rank"] == 11
     assert set(found.chance) == set(found.numbers)
     assert found.headline == ("recall_1", "recall_5")
-    assert len(found.tables[0].rows) == 6
+    *pairs, (name, *chance) = found.tables[0].rows
+    assert len(pairs) == 6 and name == "chance"
+    assert chance == pytest.approx([1 / 21, 5 / 21, 11])
 
 
 def test_a_model_that_knows_labels_confuses_rows_of_one_label(perfect, dataset):
@@ -119,8 +121,10 @@ def test_the_question_comes_first_and_the_right_answer_is_framed(labeled):
                 for batch in evaluate(*args)
             )
         )
-    drawn = picture(finds_itself(dataset), dataset)
-    pixels = imread(io.BytesIO(drawn), format="png")
+    model = finds_itself(dataset)
+    found = retrieval.evaluate(model, dataset, batch_size=12).pictures["nearest"]
+    assert "From top to bottom: m0 \u2192 m1, m0 \u2192 m2, m1" in found.caption
+    pixels = imread(io.BytesIO(found.png), format="png")
     top, left = figures.GAP, figures.COLUMN
     step = figures.CELL + figures.GAP
 

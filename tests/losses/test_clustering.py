@@ -61,7 +61,7 @@ def turtle_in_loops(task, inner, entropy_weight):
     return total
 
 
-def neighbours(seed, heads=3, batch=5, classes=4):
+def neighbors(seed, heads=3, batch=5, classes=4):
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(2, 2, heads, batch, classes)).astype(np.float32)
     marginal = rng.dirichlet(np.ones(classes), size=heads).astype(np.float32)
@@ -78,7 +78,7 @@ def compiled(name):
     [(0.6, 0.1, 0.1), (1.0, 1.0, 0.5), (0.8, 0.3, 2.0)],
 )
 def test_temi_matches_loops(power, temperature, target_temperature):
-    online, target, marginal = neighbours(0)
+    online, target, marginal = neighbors(0)
     numbers = (power, temperature, target_temperature)
     expected = temi_in_loops(online, target, marginal, *numbers)
     options = dict(
@@ -97,13 +97,13 @@ def test_temi_by_hand(classes):
     marginal = jnp.full((1, classes), 1 / classes)
     found = compiled("temi")(sure, sure, sure, sure, marginal)
     np.testing.assert_allclose(found, -np.log(classes), rtol=1e-5)
-    apart = jnp.roll(sure, 1, axis=1)  # neighbours in different clusters weigh nothing
+    apart = jnp.roll(sure, 1, axis=1)  # neighbors in different clusters weigh nothing
     found = compiled("temi")(sure, apart, sure, apart, marginal)
     np.testing.assert_allclose(found, 0, atol=1e-5)
 
 
 def test_only_the_online_network_gets_a_gradient():
-    online, target, marginal = neighbours(1)
+    online, target, marginal = neighbors(1)
     arrays = (*online, *target, marginal)
     gradient = jax.jit(jax.grad(losses.temi, argnums=(0, 1, 2, 3, 4)))(*arrays)
     assert all(np.abs(g).max() > 1e-4 for g in gradient[:2])

@@ -57,7 +57,7 @@ def fresh_negatives(loss, arrays, decoder, *, where, **rest):
     return loss(**arrays, where=where, negatives_where=where, **rest)
 
 
-def labelled(loss, arrays, decoder, **rest):
+def labeled(loss, arrays, decoder, **rest):
     """Two classes."""
     labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
     return loss(arrays["x"], labels, **rest)
@@ -110,8 +110,8 @@ BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
 BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
-NEIGHBOURS = {"online_a": (2, 3), "online_b": (2, 3)}
-NEIGHBOURS |= {"target_a": (2, 3), "target_b": (2, 3)}
+NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
+NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
 MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
@@ -140,20 +140,20 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
-    "cross_entropy": Row(labelled, LABELLED),
+    "cross_entropy": Row(labeled, LABELLED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "hinge_generator": Row(embeddings, {"fake": ()}),
     "gradient_penalty": Row(embeddings, {"gradients": (2, DIM)}),
-    "sup_con": Row(labelled, LABELLED),
+    "sup_con": Row(labeled, LABELLED),
     "triplet": Row(embeddings, TRIPLETS),
-    "triplet_hardest": Row(labelled, LABELLED),
-    "triplet_semi_hard": Row(labelled, LABELLED),
+    "triplet_hardest": Row(labeled, LABELLED),
+    "triplet_semi_hard": Row(labeled, LABELLED),
     "moco": Row(queued, QUERIES),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),
-    "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBOURS),
+    "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBORS),
     "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
     "tree_elbo": Row(branching, BRANCHING),
     "deep_ect": Row(clustered, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
@@ -242,6 +242,17 @@ def test_bfloat16_in_float32_inside(name):
     high, _ = value_and_grad(name)(params, rounded, where)
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, high, rtol=1e-5)
+
+
+@every_loss
+def test_a_row_of_nan_makes_the_loss_nan(name):
+    """No comparison hides it. Labels are made of numbers that may be NaN."""
+    arrays, where = draw(name)
+    for key in set(arrays) - {"label", "index"}:
+        broken = {k: x.copy() for k, x in arrays.items()}
+        broken[key][0] = np.nan
+        value, _ = value_and_grad(name)(parameters(name), broken, where)
+        assert np.isnan(value), key
 
 
 @every_loss

@@ -128,6 +128,24 @@ def test_nt_xent_at_temperature_1_is_the_loss_of_two_blocks_of_logits():
     np.testing.assert_allclose(actual, total / (2 * n), rtol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e30])
+def test_cosine_losses_at_any_scale(scale):
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 8)).astype("f")
+    for loss in (losses.info_nce, losses.nt_xent, losses.clip, losses.siglip):
+        scaled = jax.jit(loss)(a * np.float32(scale), b * np.float32(scale))
+        np.testing.assert_allclose(scaled, jax.jit(loss)(a, b), rtol=2e-6)
+
+
+def test_distances_far_from_0_with_absent_rows():
+    a, b = np.random.default_rng(0).normal(size=(2, 8, 3))
+    a, b = (np.round(x * 64) / 64 for x in (a, b))  # exact at either place
+    where = np.arange(8) % 2 == 0
+    loss = partial(losses.info_nce, similarity=similarity.negative_squared_distance)
+    near = loss(a.astype("f"), b.astype("f"), where=where)
+    far = loss((a + 4096).astype("f"), (b + 4096).astype("f"), where=where)
+    np.testing.assert_allclose(far, near, rtol=1e-5)
+
+
 def test_constant_rows_give_the_log_of_the_number_of_candidates():
     same = np.ones((256, 4), "f")
     expected = {

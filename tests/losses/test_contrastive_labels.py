@@ -130,6 +130,20 @@ def test_triplets_on_a_line_by_hand():
     assert jax.jit(losses.triplet)(x[:1], x[1:2], x[2:3], margin=3.0) == 6
 
 
+@pytest.mark.parametrize(
+    "loss", [losses.sup_con, losses.triplet_hardest, losses.triplet_semi_hard]
+)
+def test_classes_of_64_bits_are_not_merged(loss):
+    far = np.array([1, 1, 2**32 + 1, 2**32 + 1, 7, 7, 9, 9])
+    x = draw()
+    expected = loss(x, np.array([0, 0, 1, 1, 2, 2, 3, 3]))
+    assert loss(x, far) == expected
+    jitted = jax.jit(lambda x: loss(x, far))  # labels of numpy within a program
+    np.testing.assert_allclose(jitted(x), expected, rtol=1e-6)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(loss(x, far), expected, rtol=1e-6)
+
+
 def test_satisfied_triplets_have_no_gradient():
     x = np.array([[0.0], [0.1], [9.0], [9.1]], "f")
     labels = np.array([0, 0, 1, 1])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import gaussian, likelihood, node_tree
+from repr_jax.ops import gaussian, likelihood
+from repr_jax.trees import growing
 
 # 0 -> (1, 2), 1 -> (3, 5), 2 -> (4,); 6 is free
 PARENTS = np.array([-1, 0, 0, 1, 2, 1, -2], np.int32)
@@ -136,7 +137,7 @@ def test_is_a_bound_that_the_exact_posterior_attains():
 
 def test_leaves_share_each_row_and_nodes_their_children():
     logits = draw()["logits"]
-    passed = node_tree.path_probabilities(jnp.nan_to_num(logits), PARENTS)
+    passed = growing.path_probabilities(jnp.nan_to_num(logits), PARENTS)
     np.testing.assert_allclose(passed[:, 0], 1)
     np.testing.assert_allclose(passed[:, 1] + passed[:, 2], 1, rtol=1e-6)
     np.testing.assert_allclose(passed[:, 3] + passed[:, 5], passed[:, 1], rtol=1e-6)

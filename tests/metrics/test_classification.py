@@ -59,6 +59,22 @@ def test_split_batch_equals_whole():
     )
 
 
+def test_classes_of_64_bits_are_told_apart():
+    far = np.array([1, 2**32 + 1])
+    assert metrics.accuracy(far[::-1], far) == 0
+    assert metrics.accuracy(jnp.array([1, 1]), far) == 0.5
+    assert metrics.agreement(np.stack([far, far[:1].repeat(2)])) == 0.5
+
+
+def test_classes_are_integers():
+    with pytest.raises(TypeError, match="accuracy: expected labels of integers"):
+        metrics.accuracy(np.arange(2), np.array([0.0, np.nan]))
+    with pytest.raises(TypeError, match="agreement: expected predictions of integers"):
+        metrics.agreement(np.full((2, 3), np.nan))
+    with pytest.raises(TypeError, match="accuracy: expected where bool"):
+        metrics.accuracy(np.arange(2), np.arange(2), where=np.arange(2))
+
+
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"accuracy: expected one shape of rank 1"):
         metrics.accuracy(np.arange(3), np.arange(4))

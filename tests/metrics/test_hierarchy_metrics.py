@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from repr_jax import metrics
-from repr_jax.metrics import hierarchy as tree_metrics
 
 BALANCED = [4, 4, 5, 5, 6, 6, -1]  # ((0, 1), (2, 3))
 CHAIN = [4, 4, 5, 6, 5, 6, -1]  # (((0, 1), 2), 3)
@@ -110,21 +109,10 @@ def test_dendrogram_purity_at_chance_is_one_of_the_classes():
     assert 0.1 < purity < 0.11
 
 
-def test_sampled_purity_is_near_the_exact_one():
-    parents, _, _, table = draw(5, rows=200)
-    exact = metrics.dendrogram_purity(parents, table)
-    value, error = metrics.sampled_dendrogram_purity(parents, table, num_pairs=20_000)
-    assert 0 < error < 0.002
-    assert abs(value - exact) < 4 * error
-    few = metrics.sampled_dendrogram_purity(parents, table, num_pairs=200)[1]
-    assert few == pytest.approx(10 * error, rel=0.2)
-
-
 def test_purity_without_pairs_is_not_a_number():
     table = np.eye(4)
     assert np.isnan(metrics.dendrogram_purity(BALANCED, table))
     assert np.isnan(metrics.macro_dendrogram_purity(BALANCED, table))
-    assert np.isnan(metrics.sampled_dendrogram_purity(BALANCED, table)).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -244,6 +232,9 @@ def test_cophenetic_correlation_matches_scipy():
     actual = metrics.cophenetic_correlation(p, q, heights, other)
     assert actual == pytest.approx(spearmanr(*distances).statistic)
     assert metrics.cophenetic_correlation(p, p, heights, heights) == pytest.approx(1)
+    for wrong, message in [([np.nan] * 23, "got nan of node 0"), ([0.0], "shape")]:
+        with pytest.raises(ValueError, match=f"cophenetic_correlation: .*{message}"):
+            metrics.cophenetic_correlation(p, q, wrong, other)
     flat = [4, 4, 4, 4, -1]
     both = metrics.cophenetic_correlation(flat, BALANCED, [0] * 4 + [1], np.arange(7))
     assert np.isnan(both)
@@ -267,30 +258,43 @@ def test_what_is_no_tree_is_told():
         metrics.best_f1(BALANCED, np.zeros((1, 4), bool))
 
 
-def test_lowest_common_ancestors_and_depths():
-    rng = np.random.default_rng(3)
+def test_audit_is_that_of_loops():
+    rng = np.random.default_rng(1)
+    # {0, 1, 2}, {3, 4}, {5, 6, 7, 8} in {9 .. 11}, the last two in 12, all in 13.
+    reference = [9, 9, 9, 10, 10, 11, 11, 11, 11, 13, 12, 12, 13, -1]
+    size = {9: 3, 10: 2, 11: 4, 12: 6, 13: 9}
+
+    def distance(i, j):
+        return np.log(size[meet(reference, i, j)]) / np.log(9)
+
     parents = wide_tree(rng, 9)
-    table = tree_metrics.lowest_common_ancestors(parents, 9)
-    depth = tree_metrics.depths(parents)
-    for a, b in itertools.product(range(9), repeat=2):
-        assert table[a, b] == meet(parents, a, b)
-    for node in range(len(parents)):
-        assert depth[node] == len(above(parents, node)) - 1
+    found = metrics.audit_merges(parents, reference)
+    for step, node in enumerate(range(9, len(parents))):
+        sides = [
+            leaves_of(parents, child, 9) for child in np.flatnonzero(parents == node)
+        ]
+        across = [
+            distance(i, j)
+            for a, b in itertools.combinations(sides, 2)
+            for i in a
+            for j in b
+        ]
+        within = [
+            np.mean([distance(i, j) for i, j in itertools.combinations(side, 2)])
+            for side in sides
+            if len(side) > 1
+        ]
+        assert found.between[step] == pytest.approx(np.mean(across))
+        assert found.within[step] == pytest.approx(max(within, default=0.0))
+        assert found.excess[step] == pytest.approx(
+            np.mean(across) - max(within, default=0.0)
+        )
 
 
-def test_groups_undo_the_last_nodes():
-    cut = tree_metrics.groups
-    for k, expected in [(1, [0] * 4), (2, [0, 0, 0, 1]), (3, [0, 0, 1, 2])]:
-        np.testing.assert_array_equal(cut(np.array(CHAIN), 4, k), expected)
-    np.testing.assert_array_equal(
-        cut(np.array([5, 4, 4, 5, 6, 6, -1]), 4, 3), [0, 1, 1, 2]
-    )
-    np.testing.assert_array_equal(cut(np.array(BALANCED), 4, 4), range(4))
-    for seed in range(5):
-        parents, _, _, _ = draw(seed)
-        for k in range(1, 8):
-            found = cut(parents, 7, k)
-            assert len(set(found)) == k and found[0] == 0
-            for group in range(k):
-                members = np.flatnonzero(found == group).tolist()
-                assert any(leaves_of(parents, n, 7) == members for n in range(13))
+def test_audit_of_a_tree_that_agrees_is_never_surprised():
+    """Siblings of the reference merge first, and each side is whole."""
+    found = metrics.audit_merges(BALANCED, BALANCED)
+    np.testing.assert_allclose(found.between, [0.5, 0.5, 1])
+    np.testing.assert_allclose(found.within, [0, 0, 0.5])
+    with pytest.raises(ValueError, match="audit_merges: expected"):
+        metrics.audit_merges(BALANCED, [3, 3, 3, -1])

@@ -48,6 +48,33 @@ def test_r2_by_hand():
     assert metrics.r2(constant + jnp.array([[0.0, 1.0]]), constant) == 0.5
 
 
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_r2_of_a_constant_that_has_no_exact_mean(transform):
+    y = np.full((7, 1), 0.1, np.float32)
+    r2 = transform(metrics.r2)
+    assert r2(y + np.float32(0.5), y) == 0
+    assert r2(y + np.float32(1e-25), y * 0) == 0
+    assert r2(y, y) == 1
+
+
+@pytest.mark.parametrize("offset, scale", [(2000, 1), (1e5, 1), (0, 1e-25), (0, 1e25)])
+def test_r2_at_any_place_and_scale(offset, scale):
+    rng = np.random.default_rng(0)
+    y = (offset + scale * rng.normal(size=(20_000, 2))).astype("f")
+    predictions = (y + 0.3 * scale * rng.normal(size=y.shape)).astype("f")
+    expected = r2_score(y.astype(float), predictions.astype(float))
+    np.testing.assert_allclose(metrics.r2(predictions, y), expected, rtol=1e-5)
+
+
+def test_r2_of_what_is_not_finite():
+    y = np.arange(4, dtype="f")
+    bad = np.where(y == 2, np.nan, y)
+    with pytest.raises(ValueError, match=r"r2: expected predictions finite; .* row 2"):
+        metrics.r2(bad, y)
+    for pair in ((bad, y), (y, bad), (bad, y * 0), (y, bad * 0)):
+        assert np.isnan(jax.jit(metrics.r2)(*pair))
+
+
 def test_absent_rows_are_as_good_as_deleted(pair):
     where = np.arange(24) % 5 > 0
     spoiled = [np.where(where[:, None], x, np.nan) for x in pair]

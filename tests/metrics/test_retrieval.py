@@ -93,6 +93,31 @@ def test_split_rows_see_all_keys():
     )
 
 
+def test_nan_loses_every_comparison():
+    queries, keys = draw()
+    last, worst = len(keys) - 1, np.array(keys)
+    worst[2] = np.nan
+    with pytest.raises(
+        ValueError, match="ranks: expected keys finite; got nan in row 2"
+    ):
+        metrics.recall_at_k(queries, worst, k=1)
+    found = jax.jit(metrics.ranks)(queries, worst)
+    kept = np.arange(len(keys)) != 2
+    without = metrics.ranks(queries[kept], keys[kept])
+    np.testing.assert_array_equal(found[kept], without)
+    assert found[2] == last
+    everything = jax.jit(partial(metrics.recall_at_k, k=last))
+    assert everything(np.full_like(keys, np.nan), keys) == 0
+    assert everything(keys, np.full_like(keys, np.nan)) == 0
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-6, 1e20])
+def test_ranks_at_any_scale(scale):
+    queries, keys = draw()
+    found = metrics.ranks(queries * np.float32(scale), keys / np.float32(scale))
+    np.testing.assert_array_equal(found, metrics.ranks(queries, keys))
+
+
 def test_bad_input_is_named():
     queries, keys = draw()
     with pytest.raises(ValueError, match=r"ranks: expected one shape of rank 2; got"):

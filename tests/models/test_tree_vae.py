@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from repr_jax.models import tree_vae
-from repr_jax.ops import node_tree
+from repr_jax.trees import growing
 
 # 0 -> (1, 2), 2 -> (3, 4); 5 and 6 are free
 PARENTS = np.array([-1, 0, 0, 2, 2, -2, -2], np.int32)
@@ -86,11 +86,11 @@ def test_what_the_tree_does_not_have_counts_for_nothing(drawn):
 def test_one_program_serves_all_trees(drawn):
     variables, x, noise = drawn
     before = descend._cache_size()
-    tree = node_tree.start(7)
+    tree = growing.start(7)
     for leaf in (1, 3):
         out, _, _ = descend(variables, x, tree, noise, train=False)
         assert np.isfinite(out.z[:, : leaf + 2]).all()
-        tree, _ = node_tree.split(tree, leaf)
+        tree, _ = growing.split(tree, leaf)
     assert descend._cache_size() <= before + 1
 
 

@@ -1,4 +1,4 @@
-"""Sizes, initialisation and outputs of the encoder and the decoder."""
+"""Sizes, initialization and outputs of the encoder and the decoder."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def small_vae(**fields):
     return VAE(encoder, ConvDecoder(widths=(8, 6, 4), **fields))
 
 
-def initialised(module, *args):
+def initialized(module, *args):
     init = jax.jit(lambda key, *x: module.init(key, *x, train=False))
     return init(jax.random.key(0), *args)
 
@@ -55,7 +55,7 @@ def test_small_form():
 
 def test_encode_and_decode_are_the_two_halves_of_a_call():
     model = small_vae()
-    variables = initialised(model, IMAGES)
+    variables = initialized(model, IMAGES)
     posterior, decoded = jax.jit(lambda v: model.apply(v, IMAGES, train=True))(
         variables
     )
@@ -82,9 +82,9 @@ def test_decoder_undoes_the_sizes_of_the_encoder(shape):
     assert decoded.shape == x.shape
 
 
-def test_initialisation_is_uniform_within_one_over_the_root_of_fan_in():
-    params = initialised(ConvEncoder(8), IMAGES)["params"]
-    decoder = initialised(ConvDecoder(), jnp.zeros((1, 8)))["params"]
+def test_initialization_is_uniform_within_one_over_the_root_of_fan_in():
+    params = initialized(ConvEncoder(8), IMAGES)["params"]
+    decoder = initialized(ConvDecoder(), jnp.zeros((1, 8)))["params"]
     fan_ins = [
         (params["Conv_1"], 9 * 32),
         (params["hidden_layer"], 2048),
@@ -100,17 +100,17 @@ def test_initialisation_is_uniform_within_one_over_the_root_of_fan_in():
         assert np.std(layer["bias"]) > 0
 
 
-def test_initialiser_is_a_field():
+def test_initializer_is_a_field():
     def zeros(fan_in):
         return lambda key, shape, dtype=jnp.float32: jnp.zeros(shape, dtype)
 
-    params = initialised(small_vae(initializer=zeros), IMAGES)
+    params = initialized(small_vae(initializer=zeros), IMAGES)
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(params))
 
 
 def test_bfloat16_keeps_parameters_and_outputs_in_float32():
     model, exact = small_vae(dtype="bfloat16"), small_vae()
-    variables = initialised(model, IMAGES)
+    variables = initialized(model, IMAGES)
     outputs, expected = jax.jit(
         lambda v: [m.apply(v, IMAGES, train=True) for m in (model, exact)]
     )(variables)
@@ -140,7 +140,7 @@ def test_laplace_heads_have_finite_gradients(log_var):
     gradient = jax.jit(jax.grad(lambda h: jnp.sum(log_var(h))))(h)
     assert np.all(np.isfinite(log_var(h))) and np.all(np.isfinite(gradient))
     model = small_vae(log_var=log_var)
-    variables = initialised(model, IMAGES)
+    variables = initialized(model, IMAGES)
     posterior = model.apply(variables, IMAGES, train=True, method="encode")
     raw = small_vae().apply(variables, IMAGES, train=True, method="encode")
     np.testing.assert_allclose(posterior.log_var, log_var(raw.log_var), rtol=1e-4)
@@ -148,7 +148,7 @@ def test_laplace_heads_have_finite_gradients(log_var):
 
 def test_mlp():
     model = MLP((8, 3), batch_norm=True)
-    variables = initialised(model, IMAGES)
+    variables = initialized(model, IMAGES)
     out, changed = model.apply(variables, IMAGES, train=True, mutable=["batch_stats"])
     assert out.shape == (3, 3)
     assert set(changed) == {"batch_stats"}

@@ -17,16 +17,71 @@ def test_present_zeroes_absent_entries_and_their_gradient():
     np.testing.assert_array_equal(gradient, 4 * ones)
 
 
-def test_all_rows_marks_as_many_axes_as_asked():
-    assert batch.all_rows(np.zeros((4, 3))).shape == (4,)
-    assert batch.all_rows(np.zeros((2, 4, 3)), 2).shape == (2, 4)
-    assert batch.all_rows(np.zeros((4, 3))).all()
+def test_checked_where_is_all_rows_or_what_was_given():
+    np.testing.assert_array_equal(batch.checked_where("f", None, (2, 4)), True)
+    np.testing.assert_array_equal(batch.checked_where("f", WHERE, (8,)), WHERE)
+    with pytest.raises(ValueError, match=r"f: expected where of shape \(4,\)"):
+        batch.checked_where("f", WHERE, (4,))
+    with pytest.raises(TypeError, match="f: expected where bool; got int"):
+        batch.checked_where("f", WHERE.astype(int), (8,))
 
 
 def test_masked_mean_is_over_present_rows_and_0_without_any():
     values = jnp.where(WHERE, jnp.arange(8.0), jnp.nan)
     assert batch.masked_mean(values, where=WHERE) == np.arange(8.0)[WHERE].mean()
     assert batch.masked_mean(values, where=np.zeros(8, bool)) == 0
+
+
+def test_masked_mean_keeps_the_axes_that_where_has_not():
+    values = np.random.default_rng(0).normal(size=(8, 2, 3)).astype("f")
+    mean = batch.masked_mean(values, where=WHERE)
+    np.testing.assert_allclose(mean, values[WHERE].mean(axis=0), rtol=1e-6)
+    both = np.stack([WHERE, ~WHERE], axis=1)
+    mean = batch.masked_mean(values, where=both)
+    np.testing.assert_allclose(mean, values[both].mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+def test_centered_rows_have_a_mean_of_0(offset):
+    x = np.random.default_rng(0).normal(size=(3000, 2)) + offset
+    x = x.astype("f")
+    where = np.arange(3000) % 3 > 0
+    spoiled = np.where(where[:, None], x, np.nan)
+    found, mean = jax.jit(batch.centered)(spoiled, where=where)
+    expected = x.astype(float) - x[where].astype(float).mean(axis=0)
+    spread = np.finfo("f").eps * offset  # of the mean itself
+    np.testing.assert_allclose(found[where], expected[where], atol=1e-6 + spread)
+    assert (found[~where] == 0).all()
+    np.testing.assert_allclose(np.mean(found[where], axis=0), 0, atol=1e-6)
+    expected = x[where].astype(float).mean(axis=0)
+    np.testing.assert_allclose(mean, expected, rtol=3e-7, atol=1e-7)
+
+
+def test_log_mean_exp_in_loops():
+    rng = np.random.default_rng(0)
+    values, where = rng.normal(size=(4, 3, 5)), rng.random((4, 1, 5)) < 0.6
+    where[:, :, 0] = False
+    spoiled = np.where(where, values + 300, np.nan).astype("f")
+    found = jax.jit(batch.log_mean_exp)(spoiled, where=where)
+    for i, j in np.ndindex(3, 5):
+        kept = values[where[:, 0, j], i, j]
+        expected = 300 + np.log(np.mean(np.exp(kept))) if len(kept) else 0
+        np.testing.assert_allclose(found[i, j], expected, rtol=1e-6)
+    plain = batch.log_mean_exp(values.astype("f"))
+    np.testing.assert_allclose(plain, np.log(np.exp(values).mean(axis=0)), rtol=1e-5)
+    gradient = jax.grad(lambda v: batch.log_mean_exp(v, where=where).sum())(spoiled)
+    assert np.isfinite(gradient).all()
+    shares = where.any(axis=0).sum() * 3  # softmax weights sum to 1
+    np.testing.assert_allclose(gradient.sum(), shares, rtol=1e-5)
+
+
+def test_log_mean_exp_of_a_split_batch():
+    values = np.random.default_rng(0).normal(size=(8, 2)).astype("f") * 50
+    split = jax.vmap(
+        lambda v, w: batch.log_mean_exp(v, where=w, axis_name="i"), axis_name="i"
+    )(values.reshape(4, 2, 2), WHERE.reshape(4, 2))
+    whole = batch.log_mean_exp(values, where=WHERE)
+    np.testing.assert_allclose(split, np.tile(whole, (4, 1)), rtol=1e-6)
 
 
 def test_row_keys_number_the_present_rows():

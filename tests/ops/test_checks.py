@@ -83,6 +83,27 @@ from repr_jax.ops import checks
         ),
         (
             ValueError,
+            "f: expected x finite; got nan in row 70000.",
+            lambda: checks.finite(
+                "f",
+                x=np.where(
+                    np.arange(80_000)[:, None] % 70_000 == 0, np.nan, np.ones(2)
+                ),
+                where=np.arange(80_000) > 0,
+            ),
+        ),
+        (
+            ValueError,
+            "f: expected y finite; got inf in row 1.",
+            lambda: checks.finite("f", x=jnp.ones(2), y=jnp.array([1, jnp.inf])),
+        ),
+        (
+            ValueError,
+            "f: expected labels in [0, 3); got 4294967297 in row 2.",
+            lambda: checks.within("f", 3, labels=np.array([0, 2, 2**32 + 1])),
+        ),
+        (
+            ValueError,
             "f: expected kind among ('a', 'b'); got 'c'.",
             lambda: checks.one_of("f", ("a", "b"), kind="c"),
         ),
@@ -102,5 +123,12 @@ def test_good_arguments_pass_and_traced_values_are_let_through():
     checks.boolean("f", where=np.ones(2, bool))
     checks.count("f", minimum=0, num_subsets=0, num_samples=np.int64(3))
     checks.one_of("f", ("a", "b"), kind="a")
+    checks.finite("f", x=np.ones((8, 2)), y=jnp.ones(3, jnp.bfloat16), z=np.arange(3))
+    checks.within(
+        "f", 3, labels=np.array([0, 2, 7]), where=np.array([True, True, False])
+    )
+    jax.jit(lambda x: checks.finite("f", x=x))(np.nan * np.ones(2))
+    jax.jit(lambda x, where: checks.finite("f", x=x, where=where))(np.ones(2), True)
+    jax.jit(lambda x: checks.within("f", 1, x=x))(np.arange(2))
     jax.jit(lambda beta: checks.non_negative("f", beta=beta))(-1.0)
     jax.jit(lambda scale: checks.positive("f", scale=scale))(0.0)

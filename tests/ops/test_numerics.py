@@ -40,6 +40,62 @@ def test_l2_normalize_has_unit_length_and_a_gradient_at_zero():
     assert np.isfinite(gradient).all()
 
 
+def normalized(x):
+    """In float64, by numpy."""
+    x = np.asarray(x, np.float64)
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-30, 1e-6, 1.0, 1e6, 1e30, 1e36])
+def test_l2_normalize_gives_unit_rows_at_any_scale(scale):
+    x = np.random.default_rng(0).normal(size=(6, 9)).astype("f")
+    x[1, :] = 0
+    x[2, 1:] = 0
+    found = jax.jit(numerics.l2_normalize)(x * np.float32(scale))
+    some = np.array([0, 2, 3, 4, 5])
+    tolerance = 3e-7 if scale > 1e-35 else 1e-2  # entries below 1e-38 are lost
+    np.testing.assert_allclose(found[some], normalized(x[some]), atol=tolerance)
+    assert (found[1] == 0).all()
+    pull = jax.jit(jax.grad(lambda x: numerics.l2_normalize(x)[:, 0].sum()))
+    assert np.isfinite(pull(x * np.float32(scale))).all()
+
+
+def test_l2_normalize_has_the_first_and_second_derivative_of_its_formula():
+    x = jnp.array([1.5, -2.0, 0.5])
+    unit, length = normalized(x), float(np.linalg.norm(x))
+    away = np.eye(3) - np.outer(unit, unit)
+    jacobian = jax.jacobian(numerics.l2_normalize)(x)
+    np.testing.assert_allclose(jacobian, away / length, atol=1e-6)
+    second = jax.hessian(numerics.l2_normalize)(x)
+    terms = [np.einsum("ij,k->ijk", away, unit), np.einsum("ik,j->ijk", away, unit)]
+    expected = -(sum(terms) + np.einsum("i,jk->ijk", unit, away)) / length**2
+    np.testing.assert_allclose(second, expected, atol=1e-6)
+    assert np.isfinite(jax.hessian(numerics.l2_normalize)(jnp.zeros(3))).all()
+
+
+def test_l2_normalize_of_what_is_not_finite_is_nan():
+    x = np.array([[1.0, np.nan], [np.inf, 1.0], [1.0, 0.0]], "f")
+    found = numerics.l2_normalize(x)
+    assert np.isnan(found[:2]).any(axis=1).all()
+    np.testing.assert_array_equal(found[2], [1, 0])
+
+
+def test_argmax_never_takes_a_nan():
+    nan = np.nan
+    scores = jnp.array([[1.0, nan, 3.0], [nan, nan, nan], [2.0, 2.0, nan]])
+    found = jax.jit(numerics.argmax)(scores)
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, [2, -1, 0])
+
+
+def test_class_ids_stay_apart():
+    far = np.array([1, 1, 2**32 + 1, -(2**40)])
+    found = np.asarray(numerics.class_ids(far))
+    same = far[:, None] == far[None]
+    np.testing.assert_array_equal(found[:, None] == found[None], same)
+    np.testing.assert_array_equal(numerics.class_ids(np.array([5, 3])), [5, 3])
+
+
 def test_pairwise_dot_takes_rows_with_rows():
     a, b = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     expected = [[row @ other for other in b[:2]] for row in a]

@@ -31,6 +31,13 @@ def test_distances_are_right_far_from_the_origin_and_never_positive():
     near = similarity.negative_squared_distance.of_pairs(a, b)
     far = similarity.negative_squared_distance.of_pairs(a + 1024, b + 1024)
     np.testing.assert_allclose(far, near, rtol=1e-3, atol=2e-3)
+    padded = np.concatenate([b + 1024, np.zeros((64, 3), "f")])  # and absent rows
+    far = similarity.negative_squared_distance.of_pairs(a + 1024, padded)[:, :64]
+    np.testing.assert_allclose(far, near, rtol=1e-3, atol=2e-3)
+    padded[64] = np.nan  # makes its own column NaN and no other
+    lost = similarity.negative_squared_distance.of_pairs(a + 1024, padded)
+    np.testing.assert_allclose(lost[:, :64], near, rtol=1e-3, atol=2e-3)
+    assert np.isnan(lost[:, 64]).all()
     same = similarity.negative_squared_distance.of_pairs(a, a)
     assert (same <= 0).all()
     np.testing.assert_allclose(np.diag(same), 0.0, atol=1e-5)

@@ -1,24 +1,20 @@
 """The command line of `repr_jax.estimators.hierarchy`."""
 
 import argparse
+import os
 import sys
 import time
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy import files, nodes
-from repr_jax.estimators.hierarchy.host import fit
-from repr_jax.estimators.hierarchy.merging import (
-    mean_all,
-    mean_mean,
-    sum_mean,
-    sum_sum,
-)
-from repr_jax.estimators.hierarchy.sparse import Sparse, fit_sparse
-from repr_jax.estimators.hierarchy.variants import bootstrap
+from repr_jax.estimators import hierarchy
+from repr_jax.estimators.hierarchy import Sparse, files
 
 AGGREGATIONS = dict(
-    sum_mean=sum_mean, sum_sum=sum_sum, mean_mean=mean_mean, mean_all=mean_all
+    sum_mean=hierarchy.sum_mean,
+    sum_sum=hierarchy.sum_sum,
+    mean_mean=hierarchy.mean_mean,
+    mean_all=hierarchy.mean_all,
 )
 EXAMPLE = "python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=Y.npy --out=DIR"
 
@@ -47,18 +43,24 @@ class Progress:
         print(f"{line:50}", end=end, file=sys.stderr, flush=True)
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(argv) -> argparse.Namespace:
+    """The command line, paths with the user's home in place of ~."""
     out = Parser(
         prog="python -m repr_jax.estimators.hierarchy",
         description="A tree over the classes of any model, from its logits.",
         epilog=f"Example: {EXAMPLE}",
     )
-    add = out.add_argument
-    add("logits", help=".npy [rows, classes]; .npz with indices, values, rest (top-m)")
-    add("--labels", help=".npy of each row's true class: writes metrics.json")
-    add("--names", help="names of the classes, one a line, or a JSON list")
-    add("--images", help=".npy [rows, height, width, 1 or 3]: examples in index.html")
-    add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
+    add, path = out.add_argument, os.path.expanduser
+    help = ".npy [rows, classes]; .npz with indices, values, rest (top-m)"
+    add("logits", type=path, help=help)
+    help = ".npy of each row's true class: writes metrics.json"
+    add("--labels", type=path, help=help)
+    help = "names of the classes, one a line, or a JSON list"
+    add("--names", type=path, help=help)
+    help = ".npy [rows, height, width, 1 or 3]: examples in index.html"
+    add("--images", type=path, help=help)
+    help = "folder to write; LOGITS_hierarchy beside the logits by default"
+    add("--out", type=path, help=help)
     add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
     add("--empty", choices=("last", "zero", "drop"), default="last")
     add("--height", choices=("score", "step", "neg_affinity"), default="score")
@@ -66,33 +68,33 @@ def parser() -> argparse.ArgumentParser:
     add("--bootstrap", type=int, default=0, help="resampled trees for the support")
     add("--threads", type=int, help="all processors by default")
     add("--quiet", action="store_true", help="no progress")
-    return out
+    return out.parse_args(argv)
 
 
 def check(args, logits) -> tuple[int, int]:
-    """Rows and classes; ValueError for what the algorithm alone would take."""
-    sparse = isinstance(logits, Sparse)
-    if sparse:
+    """Rows and classes; ValueError for what `fit` allows and is likely a mistake."""
+    if isinstance(logits, Sparse):
         if np.ndim(logits.indices) != 2 or np.size(logits.indices) == 0:
             raise ValueError("logits: expected indices of shape [rows, m].")
-        rows, classes = len(logits.indices), int(np.max(logits.indices)) + 1
-        if args.names:
-            classes = max(classes, len(files.read_names(args.names)))
         if args.temperature != 1 or args.bootstrap:
             raise ValueError("logits: top-m logits take no temperature or bootstrap.")
+        named = len(files.read_names(args.names)) if args.names else 0
+        rows, classes = len(logits.indices), max(int(np.max(logits.indices)) + 1, named)
     elif logits.ndim != 2:
         raise ValueError(f"logits: expected [rows, classes]; got {logits.shape}.")
     else:
         rows, classes = logits.shape
-    if rows == 0 or classes == 0:
-        raise ValueError(f"logits: expected rows and classes; got {rows} x {classes}.")
+        if rows == 0 or classes == 0:
+            raise ValueError(
+                f"logits: expected rows and classes; got {rows} x {classes}."
+            )
+        if rows < classes:
+            raise ValueError(
+                f"logits: expected at least as many rows as classes; got {rows} rows "
+                f"of {classes} (is the array transposed?)."
+            )
     if classes == 1:
         raise ValueError("logits: expected two classes or more; got one column.")
-    if classes > rows and not sparse:
-        raise ValueError(
-            f"logits: expected at least as many rows as classes; got {rows} rows of "
-            f"{classes} (is the array transposed?)."
-        )
     if args.bootstrap < 0:
         raise ValueError(f"--bootstrap: expected 0 or more; got {args.bootstrap}.")
     if args.bootstrap and args.empty == "drop":
@@ -104,57 +106,62 @@ def check(args, logits) -> tuple[int, int]:
 
 def extras(args, num_rows: int, num_classes: int):
     """Labels, names and images, None where not given; ValueError if they do not fit."""
-    labels = names = images = None
-    if args.labels:
-        labels = files.read_labels(args.labels, num_rows)
-    if args.names:
-        names = files.read_names(args.names)
-        if len(names) != num_classes:
-            raise ValueError(
-                f"{args.names}: expected {num_classes} names, one a class; "
-                f"got {len(names)}."
-            )
-    if args.images:
-        images = np.load(args.images, mmap_mode="r", allow_pickle=False)
-        if images.ndim != 4 or len(images) != num_rows or images.shape[3] not in (1, 3):
-            raise ValueError(
-                f"{args.images}: expected [{num_rows}, height, width, 1 or 3]; "
-                f"got {images.shape}."
-            )
+    labels = files.read_labels(args.labels, num_rows) if args.labels else None
+    names = files.read_names(args.names) if args.names else None
+    images = files.read_images(args.images, num_rows) if args.images else None
+    if names is not None and len(names) != num_classes:
+        raise ValueError(
+            f"{args.names}: expected {num_classes} names, one a class; "
+            f"got {len(names)}."
+        )
     return labels, names, images
 
 
+def fitted(args, logits, num_classes: int, progress):
+    """The tree, and a sentence on what sparse logits leave unresolved."""
+    options = dict(
+        aggregation=AGGREGATIONS[args.aggregation],
+        empty=args.empty,
+        height=args.height,
+    )
+    if not isinstance(logits, Sparse):
+        options |= dict(temperature=args.temperature, num_threads=args.threads)
+        return hierarchy.fit(logits, progress=progress, **options), ""
+    found = hierarchy.fit_sparse(logits, num_classes=num_classes, **options)
+    return found.tree, (
+        f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
+        f"in {found.unresolved_moves:.2%} of all re-assignments."
+    )
+
+
+def bootstrap_support(args, logits, tree, progress) -> np.ndarray | None:
+    """[T] share of resampled trees that have each merge's node, if asked for."""
+    if not args.bootstrap:
+        return None
+    resampled = hierarchy.bootstrap(
+        logits,
+        num_samples=args.bootstrap,
+        aggregation=AGGREGATIONS[args.aggregation],
+        empty=args.empty,
+        temperature=args.temperature,
+        num_threads=args.threads,
+        progress=progress,
+    )
+    return hierarchy.clade_support(tree, resampled)
+
+
 def run(args) -> None:
-    """Reads, fits, writes; everything that can be wrong is told before the fit."""
+    """Reads, fits, writes; whatever can be wrong is checked before the fit."""
     name = args.logits.removesuffix(".npy").removesuffix(".npz")
     folder = args.out or f"{name}_hierarchy"
     files.check_folder(folder)
     logits = files.read_logits(args.logits)
     num_rows, num_classes = check(args, logits)
     labels, names, images = extras(args, num_rows, num_classes)
-    support = None
-    progress = Progress(args.quiet)
-    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
-    began = time.monotonic()
-    missing = ""
-    if isinstance(logits, Sparse):
-        fitted = fit_sparse(
-            logits, num_classes=num_classes, height=args.height, **options
-        )
-        tree = fitted.tree
-        missing = (
-            f" Of the rows, {fitted.unresolved_rows:.2%} once had no kept logit left, "
-            f"in {fitted.unresolved_moves:.2%} of all re-assignments."
-        )
-    else:
-        options |= dict(temperature=args.temperature, num_threads=args.threads)
-        tree = fit(logits, height=args.height, progress=progress, **options)
+    progress, began = Progress(args.quiet), time.monotonic()
+    tree, missing = fitted(args, logits, num_classes, progress)
     seconds = time.monotonic() - began
-    if args.bootstrap:
-        trees = bootstrap(
-            logits, num_samples=args.bootstrap, progress=progress, **options
-        )
-        support = nodes.clade_support(tree, trees)
+    support = bootstrap_support(args, logits, tree, progress)
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
@@ -168,16 +175,19 @@ def run(args) -> None:
         support=support,
         images=images,
         logits=None if isinstance(logits, Sparse) else logits,
-        title=name.rpartition("/")[2],
+        title=os.path.basename(name),
         note=note,
     )
     files.write(folder, content)
-    print(f"{note} The tree took {seconds:.1f} s; {folder} has {', '.join(content)}.")
+    print(
+        f"{note} The fit took {seconds:.1f} s; {folder} has "
+        f"{', '.join(sorted(content))}."
+    )
 
 
 def main(argv=None) -> None:
     """Exit code 0; 2 with one line for wrong input; 130 when interrupted."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
     try:
         run(args)
     except (ValueError, TypeError, OSError, EOFError, ImportError) as error:

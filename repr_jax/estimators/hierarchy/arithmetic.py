@@ -9,22 +9,21 @@ of operations, each of which has one right answer:
   degree 5 (largest relative error 2e-7), and the whole part is added to the exponent
   bits. So no libm, whose last bits differ from machine to machine, has a part in it.
 - Compilers may turn a product and a sum into one fused operation that rounds once.
-  NumPy never does; in jax every product that meets a sum passes through `_rounded`,
-  a bitwise "and" with an argument of the program whose bits happen to be all set.
+  NumPy never does; on devices every product that meets a sum passes through
+  `device.rounded`.
 - The terms of a row are added in halves: with h the largest power of two below the
   number of columns, column j takes in column h + j, and so on down to one column.
 - A confidence is rounded to a multiple of 2^-30. Sums over rows are sums of integers,
   and do not depend on order, blocks, threads or devices.
 
-Rounding to float32 first, a normaliser of K terms has a relative error below 1e-6; it
+Rounding to float32 first, a normalizer of K terms has a relative error below 1e-6; it
 is never obtained by subtraction from the unmasked one, which may leave 0 / 0.
 """
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+
+from repr_jax.ops import checks
 
 FRACTION = 30  # confidences are whole multiples of 2^-FRACTION
 LOWEST = -100.0  # exponents of two are cut off here: 2^-100 is lost in a sum >= 1
@@ -41,12 +40,16 @@ COEFFICIENTS = (
 )
 
 
-def log2_scale(temperature: float) -> np.float32:
-    """What turns differences of logits into exponents of two."""
-    return np.float32(np.log2(np.e) / temperature)
-
-
-# ---------------------------------------------------------------------------- host
+def log2_scale(who: str, temperature: float) -> np.float32:
+    """What turns differences of logits into exponents of two; ValueError if none."""
+    checks.positive(who, temperature=temperature)
+    with np.errstate(over="ignore"):
+        scale = np.float32(np.log2(np.e) / temperature)
+    if not 0 < scale < np.inf:
+        raise ValueError(
+            f"{who}: expected a temperature in the range of float32; got {temperature}."
+        )
+    return scale
 
 
 class Workspace:
@@ -115,7 +118,7 @@ def sum_in_halves(terms: np.ndarray) -> np.ndarray:
     return terms[0]
 
 
-def normaliser(x, best, scale, work: Workspace) -> np.ndarray:
+def normalizer(x, best, scale, work: Workspace) -> np.ndarray:
     """[rows]: sum_j exp((x_j - best) / temperature), of -inf nothing; overwrites x."""
     y, r = work.y[: len(x)], work.z[: len(x)]
     np.copyto(y, best[:, None])  # then whole arrays: quicker than broadcasting
@@ -146,14 +149,15 @@ def masked(block, bias, scale, work: Workspace):
     load(block, x)
     np.add(x, bias, out=x)
     best = x.argmax(axis=1)
-    return best, to_fixed(normaliser(x, x[rows, best], scale, work))
+    return best, to_fixed(normalizer(x, x[rows, best], scale, work))
 
 
 def both_choices(block, scale, work: Workspace):
-    """All that the first pass wants of a block, with one exponential per logit.
+    """The first pass over a block, with one exponential per logit.
 
     The terms are taken relative to the second best logit and without the best, which
     gives the masked confidence of a group of one; one more term gives the unmasked.
+    With a single class every confidence is 1.
 
     Returns:
       [rows] int and int32 twice: the best class and its confidence; the second best
@@ -169,89 +173,14 @@ def both_choices(block, scale, work: Workspace):
     finite = (best <= limit) & (x.min(axis=1) >= -limit)
     if not finite.all():
         return first, None, None, None, finite
+    if x.shape[1] == 1:
+        one = np.full(n, 2**FRACTION, np.int32)
+        return first, one, first, one, finite
     x[rows, first] = -np.inf
     second = x.argmax(axis=1)
     second_best = x[rows, second]
-    sums = normaliser(x, second_best, scale, work)
+    sums = normalizer(x, second_best, scale, work)
     gap = np.maximum((second_best - best) * scale, np.float32(LOWEST))
     ratio, whole = np.empty((2, n), np.float32)
     exp2_of(gap, whole, ratio)
     return first, to_fixed(np.float32(1) + sums * ratio), second, to_fixed(sums), finite
-
-
-# -------------------------------------------------------------------------- device
-
-
-class Scale(NamedTuple):
-    """What jitted functions take as an argument, not as a constant of theirs."""
-
-    log2: Array  # [] float32, as `log2_scale`
-    keep: Array  # [] int32 with all bits set, which no compiler knows
-
-
-def device_scale(temperature: float) -> Scale:
-    """A Scale of NumPy scalars."""
-    return Scale(log2_scale(temperature), np.int32(-1))
-
-
-def _rounded(product: Array, keep: Array) -> Array:
-    """The product, rounded to float32 before anything else happens to it."""
-    bits = lax.bitcast_convert_type(product, jnp.int32) & keep
-    return lax.bitcast_convert_type(bits, jnp.float32)
-
-
-def _exp2(y: Array, keep: Array) -> Array:
-    """`exp2_of` in jax."""
-    whole = jnp.round(y)
-    y = y - whole
-    out = _rounded(y * np.float32(COEFFICIENTS[-1]), keep)
-    for c in COEFFICIENTS[-2::-1]:
-        out = _rounded((out + np.float32(c)) * y, keep)
-    bits = lax.bitcast_convert_type(out + np.float32(1), jnp.int32)
-    bits = bits + (whole.astype(jnp.int32) << 23)
-    return lax.bitcast_convert_type(bits, jnp.float32)
-
-
-def _exponent(difference: Array, scale: Scale) -> Array:
-    product = _rounded(difference * scale.log2, scale.keep)
-    return jnp.maximum(product, np.float32(LOWEST))
-
-
-def _best(x: Array) -> tuple[Array, Array]:
-    """argmax and max of rows; the lowest index of equals."""
-    best = jnp.max(x, axis=-1)
-    index = jnp.arange(x.shape[-1], dtype=jnp.int32)
-    equal = x == best[:, None]
-    return jnp.min(jnp.where(equal, index[None], x.shape[-1]), axis=-1), best
-
-
-def _normaliser(x: Array, best: Array, scale: Scale) -> Array:
-    terms = _exp2(_exponent(x - best[:, None], scale), scale.keep)
-    n = 1 << (x.shape[-1] - 1).bit_length()
-    terms = jnp.pad(terms, ((0, 0), (0, n - x.shape[-1])))
-    while n > 1:
-        n //= 2
-        terms = terms[:, :n] + terms[:, n:]
-    return terms[:, 0]
-
-
-def _to_fixed(sums: Array) -> Array:
-    return jnp.round((1 / sums) * np.float32(2**FRACTION)).astype(jnp.int32)
-
-
-def masked_on_device(x: Array, in_group: Array, scale: Scale) -> tuple[Array, Array]:
-    """`masked` in jax: [rows, K] float32 and [K] bool."""
-    x = jnp.where(in_group[None], -jnp.inf, x)
-    index, best = _best(x)
-    return index, _to_fixed(_normaliser(x, best, scale))
-
-
-def first_choice_on_device(x: Array, scale: Scale) -> tuple[Array, Array]:
-    """The best class of each row and its confidence, as `both_choices` has them."""
-    first, best = _best(x)
-    own = jnp.arange(x.shape[-1], dtype=jnp.int32)[None] == first[:, None]
-    x = jnp.where(own, -jnp.inf, x)
-    second_best = jnp.max(x, axis=-1)
-    sums = _normaliser(x, second_best, scale)
-    ratio = _exp2(_exponent(second_best - best, scale), scale.keep)
-    return first, _to_fixed(1 + _rounded(sums * ratio, scale.keep))

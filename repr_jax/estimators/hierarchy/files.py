@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+import math
 import os
 import pathlib
-import shutil
+import struct
+import tempfile
+import tokenize
+import zipfile
+import zlib
 
 import numpy as np
 
-from repr_jax import metrics
-from repr_jax.estimators.hierarchy import nodes
+from repr_jax import metrics, trees
+from repr_jax.estimators.hierarchy import classes
 from repr_jax.estimators.hierarchy.merging import Hierarchy
-from repr_jax.estimators.hierarchy.page import page
-from repr_jax.estimators.hierarchy.picture import dendrogram
 from repr_jax.estimators.hierarchy.sparse import Sparse
 
 FILES = (
@@ -25,53 +28,118 @@ FILES = (
     "dendrogram.png",
     "index.html",
 )
+LABELS = dict(
+    confidence="mean confidence of its rows",
+    entropy="entropy of the rows' classes, in nats",
+    score="confidence score of the group that was merged, the lowest at that step",
+    support="share of that group's rows whose next best class is in the other group",
+    affinity="affinity: confidence of these rows in the other group, per class",
+    margin="margin: how much lower the affinity of the second best group is",
+    bootstrap="share of trees of resampled rows that have this node",
+)
+LINKS = dict(runner_up="second best group", merged_into="later merged into")
+BROKEN = (ValueError, EOFError, OSError, OverflowError, RuntimeError)  # of readers
+BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
+EXAMPLES, UNCERTAIN = 4, 12  # images of a class, and least certain merges, on the page
+
+
+def load(path) -> np.ndarray | dict:
+    """A memory-mapped .npy, or the arrays of an .npz by name; errors name the file."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+        try:
+            if start == b"\x93NUMPY":
+                _check_header(file)
+                return np.load(path, mmap_mode="r", allow_pickle=False)
+            if start.startswith(b"PK"):
+                with np.load(path, allow_pickle=False) as found:
+                    return dict(found)
+        except BROKEN as error:
+            raise ValueError(f"{path}: {error}") from None
+    got = "something else" if start else "an empty file"
+    raise ValueError(f"{path}: expected an array, .npy or .npz; got {got}.")
+
+
+def _check_header(file) -> None:
+    """ValueError for a .npy that cannot be mapped or that holds no numbers."""
+    file.seek(0)
+    form = np.lib.format
+    old = form.read_magic(file) == (1, 0)
+    read = form.read_array_header_1_0 if old else form.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("expected numbers; got Python objects.")
+    if dtype.kind == "V":
+        raise ValueError(
+            f"expected numbers; got {dtype}. (.npy cannot hold bfloat16: save float16 "
+            f"or float32.)"
+        )
+    wanted = file.tell() + math.prod(shape) * dtype.itemsize
+    size = file.seek(0, os.SEEK_END)
+    if size < wanted:
+        raise ValueError(f"expected {wanted} bytes; got {size}: it is cut short.")
 
 
 def read_logits(path) -> np.ndarray | Sparse:
-    """[rows, K] memory-mapped from .npy, or Sparse from .npz.
-
-    An .npz has `logits`, or `indices`, `values` and `rest` as in Sparse.
-    """
-    if os.path.getsize(path) == 0:
-        raise ValueError(f"{path}: expected an array; got an empty file.")
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    """[rows, K] from .npy, or from `logits` of .npz; or Sparse from .npz."""
+    found = load(path)
     if isinstance(found, np.ndarray):
         return found
-    with found:
-        if "logits" in found:
-            return found["logits"]
-        if set(Sparse._fields) <= set(found):
-            return Sparse(*(found[name] for name in Sparse._fields))
-        raise ValueError(
-            f"{path}: expected an array `logits`, or `indices`, `values` and `rest`; "
-            f"got {', '.join(found) or 'none'}."
-        )
+    if "logits" in found:
+        return found["logits"]
+    if set(Sparse._fields) <= set(found):
+        return Sparse(*(found[name] for name in Sparse._fields))
+    raise ValueError(
+        f"{path}: expected an array `logits`, or `indices`, `values` and `rest`; "
+        f"got {', '.join(found) or 'none'}."
+    )
 
 
 def read_names(path) -> list[str]:
-    """One name a line, or a JSON list."""
-    text = pathlib.Path(path).read_text(encoding="utf-8")
-    if str(path).endswith(".json"):
+    """One name a line, or a JSON list; UTF-8, with a byte-order mark or without."""
+    content = pathlib.Path(path).read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+        if not str(path).endswith(".json"):
+            return text.splitlines()
         names = json.loads(text)
-        if not isinstance(names, list):
-            raise ValueError(f"{path}: expected a list of names.")
-        return [str(name) for name in names]
-    return text.splitlines()
+    except ValueError as error:  # UnicodeDecodeError, JSONDecodeError
+        raise ValueError(f"{path}: expected names in UTF-8; {error}.") from None
+    if not isinstance(names, list):
+        raise ValueError(f"{path}: expected a list of names.")
+    return [str(name) for name in names]
 
 
 def read_labels(path, num_rows: int) -> np.ndarray:
     """[rows] int from 0, from a .npy of numbers or strings."""
-    labels = np.load(path, allow_pickle=False)
-    if labels.shape != (num_rows,):
+    labels = load(path)
+    shape = labels.shape if isinstance(labels, np.ndarray) else "an .npz"
+    if shape != (num_rows,):
         raise ValueError(
             f"{path}: expected {num_rows} labels, one a row of the logits; "
-            f"got shape {labels.shape}."
+            f"got shape {shape}."
         )
+    if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
+        row = int(np.isfinite(labels).argmin())
+        raise ValueError(f"{path}: expected labels; got {labels[row]} in row {row}.")
     return np.unique(labels, return_inverse=True)[1]
 
 
-def scores(tree: Hierarchy, labels) -> dict[str, float]:
-    """Everything that labels [rows] tell about the leaves and the tree.
+def read_images(path, num_rows: int) -> np.ndarray:
+    """[rows, height, width, 1 or 3] uint8, or floats in [0, 1]."""
+    images = load(path)
+    shape = images.shape if isinstance(images, np.ndarray) else ()
+    if len(shape) != 4 or shape[0] != num_rows or shape[3] not in (1, 3):
+        raise ValueError(
+            f"{path}: expected [{num_rows}, height, width, 1 or 3]; got {shape}."
+        )
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise ValueError(f"{path}: expected uint8 or floats; got {images.dtype}.")
+    return images
+
+
+def scores(tree: Hierarchy, labels) -> dict[str, float | None]:
+    """Scores of the leaves and of the tree against labels [rows]; None if undefined.
 
     The three that begin with lhd are distances of our own definition.
     """
@@ -80,31 +148,67 @@ def scores(tree: Hierarchy, labels) -> dict[str, float]:
     table = metrics.contingency(
         leaf[tree.assignments], labels, num_clusters=len(tree.leaves)
     )
-    parents, heights = tree.parents, nodes.heights(tree)
-    found = {
-        score.__name__: score(table)
-        for score in (
-            metrics.nmi,
-            metrics.nmi_geometric,
-            metrics.adjusted_rand_index,
-            metrics.hungarian_accuracy,
-            metrics.leaf_purity,
-            metrics.mean_leaf_purity,
-        )
-    }
-    found |= {
-        score.__name__: score(parents, table)
-        for score in (
-            metrics.dendrogram_purity,
-            metrics.macro_dendrogram_purity,
-            metrics.lhd_pair,
-            metrics.lhd_log,
-        )
-    }
-    found["lhd_mistake"] = metrics.lhd_mistake(parents, table, heights)
+    of_leaves = (
+        metrics.nmi,
+        metrics.nmi_geometric,
+        metrics.adjusted_rand_index,
+        metrics.hungarian_accuracy,
+        metrics.leaf_purity,
+        metrics.mean_leaf_purity,
+    )
+    of_trees = (
+        metrics.dendrogram_purity,
+        metrics.macro_dendrogram_purity,
+        metrics.lhd_pair,
+        metrics.lhd_log,
+    )
+    found = {score.__name__: score(table) for score in of_leaves}
+    found |= {score.__name__: score(tree.parents, table) for score in of_trees}
+    found["lhd_mistake"] = metrics.lhd_mistake(tree.parents, table, tree.heights)
     return {
         name: None if np.isnan(value) else float(value) for name, value in found.items()
     }
+
+
+def _page(tree, leaves, details, *, title, note, images, logits) -> str:
+    """`trees.page` of a hierarchy, with a few images of each class."""
+    if images is not None:
+        if len(images) != len(tree.assignments):
+            raise ValueError(
+                f"images: expected {len(tree.assignments)}, one a row; got "
+                f"{len(images)}."
+            )
+        images = [
+            [images[row] for row in classes.examples(tree, logits, [c], EXAMPLES)]
+            for c in tree.leaves
+        ]
+    certainty = tree.margins / np.maximum(tree.affinities, 1e-300)
+    order = np.argsort(certainty, kind="stable")
+    order = order[(tree.runner_ups[order] >= 0) & (tree.affinities[order] > 0)]
+    uncertain = len(tree.leaves) + order[:UNCERTAIN]
+    return trees.page(
+        tree.parents,
+        tree.heights,
+        leaves,
+        title=title,
+        note=note,
+        details=details,
+        labels=LABELS,
+        links=LINKS,
+        lists={"Least certain merges (smallest margin for their affinity)": uncertain},
+        images=images,
+    )
+
+
+def _merges_csv(tree: Hierarchy, support) -> str:
+    """`classes.merge_report` as a table; with support [T] a column more, bootstrap."""
+    columns = classes.merge_report(tree)
+    columns |= {} if support is None else {"bootstrap": np.asarray(support)}
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(zip(*(column.tolist() for column in columns.values())))
+    return file.getvalue()
 
 
 def contents(
@@ -112,76 +216,90 @@ def contents(
     names=None,
     *,
     labels=None,
+    title: str = "Hierarchy",
+    note: str = "",
     support=None,
     images=None,
     logits=None,
-    title="Hierarchy",
-    note="",
 ) -> dict[str, bytes]:
-    """FILES by name; metrics.json if there are labels. The arguments of `page`."""
-    linkage = io.BytesIO()
+    """FILES by name, metrics.json if there are labels.
+
+    Args:
+      tree, names: names of all K classes; their numbers if None.
+      labels: [rows] int, the true class of each row, or None.
+      title, note: of the page, its heading and a line below it.
+      support: [T] share of bootstrap trees that have each merge's node, or None.
+      images: [rows, height, width, 1 or 3] uint8, or floats in [0, 1], that belong to
+        the rows; a few of each class are embedded. None for no pictures.
+      logits: [rows, K], to show the images most probable in their class; None shows
+        the first ones.
+    """
+    linkage, leaves = io.BytesIO(), classes.class_names(tree, names)
     np.save(linkage, tree.linkage)
-    report = nodes.merge_report(tree)
-    columns = list(nodes.MERGE_COLUMNS)
-    if support is not None:
-        columns.append("bootstrap")
-        report = [{**row, "bootstrap": s} for row, s in zip(report, support.tolist())]
-    table = io.StringIO()
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(report)
-    html = page(
-        tree,
-        names,
-        title=title,
-        note=note,
-        support=support,
-        images=images,
-        logits=logits,
-    )
+    details = classes.details(tree, support)
+    rows, on_nodes = tree.counts[tree.leaves], details.get("bootstrap")
+    options = dict(title=title, note=note, images=images, logits=logits)
     files = {
-        "linkage.npy": linkage.getvalue(),
-        "merges.csv": table.getvalue().encode(),
-        "tree.nwk": (nodes.newick(tree, names) + "\n").encode(),
-        "tree.json": nodes.to_json(tree, names).encode(),
-        "dendrogram.png": dendrogram(tree, names, support=support),
-        "index.html": html.encode(),
+        "tree.json": trees.to_json(tree.parents, tree.heights, leaves, details),
+        "tree.nwk": classes.newick(tree, names) + "\n",
+        "merges.csv": _merges_csv(tree, support),
+        "index.html": _page(tree, leaves, details, **options),
     }
     if labels is not None:
-        text = json.dumps(scores(tree, labels), indent=2) + "\n"
-        files["metrics.json"] = text.encode()
-    return files
+        files["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"
+    return {name: text.encode() for name, text in files.items()} | {
+        "linkage.npy": linkage.getvalue(),
+        "dendrogram.png": trees.dendrogram(
+            tree.parents, leaves, weights=rows, support=on_nodes
+        ),
+    }
 
 
 def check_folder(folder) -> None:
-    """ValueError if `write` would take away files that are not its own."""
+    """ValueError or OSError if `write` could not write there, or would overwrite.
+
+    A folder may hold other files, but none of these names, unless of an earlier tree:
+    its tree.json says so.
+    """
     folder = pathlib.Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder; got a file.")
-    foreign = {x.name for x in folder.iterdir()} - set(FILES) if folder.exists() else ()
-    if foreign:
+    there, earlier = [name for name in FILES if (folder / name).exists()], False
+    if "tree.json" in there:
+        with (folder / "tree.json").open("rb") as file:
+            earlier = b'"repr_jax.' in file.read(100)
+    if there and not earlier:
         raise ValueError(
-            f"{folder}: expected a new folder or that of an earlier tree; "
-            f"it also holds {min(foreign)}."
+            f"{folder}: expected a folder without {there[0]}, or that of an earlier "
+            f"tree."
         )
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: expected a folder that can be written to.")
+    with tempfile.TemporaryFile(dir=folder):  # a read-only file system, for example
+        pass
 
 
 def write(folder, files: dict[str, bytes]) -> None:
-    """Writes a new folder beside and then gives it its name, so it is whole or absent.
+    """Writes the files in the folder, which is made if there is none.
 
-    A folder of an earlier tree is replaced.
+    Each is written under another name first, so that none is ever half there; those of
+    an earlier tree are replaced, and removed if this one has no such file. tree.json,
+    which marks the folder as ours, comes first.
     """
     check_folder(folder)
-    folder = pathlib.Path(folder).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
-    old = folder.with_name(f".{folder.name}.old")
-    for left_over in (partial, old):
-        shutil.rmtree(left_over, ignore_errors=True)
-    partial.mkdir()
-    for name, content in files.items():
-        (partial / name).write_bytes(content)
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    folder = pathlib.Path(folder)
+    files = {"tree.json": files["tree.json"]} | files
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = {name: folder / f".{name}.partial" for name in files}
+    try:
+        for name, content in files.items():
+            partial[name].write_bytes(content)
+        for name in files:
+            os.replace(partial[name], folder / name)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    for name in set(FILES) - set(files):
+        (folder / name).unlink(missing_ok=True)

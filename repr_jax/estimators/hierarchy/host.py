@@ -13,7 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from repr_jax.estimators.hierarchy import arithmetic, merging
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.merging import (
+    Aggregation,
+    Hierarchy,
+    Rules,
+    sum_mean,
+)
 from repr_jax.ops import checks
 
 BUFFER_BYTES = 2**19  # of float32 in a block; three of them stay in a core's cache
@@ -28,8 +33,8 @@ class FirstPass(NamedTuple):
 
     first: np.ndarray  # [rows] int32
     first_confidence: np.ndarray  # [rows] int32
-    second: np.ndarray  # [rows] int32
-    second_confidence: np.ndarray  # [rows] int32, when the first class is masked
+    second: np.ndarray | None  # [rows] int32
+    second_confidence: np.ndarray | None  # [rows] int32, when the first is masked
 
 
 class Reader:
@@ -65,10 +70,8 @@ class Reader:
                 stop = min(start + self.block, num_rows)
                 task(start, stop, *self.work[turn])
 
-        if len(starts) < 2 or len(self.work) == 1:
-            for start in starts:
-                stop = min(start + self.block, num_rows)
-                task(start, stop, *self.work[0])
+        if len(starts) < 2:
+            run(0)
         else:
             list(self.pool.map(run, range(len(self.work))))  # raises what they raise
 
@@ -80,7 +83,7 @@ class Reader:
             block = logits[start:stop]
             *found, finite = arithmetic.both_choices(block, self.scale, work)
             if not finite.all():
-                raise _not_finite(who, np.asarray(block), finite, first_row + start)
+                raise not_finite(who, np.asarray(block), finite, first_row + start)
             for row, x in zip(out, found):
                 row[start:stop] = x
 
@@ -104,7 +107,8 @@ class Reader:
         return best, confidence
 
 
-def _not_finite(who, block, finite, first_row) -> ValueError:
+def not_finite(who, block, finite, first_row) -> ValueError:
+    """The error that names the first entry of a block that is not finite."""
     row = int(finite.argmin())
     values = block[row].astype(np.float32)
     column = int(np.isfinite(values).argmin())
@@ -127,69 +131,55 @@ def grow(
     reader: Reader,
     logits,
     passed: FirstPass,
+    rules: Rules,
     *,
     rows=None,
-    aggregation,
-    empty,
-    progress,
-):
-    """Merges from a first pass; `rows` counts every row so often (a bootstrap).
-
-    Returns:
-      Steps, and sums and counts as `merge_all` takes them.
-    """
+    progress: Progress | None = None,
+) -> Hierarchy:
+    """The tree from a first pass; `rows` counts every row so often (a bootstrap)."""
     k = reader.columns
+    first, confidence = passed.first, passed.first_confidence
     if rows is None:
-        rows = np.arange(len(passed.first))
-    order = rows[np.argsort(passed.first[rows], kind="stable")]
-    counts = np.bincount(passed.first[rows], minlength=k).astype(np.int64)
+        order = np.argsort(first, kind="stable")
+    else:
+        first, confidence = first[rows], confidence[rows]
+        order = rows[np.argsort(first, kind="stable")]
+    counts = np.bincount(first, minlength=k).astype(np.int64)
     ends = np.cumsum(counts)
-    sums = exact_bincount(passed.first[rows], passed.first_confidence[rows], k)
+    sums = exact_bincount(first, confidence, k)
 
     def reassign(members):
-        parts = [order[ends[c] - counts[c] : ends[c]] for c in members]
-        chosen = np.concatenate(parts)
-        if len(members) == 1:
-            best, confidence = passed.second[chosen], passed.second_confidence[chosen]
+        chosen = np.concatenate([order[ends[c] - counts[c] : ends[c]] for c in members])
+        if len(members) == 1 and passed.second is not None:
+            best, drawn = passed.second[chosen], passed.second_confidence[chosen]
         else:
-            best, confidence = reader.masked(logits, chosen, members)
-        moved = exact_bincount(best, confidence, k)
-        return moved, np.bincount(best, minlength=k)
+            best, drawn = reader.masked(logits, chosen, members)
+        return exact_bincount(best, drawn, k), np.bincount(best, minlength=k)
 
-    steps = merging.merge_all(
-        sums, counts, reassign, aggregation=aggregation, empty=empty, progress=progress
-    )
-    return steps, sums, counts
+    def merges(*numbers):
+        if progress is not None:
+            progress("merges", *numbers)
+
+    steps = merging.merge_all(sums, counts, reassign, rules, merges)
+    return merging.finish(steps, first, sums, counts, rules)
 
 
 def check_logits(who: str, logits):
-    """The array or memory map itself, after what can be told without reading it."""
+    """The array or memory map itself, checked as far as it need not be read."""
     logits = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
     if not logits.dtype.isnative:
         raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
     checks.same_shape(who, rank=2, logits=logits)
+    if logits.dtype.kind in "OVSU" and logits.dtype != "bfloat16":
+        raise TypeError(f"{who}: expected logits of floats; got {logits.dtype}.")
     checks.floating(who, logits=logits)
     if 0 in logits.shape:
         raise ValueError(f"{who}: expected rows and classes; got {logits.shape}.")
     return logits
 
 
-def one_class(num_rows: int, *, height, empty) -> Hierarchy:
-    """The tree of a single leaf: no merges; every confidence is 1."""
-    one = np.array([num_rows], np.int64)
-    sums = one << arithmetic.FRACTION
-    steps = merging.merge_all(sums, one, None)
-    return merging.finish(
-        steps, np.zeros(num_rows), sums, one, height=height, empty=empty
-    )
-
-
-def told(progress: Progress | None, what: str):
-    return None if progress is None else lambda *numbers: progress(what, *numbers)
-
-
 def read_all(reader: Reader, logits, who: str, progress: Progress | None) -> FirstPass:
-    """The first pass over an array, in chunks between which progress is told."""
+    """The first pass over an array, in chunks between which progress is reported."""
     size = max(reader.block, CHUNK_BYTES // max(logits[:1].nbytes, 1))
     parts = []
     for start in range(0, len(logits), size):
@@ -210,16 +200,16 @@ def fit(
     num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Hierarchy:
-    """Merges classes bottom-up by where rows go when their own group is taken away.
+    """Merges classes bottom-up by their rows' next best classes.
 
     With p = softmax(logits / temperature), h = argmax p and g = max p of a row, every
-    class starts as a group. K - 1 times: the group G of least score,
-    s(G) = sum_{c in G} mean_{h = c} g, is picked; each of its rows is re-assigned to
+    class starts as a group. K - 1 times: the group G of lowest score,
+    s(G) = sum_{c in G} mean_{h = c} g, is merged; each of its rows is re-assigned to
     the best class c outside G, with the confidence
-    exp(logit_c) / sum_{j not in G} exp(logit_j); and G joins the group whose clusters
-    draw the most confidence on average. Of equals, the group with the lowest class.
+    exp(logit_c) / sum_{j not in G} exp(logit_j); and G is merged into the group whose
+    classes draw the most confidence on average. Of equals, the group of lowest class.
 
-    Reads a row once, and again for every time that its group is picked with two or
+    Reads a row once, and again for every time that its group is merged with two or
     more classes, at most log2(sum_c s_c / min_c s_c) times in all for scores that add
     up. So O(rows K log K + K^2) time, with some 50 bytes per row besides the logits.
 
@@ -228,10 +218,10 @@ def fit(
         they are needed. float64 is rounded to float32.
       aggregation: sum_mean, sum_sum, mean_mean or mean_all. The last two make chains.
       empty: of classes that are no row's best. "last": they join the root in the
-        end, one by one. "zero": their score is 0, so they are picked first, and join
-        the lowest other class, as no row says better. "drop": not in the tree;
-        `leaves` says which are. The paper does not say.
-      height: "score" of the picked group (the largest so far, which sum_mean and
+        end, one by one. "zero": their score is 0, so they are merged first, into the
+        lowest other class. "drop": not in the tree; `leaves` says which are. The paper
+        does not say.
+      height: "score" of the merged group (the largest so far, which sum_mean and
         sum_sum have by themselves), "step" (1, 2, ...), or "neg_affinity", 1 minus
         the confidence drawn per row, the largest so far. The paper gives the order.
       temperature: > 0, divides the logits. The tree depends on it.
@@ -239,12 +229,12 @@ def fit(
       progress: called with what is counted, how many are done, and of how many.
 
     Returns:
-      Hierarchy. The same to the last bit as those of `fit_dense`, `fit_stream` and
-      `fit_sharded`, whatever the blocks, threads and devices.
+      Hierarchy. The same to the last bit as those of `fit_stream` and `fit_sharded`,
+      whatever the blocks, threads and devices.
 
     Raises:
       ValueError: an empty array, a row that is not finite (which is named), an option
-        that does not exist. TypeError: integers.
+        that does not exist. TypeError: not floats.
 
     Source: Palumbo, Vandenhirtz, Ryser, Daunhawer and Vogt, "From Logits to
       Hierarchies: Hierarchical Clustering made Simple", 2025,
@@ -252,19 +242,52 @@ def fit(
       mean_all are ours.
     """
     logits = check_logits("fit", logits)
-    merging.check_options("fit", empty=empty, height=height, temperature=temperature)
-    num_rows, k = logits.shape
-    if k == 1:
-        return one_class(num_rows, height=height, empty=empty)
-    scale = arithmetic.log2_scale(temperature)
-    with Reader(k, logits.dtype, scale, num_threads) as reader:
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit")
+    scale = arithmetic.log2_scale("fit", temperature)
+    with Reader(logits.shape[1], logits.dtype, scale, num_threads) as reader:
         passed = read_all(reader, logits, "fit", progress)
-        steps, sums, counts = grow(
-            reader,
-            logits,
-            passed,
-            aggregation=aggregation,
-            empty=empty,
-            progress=told(progress, "merges"),
-        )
-    return merging.finish(steps, passed.first, sums, counts, height=height, empty=empty)
+        return grow(reader, logits, passed, rules, progress=progress)
+
+
+def bootstrap(
+    logits,
+    *,
+    num_samples: int = 20,
+    seed: int = 0,
+    aggregation: Aggregation = sum_mean,
+    empty: str = "last",
+    temperature: float = 1.0,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Hierarchy]:
+    """Trees of rows drawn with replacement; see `clade_support`.
+
+    Args:
+      logits, aggregation, empty, temperature, num_threads, progress: as for `fit`, but
+        for empty="drop", with which trees would differ in their leaves.
+      num_samples: how many trees. The first pass is made once for all of them.
+      seed: tree i depends on (seed, i) alone.
+
+    Returns:
+      num_samples trees; the assignments are those of the drawn rows, in their order.
+
+    Raises:
+      ValueError, TypeError: as `fit`.
+    """
+    logits = check_logits("bootstrap", logits)
+    checks.one_of("bootstrap", ("last", "zero"), empty=empty)
+    checks.count("bootstrap", num_samples=num_samples)
+    rules = Rules(aggregation, empty, "score")
+    scale = arithmetic.log2_scale("bootstrap", temperature)
+    num_rows, k = logits.shape
+    found = []
+    with Reader(k, logits.dtype, scale, num_threads) as reader:
+        passed = read_all(reader, logits, "bootstrap", None)
+        for sample in range(num_samples):
+            rng = np.random.default_rng((seed, sample))
+            rows = np.sort(rng.integers(num_rows, size=num_rows))
+            found.append(grow(reader, logits, passed, rules, rows=rows))
+            if progress is not None:
+                progress("bootstrap trees", sample + 1, num_samples)
+    return found

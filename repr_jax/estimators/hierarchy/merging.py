@@ -1,10 +1,15 @@
-"""The chain of merges, given what re-assignment says, and the tree that comes of it."""
+"""The merges, given what re-assignment finds, and the tree that they make.
+
+`lowest_score` and `merge` are one merge, in NumPy on the host and in jax.numpy, with
+64-bit integers, on devices: `xp` is either.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax import trees
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
 from repr_jax.ops import checks
 
@@ -14,7 +19,7 @@ AVERAGE_FRACTION = 24  # further bits of an affinity: all averages differ, K <= 
 
 
 class Aggregation(NamedTuple):
-    """How the confidences of a group become its score; the least is merged next."""
+    """How the confidences of a group become its score; the lowest is merged next."""
 
     cluster_means: bool  # sum over clusters of the mean confidence, else of the sum
     over_clusters: bool = False  # divided by the number of clusters
@@ -28,215 +33,244 @@ class Aggregation(NamedTuple):
 
 
 # The published default. It adds up when groups merge, so a merged group has at least
-# twice the score and rests: trees are balanced, and a row is read log K times.
+# twice the score and waits: trees are balanced, and a row is read log K times.
 sum_mean = Aggregation(cluster_means=True)
-# Adds up as well; small clusters are absorbed first.
+# Adds up as well; small clusters are merged first.
 sum_sum = Aggregation(cluster_means=False)
-# Means do not grow when groups merge: the merged group is often the least again, and
-# the tree becomes a chain. Ours; whether the paper tried these is not known to us.
+# Means do not grow when groups merge: the merged group often has the lowest score
+# again, and the tree becomes a chain. Ours; we do not know whether the paper tried it.
 mean_mean = Aggregation(cluster_means=True, over_clusters=True)
 mean_all = Aggregation(cluster_means=False, over_rows=True)
 
 
-class Steps(NamedTuple):
-    """What happened at each of T merges, as exact numbers or their nearest float64."""
+class Rules(NamedTuple):
+    """The choices of `fit`."""
 
-    merges: np.ndarray  # [T, 2] int: node of the absorbed group, node of its refuge
-    scores: np.ndarray  # [T] of the absorbed group
-    affinities: np.ndarray  # [T] mean over the refuge's clusters of confidence moved
-    rows: np.ndarray  # [T] int, in the absorbed group
-    moved: np.ndarray  # [T] int, of them those that would go to the refuge
-    runner_ups: np.ndarray  # [T] int, node of the second best refuge; -1 if none
-    runner_up_affinities: np.ndarray  # [T]
+    aggregation: Aggregation
+    empty: str
+    height: str
+
+    def check(self, who: str) -> None:
+        checks.one_of(who, ("last", "zero", "drop"), empty=self.empty)
+        checks.one_of(who, ("score", "step", "neg_affinity"), height=self.height)
 
 
 class Hierarchy(NamedTuple):
-    """A binary tree over the classes: L leaves, T = L - 1 merges, root 2 L - 2.
+    """A binary tree over the classes, in the form of `repr_jax.trees`.
 
-    Leaf i is node i and the merge of step t is node L + t.
+    L leaves and T = L - 1 merges: leaf i is node i, merge t makes node L + t. At a
+    merge the group of lowest confidence score is merged into another one.
     """
 
-    linkage: np.ndarray  # [T, 4] float64 as scipy: two nodes, height, leaves below
-    merges: np.ndarray  # [T, 2] int32: node absorbed (least confident), its refuge
     parents: np.ndarray  # [2 L - 1] int32, -1 for the root
+    heights: np.ndarray  # [2 L - 1] float64, 0 for leaves
+    merges: np.ndarray  # [T, 2] int32: the node that is merged, the node it joins
     leaves: np.ndarray  # [L] int32, the class of each leaf; all unless empty="drop"
     assignments: np.ndarray  # [rows] int32, the class of each row
     counts: np.ndarray  # [K] int64, rows of each class
     confidences: np.ndarray  # [K] mean largest probability of them; 0 if none
-    scores: np.ndarray  # [T] of the absorbed group when it was picked
-    affinities: np.ndarray  # [T] probability that the refuge drew, a cluster of it
-    rows: np.ndarray  # [T] int64, rows of the absorbed group
-    supports: np.ndarray  # [T] share of them that go to the refuge; NaN if unknown
-    runner_ups: np.ndarray  # [T] int32, the next best refuge; -1 if there was none
-    margins: np.ndarray  # [T] affinity of the refuge minus that of the next best
+    scores: np.ndarray  # [T] of the merged group
+    affinities: np.ndarray  # [T] confidence of its rows in the other, per class of it
+    rows: np.ndarray  # [T] int64, rows of the merged group
+    supports: np.ndarray  # [T] share of them whose next best class is in the other
+    runner_ups: np.ndarray  # [T] int32, node of the second best choice; -1 if none
+    margins: np.ndarray  # [T] the affinity minus that of the second best choice
+
+    @property
+    def linkage(self) -> np.ndarray:
+        """[T, 4] float64 as scipy has it: two nodes, height, leaves below."""
+        return trees.to_linkage(self.parents, self.heights)
 
 
-Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+class Groups(NamedTuple):
+    """All groups, each at the index of its lowest class; int64."""
+
+    total: np.ndarray  # [K] confidences in fixed point, as the aggregation adds them
+    size: np.ndarray  # [K] classes in it
+    rows: np.ndarray  # [K] rows in it
+    node: np.ndarray  # [K] its node in the tree
+    group: np.ndarray  # [K] the group of each class
 
 
-def quotient(total: np.ndarray, divisor: np.ndarray, fraction: int) -> np.ndarray:
+class Step(NamedTuple):
+    """What happened at a merge, as whole numbers; or [T] of them."""
+
+    merged: np.ndarray  # node
+    into: np.ndarray  # node
+    score: np.ndarray  # of the merged group, in fixed point
+    rows: np.ndarray  # of the merged group
+    drawn: np.ndarray  # confidence of its rows in the other's classes, in fixed point
+    size: np.ndarray  # classes of the other
+    moved: np.ndarray  # rows whose next best class is in the other
+    runner_up: np.ndarray  # node of the second best choice; -1 if there is none
+    second_drawn: np.ndarray
+    second_size: np.ndarray
+
+
+def quotient(total, divisor, fraction: int):
     """floor(2^fraction total / divisor) in int64, without overflow on the way."""
-    whole, rest = np.divmod(total, divisor)
-    return (whole << fraction) + (rest << fraction) // divisor
+    whole = total // divisor
+    return (whole << fraction) + ((total - whole * divisor) << fraction) // divisor
 
 
-def cluster_weights(sums, counts, aggregation: Aggregation) -> np.ndarray:
-    """[K] int64: what a cluster adds to the total of its group."""
+def first_groups(sums, counts, aggregation: Aggregation, xp) -> Groups:
+    """Every class is a group. sums: [K] int64 confidences in fixed point."""
     if aggregation.cluster_means:
-        return quotient(sums, np.maximum(counts, 1), MEAN_FRACTION)
-    return sums
+        sums = quotient(sums, xp.maximum(counts, 1), MEAN_FRACTION)
+    index = xp.arange(len(counts))
+    return Groups(sums, xp.ones_like(counts), counts, index, index)
 
 
-def group_scores(total, size, rows, aggregation: Aggregation) -> np.ndarray:
+def group_scores(groups: Groups, aggregation: Aggregation, xp):
     """[K] int64 scores of groups, in units of 2^-aggregation.fraction."""
+    total = groups.total
     if aggregation.over_clusters:
-        total = total // np.maximum(size, 1)
+        total = total // groups.size
     if aggregation.over_rows:
-        total = quotient(total, np.maximum(rows, 1), MEAN_FRACTION)
+        total = quotient(total, xp.maximum(groups.rows, 1), MEAN_FRACTION)
     return total
 
 
-def best_average(total, size, eligible) -> int:
-    """argmax of total / size, exactly; the lowest index of equals; -1 if none."""
-    if not eligible.any():
-        return -1
-    average = np.where(eligible, total / np.maximum(size, 1), -1.0)
-    near = np.flatnonzero(average >= average.max() * (1 - 2**-40))  # by float64
-    total, size = total[near], np.maximum(size[near], 1)
-    whole, rest = np.divmod(total, size)
-    rest = (rest << AVERAGE_FRACTION) // size
-    rest = np.where(whole == whole.max(), rest, -1)
-    return int(near[rest.argmax()])
+def best_averages(total, size, eligible, xp):
+    """The two highest total / size, exactly: indices, the lowest of equals; or -1."""
+    whole = total // size
+    rest = ((total - whole * size) << AVERAGE_FRACTION) // size
+
+    def highest(eligible):
+        top = xp.where(eligible, whole, -1)
+        top = xp.where(eligible & (whole == top.max()), rest, -1)
+        return xp.where(eligible.any(), top.argmax(), -1)
+
+    first = highest(eligible)
+    return first, highest(eligible & (xp.arange(len(total)) != first))
+
+
+def lowest_score(groups: Groups, rules: Rules, xp):
+    """The group to merge, its score, and [K] which groups it may be merged into."""
+    index = xp.arange(len(groups.group))
+    eligible = groups.group == index
+    if rules.empty != "zero":
+        eligible = eligible & (groups.rows > 0)
+    scores = group_scores(groups, rules.aggregation, xp)
+    merged = xp.where(eligible, scores, NEVER).argmin()
+    return merged, scores[merged], eligible & (index != merged)
+
+
+def merge(groups: Groups, merged, score, others, drawn, drawn_rows, node, xp):
+    """Merges a group into the one that draws most confidence per class.
+
+    Args:
+      groups: before the merge.
+      merged, score, others: as from `lowest_score`. Where no other is left, the root
+        is merged into a class without rows, the lowest first.
+      drawn, drawn_rows: [K] int64 of each group, confidence in fixed point and rows.
+      node: the number of the new node.
+
+    Returns:
+      Groups after the merge, and a Step.
+    """
+    index = xp.arange(len(groups.group))
+    remaining = (groups.group == index) & (index != merged)
+    others = xp.where(others.any(), others, remaining)
+    into, second = best_averages(drawn, groups.size, others, xp)
+    step = Step(
+        merged=groups.node[merged],
+        into=groups.node[into],
+        score=score,
+        rows=groups.rows[merged],
+        drawn=drawn[into],
+        size=groups.size[into],
+        moved=drawn_rows[into],
+        runner_up=xp.where(second >= 0, groups.node[second], -1),
+        second_drawn=xp.where(second >= 0, drawn[second], 0),
+        second_size=groups.size[second],
+    )
+    kept, gone = xp.minimum(merged, into), xp.maximum(merged, into)
+
+    def added(x):
+        return xp.where(index == kept, x[kept] + x[gone], x)
+
+    groups = Groups(
+        total=added(groups.total),
+        size=added(groups.size),
+        rows=added(groups.rows),
+        node=xp.where(index == kept, node, groups.node),
+        group=xp.where(groups.group == gone, kept, groups.group),
+    )
+    return groups, step
+
+
+Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def merge_all(
     sums: np.ndarray,
     counts: np.ndarray,
     reassign: Reassign,
-    *,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    rules: Rules,
     progress: Callable[[int, int], None] | None = None,
-) -> Steps:
-    """The K - 1 merges; O(K) each, besides what `reassign` takes.
+) -> Step:
+    """The K - 1 merges on the host; O(K) each, besides what `reassign` takes.
 
     Args:
       sums: [K] int64, confidences of each class in fixed point.
       counts: [K] int64, rows of each class.
       reassign: members [m] of a group -> [K] int64, confidence that its rows move to
         each other class, in fixed point, and [K] int64, how many rows.
-      aggregation: of confidences to scores.
-      empty: "zero" lets a class without rows be a group of score 0; otherwise it waits
-        until no other group is left, and joins the root in the order of classes.
+      rules: of `fit`.
       progress: called with (merges done, merges in all).
     """
     k = len(sums)
-    total = cluster_weights(sums, counts, aggregation).copy()
-    rows, size, node = counts.copy(), np.ones(k, np.int64), np.arange(k)
-    group, alive = np.arange(k), np.ones(k, bool)
-    steps = []
+    groups, steps = first_groups(sums, counts, rules.aggregation, np), []
     for t in range(k - 1):
-        awake = alive if empty == "zero" else alive & (rows > 0)
-        score = group_scores(total, size, rows, aggregation)
-        absorbed = int(np.where(awake, score, NEVER).argmin())
-        others = awake & (np.arange(k) != absorbed)
+        merged, score, others = lowest_score(groups, rules, np)
         drawn, drawn_rows = np.zeros((2, k), np.int64)
         if others.any():
-            moved, moved_rows = reassign(np.flatnonzero(group == absorbed))
-            np.add.at(drawn, group, moved)
-            np.add.at(drawn_rows, group, moved_rows)
-        else:  # the root and classes without rows, which draw nothing
-            others = alive & (np.arange(k) != absorbed)
-        refuge = best_average(drawn, size, others)
-        others[refuge] = False
-        second = best_average(drawn, size, others)
-        steps.append(
-            (
-                (node[absorbed], node[refuge]),
-                to_float(score[absorbed], aggregation.fraction),
-                to_float(drawn[refuge], FRACTION) / size[refuge],
-                rows[absorbed],
-                drawn_rows[refuge],
-                node[second] if second >= 0 else -1,
-                to_float(drawn[second], FRACTION) / size[second] if second >= 0 else 0,
-            )
+            moved, moved_rows = reassign(np.flatnonzero(groups.group == merged))
+            np.add.at(drawn, groups.group, moved)
+            np.add.at(drawn_rows, groups.group, moved_rows)
+        groups, step = merge(
+            groups, merged, score, others, drawn, drawn_rows, k + t, np
         )
-        kept, gone = min(absorbed, refuge), max(absorbed, refuge)
-        for x in (total, rows, size):
-            x[kept] += x[gone]
-        group[group == gone] = kept
-        node[kept], alive[gone] = k + t, False
+        steps.append(step)
         if progress is not None:
             progress(t + 1, k - 1)
-    return _to_steps(steps)
+    return Step(*np.array(steps, np.int64).reshape(-1, len(Step._fields)).T)
 
 
-def _to_steps(steps: list[tuple]) -> Steps:
-    """Rows of Steps as arrays."""
-    columns = list(zip(*steps)) or [()] * len(Steps._fields)
-    kinds = [np.int64, np.float64, np.float64, *[np.int64] * 3, np.float64]
-    out = Steps(*(np.array(x, kind) for x, kind in zip(columns, kinds)))
-    return out._replace(merges=out.merges.reshape(-1, 2))
-
-
-def to_float(fixed, fraction: int) -> float:
-    """fixed / 2^fraction, to the nearest float64."""
-    return int(fixed) / 2**fraction
-
-
-def finish(
-    steps: Steps, assignments, sums, counts, *, height: str, empty: str
-) -> Hierarchy:
-    """The tree of these steps; the arguments of `merge_all`, and every row's class."""
+def finish(steps: Step, assignments, sums, counts, rules: Rules) -> Hierarchy:
+    """The tree of these steps; sums and counts as for `merge_all`."""
     k = len(counts)
-    merges, num = steps.merges, k - 1
     leaves = np.arange(k)
-    if empty == "drop":
+    if rules.empty == "drop":  # the last merges are of classes without rows
         leaves = np.flatnonzero(counts > 0)
-        num = len(leaves) - 1
-        new = np.zeros(2 * k, np.int64)  # the names of nodes without the dropped ones
-        new[leaves] = np.arange(len(leaves))
-        new[k : k + num] = np.arange(len(leaves), len(leaves) + num)
-        steps = Steps(*(x[:num] for x in steps))
-        merges = new[steps.merges]
-        ups = steps.runner_ups
-        steps = steps._replace(runner_ups=np.where(ups >= 0, new[ups], -1))
+    num = len(leaves) - 1
+    name = np.full(2 * k, -1)  # of nodes when classes are dropped; -1 stays -1
+    name[leaves], name[k : k + num] = np.arange(num + 1), num + 1 + np.arange(num)
+    steps = Step(*(column[:num] for column in steps))
+    merges = np.stack([name[steps.merged], name[steps.into]], axis=1)
+    parents = np.full(2 * num + 1, -1, np.int32)
+    parents[merges] = num + 1 + np.arange(num)[:, None]
     rows = np.maximum(steps.rows, 1)
-    heights = {
-        "step": np.arange(1, num + 1, dtype=np.float64),
-        "score": np.maximum.accumulate(steps.scores) if num else steps.scores,
-        "neg_affinity": np.maximum.accumulate(1 - steps.affinities / rows)
-        if num
-        else steps.scores,
-    }[height]
-    size = np.ones(2 * len(leaves) - 1, np.int64)
-    parents = np.full(2 * len(leaves) - 1, -1, np.int32)
-    for t, pair in enumerate(merges):
-        size[len(leaves) + t] = size[pair].sum()
-        parents[pair] = len(leaves) + t
-    linkage = np.column_stack([np.sort(merges, axis=1), heights, size[len(leaves) :]])
-    confidences = [
-        to_float(s, FRACTION) / n if n else 0.0 for s, n in zip(sums, counts)
-    ]
+    scores = steps.score / 2.0**rules.aggregation.fraction
+    affinities = steps.drawn / 2.0**FRACTION / steps.size
+    upper = {
+        "step": np.arange(1.0, num + 1),
+        "score": np.maximum.accumulate(scores),
+        "neg_affinity": np.maximum.accumulate(1 - affinities / rows),
+    }[rules.height]
     return Hierarchy(
-        linkage=linkage.astype(np.float64),
-        merges=merges.astype(np.int32),
         parents=parents,
+        heights=np.concatenate([np.zeros(num + 1), upper]),
+        merges=merges.astype(np.int32),
         leaves=leaves.astype(np.int32),
         assignments=np.asarray(assignments, np.int32),
         counts=np.asarray(counts, np.int64),
-        confidences=np.array(confidences),
-        scores=steps.scores,
-        affinities=steps.affinities,
+        confidences=sums / 2.0**FRACTION / np.maximum(counts, 1),
+        scores=scores,
+        affinities=affinities,
         rows=steps.rows,
         supports=steps.moved / rows,
-        runner_ups=steps.runner_ups.astype(np.int32),
-        margins=steps.affinities - steps.runner_up_affinities,
+        runner_ups=name[steps.runner_up].astype(np.int32),
+        margins=affinities - steps.second_drawn / 2.0**FRACTION / steps.second_size,
     )
-
-
-def check_options(who: str, *, empty: str, height: str, temperature: float) -> None:
-    """ValueError for a choice that does not exist or a temperature not above 0."""
-    checks.one_of(who, ("last", "zero", "drop"), empty=empty)
-    checks.one_of(who, ("score", "step", "neg_affinity"), height=height)
-    checks.positive(who, temperature=temperature)

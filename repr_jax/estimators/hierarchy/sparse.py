@@ -4,10 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy import merging
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.estimators.hierarchy.host import exact_bincount, one_class
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.host import FirstPass, grow
+from repr_jax.estimators.hierarchy.merging import (
+    Aggregation,
+    Hierarchy,
+    Rules,
+    sum_mean,
+)
 from repr_jax.ops import checks
 
 CHUNK = 2**16  # rows whose masked confidences are computed together
@@ -69,11 +73,10 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
     missing = num_classes - values.shape[1]
     bound = values.min(axis=1) + np.log(max(missing, 1e-300))
     bound = bound + 1e-2 + 1e-2 * np.abs(bound)  # both may have been rounded
+    inside = (indices[:, 0] >= 0) & (indices[:, -1] < num_classes)
+    inside &= (np.diff(indices, axis=1) > 0).all(axis=1)
     for wanted, right in [
-        (
-            f"different classes from 0 to {num_classes - 1}",
-            _are_classes(indices, num_classes),
-        ),
+        (f"different classes from 0 to {num_classes - 1}", inside),
         ("finite logits", np.isfinite(values).all(axis=1)),
         ("a rest that is finite or -inf", (rest < np.inf)),
         ("a rest of logits no larger than those kept", ~(rest > bound)),
@@ -83,24 +86,40 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
     return Sparse(indices, values, rest)
 
 
-def _are_classes(indices, num_classes) -> np.ndarray:
-    """[rows] bool, of sorted indices."""
-    inside = (indices[:, 0] >= 0) & (indices[:, -1] < num_classes)
-    return inside & (np.diff(indices, axis=1) > 0).all(axis=1)
+class _Reader:
+    """`host.Reader` of sparse logits, which counts the rows that it cannot resolve."""
 
+    def __init__(self, sparse: Sparse, num_classes: int):
+        self.sparse, self.columns = sparse, num_classes
+        self.missed, self.num_moves = np.zeros(len(sparse.values), np.int64), 0
 
-def _masked(sparse: Sparse, rows, in_group):
-    """Best class that is left, its confidence in fixed point, and whether one is."""
-    indices, values = sparse.indices[rows], sparse.values[rows]
-    values = np.where(in_group[indices], -np.inf, values)
-    column = values.argmax(axis=1)[:, None]
-    best = np.take_along_axis(values, column, axis=1)
-    found = np.isfinite(best[:, 0])
-    best = np.where(found[:, None], best, 0.0)
-    sums = np.exp(values - best).sum(axis=1) + np.exp(sparse.rest[rows] - best[:, 0])
-    fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1.0)), 0)
-    index = np.take_along_axis(indices, column, axis=1)[:, 0]
-    return index, fixed.astype(np.int32), found
+    def masked(self, logits, rows, members) -> tuple[np.ndarray, np.ndarray]:
+        """The best class left and its confidence; a class of the group, 0, if none."""
+        in_group = np.zeros(self.columns, bool)
+        in_group[members] = True
+        best, confidence = np.empty((2, len(rows)), np.int32)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            best[part], confidence[part], found = self.chunk(rows[part], in_group)
+            best[part][~found] = members[:1]
+            self.missed[rows[part]] += ~found
+        self.num_moves += len(rows)
+        return best, confidence
+
+    def chunk(self, rows, in_group):
+        """The best class left, its confidence in fixed point, and if there is one."""
+        indices, values = self.sparse.indices[rows], self.sparse.values[rows]
+        values = np.where(in_group[indices], -np.inf, values)
+        column = values.argmax(axis=1)[:, None]
+        best = np.take_along_axis(values, column, axis=1)
+        found = np.isfinite(best[:, 0])
+        best = np.where(found[:, None], best, 0.0)
+        with np.errstate(over="ignore"):  # where nothing is found
+            sums = np.exp(values - best).sum(axis=1)
+            sums = sums + np.exp(self.sparse.rest[rows] - best[:, 0])
+        fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1)), 0)
+        index = np.take_along_axis(indices, column, axis=1)[:, 0]
+        return index, fixed.astype(np.int32), found
 
 
 def fit_sparse(
@@ -113,10 +132,10 @@ def fit_sparse(
 ) -> SparseFit:
     """`fit` from the largest logits of each row and the log-sum-exp of its others.
 
-    The refuge of a row is exact as long as one of its kept classes is not masked; its
-    confidence is too small by no more than the probability of masked classes that
-    were not kept. A row without such a class is left out of that merge, since the
-    logits that would decide are gone: the shares say how often.
+    The next best class of a row is exact as long as one of its kept classes is not
+    masked; its confidence is too small by no more than the probability of masked
+    classes that were not kept. A row without such a class is left out of that merge,
+    since the logits that would decide are gone: the shares say how often.
 
     Args:
       sparse: as from `sparsify`. The temperature is that of the kept sums: 1.
@@ -129,37 +148,14 @@ def fit_sparse(
     Raises:
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
-    merging.check_options("fit_sparse", empty=empty, height=height, temperature=1.0)
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit_sparse")
     checks.count("fit_sparse", num_classes=num_classes)
     sparse = _checked(sparse, num_classes)
-    num_rows, k = len(sparse.values), num_classes
-    if k == 1:
-        return SparseFit(one_class(num_rows, height=height, empty=empty), 0.0, 0.0)
-    first, confidence, _ = _masked(sparse, slice(None), np.zeros(k, bool))
-    order = np.argsort(first, kind="stable")
-    counts = np.bincount(first, minlength=k).astype(np.int64)
-    ends = np.cumsum(counts)
-    missed, num_moves = np.zeros(num_rows, np.int64), 0
-
-    def reassign(members):
-        nonlocal num_moves
-        in_group = np.zeros(k, bool)
-        in_group[members] = True
-        moved, moved_rows = np.zeros((2, k), np.int64)
-        chosen = np.concatenate([order[ends[c] - counts[c] : ends[c]] for c in members])
-        for start in range(0, len(chosen), CHUNK):
-            rows = chosen[start : start + CHUNK]
-            best, fixed, found = _masked(sparse, rows, in_group)
-            moved += exact_bincount(best, fixed, k)
-            moved_rows += np.bincount(best[found], minlength=k)
-            missed[rows] += ~found
-        num_moves += len(chosen)
-        return moved, moved_rows
-
-    sums = exact_bincount(first, confidence, k)
-    steps = merging.merge_all(
-        sums, counts, reassign, aggregation=aggregation, empty=empty
-    )
-    tree = merging.finish(steps, first, sums, counts, height=height, empty=empty)
-    share = float(missed.sum()) / max(num_moves, 1)
-    return SparseFit(tree, float(np.mean(missed > 0)), share)
+    reader = _Reader(sparse, num_classes)
+    every = np.arange(len(sparse.values))
+    first, confidence, _ = reader.chunk(every, np.zeros(num_classes, bool))
+    passed = FirstPass(first.astype(np.int32), confidence, None, None)
+    tree = grow(reader, sparse, passed, rules)
+    share = float(reader.missed.sum()) / max(reader.num_moves, 1)
+    return SparseFit(tree, float(np.mean(reader.missed > 0)), share)

@@ -7,18 +7,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from repr_jax.estimators.hierarchy import arithmetic, host, merging
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy import arithmetic, host
+from repr_jax.estimators.hierarchy.merging import (
+    Aggregation,
+    Hierarchy,
+    Rules,
+    sum_mean,
+)
 
 
 def _chunks(batches: Iterable, who: str):
     """Batches joined to about host.CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
     held, size, shape = [], 0, None
-    if isinstance(batches, np.ndarray):
-        step = max(1, host.CHUNK_BYTES // max(batches[:1].nbytes, 1))
-        whole, starts = batches, range(0, len(batches), step)
-        batches = (whole[start : start + step] for start in starts)
-    for batch in batches:
+    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         batch = host.check_logits(who, np.atleast_2d(batch))
         shape = shape or (batch.shape[1], batch.dtype)
         if shape != (batch.shape[1], batch.dtype):
@@ -81,7 +82,7 @@ def fit_stream(
       spool: the folder of the temporary file, which grows as large as the logits; the
         system's own if None.
       aggregation, empty, height, temperature, num_threads, progress: as for `fit`;
-        the rows read are told without knowing how many come, as (done, done).
+        the rows read are reported as (done, done), since nobody knows how many come.
 
     Returns:
       Hierarchy, the same as that of `fit`; assignments in the order of arrival.
@@ -89,19 +90,14 @@ def fit_stream(
     Raises:
       ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
     """
-    merging.check_options(
-        "fit_stream", empty=empty, height=height, temperature=temperature
-    )
-    scale = arithmetic.log2_scale(temperature)
+    rules = Rules(aggregation, empty, height)
+    rules.check("fit_stream")
+    scale = arithmetic.log2_scale("fit_stream", temperature)
     chunks = _chunks(batches, "fit_stream")
-    try:
-        head = next(chunks)
-    except StopIteration:
-        raise ValueError("fit_stream: expected a batch or more; got none.") from None
+    head = next(chunks, None)
+    if head is None:
+        raise ValueError("fit_stream: expected a batch or more; got none.")
     k, dtype = head.shape[1], head.dtype
-    if k == 1:
-        num_rows = len(head) + sum(len(chunk) for chunk in chunks)
-        return host.one_class(num_rows, height=height, empty=empty)
     with (
         tempfile.TemporaryFile(dir=spool) as file,
         host.Reader(k, dtype, scale, num_threads) as reader,
@@ -109,12 +105,5 @@ def fit_stream(
         chunks = itertools.chain([head], chunks)
         passed, assignments = _spooled(chunks, file, reader, progress)
         rows = np.memmap(file, np.uint8, "r").view(dtype).reshape(-1, k)
-        steps, sums, counts = host.grow(
-            reader,
-            rows,
-            passed,
-            aggregation=aggregation,
-            empty=empty,
-            progress=host.told(progress, "merges"),
-        )
-    return merging.finish(steps, assignments, sums, counts, height=height, empty=empty)
+        tree = host.grow(reader, rows, passed, rules, progress=progress)
+    return tree._replace(assignments=assignments)

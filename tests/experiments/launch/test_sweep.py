@@ -77,6 +77,12 @@ def test_only_a_run_that_ended_with_this_config_is_finished(tmp_path):
     assert sweep.finished(a_run("b"), tmp_path) is None
 
 
+def test_a_fit_takes_no_steps(tmp_path):
+    run = sweep.Run("a", "configs/clustering/kmeans_mnist.py:smoke", {"seed": 3})
+    store(run, tmp_path, {"step": 0, "clusters/nmi": 0.5})
+    assert sweep.finished(run, tmp_path)["clusters/nmi"] == 0.5
+
+
 def test_finished_runs_are_read_and_the_others_done(tmp_path, script, capsys):
     runs = [a_run(name) for name in ("a", "b", "c")]
     store(runs[0], tmp_path, {"step": 2, "x": 1.0})
@@ -106,26 +112,56 @@ def test_one_failure_does_not_stop_the_others_and_is_told(tmp_path, script, caps
     assert "to the log" in (tmp_path / "b" / "log.txt").read_text()
 
 
-def test_a_grid_that_is_stopped_stops_its_runs(tmp_path, repository):
+# Runs that wait, and say when they begin and when they are asked to stop.
+WAITS = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def ask(*_):
+    (folder / 'asked').touch()
+    if sys.argv[2] == 'True':
+        sys.exit(143)
+signal.signal(signal.SIGTERM, ask)
+(folder / 'pid').write_text(str(os.getpid()))
+time.sleep(60)
+time.sleep(60)
+"""
+
+
+def until(condition, process):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "heeds"),
+    [
+        (signal.SIGTERM, True),
+        (signal.SIGINT, True),
+        (signal.SIGHUP, True),
+        (signal.SIGTERM, False),
+    ],
+)
+def test_a_sweep_that_is_stopped_stops_its_runs(tmp_path, repository, number, heeds):
+    words = ["-c", WAITS, str(tmp_path), str(heeds)]
     code = (
         "import sys; from experiments.launch import sweep\n"
-        "wait = ('import os, pathlib, time; pathlib.Path({!r})'\n"
-        "        '.write_text(str(os.getpid())); time.sleep(60)')\n"
-        f"path = {str(tmp_path / 'started')!r}\n"
-        "sweep.command = lambda *_: [sys.executable, '-c', wait.format(path)]\n"
+        f"sweep.command = lambda *_: [sys.executable, *{words!r}]\n"
         f"sweep.complete([sweep.Run('a', {CONFIG!r}, {{}})], {str(tmp_path)!r}, jobs=1)"
     )
-    started = tmp_path / "started"
+    started = tmp_path / "pid"
     with subprocess.Popen([sys.executable, "-c", code], cwd=repository) as process:
         try:
-            deadline = time.monotonic() + 120
-            while not started.exists() or not started.read_text():
-                assert time.monotonic() < deadline and process.poll() is None
-                time.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 143
+            until(lambda: started.exists() and started.read_text(), process)
+            process.send_signal(number)
+            if not heeds:
+                until((tmp_path / "asked").exists, process)
+                process.send_signal(number)
+            assert process.wait(60) == 128 + number
         finally:
             process.kill()
+    assert (tmp_path / "asked").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.papers import imagenet_hierarchy, imagenet_images
+from repr_jax import trees
 from repr_jax.data import imagenet, wordnet
 from repr_jax.estimators import hierarchy
 from repr_jax.models import efficientnet
@@ -26,13 +27,13 @@ def classes(installed_wordnet):
 def clade_of(tree, wanted):
     """Names of the classes below the lowest node that is above all of these."""
     names = np.array(imagenet.class_names())
-    members = hierarchy.memberships(tree)
+    members = trees.below(tree.parents)
     leaves = np.isin(names, list(wanted))
     node = int(np.all(members[:, leaves], axis=1).argmax())
     return set(names[members[node]])
 
 
-@pytest.mark.parametrize("fit", [hierarchy.fit, imagenet_hierarchy.finely])
+@pytest.mark.parametrize("fit", [hierarchy.fit, imagenet_hierarchy.fit_finely])
 def test_dogs_of_snow_are_merged_with_vehicles_of_snow(classes, fit):
     """The published finding: what they share is the snow in their pictures."""
     kernel, bias, _ = classes
@@ -95,16 +96,16 @@ def in_float64(logits):
     group, node = np.arange(num), np.arange(num)
     parents = np.full(2 * num - 1, -1)
     for step in range(num - 1):
-        absorbed = score.argmin()
-        masked = group == absorbed
+        merged = score.argmin()
+        masked = group == merged
         where, g = confident(np.flatnonzero(masked), masked)
         drawn = np.bincount(group[where], g, num)
         drawn /= np.maximum(np.bincount(group, minlength=num), 1)
-        drawn[(score == np.inf) | (np.arange(num) == absorbed)] = -np.inf
-        refuge = drawn.argmax()
-        parents[node[[absorbed, refuge]]] = num + step
-        kept, gone = sorted((absorbed, refuge))
-        score[kept] = score[absorbed] + score[refuge]
+        drawn[(score == np.inf) | (np.arange(num) == merged)] = -np.inf
+        into = drawn.argmax()
+        parents[node[[merged, into]]] = num + step
+        kept, gone = sorted((merged, into))
+        score[kept] = score[merged] + score[into]
         score[gone], node[kept] = np.inf, num + step
         group[group == gone] = kept
     return parents
@@ -155,8 +156,8 @@ def test_the_command_writes_both_trees(
         audit = list(csv.DictReader(file))
     assert len(audit) == 999
     assert float(audit[0]["excess"]) == max(float(row["excess"]) for row in audit)
-    (row,) = (row for row in audit if row["absorbed"] == "snowmobile")
-    assert row["refuge"] == "Eskimo dog, malamute, Siberian husky, dogsled"
+    (row,) = (row for row in audit if row["merged"] == "snowmobile")
+    assert row["into"] == "Eskimo dog, malamute, Siberian husky, dogsled"
     logits = np.load(out / "images" / "logits.npy")
     assert logits.shape == (len(photographs), 1000)
     assert logits[0].argmax() in range(281, 288)  # a cat, in the first of the folders

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.results import render, store, tables
 from experiments.results.tables import Number, Table
-from repr_jax import run
+from repr_jax.workdir import records
 
 
 def test_the_markdown_of_the_project_is_the_rendering_of_its_json():
@@ -110,7 +110,7 @@ def test_what_is_written_is_read(tmp_path):
     path, text = written(tmp_path, content)
     result = store.read(path)
     assert result.title == "Method" and result.seeds == [0, 1]
-    assert result.revision == run.revision()
+    assert result.revision == records.revision()
     assert result.date == datetime.date.today().isoformat()
     assert "cores of" in result.hardware and "jaxlib" in result.versions
     assert result.content[0] == content[0] and result.content[2] == content[2]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from repr_jax.reading import DamagedError
+from repr_jax.workdir.reading import DamagedError
 
 
 def of(arrays, at_once: int = 16) -> list[int]:

@@ -12,12 +12,12 @@ import time
 
 import pytest
 
-from repr_jax import workdir
+from repr_jax.workdir import lock
 
 HOLDS = """
 import sys, time
-from repr_jax import workdir
-with workdir.locked(sys.argv[1]):
+from repr_jax.workdir import lock
+with lock.locked(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -49,13 +49,13 @@ def hold(repository):
 @pytest.fixture
 def quick(monkeypatch):
     """Signs of life every 0.2 seconds, death after one second without."""
-    monkeypatch.setattr(workdir, "BEAT", 0.2)
-    monkeypatch.setattr(workdir, "PATIENCE", 1.0)
+    monkeypatch.setattr(lock, "BEAT", 0.2)
+    monkeypatch.setattr(lock, "PATIENCE", 1.0)
 
 
 def elsewhere(folder, **changes):
     """Makes the lock look as if a process of another machine held it."""
-    path = folder / workdir.LOCK
+    path = folder / lock.LOCK
     content = json.loads(path.read_text())
     content |= {"host": "node7", "machine": "node7 boot", **changes}
     path.write_text(json.dumps(content))
@@ -66,9 +66,9 @@ def test_a_second_start_is_refused_and_says_who_where_and_since_when(tmp_path, h
     folder = tmp_path / "made" / "run"
     other = hold(folder)
     began = time.monotonic()
-    with pytest.raises(workdir.InUseError) as error, workdir.locked(folder):
+    with pytest.raises(lock.InUseError) as error, lock.locked(folder):
         pytest.fail("two hold one folder")
-    assert time.monotonic() - began < workdir.PATIENCE / 2
+    assert time.monotonic() - began < lock.PATIENCE / 2
     assert re.fullmatch(
         f"{folder}: in use by process {other.pid} on {socket.gethostname()} since "
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00; wait for it, or use another folder.",
@@ -76,21 +76,21 @@ def test_a_second_start_is_refused_and_says_who_where_and_since_when(tmp_path, h
     )
     other.communicate("\n")
     assert other.returncode == 0 and os.listdir(folder) == []
-    with workdir.locked(folder), workdir.locked(tmp_path / "another"):
-        assert os.listdir(folder) == [workdir.LOCK]
+    with lock.locked(folder), lock.locked(tmp_path / "another"):
+        assert os.listdir(folder) == [lock.LOCK]
     assert os.listdir(folder) == []
 
 
 def test_one_process_cannot_hold_a_folder_twice(tmp_path):
-    with workdir.locked(tmp_path):
-        with pytest.raises(workdir.InUseError), workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
+        with pytest.raises(lock.InUseError), lock.locked(tmp_path):
             pytest.fail("held twice")
-        assert os.listdir(tmp_path) == [workdir.LOCK]
+        assert os.listdir(tmp_path) == [lock.LOCK]
 
 
 def test_an_error_in_the_block_releases(tmp_path):
     threads = threading.active_count()
-    with pytest.raises(KeyError, match="mine"), workdir.locked(tmp_path):
+    with pytest.raises(KeyError, match="mine"), lock.locked(tmp_path):
         raise KeyError("mine")
     assert os.listdir(tmp_path) == []
     assert threading.active_count() == threads
@@ -101,23 +101,23 @@ def test_a_killed_process_of_this_machine_does_not_block(tmp_path, hold):
     other.send_signal(signal.SIGKILL)
     other.wait()
     began = time.monotonic()
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
-    assert time.monotonic() - began < workdir.PATIENCE / 2
+    assert time.monotonic() - began < lock.PATIENCE / 2
 
 
 def test_another_process_with_the_number_of_a_dead_one_does_not_block(tmp_path):
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         content = json.loads((tmp_path / "lock").read_text())
     (tmp_path / "lock").write_text(json.dumps({**content, "birth": "1"}))
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         pass
 
 
 def test_a_living_process_of_another_machine_blocks(tmp_path, monkeypatch):
     """It shows by its touches alone; this machine knows nothing of its processes."""
-    monkeypatch.setattr(workdir, "BEAT", 0.2)
-    path = tmp_path / workdir.LOCK
+    monkeypatch.setattr(lock, "BEAT", 0.2)
+    path = tmp_path / lock.LOCK
     path.write_text(json.dumps({"pid": 1, "host": "node7", "machine": "node7 boot"}))
     stop = threading.Event()
 
@@ -130,8 +130,8 @@ def test_a_living_process_of_another_machine_blocks(tmp_path, monkeypatch):
     try:
         message = "process 1 on node7 since"
         with (
-            pytest.raises(workdir.InUseError, match=message),
-            workdir.locked(tmp_path),
+            pytest.raises(lock.InUseError, match=message),
+            lock.locked(tmp_path),
         ):
             pytest.fail("another machine holds it")
     finally:
@@ -147,7 +147,7 @@ def test_a_lock_without_signs_of_life_blocks_for_a_while_alone(
 ):
     (tmp_path / "lock").write_text(content)
     began = time.monotonic()
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         assert time.monotonic() - began > 0.9
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
 
@@ -156,12 +156,12 @@ def test_a_lock_that_is_old_by_the_clock_of_its_server_does_not_wait(tmp_path):
     (tmp_path / "lock").write_text('{"pid": 1, "host": "node7"}')
     os.utime(tmp_path / "lock", (1e9, 1e9))
     began = time.monotonic()
-    with workdir.locked(tmp_path):
-        assert time.monotonic() - began < workdir.PATIENCE / 2
+    with lock.locked(tmp_path):
+        assert time.monotonic() - began < lock.PATIENCE / 2
 
 
 def test_the_holder_touches_its_lock_and_notices_a_loss(tmp_path, quick, caplog):
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         path = tmp_path / "lock"
         os.utime(path, (1e9, 1e9))
         end = time.monotonic() + 20
@@ -176,7 +176,7 @@ def test_the_holder_touches_its_lock_and_notices_a_loss(tmp_path, quick, caplog)
 
 
 def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, quick):
-    with workdir.locked(tmp_path):
+    with lock.locked(tmp_path):
         content = json.loads((tmp_path / "lock").read_text())
     got, refused, together = [], [], threading.Barrier(8)
     release = threading.Event()
@@ -184,10 +184,10 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, quick):
     def start():
         together.wait()
         try:
-            with workdir.locked(tmp_path):
+            with lock.locked(tmp_path):
                 got.append(1)
                 release.wait(20)
-        except workdir.InUseError:
+        except lock.InUseError:
             refused.append(1)
 
     for _ in range(5):
@@ -207,5 +207,5 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, quick):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"), workdir.locked(tmp_path / "file"):
+    with pytest.raises(OSError, match="file"), lock.locked(tmp_path / "file"):
         pytest.fail("no folder to hold")

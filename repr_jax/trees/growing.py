@@ -1,10 +1,10 @@
 """Binary trees that grow within a fixed capacity, so that one program serves all sizes.
 
-A tree is an int array `parents`, [nodes]: the node above each node, always a lower
-number; ROOT for node 0; UNUSED for nodes that the tree does not have. A node that lost
-a child to pruning has the other as its only one. (Finished trees have another form,
-leaves first, see `metrics.hierarchy`: `leaves_first` makes it.) Functions of `parents`
-alone are traceable; those that change a tree run on the host.
+While it grows a tree has the root first: `parents`, [nodes] int, is the parent of each
+node, always a lower number; ROOT for node 0; UNUSED for nodes that the tree does not
+have. A node that lost a child to pruning has the other as its only one. `leaves_first`
+makes the form of all finished trees. Functions of `parents` alone are traceable; those
+that change a tree run on the host.
 """
 
 import jax
@@ -82,7 +82,7 @@ def path_probabilities(logits: Array, parents: Array) -> Array:
 
 def start(capacity: int) -> np.ndarray:
     """[capacity] int32: a root with two leaves, nodes 1 and 2."""
-    checks.count("node_tree.start", minimum=3, capacity=capacity)
+    checks.count("trees.start", minimum=3, capacity=capacity)
     parents = np.full(capacity, UNUSED, np.int32)
     parents[:3] = ROOT, 0, 0
     return parents
@@ -95,12 +95,12 @@ def split(parents, leaf: int) -> tuple[np.ndarray, tuple[int, int]]:
     """
     parents = np.array(parents, np.int32)
     if not bool(leaves(parents)[leaf]):
-        raise ValueError(f"node_tree.split: expected a leaf; got node {leaf}.")
+        raise ValueError(f"trees.split: expected a leaf; got node {leaf}.")
     free = np.flatnonzero(parents == UNUSED)
     free = free[free > leaf][:2]
     if len(free) < 2:
         raise ValueError(
-            f"node_tree.split: expected two free nodes above number {leaf}; got "
+            f"trees.split: expected two free nodes above number {leaf}; got "
             f"{len(free)} of {len(parents)}."
         )
     parents[free] = leaf
@@ -114,13 +114,11 @@ def prune(parents, node: int) -> np.ndarray:
     """
     parents = np.array(parents, np.int32)
     if parents[node] == UNUSED:
-        raise ValueError(f"node_tree.prune: expected a node of the tree; got {node}.")
+        raise ValueError(f"trees.prune: expected a node of the tree; got {node}.")
     while parents[node] >= 0 and np.sum(parents == parents[node]) == 1:
         node = int(parents[node])
     if parents[node] == ROOT:
-        raise ValueError(
-            "node_tree.prune: expected leaves elsewhere; got the tree's last."
-        )
+        raise ValueError("trees.prune: expected leaves elsewhere; got the tree's last.")
     parents[np.asarray(below(parents)[node])] = UNUSED
     return parents
 
@@ -152,7 +150,7 @@ def tidied(parents) -> tuple[np.ndarray, np.ndarray]:
 
 
 def leaves_first(parents) -> tuple[np.ndarray, np.ndarray]:
-    """The tree in the form of `metrics.hierarchy`, and the node that each leaf was.
+    """The tree in the form of `trees.structure`, and the node that each leaf was.
 
     Returns [2 L - 1] int32 with -1 for the root, which is last, and [L] int32.
     """

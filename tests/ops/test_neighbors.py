@@ -1,9 +1,10 @@
 """Nearest rows against a sort of all similarities."""
 
+import jax
 import numpy as np
 import pytest
 
-from repr_jax.ops.neighbours import nearest
+from repr_jax.ops.neighbors import nearest
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 
@@ -19,26 +20,41 @@ def test_nearest_is_a_sort(similarity, chunk_size):
             score = [-((a - x[i]) ** 2).sum() for a in x.astype(np.float64)]
         order = [j for j in np.argsort(score)[::-1] if j != i]
         expected.append(order[:4])
-    found = nearest(x, num_neighbours=4, similarity=similarity, chunk_size=chunk_size)
+    found = nearest(x, num_neighbors=4, similarity=similarity, chunk_size=chunk_size)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_copy_of_a_row_is_its_neighbour():
+def test_a_copy_of_a_row_is_its_neighbor():
     x = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
-    found = nearest(x, num_neighbours=1)
+    found = nearest(x, num_neighbors=1)
     np.testing.assert_array_equal(found[:2, 0], [1, 0])
+
+
+@pytest.mark.parametrize("similarity", [cosine, negative_squared_distance])
+def test_a_row_that_is_not_finite_is_refused_and_traced_it_is_last(similarity):
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    x[3, 1] = np.nan
+    with pytest.raises(
+        ValueError, match="nearest: expected x finite; got nan in row 3"
+    ):
+        nearest(x, num_neighbors=2, similarity=similarity)
+    traced = jax.jit(lambda x: nearest(x, num_neighbors=4, similarity=similarity))
+    found, rest = traced(x), [0, 1, 2, 4]
+    assert (found[rest, 3] == 3).all()
+    places = nearest(x[rest], num_neighbors=3, similarity=similarity)
+    np.testing.assert_array_equal(found[rest, :3], np.array(rest)[places])
 
 
 @pytest.mark.parametrize(
     ("x", "number", "error", "message"),
     [
-        (np.ones((3, 2)), 3, ValueError, "fewer neighbours than rows, 3; got"),
-        (np.ones((3, 2)), 0, ValueError, "num_neighbours >= 1"),
+        (np.ones((3, 2)), 3, ValueError, "fewer neighbors than rows, 3; got"),
+        (np.ones((3, 2)), 0, ValueError, "num_neighbors >= 1"),
         (np.ones(3), 1, ValueError, "rank 2"),
         (np.ones((3, 2), int), 1, TypeError, "x of floats"),
     ],
 )
 def test_wrong_inputs_are_refused(x, number, error, message):
     with pytest.raises(error, match=message):
-        nearest(x, num_neighbours=number)
+        nearest(x, num_neighbors=number)

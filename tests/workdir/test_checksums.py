@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from repr_jax import checksums, sharding
+from repr_jax import sharding
+from repr_jax.workdir import checksums
 
 
 def test_checksums_do_not_depend_on_the_devices():

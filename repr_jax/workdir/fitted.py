@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from repr_jax.reading import DamagedError
+from repr_jax import files
+from repr_jax.workdir.reading import DamagedError
 
 FILE, CHECKSUM, STRUCTURE = "fitted.npz", "fitted.npz.sha256", "structure"
 PLAIN = (bool, int, float, str, type(None))
@@ -48,10 +49,8 @@ def save(folder, fitted: Any) -> None:
     content, folder = buffer.getvalue(), epath.Path(folder)
     remove(folder)
     digest = hashlib.sha256(content).hexdigest()
-    for name, data in ((FILE, content), (CHECKSUM, f"{digest}  {FILE}\n".encode())):
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(data)
-        partial.replace(folder / name)
+    files.write(folder / FILE, content)
+    files.write(folder / CHECKSUM, f"{digest}  {FILE}\n")
 
 
 def load(folder) -> Any:

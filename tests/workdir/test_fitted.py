@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax import fitted
 from repr_jax.estimators.kmeans import KMeans
-from repr_jax.reading import DamagedError
+from repr_jax.workdir import fitted
+from repr_jax.workdir.reading import DamagedError
 
 
 class Own(NamedTuple):
@@ -78,7 +78,6 @@ def test_a_fit_that_was_not_written_to_its_end_does_not_exist(
         left[0] -= 1
         return replace(self, target)
 
-    monkeypatch.setattr(fitted.epath, "Path", path)
     monkeypatch.setattr(path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         fitted.save(tmp_path, KMEANS)

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from repr_jax import trees
 from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy.page import page
+from repr_jax.estimators.hierarchy import files
 
 FLAGS = (
     "--headless",
@@ -48,6 +49,11 @@ def browser(tmp_path_factory):
 
 def find(browser, selector):
     return browser.find_elements("css selector", selector)
+
+
+def page(tree, names, **options):
+    """The page that the command writes."""
+    return files.contents(tree, names, **options)["index.html"].decode()
 
 
 def texts(browser, selector):
@@ -107,6 +113,10 @@ def small(tmp_path_factory):
     return tree, content, tmp_path_factory.mktemp("page") / "index.html"
 
 
+def shown_nodes(browser, selector):
+    return [int(x.get_attribute("data-node")) for x in find(browser, selector)]
+
+
 def test_walk_from_the_root_to_a_leaf_and_back(browser, small):
     tree, content, path = small
     show(browser, path, content)
@@ -114,36 +124,26 @@ def test_walk_from_the_root_to_a_leaf_and_back(browser, small):
     assert texts(browser, "h1") == ["A <tree>"] and texts(browser, "main > p") == [
         "1 & 2"
     ]
-    assert texts(browser, "#here h2") == ["All classes"]
-    assert texts(browser, "#path button") == ["all classes"]
-    node, trail = len(tree.parents) - 1, []
+    assert texts(browser, "#here h2") == ["All leaves"]
+    assert texts(browser, "#path button") == ["All leaves"]
+    node, trail, below = len(tree.parents) - 1, [], trees.below(tree.parents)
     while node >= 6:
-        sides = tree.merges[node - 6].tolist()
-        shown = [
-            int(button.get_attribute("data-node"))
-            for button in find(browser, "#here .side button")
-        ]
-        assert shown == sides
-        below = hierarchy.memberships(tree)
+        sides = sorted(tree.merges[node - 6].tolist())
+        assert shown_nodes(browser, "#here .side button") == sides
         counts = [int(below[side].sum()) for side in sides]
         for text, count in zip(texts(browser, ".side p"), counts):
-            assert text.startswith("1 class, " if count == 1 else f"{count} classes, ")
+            assert text.startswith("1 leaf, " if count == 1 else f"{count} leaves, ")
         facts = dict(
             zip(texts(browser, "#here th"), texts(browser, "#here td"), strict=True)
         )
-        assert facts["merge number"] == f"{node - 5} of 5"
-        support = 100 * (node - 6) / 4
-        assert (
-            facts["trees of resampled rows that have this node"] == f"{support:.0f} %"
-        )
+        assert float(facts["height"]) == pytest.approx(tree.heights[node], rel=1e-3)
+        support = (node - 6) / 4
+        told = "share of trees of resampled rows that have this node"
+        assert float(facts[told]) == pytest.approx(support)
         trail.append(node)
         node = sides[0]
         click(browser, f"#here .side button[data-node='{node}']")
-        path_nodes = [
-            int(button.get_attribute("data-node"))
-            for button in find(browser, "#path button")
-        ]
-        assert path_nodes == [*trail, node]
+        assert shown_nodes(browser, "#path button") == [*trail, node]
     assert texts(browser, "#here h2") == [NAMES[node]]  # names are text, not HTML
     assert texts(browser, "#path button")[-1] == NAMES[node]
     assert f"{tree.counts[node]} rows" in texts(browser, "#here p")[0]
@@ -155,11 +155,36 @@ def test_walk_from_the_root_to_a_leaf_and_back(browser, small):
     assert complaints(browser) == []
 
 
+def test_the_dendrogram_is_the_tree_and_leads_to_nodes(browser, small):
+    tree, content, path = small
+    show(browser, path, content)
+    assert sorted(shown_nodes(browser, "svg [data-node]")) == list(range(11))
+    assert texts(browser, "svg .leaf text") == [
+        NAMES[leaf] for leaf in trees.leaf_order(tree.parents)
+    ]
+    spots = {
+        int(g.get_attribute("data-node")): (float(c.get_attribute("cy")))
+        for g in find(browser, "svg .inner")
+        for c in g.find_elements("css selector", "circle")
+    }
+    rows = {leaf: i for i, leaf in enumerate(trees.leaf_order(tree.parents))}
+    y = [22 * (rows[leaf] + 0.5) for leaf in range(6)]
+    for node in range(6, 11):  # a parent is in the middle of its children
+        y.append(np.mean([y[child] for child in tree.merges[node - 6]]))
+        assert spots[node] == pytest.approx(y[node])
+    click(browser, "svg [data-node='7'] circle")
+    assert shown_nodes(browser, "#path button")[-1] == 7
+    assert shown_nodes(browser, "svg .chosen") == [7]
+    click(browser, "svg [data-node='2'] text")
+    assert texts(browser, "#here h2") == [NAMES[2]]
+    assert complaints(browser) == []
+
+
 def test_images_of_a_node_are_those_of_its_classes(browser, small):
     tree, content, path = small
     show(browser, path, content)
-    below = hierarchy.memberships(tree)
-    for side, child in zip(find(browser, ".side"), tree.merges[-1]):
+    below = trees.below(tree.parents)
+    for side, child in zip(find(browser, ".side"), sorted(tree.merges[-1])):
         images = side.find_elements("css selector", "img")
         assert len(images) == 4 * below[child].sum()
         for image in images:
@@ -193,13 +218,11 @@ def test_search_and_links_lead_to_classes(browser, small):
     assert texts(browser, "#here h2") == ['eel "e"']
     search.send_keys("?")
     assert texts(browser, "#found button") == []
-    unsure = [
-        int(x.get_attribute("data-node")) for x in find(browser, "#unsure button")
-    ]
+    unsure = shown_nodes(browser, ".list button")
     margin = (tree.margins / tree.affinities)[np.array(unsure) - 6]
     assert len(unsure) == 4 and (np.diff(margin) >= 0).all()  # the root had no choice
     show(browser, path, content, "#nonsense")
-    assert texts(browser, "#here h2") == ["All classes"]
+    assert texts(browser, "#here h2") == ["All leaves"]
     assert complaints(browser) == []
 
 
@@ -210,10 +233,13 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
     tree = hierarchy.fit(logits + rng.normal(size=(1000, 1000)) * 0.1)
     images = rng.integers(256, size=(1000, 16, 16, 3), dtype=np.uint8)
     names = [f"class {i}" for i in range(1000)]
-    content = page(tree, names, images=images)
-    below = hierarchy.memberships(tree)
+    content = trees.page(tree.parents, tree.heights, names, images=images[:, None])
+    below = trees.below(tree.parents)
     show(browser, tmp_path / "index.html", content)
     assert len(find(browser, "#here .side")) == 2
+    assert len(find(browser, "svg .group, svg .leaf")) == 40
+    parts = shown_nodes(browser, "svg .group, svg .leaf")
+    assert (below[parts].sum(axis=0) == 1).all()
     loaded = "return performance.getEntriesByType('navigation')[0].duration"
     assert browser.execute_script(loaded) < LOADED
     shown = "const began = performance.now(); show(); return performance.now() - began"

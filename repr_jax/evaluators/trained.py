@@ -1,0 +1,79 @@
+"""From a trained state, or a fit, to what evaluators ask.
+
+`parts` is what a config is bound to, `train.Parts`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+
+from repr_jax import sharding
+from repr_jax.evaluators.common import Trained
+
+
+def outputs_of(parts) -> dict[str, Callable]:
+    """{name: (params, extras, batch, key) -> arrays}, jitted, of unprepared batches."""
+    fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
+
+    def of(output):
+        def apply(params, extras, batch, key, fixed):
+            return output(
+                params, extras, {**parts.dataset.prepare(batch), **fixed}, key
+            )
+
+        apply = jax.jit(apply, out_shardings=sharding.replicated(parts.mesh))
+        return lambda params, extras, batch, key: apply(
+            params, extras, batch, key, fixed
+        )
+
+    return {name: of(output) for name, output in parts.experiment.outputs.items()}
+
+
+def of_state(parts, params, extras, workdir, outputs=None) -> Trained:
+    """Parameters as evaluators see them.
+
+    outputs: of `outputs_of(parts)`, if that was called already.
+    """
+
+    def of(output):
+        def of_batch(batch, key=None):
+            key = jax.random.key(0) if key is None else key
+            return output(params, extras, place(batch, parts.mesh), key)
+
+        return of_batch
+
+    outputs = outputs or outputs_of(parts)
+    return Trained(
+        outputs={name: of(output) for name, output in outputs.items()},
+        prepare=jax.jit(parts.dataset.prepare),
+        modalities=parts.dataset.modalities,
+        workdir=str(workdir),
+    )
+
+
+def of_fit(parts, found, workdir) -> Trained:
+    """What was fitted, as evaluators see it."""
+    prepare = jax.jit(parts.dataset.prepare)
+
+    def of(output):
+        def of_batch(batch, key=None):
+            key = jax.random.key(0) if key is None else key
+            batch = {**prepare(place(batch, parts.mesh)), **parts.dataset.fixed}
+            return output(found, batch, key)
+
+        return of_batch
+
+    return Trained(
+        outputs={name: of(output) for name, output in parts.experiment.outputs.items()},
+        prepare=prepare,
+        modalities=parts.dataset.modalities,
+        workdir=str(workdir),
+    )
+
+
+def place(batch: Mapping, mesh):
+    """A whole batch, the same on every host, split over the mesh where it divides."""
+    rows = jax.tree.leaves(batch)[0].shape[0]
+    divides = rows % mesh.size == 0
+    where = sharding.batch_sharding(mesh) if divides else sharding.replicated(mesh)
+    return jax.tree.map(lambda x: jax.device_put(x, where), dict(batch))

@@ -1,0 +1,152 @@
+"""config.json, what a run was told, and starts.jsonl, a line for each of its starts."""
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import jax
+from etils import epath
+
+from repr_jax import config as configs
+from repr_jax import files
+
+CONFIG_FILE = "config.json"
+STARTS_FILE = "starts.jsonl"
+
+
+def stored_text(workdir) -> str:
+    """The JSON of a run's config; fields that an older one lacks have their defaults.
+
+    Raises:
+      FileNotFoundError: there is none. ValueError: it is no JSON of a config.
+    """
+    from configs.base import base  # of the checkout that experiments are run from
+
+    path = epath.Path(workdir) / CONFIG_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{workdir}: expected a run with {CONFIG_FILE}; got none."
+        )
+    return configs.with_defaults(path.read_text(), configs.to_json(base()))
+
+
+def stored_config(workdir, *, trusted: Sequence[str] = ()):
+    """The config of a run, which names code of this project and of `trusted` packages.
+
+    Raises:
+      FileNotFoundError: there is none. ValueError: it names other code.
+    """
+    try:
+        return configs.from_json(stored_text(workdir), trusted=trusted)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ValueError(f"{workdir}/{CONFIG_FILE}: {error}") from None
+
+
+def check_workdir(config, workdir, *, amend: bool = False) -> str:
+    """What differs between a config and the workdir's, but for `evals`; "" if nothing.
+
+    Raises:
+      ValueError: they differ, and may not.
+    """
+    if not (epath.Path(workdir) / CONFIG_FILE).exists():
+        return ""
+    here = configs.to_json(config)
+    changes = configs.diff(stored_text(workdir), here, ignore="evals")
+    if changes and not amend:
+        raise ValueError(
+            f"{workdir}: written by another config; use another --workdir, or the "
+            f"values there, or --amend to go on with those here:\n{changes}"
+        )
+    return changes
+
+
+def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None:
+    """Stores the resolved config, and once per start what ran where."""
+    workdir = epath.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    files.write(workdir / CONFIG_FILE, configs.to_json(config))
+    packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+    line = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "step": step,
+        "changes": changes.split("\n") if changes else [],
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "revision": revision(),
+        "python": platform.python_version(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "cores": os.cpu_count(),
+        **(notes or {}),
+    }
+    with (workdir / STARTS_FILE).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+@functools.cache
+def revision() -> str:
+    """The short commit of the checkout, with a + if it has changes; "" if unknown."""
+    folder = pathlib.Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
+        return ""
+    return found.stdout.strip()
+
+
+def facts(config, step: int, workdir) -> dict:
+    """What a report says of the run in its heading; "" for what is not known.
+
+    The config's path, what was set on the command line, and the revision are those of
+    the newest line of starts.jsonl that has them.
+    """
+
+    def name(choice):
+        fn = choice.get("fn") if hasattr(choice, "get") else choice
+        return f"{fn.__module__}.{fn.__qualname__}".removeprefix("repr_jax.")
+
+    method = config.get("loss") or config.get("estimator") or config.experiment
+    if hasattr(method, "get") and method.get("fn") is None:  # a loss for each player
+        method = config.experiment
+    starts, now = _starts(workdir), revision()
+    trained_by = next((line["revision"] for line in starts if "revision" in line), now)
+    by = f"{trained_by}, evaluated by {now}" if trained_by != now else now
+    overrides = starts[0].get("overrides", {}) if starts else {}
+    return {
+        "method": name(method),
+        "data": name(config.dataset),
+        "config": next(filter(None, map(_config_path, starts)), ""),
+        "set": ", ".join(f"{key}={value}" for key, value in overrides.items()),
+        "seed": config.seed,
+        "step": step,
+        "revision": by,
+    }
+
+
+def _starts(workdir) -> list[dict]:
+    """The lines of starts.jsonl that are whole, newest first."""
+    path = epath.Path(workdir) / STARTS_FILE
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in reversed(lines):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:  # a start was killed while it wrote
+            continue
+    return [line for line in found if isinstance(line, dict)]
+
+
+def _config_path(line: Mapping) -> str:
+    """What --config was in a start's command line; "" if it was not."""
+    arguments = line.get("arguments", ())
+    for place, argument in enumerate(arguments):
+        flag, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == "config":
+            return value if equals else "".join(arguments[place + 1 : place + 2])
+    return ""

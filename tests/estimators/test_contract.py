@@ -1,0 +1,234 @@
+"""What holds for every estimator; a new one adds a row that says how to fit it.
+
+With `where`, absent rows are as good as deleted, whatever they hold. Compiled, a fit is
+the same. A split batch is the whole one. A row that is not finite is refused by number;
+in traced code it is as good as absent, or everything is NaN, but no number is wrong.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from repr_jax import estimators
+from repr_jax.models.mlp import MLP
+from repr_jax.models.tree_vae import fully_connected
+
+KEY, ROWS, DIM, CLASSES = jax.random.key(0), 24, 4, 3
+SHORT = dict(num_steps=2, batch_size=8)
+ENCODER, DECODER = MLP((4, 2)), MLP((4, DIM))
+LATENTS = fully_connected(DIM, num_leaves=2, max_depth=1, latent_dim=2, hidden=4)
+
+
+class Case(NamedTuple):
+    """How an estimator is fitted to rows [rows, DIM], in [0, 1], of three clouds."""
+
+    fit: Callable  # (module, x, labels, **where and axis_name) -> fitted
+    apply: Callable | None = None  # (module, fitted, x) -> arrays by row
+    on_host: bool = False  # fit takes no traced arrays
+
+
+def by_key(**options):
+    """Of fit(key, x, ...)."""
+    return lambda module, x, labels, **masks: module.fit(KEY, x, **options, **masks)
+
+
+def by_target(module, x, labels, **masks):
+    target = jnp.stack([x[:, 0] ** 2, 3 * x[:, 1]], axis=1)
+    return module.fit(x, target, penalty=0.1, **masks)
+
+
+def cosines(module, x, labels):
+    """Similarities of rows, of which a row that is not finite spoils some."""
+    return module.fit(KEY, x @ x.T, num_steps=2)
+
+
+CASES = {
+    "agglomerative": Case(
+        lambda module, x, labels: module.fit(x, num_leaves=3), on_host=True
+    ),
+    "deep_ect": Case(
+        by_key(encoder=ENCODER, decoder=DECODER, num_leaves=3, **SHORT),
+        lambda module, fitted, x: module.assign(fitted, x, encoder=ENCODER),
+        on_host=True,
+    ),
+    "gaussian_mixture": Case(
+        by_key(num_components=CLASSES, num_steps=2, ridge=1e-3),
+        lambda module, *args: module.assign(*args),
+    ),
+    "hierarchy": Case(lambda module, x, labels: module.fit(x), on_host=True),
+    "hyphc": Case(cosines, on_host=True),
+    "kernel_ridge": Case(
+        by_target, lambda module, *args: module.predict(*args), on_host=True
+    ),
+    "kmeans": Case(
+        by_key(num_clusters=CLASSES), lambda module, *args: module.assign(*args)
+    ),
+    "logistic": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
+    "ridge": Case(by_target, lambda module, *args: module.predict(*args)),
+    "temi": Case(
+        by_key(num_classes=CLASSES, num_heads=1, num_neighbors=3, **SHORT),
+        lambda module, *args: module.assign(*args),
+        on_host=True,
+    ),
+    "tree_vae": Case(
+        by_key(model=LATENTS, num_leaves=2, **SHORT),
+        lambda module, fitted, x: module.assign(fitted, x, model=LATENTS),
+        on_host=True,
+    ),
+    "turtle": Case(
+        lambda module, x, labels: module.fit(
+            KEY, (x,), num_classes=CLASSES, num_inner_steps=2, **SHORT
+        ),
+        lambda module, fitted, x: module.assign(fitted, (x,)),
+        on_host=True,
+    ),
+}
+
+
+def module_of(name):
+    return importlib.import_module(f"repr_jax.estimators.{name}")
+
+
+def takes(argument):
+    """The estimators whose fit has this argument."""
+    return [
+        name
+        for name in CASES
+        if argument in inspect.signature(module_of(name).fit).parameters
+    ]
+
+
+def draw():
+    """[ROWS, DIM] in [0, 1] and their labels."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(ROWS) % CLASSES
+    centers = 0.1 + 0.8 * np.eye(CLASSES, DIM)
+    x = centers[labels] + 0.05 * rng.uniform(size=(ROWS, DIM))
+    return x.astype(np.float32), labels.astype(np.int32)
+
+
+def broken(row=5):
+    """The same with a NaN in one row."""
+    x, labels = draw()
+    x[row, 1] = np.nan
+    return x, labels
+
+
+def assert_same(found, expected):
+    def compare(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+    jax.tree.map(compare, found, expected)
+
+
+def answers(name, fitted):
+    """What the fit says of the rows, which unlike its arrays has one form."""
+    return CASES[name].apply(module_of(name), fitted, draw()[0])
+
+
+def test_every_estimator_has_a_case():
+    assert set(CASES) == {m.name for m in pkgutil.iter_modules(estimators.__path__)}
+    assert {"kmeans", "logistic", "ridge", "kernel_ridge"} <= set(takes("where"))
+
+
+@pytest.mark.parametrize("name", takes("where"))
+def test_absent_rows_are_deleted_rows(name):
+    x, labels = draw()
+    where = np.arange(ROWS) % 4 != 1
+    spoiled = np.where(where[:, None], x, np.nan)
+    other = np.where(where, labels, -7).astype(np.int32)
+    fit = functools.partial(CASES[name].fit, module_of(name))
+    found = fit(spoiled, other, where=where)
+    expected = fit(x[where], labels[where], where=np.ones(where.sum(), bool))
+    assert_same(answers(name, found), answers(name, expected))
+    if not hasattr(found, "x"):  # one array a row: absent ones stay
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].on_host])
+def test_compiled_is_eager(name):
+    x, labels = draw()
+    fit = functools.partial(CASES[name].fit, module_of(name))
+    assert_same(jax.jit(fit)(x, labels), fit(x, labels))
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].apply])
+def test_what_a_fit_says_compiles(name):
+    case, module = CASES[name], module_of(name)
+    fitted = case.fit(module, *draw())
+    apply = functools.partial(case.apply, module)
+    if name == "kernel_ridge":
+        with pytest.raises(TypeError):
+            jax.jit(apply)(fitted, draw()[0])
+        return
+    assert_same(jax.jit(apply)(fitted, draw()[0]), apply(fitted, draw()[0]))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_row_that_is_not_finite_is_refused_by_number(name):
+    case, module = CASES[name], module_of(name)
+    number = "leaves 0 and 5" if name == "hyphc" else "row 5"
+    with pytest.raises(ValueError, match=f"finite.* got .*{number}"):
+        case.fit(module, *broken())
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].apply])
+def test_no_class_is_given_to_a_row_that_is_not_finite(name):
+    case, module = CASES[name], module_of(name)
+    fitted = case.fit(module, *draw())
+    whole = np.asarray(answers(name, fitted))
+    if not np.issubdtype(whole.dtype, np.integer):
+        return
+    with pytest.raises(ValueError, match=r"finite.* got nan in row 5"):
+        case.apply(module, fitted, broken()[0])
+    traced = jax.jit(functools.partial(case.apply, module))(fitted, broken()[0])
+    others = np.arange(ROWS) != 5
+    np.testing.assert_array_equal(np.asarray(traced)[others], whole[others])
+    assert traced[5] == -1
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].on_host])
+def test_in_traced_code_a_row_that_is_not_finite_counts_for_nothing(name):
+    """Or for everything: then all is NaN, and nobody takes it for a number."""
+    case, module = CASES[name], module_of(name)
+    fit = functools.partial(case.fit, module)
+    found = jax.jit(fit)(*broken())
+    if any(np.isnan(leaf).any() for leaf in jax.tree.leaves(found)):
+        said = np.asarray(
+            jax.jit(functools.partial(case.apply, module))(found, draw()[0])
+        )
+        assert (said == -1).all() if said.dtype.kind == "i" else np.isnan(said).all()
+        return
+    x, labels = draw()
+    where = np.arange(ROWS) != 5
+    assert_same(found, fit(x, labels, where=where))
+
+
+@pytest.mark.parametrize("name", takes("axis_name"))
+def test_a_split_batch_is_the_whole(name):
+    x, labels = draw()
+    where = np.arange(ROWS) % 4 != 1
+    fit = functools.partial(CASES[name].fit, module_of(name))
+    whole = jax.jit(lambda *a: fit(a[0], a[1], where=a[2]))(x, labels, where)
+
+    def part(x, labels, where):
+        return fit(x, labels, where=where, axis_name="data")
+
+    kind = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=kind)
+    split = jax.shard_map(part, mesh=mesh, in_specs=P("data"), out_specs=P())
+    assert_same(jax.jit(split)(x, labels, where), whole)
