@@ -7,6 +7,8 @@ storage, such as gs://bucket/name.
 import contextlib
 import os
 import pathlib
+import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -18,7 +20,7 @@ import numpy as np
 # What NumPy and zipfile raise for a file that is damaged or not theirs.
 BROKEN = (ValueError, EOFError, KeyError, IndexError, SyntaxError, TypeError)
 BROKEN += (NotImplementedError, RuntimeError, OverflowError, MemoryError, OSError)
-BROKEN += (zipfile.BadZipFile, zlib.error)
+BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 # What file managers, archives and notebooks leave in folders of data.
 LEFT_BEHIND = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "$RECYCLE.BIN"}
 LEFT_BEHIND |= {"System Volume Information", "lost+found", "@eaDir", "__pycache__"}
@@ -120,12 +122,41 @@ def read_npz(
             f"{', '.join(missing)}, but {', '.join(there) or 'nothing'}."
         )
     for name, array in arrays.items():
-        if array.dtype.kind == "V":
-            raise ValueError(
-                f"{who}: expected numbers, truth values or text; {name} in {path} has "
-                f"type {array.dtype}, as NumPy stores bfloat16; save it as float32."
-            )
+        _known_type(who, path, name, array)
     return arrays
+
+
+def map_npy(who: str, path: str | os.PathLike) -> np.ndarray:
+    """The array of an .npy file, read only, mapped into memory.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no .npy, cut short, or of a type as for `read_npz`.
+    """
+    file = _existing(who, path)
+    with file.open("rb") as opened:
+        start = opened.read(6)
+    if start != b"\x93NUMPY":
+        got = "something else" if start else "an empty file"
+        raise ValueError(f"{who}: expected an .npy file; {path} is {got}.")
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except BROKEN as error:
+        raise ValueError(
+            f"{who}: expected an .npy file of numbers; {path} cannot be read: "
+            f"{_one_line(error)}."
+        ) from None
+    _known_type(who, path, "the array", array)
+    return array
+
+
+def _known_type(who: str, path: str | os.PathLike, name: str, array) -> None:
+    """ValueError for a type that NumPy does not know."""
+    if array.dtype.kind == "V":
+        raise ValueError(
+            f"{who}: expected numbers, truth values or text; {name} in {path} has "
+            f"type {array.dtype}, as NumPy stores bfloat16; save it as float32."
+        )
 
 
 def _existing(who: str, path: str | os.PathLike) -> Any:

@@ -135,10 +135,20 @@ def test_arrays_that_cannot_be_read_are_named(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(ValueError, match="single array"):
         files.read_npz("who", tmp_path / "one.npy")
+    np.testing.assert_array_equal(
+        files.map_npy("who", tmp_path / "one.npy"), np.zeros(3)
+    )
+    with pytest.raises(ValueError, match=r"expected an \.npy file; .*odd\.npz is som"):
+        files.map_npy("who", path)
 
 
-def test_a_damaged_file_is_one_line_that_names_it(npz):
+@pytest.mark.parametrize("form", ["npz", "npy"])
+def test_a_damaged_file_is_one_line_that_names_it(npz, form):
     """Cut off anywhere, or with any byte changed: read, or refused in one line."""
+    read = {"npz": files.read_npz, "npy": files.map_npy}[form]
+    if form == "npy":
+        with npz.open("wb") as file:
+            np.save(file, np.arange(6.0).reshape(2, 3))
     content = npz.read_bytes()
     rng = np.random.default_rng(0)
     damaged = [content[:n] for n in range(0, len(content), 7)]
@@ -150,7 +160,7 @@ def test_a_damaged_file_is_one_line_that_names_it(npz):
     for bad in damaged:
         npz.write_bytes(bad)
         try:
-            files.read_npz("who", npz)
+            read("who", npz)
         except ValueError as error:
             refused += 1
             assert "some.npz" in str(error) and "\n" not in str(error)

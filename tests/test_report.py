@@ -170,9 +170,9 @@ def test_mosaic_shows_the_pixels():
 
     blue = np.zeros((2, 28, 28, 3))
     blue[..., 2] = 2.0  # clipped to 1
-    grey = np.full((1, 14, 14, 1), 0.5)
+    gray = np.full((1, 14, 14, 1), 0.5)
     picture = figures.mosaic(
-        [[figures.Row("blue", blue, True)], [figures.Row("", grey)]]
+        [[figures.Row("blue", blue, True)], [figures.Row("", gray)]]
     )
     pixels = imread(io.BytesIO(picture), format="png")[..., :3]
     side, gap = figures.CELL, figures.GAP
@@ -190,9 +190,9 @@ def test_principal_axes():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 3)) * [0.1, 5.0, 2.0] + 7.0
     points, share = figures.principal(x)
-    centred = x - x.mean(axis=0)
+    centered = x - x.mean(axis=0)
     for axis, column in enumerate([1, 2]):
-        correlation = np.corrcoef(points[:, axis], centred[:, column])[0, 1]
+        correlation = np.corrcoef(points[:, axis], centered[:, column])[0, 1]
         assert correlation > 0.999
     variances = np.linalg.eigvalsh(np.cov(x.T))[::-1]
     np.testing.assert_allclose(share, variances[:2] / variances.sum(), rtol=1e-6)

@@ -4,7 +4,7 @@ python -m repr_jax.main --config=configs/contrastive/simclr_cifar10.py \
     --config.data_dir=DIR --workdir=runs/simclr_cifar10
 For others set `name`, what it calls its splits, and `size`, such as
 `--config.name=food101 --config.splits='("train","validation")' --config.size=64`.
-The loss is the published one; network, views (no changes of colour but in brightness
+The loss is the published one; network, views (no changes of color but in brightness
 and contrast) and schedule are ours.
 Expect: not yet run.
 """

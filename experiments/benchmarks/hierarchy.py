@@ -6,8 +6,9 @@ Writes random logits of nested clusters in float16 to a file (2.6 GB at that siz
 kept and used again if --file is given), maps it into memory, and takes turns: our fit,
 and the same algorithm as one writes it with NumPy, which also reads the rows of the
 selected group alone, in blocks. Then scipy's average linkage of the largest number of
-rows that --scipy_gb of distances allow, and fits of smaller parts for the growth of
-cost with rows and classes (--figure=FILE.png draws it).
+rows that --scipy_gb of distances allow, and with --growth fits of smaller parts for the
+growth of cost with rows and classes. --out=DIR/NAME.json writes what is printed, and a
+picture of that growth.
 
 Memory is what a process holds besides the map: the largest RssAnon of /proc, sampled
 100 times a second. Run it on an idle machine; the load is printed.
@@ -17,17 +18,26 @@ import argparse
 import contextlib
 import os
 import pathlib
-import platform
+import sys
 import tempfile
 import threading
 import time
 
 import numpy as np
 
-from repr_jax import metrics
+from experiments.results import store, tables
+from repr_jax import figures, files, metrics
 from repr_jax.estimators import hierarchy
 
 DIM = 64
+PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the rows and classes, for the growth
+COLUMNS = {  # and formats
+    "program": "",
+    "rows x classes": "",
+    "seconds": ".2f",
+    "processor seconds": ".2f",
+    "memory beyond the map, MB": ".0f",
+}
 PLAIN_BLOCK = 4096  # rows; larger ones only need more memory
 
 
@@ -118,19 +128,19 @@ def peak_memory():
         watcher.join()
 
 
-def measure(name, function, *arguments, **options):
-    """Runs it once and prints a line; what it returned, and seconds."""
-    load = os.getloadavg()[0]
+def measure(name, size, function, *arguments):
+    """What one call returned, and its row of COLUMNS, which is printed."""
     with peak_memory() as memory:
         began, cpu = time.perf_counter(), time.process_time()
-        out = function(*arguments, **options)
+        out = function(*arguments)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    print(
-        f"{name:44}{seconds:9.2f} s{cpu:9.2f} cpu s{memory[0]:9.0f} MB"
-        f"   load {load:.1f}",
-        flush=True,
-    )
-    return out, seconds
+    row = (name, size, seconds, cpu, memory[0])
+    print(tables.row_of(tables.shown(table([row]))[0]), flush=True)
+    return out, row
+
+
+def table(rows) -> tables.Table:
+    return tables.Table(tuple(COLUMNS), rows, tuple(COLUMNS.values()))
 
 
 def scipy_rows(gigabytes):
@@ -145,28 +155,27 @@ def average_linkage(logits):
     return linkage(np.asarray(logits, np.float64), "average")
 
 
-def growth(logits, parts):
+def growth(logits):
     """[(rows, classes, seconds)] of fits of the first rows and classes."""
     num_rows, k = logits.shape
-    sizes = [(int(num_rows * p), k) for p in parts]
-    sizes += [(num_rows // 4, int(k * p)) for p in parts if int(k * p) > 1]
+    sizes = [(int(num_rows * p), k) for p in PARTS]
+    sizes += [(num_rows // 4, int(k * p)) for p in PARTS if int(k * p) > 1]
     points = []
     for rows, classes in sizes:
         part = np.ascontiguousarray(logits[:rows, :classes])
-        seconds = measure(f"ours, {rows:,} x {classes:,}", hierarchy.fit, part)[1]
-        points.append((rows, classes, seconds))
+        row = measure("ours", f"{rows:,} x {classes:,}", hierarchy.fit, part)[1]
+        points.append((rows, classes, row[2]))
     return points
 
 
-def draw(points, path):
-    """Seconds over rows, at all classes, and over classes."""
+def draw(points) -> bytes:
+    """Seconds over rows, at all classes, and over classes; a PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    half = len(points) // 2
+    figure = Figure(figsize=(9, 3.6), dpi=figures.DPI, layout="constrained")
     for axis, part, column, name in zip(
         figure.subplots(1, 2),
-        (points[:half], points[half:]),
+        (points[: len(PARTS)], points[len(PARTS) :]),
         (0, 1),
         ("rows", "classes"),
     ):
@@ -174,12 +183,44 @@ def draw(points, path):
         seconds = np.array([point[2] for point in part])
         axis.loglog(x, seconds, "o-", label="measured")
         axis.loglog(
-            x, seconds[-1] * x / x[-1], ":", color="grey", label="in proportion"
+            x, seconds[-1] * x / x[-1], ":", color="gray", label="in proportion"
         )
         axis.set_xlabel(name)
         axis.set_ylabel("seconds")
         axis.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    return figures.png(figure)
+
+
+def compare(logits, turns) -> tuple[list, str]:
+    """Rows of ours and of plain NumPy in turns; how the trees compare, in words."""
+    num_rows, num_classes = logits.shape
+    size, rows = f"{num_rows:,} x {num_classes:,}", []
+    for _ in range(turns):
+        tree, ours = measure("ours", size, hierarchy.fit, logits)
+        merges, other = measure("plain NumPy", size, plain, logits)
+        rows += [ours, other]
+    ratio = np.median([b[2] / a[2] for a, b in zip(rows[::2], rows[1::2])])
+    parents = np.full(2 * num_classes - 1, -1)
+    for step, pair in enumerate(merges):
+        parents[pair] = num_classes + step
+    same = metrics.triplet_agreement(parents, tree.parents)
+    reads = tree.rows[tree.merges[:, 0] >= num_classes].sum() / num_rows
+    return rows, (
+        f"Ours is {ratio:.2f} times as fast; triplets that agree: {same:.4f}; "
+        f"classes without rows: {np.sum(tree.counts == 0)}; rows read "
+        f"{1 + reads:.2f} times on average."
+    )
+
+
+def opened(path, num_rows, num_classes):
+    """The map of the logits, written first if there are none, and in memory."""
+    if not os.path.exists(path):
+        write_logits(path, num_rows, num_classes)
+    logits = np.load(path, mmap_mode="r")
+    if logits.shape != (num_rows, num_classes):
+        raise SystemExit(f"{path}: expected the size asked for; got {logits.shape}.")
+    np.max(logits.view(np.int16)[::64])  # brings the pages in, for all alike
+    return logits
 
 
 def main():
@@ -189,47 +230,39 @@ def main():
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--file", help="where the logits are, or go; else temporary")
     parser.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
-    parser.add_argument("--figure", help="a PNG of the cost against rows and classes")
+    parser.add_argument("--growth", action="store_true", help="fits of smaller parts")
+    parser.add_argument("--out", help="a .json of results to write")
     args = parser.parse_args()
-    print(
-        f"NumPy {np.__version__}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"{len(os.sched_getaffinity(0))} of them for this process"
-    )
+    load = f"Load {os.getloadavg()[0]:.1f} at the start."
+    print(f"{store.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
-        if not os.path.exists(path):
-            write_logits(path, args.rows, args.classes)
-        logits = np.load(path, mmap_mode="r")
-        if logits.shape != (args.rows, args.classes):
-            raise SystemExit(
-                f"{path}: expected the size asked for; got {logits.shape}."
-            )
-        np.max(logits.view(np.int16)[::64])  # brings the pages in, for all alike
-        times = {"ours": [], "plain": []}
-        what = f"{args.rows:,} x {args.classes:,}"
-        for _ in range(args.turns):
-            tree, seconds = measure(f"ours, {what}", hierarchy.fit, logits)
-            times["ours"].append(seconds)
-            merges, seconds = measure(f"plain NumPy, {what}", plain, logits)
-            times["plain"].append(seconds)
-        ratio = np.median(np.divide(times["plain"], times["ours"]))
-        parents = np.full(2 * args.classes - 1, -1)
-        for step, pair in enumerate(merges):
-            parents[pair] = args.classes + step
-        same = metrics.triplet_agreement(parents, tree.parents)
-        reads = tree.rows[tree.merges[:, 0] >= args.classes].sum() / args.rows
-        print(
-            f"ours is {ratio:.2f} times as fast; triplets that agree: {same:.4f}; "
-            f"classes without rows: {np.sum(tree.counts == 0)}; rows read "
-            f"{1 + reads:.2f} times on average"
-        )
+        logits = opened(path, args.rows, args.classes)
+        rows, words = compare(logits, args.turns)
         if args.scipy_gb:
-            rows = min(scipy_rows(args.scipy_gb), args.rows)
-            part = np.asarray(logits[:rows])
-            measure(f"ours, {rows:,} rows of it", hierarchy.fit, part)
-            measure(f"scipy average linkage, {rows:,} rows", average_linkage, part)
-        if args.figure:
-            draw(growth(logits, (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)), args.figure)
+            num = min(scipy_rows(args.scipy_gb), args.rows)
+            part, size = np.asarray(logits[:num]), f"{num:,} of these rows"
+            rows.append(measure("ours", size, hierarchy.fit, part)[1])
+            name = "scipy, average linkage, Euclidean"
+            rows.append(measure(name, size, average_linkage, part)[1])
+        content = [load, table(rows), words]
+        print(words)
+        points = growth(logits) if args.growth else []
+    if points and args.out:
+        caption = "Cost against rows and classes"
+        content.append(store.Picture("pictures/hierarchy_cost.png", caption))
+        picture = pathlib.Path(args.out).parent / content[-1].file
+        files.write(picture, draw(points))
+    if args.out:
+        store.write(
+            args.out,
+            title="Hierarchies from logits: time and memory",
+            command=store.command_line(
+                "experiments.benchmarks.hierarchy", sys.argv[1:]
+            ),
+            seeds=[0],
+            content=content,
+        )
 
 
 if __name__ == "__main__":

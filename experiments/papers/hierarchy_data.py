@@ -26,7 +26,7 @@ BATCH = 256  # rows encoded at a time
 class Rows(NamedTuple):
     """Some rows of a source; heads see their features, never their labels."""
 
-    features: np.ndarray  # [rows, dim] float32, standardised over the rows fitted on
+    features: np.ndarray  # [rows, dim] float32, standardized over the rows fitted on
     images: np.ndarray  # [rows, height, width, channels] float32 in [0, 1]
     labels: np.ndarray  # [rows] int from 0
     coarse: np.ndarray | None  # [rows] int from 0, classes of classes
@@ -80,7 +80,7 @@ def read_emoji(trained, dataset, config) -> Data:
     return Data(rows, rows, emoji.class_names(config.data_dir)["subcategory"])
 
 
-def standardised(data: Data) -> Data:
+def standardized(data: Data) -> Data:
     """Features of mean 0 and variance 1 over the rows fitted on."""
     mean = data.fitted.features.mean(axis=0)
     std = np.maximum(data.fitted.features.std(axis=0), 1e-6)
@@ -151,7 +151,7 @@ def load(name: str, source: Source, workdir) -> Data:
     parts = runs.build(config)
     folder = pathlib.Path(workdir) / run.name
     model = runs.trained(parts, runs.restore(config, parts, folder), folder)
-    data = standardised(source.read(model, parts.dataset, config))
+    data = standardized(source.read(model, parts.dataset, config))
     _pack(kept, data)
     return data
 

@@ -1,12 +1,11 @@
 """Scores of trees over clusters, and of trees over named classes; tables of both."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from experiments.results import tables
 from repr_jax import figures, metrics, trees
 
 
@@ -106,43 +105,37 @@ LOWER = ("lhd_pair", "lhd_mistake", "lhd_log", "Robinson-Foulds", "seconds")
 SILENT = ("leaves", "depth", "seconds")  # never the best
 
 
-def as_markdown(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """{method: a dict a seed} as mean and spread; the best mean of a column in bold."""
+FORMATS = {"leaves": ".0f", "depth": ".0f", "seconds": ".2f"}
+CSV_HEADER = ("method", "seed", "metric", "value")
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> tables.Table:
+    """{method: a dict a seed} as mean and spread; the best mean of a column is bold."""
     columns = list(next(iter(found.values()))[0])
-    mean = {
-        method: {c: float(np.mean([seed[c] for seed in seeds])) for c in columns}
+    cells = {
+        (method, column): tables.over_seeds(seed[column] for seed in seeds)
         for method, seeds in found.items()
+        for column in columns
     }
-    lines = [
-        "| method | " + " | ".join(c + (" ↓" if c in LOWER else "") for c in columns),
-        "|" + "---|" * (len(columns) + 1),
-    ]
-    lines[0] += " |"
-    for method, seeds in found.items():
-        cells = [method]
-        for column in columns:
-            digits = {"leaves": 0, "depth": 0, "seconds": 2}.get(column, 3)
-            shown = f"{mean[method][column]:.{digits}f}"
-            best = (min if column in LOWER else max)(m[column] for m in mean.values())
-            if mean[method][column] == best and column not in SILENT:
-                shown = f"**{shown}**"
-            if len(seeds) > 1 and column not in SILENT:
-                shown += f" ± {np.std([seed[column] for seed in seeds]):.3f}"
-            cells.append(shown)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    for column in columns:
+        means = {method: cells[method, column].mean for method in found}
+        best = (min if column in LOWER else max)(means.values())
+        for method, mean in means.items():
+            shown = dict(sd=None) if column in SILENT else dict(best=mean == best)
+            cells[method, column] = cells[method, column]._replace(**shown)
+    return tables.Table(
+        ("method", *(c + (" ↓" if c in LOWER else "") for c in columns)),
+        [(method, *(cells[method, column] for column in columns)) for method in found],
+        ("", *(FORMATS.get(column, ".3f") for column in columns)),
+    )
 
 
-def as_csv(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Every number of every seed, one a line."""
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(("method", "seed", "metric", "value"))
+def csv_rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[tuple]:
+    """Rows of CSV_HEADER: every number of every seed."""
     for method, seeds in found.items():
         for seed, values in enumerate(seeds):
             for metric, value in values.items():
-                table.writerow((method, seed, metric, f"{value:.6g}"))
-    return file.getvalue()
+                yield method, seed, metric, value
 
 
 def draw(found: Mapping[str, Sequence[Mapping[str, float]]], shown) -> bytes:

@@ -1,16 +1,19 @@
 """Lists of merges whose two sides WordNet holds far apart."""
 
-import csv
-import io
-
 import numpy as np
 
+from experiments.results.tables import Table
 from repr_jax import metrics, trees
 from repr_jax.data.wordnet import Taxonomy
 
 SHOWN = 30  # merges in each list
 LARGE = 5  # classes of a node that make it a group
 NAMES = 7  # of a side that are written out
+INTRODUCTION = (
+    "Merges whose sides WordNet holds far apart, though each side is of a kind: "
+    "candidates for correlations that are in the pictures and not in the things. "
+    "Distances are from 0, siblings, to 1, which meet at WordNet's root."
+)
 COLUMNS = (
     "step",
     "node",
@@ -26,8 +29,8 @@ COLUMNS = (
 )
 
 
-def rows(tree, reference: Taxonomy, names, support) -> list[dict]:
-    """A dict per merge, of COLUMNS, those that WordNet would make least at first.
+def rows(tree, reference: Taxonomy, names, support) -> list[tuple]:
+    """COLUMNS of every merge, those that WordNet would make least at first.
 
     Args:
       tree: Hierarchy of L leaves.
@@ -50,7 +53,7 @@ def rows(tree, reference: Taxonomy, names, support) -> list[dict]:
     out = []
     for step in np.argsort(-found.excess, kind="stable").tolist():
         merged, into = sides[tree.merges[step]]
-        values = (
+        row = (
             step,
             len(tree.leaves) + step,
             int(merged.sum() + into.sum()),
@@ -63,39 +66,22 @@ def rows(tree, reference: Taxonomy, names, support) -> list[dict]:
             lowest(into),
             None if support is None else float(support[step]),
         )
-        out.append(dict(zip(COLUMNS, values)))
+        out.append(row)
     return out
 
 
-def as_csv(tree, reference, names, support) -> str:
-    """Every merge."""
-    file = io.StringIO()
-    table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows(tree, reference, names, support))
-    return file.getvalue()
+def content(rows) -> list:
+    """What it is, the first of all merges, and the first of those that make a group."""
+    large = [row for row in rows if row[COLUMNS.index("classes")] >= LARGE]
+    titles = {"Of all sizes": rows, f"Of {LARGE} classes or more": large}
+    header = ("merged", "into", "WordNet's", "between", "within", "support")
 
+    def shown(row):
+        row = dict(zip(COLUMNS, row))
+        both = f"{row['merged in WordNet']}; {row['into in WordNet']}"
+        return [both if name == "WordNet's" else row[name] for name in header]
 
-def as_markdown(tree, reference, names, support) -> str:
-    """The first of all merges, and the first of those that make a group."""
-    every = rows(tree, reference, names, support)
-    large = [row for row in every if row["classes"] >= LARGE]
-    lines = [
-        "Merges whose sides WordNet holds far apart, though each side is of a kind:",
-        "candidates for correlations that are in the pictures and not in the things.",
-        "Distances are from 0, siblings, to 1, which meet at WordNet's root.",
+    return [INTRODUCTION] + [
+        Table(header, [shown(row) for row in some[:SHOWN]], (".2f",), title=title)
+        for title, some in titles.items()
     ]
-    for title, some in (
-        ("Of all sizes", every),
-        (f"Of {LARGE} classes or more", large),
-    ):
-        lines += ["", f"## {title}", ""]
-        lines.append("| merged | into | WordNet's | between | within | support |")
-        lines.append("|" + "---|" * 6)
-        for row in some[:SHOWN]:
-            cells = [row["merged"], row["into"]]
-            cells += [f"{row['merged in WordNet']}; {row['into in WordNet']}"]
-            cells += [f"{row['between']:.2f}", f"{row['within']:.2f}"]
-            cells += ["" if row["support"] is None else f"{row['support']:.2f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"

@@ -5,11 +5,14 @@
 The rows are the class vectors of EfficientNet-Lite0, one a class, all of length tau;
 L2H of their logits is held against WordNet, beside agglomerative clustering of the same
 vectors. With --images=FOLDER a second tree is of the network's logits of any images,
-in folders of their class or flat, over the classes that are some image's best. Per
-part, DIR/class_vectors and DIR/images:
-  results.md, results.csv  agreement with WordNet, of every method;
-  audit.md, audit.csv      merges that WordNet would not make: spurious correlations?
-  tree/                    linkage, dendrogram.png, and index.html to walk the tree.
+in folders of their class or flat, over the classes that are some image's best. NAME is
+imagenet_hierarchy, or imagenet_images for those:
+  DIR/NAME.json and .md    agreement with WordNet, of every method; results.csv has it
+                           in full;
+  DIR/NAME_audit.json      and .md: merges that WordNet would not make, for spurious
+                           correlations; audit.csv has all;
+  DIR/class_vectors/tree, DIR/images/tree  linkage, dendrogram.png, and index.html to
+                           walk the tree, beside the CSVs.
 Logits of images are kept and used again.
 
 Needs the extra `imagenet`, and WordNet 3.0: Debian's wordnet-base, or --wordnet=PATH of
@@ -30,14 +33,15 @@ from collections.abc import Callable
 import numpy as np
 
 from experiments.launch import sweep
-from experiments.papers import hierarchy_scores, imagenet_images
+from experiments.papers import hierarchy_scores, imagenet_audit, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
-from experiments.papers.imagenet_audit import as_csv, as_markdown
+from experiments.results import store, tables
 from repr_jax import metrics, trees
-from repr_jax.data import imagenet, wordnet
+from repr_jax.data import image_files, imagenet, wordnet
 from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
 from repr_jax.estimators.hierarchy import files
+from repr_jax.files import write as write_whole
 from repr_jax.models import efficientnet
 
 TAUS = (5.0, 10.0, 20.0)  # of the table
@@ -151,25 +155,40 @@ def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
     return found
 
 
-def write(folder, found, tree, taxonomy, names, *, support, page) -> str:
-    """Everything of a part but its logits; returns the table.
+def write(asked, part: str, found, tree, taxonomy, names, *, support, page) -> str:
+    """Everything of a part but its logits; returns the results as markdown.
 
     page: further arguments of `files.contents`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    reference = wordnet.collapse(taxonomy)
-    text = hierarchy_scores.as_markdown(found)
-    (folder / "results.md").write_text(text)
-    (folder / "results.csv").write_text(hierarchy_scores.as_csv(found))
-    for name, make in (("audit.md", as_markdown), ("audit.csv", as_csv)):
-        (folder / name).write_text(make(tree, reference, names, support))
+    workdir, title, note = pathlib.Path(asked.workdir), page["title"], page["note"]
+    name = {"class_vectors": "imagenet_hierarchy", "images": "imagenet_images"}[part]
+    command = (
+        "python -m experiments.papers.imagenet_hierarchy --workdir=DIR "
+        f"--tau={asked.tau:g} --bootstrap={asked.bootstrap}"
+    )
+    facts = dict(
+        command=command + (" --images=FOLDER" if part == "images" else ""), seeds=[0]
+    )
+    merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, support)
+    text = tables.as_csv(imagenet_audit.COLUMNS, merges)
+    write_whole(workdir / part / "audit.csv", text)
+    content = imagenet_audit.content(merges)
+    path = workdir / f"{name}_audit.json"
+    store.write(path, title=f"{title}: merges to look at", content=content, **facts)
+
+    rows = hierarchy_scores.csv_rows(found)
+    text = tables.as_csv(hierarchy_scores.CSV_HEADER, rows)
+    write_whole(workdir / part / "results.csv", text)
     content = files.contents(tree, names, support=support, **page)
-    files.write(folder / "tree", content)
-    return text
+    files.write(workdir / part / "tree", content)
+    picture = store.Picture(f"pictures/{name}.png", f"{len(names):,} classes")
+    write_whole(workdir / picture.file, content["dendrogram.png"])
+    content = [note, hierarchy_scores.table(found), picture]
+    return store.write(workdir / f"{name}.json", title=title, content=content, **facts)
 
 
 def class_vectors(asked, nouns, names) -> str:
-    """The part without data; the table of all methods."""
+    """The part without data; its results as markdown."""
     params = efficientnet.load()["params"]["classes"]
     kernel, bias = params["kernel"], params["bias"]
     taxonomy = wordnet.tree(nouns, imagenet.synsets())
@@ -192,7 +211,8 @@ def class_vectors(asked, nouns, names) -> str:
         )
         support = hierarchy.clade_support(tree, others)
     return write(
-        pathlib.Path(asked.workdir) / "class_vectors",
+        asked,
+        "class_vectors",
         found,
         tree,
         taxonomy,
@@ -207,10 +227,9 @@ def class_vectors(asked, nouns, names) -> str:
 
 
 def of_images(asked, nouns, names) -> str:
-    """The part of images; the table of its tree."""
-    folder = pathlib.Path(asked.workdir) / "images"
-    paths, labels = imagenet.list_images(asked.images)
-    logits = imagenet_images.logits(paths, folder)
+    """The part of images; its results as markdown."""
+    paths, labels = image_files.list_folder(asked.images, who="--images")
+    logits = imagenet_images.logits(paths, pathlib.Path(asked.workdir) / "images")
     present = np.unique(logits.argmax(axis=1))
     if len(present) < 2:
         raise ValueError(f"{asked.images}: expected images of two classes or more.")
@@ -227,16 +246,15 @@ def of_images(asked, nouns, names) -> str:
     row = scores(tree.parents, taxonomy)
     row |= dict(depth=depth(tree.parents), seconds=seconds)
     return write(
-        folder,
+        asked,
+        "images",
         {f"L2H, {len(paths):,} images, {len(present):,} classes": [row]},
         tree,
         taxonomy,
         [names[c] for c in present],
         support=support,
         page=dict(
-            labels=labels
-            if labels is None
-            else np.unique(labels, return_inverse=True)[1],
+            labels=labels and np.unique(labels, return_inverse=True)[1],
             images=imagenet_images.Images(paths),
             logits=logits,
             title="ImageNet from images",

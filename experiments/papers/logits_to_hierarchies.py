@@ -13,9 +13,10 @@ Parts, the first four unless --only names others:
             this is the command without its other options.
   cifar10, cifar100, food101, i_naturalist2021: as mnist, where tensorflow-datasets has
             prepared them in DATA.
-Each writes DIR/PART/results.md, .csv and .png, and in DIR/PART/pages the tree of each
-method that starts from logits, with a page to walk it (index.html). Trees that are
-there already are not grown again: the same command continues.
+Each writes DIR/logits_to_hierarchies_PART.json and .md, its picture, every number in
+DIR/PART/results.csv, and in DIR/PART/pages the tree of each method that starts from
+logits, with a page to walk it (index.html). Trees that are there already are not grown
+again: the same command continues.
 
 DATA has emoji.npz (see repr_jax/data/emoji.py) and the sets of tensorflow-datasets.
 
@@ -40,9 +41,11 @@ from experiments.papers import (
     imagenet_hierarchy,
 )
 from experiments.papers.hierarchy_scores import Tree
+from experiments.results import store, tables
 from repr_jax import metrics, trees
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import files
+from repr_jax.files import write as write_whole
 
 DEFAULT = ("mnist", "emoji", "taxonomy", "imagenet")
 SHOWN = {
@@ -148,16 +151,24 @@ def of_taxonomy(source, asked) -> dict[str, list[dict[str, float]]]:
     return found
 
 
-def write(name: str, found, workdir) -> str:
-    """DIR/NAME/results.md, .csv and .png; returns the markdown."""
-    folder = pathlib.Path(workdir) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    text = hierarchy_scores.as_markdown(found)
-    (folder / "results.md").write_text(text)
-    (folder / "results.csv").write_text(hierarchy_scores.as_csv(found))
+def write(name: str, found, asked) -> str:
+    """Results, picture and CSV of a part; returns the results as markdown."""
+    workdir, file = pathlib.Path(asked.workdir), f"logits_to_hierarchies_{name}"
+    rows = hierarchy_scores.csv_rows(found)
+    text = tables.as_csv(hierarchy_scores.CSV_HEADER, rows)
+    write_whole(workdir / name / "results.csv", text)
     shown = SHOWN.get(name, SHOWN_ELSE)
-    (folder / "results.png").write_bytes(hierarchy_scores.draw(found, shown))
-    return text
+    picture = store.Picture(f"pictures/{file}.png", "Bars are means, points are seeds")
+    write_whole(workdir / picture.file, hierarchy_scores.draw(found, shown))
+    return store.write(
+        workdir / f"{file}.json",
+        title=f"Hierarchies from logits: {name}",
+        command="python -m experiments.papers.logits_to_hierarchies --workdir=DIR "
+        f"--data_dir=DATA --seeds={asked.seeds} --only={name}"
+        + (" --smoke" if asked.smoke else ""),
+        seeds=range(asked.seeds),
+        content=[hierarchy_scores.table(found), picture],
+    )
 
 
 def parse(arguments) -> argparse.Namespace:
@@ -215,7 +226,7 @@ def main(arguments=None) -> int:
         except (sweep.FailedError, ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 3 if isinstance(error, sweep.FailedError) else 2
-        print(f"\n{name}\n\n{write(name, found, asked.workdir)}", flush=True)
+        print(f"\n{name}\n\n{write(name, found, asked)}", flush=True)
     print(f"results: {asked.workdir}")
     return 0
 

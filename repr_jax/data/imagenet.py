@@ -59,11 +59,6 @@ def to_float(images: Any) -> Any:
     return (images.astype(np.float32) - MEAN) / SCALE
 
 
-def list_images(folder: str | os.PathLike) -> tuple[list[str], list[str] | None]:
-    """Image files below a folder, and their classes, as `image_files.list_folder`."""
-    return image_files.list_folder(folder, who="imagenet.list_images")
-
-
 def read(path: str | os.PathLike) -> np.ndarray:
     """[224, 224, 3] uint8, the `crop` of a file; raises as `image_files.opened`."""
     with image_files.opened(path) as image:

@@ -125,7 +125,7 @@ def robinson_foulds(parents, reference) -> float:
     Raises:
       ValueError: not trees of L leaves.
 
-    Source: Robinson and Foulds, "Comparison of phylogenetic trees", 1981; normalised.
+    Source: Robinson and Foulds, "Comparison of phylogenetic trees", 1981; normalized.
     """
     sets = []
     *both, num = _both("robinson_foulds", parents, reference)

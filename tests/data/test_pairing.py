@@ -54,7 +54,7 @@ def test_tuples_permute_each_class_in_each_column():
 
 
 def test_columns_are_independent_but_for_repeats():
-    """Neighbours in one column are no nearer in another than chance has it."""
+    """Neighbors in one column are no nearer in another than chance has it."""
     data = pairing.classes(np.zeros(2000, int), width=5)
     rows = pairing.tuples(np.random.default_rng(0), data, width=5)
     correlation = np.corrcoef(rows.T)[~np.eye(5, dtype=bool)]

@@ -241,7 +241,7 @@ def test_blocks_of_classes_are_found_by_scores_that_add_up(name):
 
 
 def test_dominant_logit_that_is_masked():
-    # Subtracting it from the full normaliser would leave 0 / 0 in float32.
+    # Subtracting it from the full normalizer would leave 0 / 0 in float32.
     logits = np.array([[100.0, 0, -1], [0, 50, -50], [0, -50, 50]])
     for dtype in (np.float32, np.float16, jnp.bfloat16):
         tree = hierarchy.fit(logits.astype(dtype))

@@ -18,7 +18,7 @@ def softmax(x):
 
 
 def apply(head, x):
-    """The head in float64, row by row: GELU, unit length, weight-normalised layer."""
+    """The head in float64, row by row: GELU, unit length, weight-normalized layer."""
     out = []
     for row in x:
         hidden = row @ head.hidden + head.hidden_bias
@@ -56,7 +56,7 @@ def float64_heads(stacked):
 
 
 def test_a_step_matches_float64():
-    """One neighbour for each row and all rows in a batch: nothing is drawn."""
+    """One neighbor for each row and all rows in a batch: nothing is drawn."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(7, 3)).astype(np.float32)
     neighbors = rng.permutation(7)

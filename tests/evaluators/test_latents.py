@@ -101,7 +101,7 @@ def test_linear_scores_are_those_of_scikit_learn(dataset):
 
 
 def test_nothing_is_lost_in_the_mixing_but_a_line_does_not_find_it():
-    """5,000 rows of x1, standardised; the kernel reads what least squares cannot."""
+    """5,000 rows of x1, standardized; the kernel reads what least squares cannot."""
     process = content_style.process(**DIMS)
     z = np.random.default_rng(0).normal(size=(6_000, 6)).astype(np.float32)
     x = np.asarray(mixing.mix(process.mixings[0], jnp.asarray(z)))

@@ -1,4 +1,4 @@
-"""The file of emoji, from two sheets of one colour a cell."""
+"""The file of emoji, from two sheets of one color a cell."""
 
 import json
 

@@ -135,7 +135,7 @@ def test_turtle_by_hand():
     zeros = jnp.zeros((2, 3, 5))
     found = compiled("turtle")(zeros, zeros)
     np.testing.assert_allclose(found, 2 * (1 - 10) * np.log(5), rtol=1e-6)
-    one = zeros.at[..., 0].set(200.0)  # learnt without error, but a single class
+    one = zeros.at[..., 0].set(200.0)  # learned without error, but a single class
     np.testing.assert_allclose(compiled("turtle")(one, one), 0, atol=1e-5)
     balanced = 200.0 * jnp.eye(5)[None]
     np.testing.assert_allclose(

@@ -105,7 +105,7 @@ QUERIES = {"queries": (DIM,), "keys": (DIM,)}
 STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
-LABELLED = {"x": (DIM,), "label": ()}
+LABELED = {"x": (DIM,), "label": ()}
 BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
 BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
@@ -140,16 +140,16 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
-    "cross_entropy": Row(labeled, LABELLED),
+    "cross_entropy": Row(labeled, LABELED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "hinge_generator": Row(embeddings, {"fake": ()}),
     "gradient_penalty": Row(embeddings, {"gradients": (2, DIM)}),
-    "sup_con": Row(labeled, LABELLED),
+    "sup_con": Row(labeled, LABELED),
     "triplet": Row(embeddings, TRIPLETS),
-    "triplet_hardest": Row(labeled, LABELLED),
-    "triplet_semi_hard": Row(labeled, LABELLED),
+    "triplet_hardest": Row(labeled, LABELED),
+    "triplet_semi_hard": Row(labeled, LABELED),
     "moco": Row(queued, QUERIES),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),

@@ -14,9 +14,9 @@ def log_var_of(scale):
     return np.log(2 * np.square(np.asarray(scale, "f"))).astype("f")
 
 
-def integrated(function, centre):
+def integrated(function, center):
     """Midpoint rule in float64, to 1e-6 for densities of scale about 1."""
-    x = centre + np.linspace(-40, 40, 400_001)
+    x = center + np.linspace(-40, 40, 400_001)
     return np.sum(function(x)) * (x[1] - x[0])
 
 

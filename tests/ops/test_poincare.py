@@ -61,7 +61,7 @@ def test_is_the_form_of_the_paper_for_points_of_one_norm():
 
 
 def test_by_hand():
-    """Perpendicular, of norm sqrt(1/2): the circle has centre 1.5 from the origin."""
+    """Perpendicular, of norm sqrt(1/2): the circle has center 1.5 from the origin."""
     x, y = np.sqrt(0.5) * np.eye(2, dtype=np.float32)
     nearest = 1.5 - np.sqrt(1.25)
     np.testing.assert_allclose(lca_distance(x, y), 2 * np.arctanh(nearest), rtol=1e-6)

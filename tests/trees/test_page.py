@@ -92,7 +92,7 @@ def complaints(browser):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A tree of six classes with images of one grey each; its page."""
+    """A tree of six classes with images of one gray each; its page."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(6), 10)
     logits = (
@@ -193,7 +193,7 @@ def test_images_of_a_node_are_those_of_its_classes(browser, small):
             assert image.get_attribute("alt") in {
                 NAMES[leaf] for leaf in np.flatnonzero(below[child])
             }
-    grey = """
+    gray = """
         const canvas = document.createElement("canvas");
         const context = canvas.getContext("2d");
         context.drawImage(arguments[0], 0, 0);
@@ -201,7 +201,7 @@ def test_images_of_a_node_are_those_of_its_classes(browser, small):
     """
     for image in find(browser, ".side img"):
         label = NAMES.index(image.get_attribute("alt"))
-        assert browser.execute_script(grey, image) == 40 * label
+        assert browser.execute_script(gray, image) == 40 * label
     assert complaints(browser) == []
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from repr_jax.estimators import hierarchy
-from repr_jax.estimators.hierarchy import Sparse, files
+from repr_jax.estimators.hierarchy import Sparse, files, host
 
 AGGREGATIONS = dict(
     sum_mean=hierarchy.sum_mean,
@@ -44,23 +44,18 @@ class Progress:
 
 
 def parse(argv) -> argparse.Namespace:
-    """The command line, paths with the user's home in place of ~."""
+    """The command line."""
     out = Parser(
         prog="python -m repr_jax.estimators.hierarchy",
         description="A tree over the classes of any model, from its logits.",
         epilog=f"Example: {EXAMPLE}",
     )
-    add, path = out.add_argument, os.path.expanduser
-    help = ".npy [rows, classes]; .npz with indices, values, rest (top-m)"
-    add("logits", type=path, help=help)
-    help = ".npy of each row's true class: writes metrics.json"
-    add("--labels", type=path, help=help)
-    help = "names of the classes, one a line, or a JSON list"
-    add("--names", type=path, help=help)
-    help = ".npy [rows, height, width, 1 or 3]: examples in index.html"
-    add("--images", type=path, help=help)
-    help = "folder to write; LOGITS_hierarchy beside the logits by default"
-    add("--out", type=path, help=help)
+    add = out.add_argument
+    add("logits", help=".npy [rows, classes]; .npz with indices, values, rest (top-m)")
+    add("--labels", help=".npy of each row's true class: writes metrics.json")
+    add("--names", help="names of the classes, one a line, or a JSON list")
+    add("--images", help=".npy [rows, height, width, 1 or 3]: examples in index.html")
+    add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
     add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
     add("--empty", choices=("last", "zero", "drop"), default="last")
     add("--height", choices=("score", "step", "neg_affinity"), default="score")
@@ -71,23 +66,17 @@ def parse(argv) -> argparse.Namespace:
     return out.parse_args(argv)
 
 
-def check(args, logits) -> tuple[int, int]:
+def check(args, logits, names) -> tuple[int, int]:
     """Rows and classes; ValueError for what `fit` allows and is likely a mistake."""
     if isinstance(logits, Sparse):
         if np.ndim(logits.indices) != 2 or np.size(logits.indices) == 0:
             raise ValueError("logits: expected indices of shape [rows, m].")
         if args.temperature != 1 or args.bootstrap:
             raise ValueError("logits: top-m logits take no temperature or bootstrap.")
-        named = len(files.read_names(args.names)) if args.names else 0
-        rows, classes = len(logits.indices), max(int(np.max(logits.indices)) + 1, named)
-    elif logits.ndim != 2:
-        raise ValueError(f"logits: expected [rows, classes]; got {logits.shape}.")
+        rows, classes = len(logits.indices), int(np.max(logits.indices)) + 1
+        classes = max(classes, len(names or ()))
     else:
-        rows, classes = logits.shape
-        if rows == 0 or classes == 0:
-            raise ValueError(
-                f"logits: expected rows and classes; got {rows} x {classes}."
-            )
+        rows, classes = host.check_logits("logits", logits).shape
         if rows < classes:
             raise ValueError(
                 f"logits: expected at least as many rows as classes; got {rows} rows "
@@ -101,20 +90,11 @@ def check(args, logits) -> tuple[int, int]:
         raise ValueError("--bootstrap: expected --empty=last or zero with it.")
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads: expected 1 or more; got {args.threads}.")
-    return rows, classes
-
-
-def extras(args, num_rows: int, num_classes: int):
-    """Labels, names and images, None where not given; ValueError if they do not fit."""
-    labels = files.read_labels(args.labels, num_rows) if args.labels else None
-    names = files.read_names(args.names) if args.names else None
-    images = files.read_images(args.images, num_rows) if args.images else None
-    if names is not None and len(names) != num_classes:
+    if names is not None and len(names) != classes:
         raise ValueError(
-            f"{args.names}: expected {num_classes} names, one a class; "
-            f"got {len(names)}."
+            f"{args.names}: expected {classes} names, one a class; got {len(names)}."
         )
-    return labels, names, images
+    return rows, classes
 
 
 def fitted(args, logits, num_classes: int, progress):
@@ -156,8 +136,10 @@ def run(args) -> None:
     folder = args.out or f"{name}_hierarchy"
     files.check_folder(folder)
     logits = files.read_logits(args.logits)
-    num_rows, num_classes = check(args, logits)
-    labels, names, images = extras(args, num_rows, num_classes)
+    names = files.read_names(args.names) if args.names else None
+    num_rows, num_classes = check(args, logits, names)
+    labels = files.read_labels(args.labels, num_rows) if args.labels else None
+    images = files.read_images(args.images, num_rows) if args.images else None
     progress, began = Progress(args.quiet), time.monotonic()
     tree, missing = fitted(args, logits, num_classes, progress)
     seconds = time.monotonic() - began

@@ -16,6 +16,7 @@ from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
     Rules,
+    rules_of,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -203,8 +204,7 @@ def fit_sharded(
     """
     who = "fit_sharded"
     logits = host.check_logits(who, logits)
-    rules = Rules(aggregation, empty, height)
-    rules.check(who)
+    rules = rules_of(who, aggregation, empty, height)
     scale = arithmetic.log2_scale(who, temperature)
     if mesh is None:
         mesh = Mesh(np.array(jax.devices()[:1]), (axis_name,))

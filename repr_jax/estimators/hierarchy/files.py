@@ -1,20 +1,14 @@
 """A tree as a folder of files, and files as what the algorithm takes."""
 
-import csv
+import contextlib
 import io
 import json
-import math
 import os
-import pathlib
-import struct
 import tempfile
-import tokenize
-import zipfile
-import zlib
 
 import numpy as np
 
-from repr_jax import metrics, trees
+from repr_jax import files, metrics, trees
 from repr_jax.estimators.hierarchy import classes
 from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.estimators.hierarchy.sparse import Sparse
@@ -38,53 +32,16 @@ LABELS = dict(
     bootstrap="share of trees of resampled rows that have this node",
 )
 LINKS = dict(runner_up="second best group", merged_into="later merged into")
-BROKEN = (ValueError, EOFError, OSError, OverflowError, RuntimeError)  # of readers
-BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 EXAMPLES, UNCERTAIN = 4, 12  # images of a class, and least certain merges, on the page
 
 
-def load(path) -> np.ndarray | dict:
-    """A memory-mapped .npy, or the arrays of an .npz by name; errors name the file."""
-    with open(path, "rb") as file:
-        start = file.read(6)
-        try:
-            if start == b"\x93NUMPY":
-                _check_header(file)
-                return np.load(path, mmap_mode="r", allow_pickle=False)
-            if start.startswith(b"PK"):
-                with np.load(path, allow_pickle=False) as found:
-                    return dict(found)
-        except BROKEN as error:
-            raise ValueError(f"{path}: {error}") from None
-    got = "something else" if start else "an empty file"
-    raise ValueError(f"{path}: expected an array, .npy or .npz; got {got}.")
-
-
-def _check_header(file) -> None:
-    """ValueError for a .npy that cannot be mapped or that holds no numbers."""
-    file.seek(0)
-    form = np.lib.format
-    old = form.read_magic(file) == (1, 0)
-    read = form.read_array_header_1_0 if old else form.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("expected numbers; got Python objects.")
-    if dtype.kind == "V":
-        raise ValueError(
-            f"expected numbers; got {dtype}. (.npy cannot hold bfloat16: save float16 "
-            f"or float32.)"
-        )
-    wanted = file.tell() + math.prod(shape) * dtype.itemsize
-    size = file.seek(0, os.SEEK_END)
-    if size < wanted:
-        raise ValueError(f"expected {wanted} bytes; got {size}: it is cut short.")
-
-
 def read_logits(path) -> np.ndarray | Sparse:
-    """[rows, K] from .npy, or from `logits` of .npz; or Sparse from .npz."""
-    found = load(path)
-    if isinstance(found, np.ndarray):
-        return found
+    """[rows, K] from .npy, mapped, or from `logits` of .npz; or Sparse from .npz."""
+    with files.locate(path).open("rb") as file:
+        packed = file.read(2) == b"PK"
+    if not packed:
+        return files.map_npy("logits", path)
+    found = files.read_npz("logits", path)
     if "logits" in found:
         return found["logits"]
     if set(Sparse._fields) <= set(found):
@@ -97,14 +54,13 @@ def read_logits(path) -> np.ndarray | Sparse:
 
 def read_names(path) -> list[str]:
     """One name a line, or a JSON list; UTF-8, with a byte-order mark or without."""
-    content = pathlib.Path(path).read_bytes()
+    text = files.read_text("names", path)
+    if not str(path).endswith(".json"):
+        return text.splitlines()
     try:
-        text = content.decode("utf-8-sig")
-        if not str(path).endswith(".json"):
-            return text.splitlines()
         names = json.loads(text)
-    except ValueError as error:  # UnicodeDecodeError, JSONDecodeError
-        raise ValueError(f"{path}: expected names in UTF-8; {error}.") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON list; {error}.") from None
     if not isinstance(names, list):
         raise ValueError(f"{path}: expected a list of names.")
     return [str(name) for name in names]
@@ -112,12 +68,11 @@ def read_names(path) -> list[str]:
 
 def read_labels(path, num_rows: int) -> np.ndarray:
     """[rows] int from 0, from a .npy of numbers or strings."""
-    labels = load(path)
-    shape = labels.shape if isinstance(labels, np.ndarray) else "an .npz"
-    if shape != (num_rows,):
+    labels = files.map_npy("labels", path)
+    if labels.shape != (num_rows,):
         raise ValueError(
             f"{path}: expected {num_rows} labels, one a row of the logits; "
-            f"got shape {shape}."
+            f"got shape {labels.shape}."
         )
     if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
         row = int(np.isfinite(labels).argmin())
@@ -127,8 +82,8 @@ def read_labels(path, num_rows: int) -> np.ndarray:
 
 def read_images(path, num_rows: int) -> np.ndarray:
     """[rows, height, width, 1 or 3] uint8, or floats in [0, 1]."""
-    images = load(path)
-    shape = images.shape if isinstance(images, np.ndarray) else ()
+    images = files.map_npy("images", path)
+    shape = images.shape
     if len(shape) != 4 or shape[0] != num_rows or shape[3] not in (1, 3):
         raise ValueError(
             f"{path}: expected [{num_rows}, height, width, 1 or 3]; got {shape}."
@@ -204,11 +159,9 @@ def _merges_csv(tree: Hierarchy, support) -> str:
     """`classes.merge_report` as a table; with support [T] a column more, bootstrap."""
     columns = classes.merge_report(tree)
     columns |= {} if support is None else {"bootstrap": np.asarray(support)}
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(zip(*(column.tolist() for column in columns.values())))
-    return file.getvalue()
+    rows = zip(*(column.tolist() for column in columns.values()))
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def contents(
@@ -239,15 +192,15 @@ def contents(
     details = classes.details(tree, support)
     rows, on_nodes = tree.counts[tree.leaves], details.get("bootstrap")
     options = dict(title=title, note=note, images=images, logits=logits)
-    files = {
+    texts = {
         "tree.json": trees.to_json(tree.parents, tree.heights, leaves, details),
         "tree.nwk": classes.newick(tree, names) + "\n",
         "merges.csv": _merges_csv(tree, support),
         "index.html": _page(tree, leaves, details, **options),
     }
     if labels is not None:
-        files["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"
-    return {name: text.encode() for name, text in files.items()} | {
+        texts["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"
+    return {name: text.encode() for name, text in texts.items()} | {
         "linkage.npy": linkage.getvalue(),
         "dendrogram.png": trees.dendrogram(
             tree.parents, leaves, weights=rows, support=on_nodes
@@ -261,7 +214,7 @@ def check_folder(folder) -> None:
     A folder may hold other files, but none of these names, unless of an earlier tree:
     its tree.json says so.
     """
-    folder = pathlib.Path(folder)
+    folder = files.locate(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder; got a file.")
     there, earlier = [name for name in FILES if (folder / name).exists()], False
@@ -281,25 +234,18 @@ def check_folder(folder) -> None:
         pass
 
 
-def write(folder, files: dict[str, bytes]) -> None:
+def write(folder, content: dict[str, bytes]) -> None:
     """Writes the files in the folder, which is made if there is none.
 
-    Each is written under another name first, so that none is ever half there; those of
+    All are written under other names first, so that none is ever half there; those of
     an earlier tree are replaced, and removed if this one has no such file. tree.json,
-    which marks the folder as ours, comes first.
+    which marks the folder as ours, gets its name first.
     """
     check_folder(folder)
-    folder = pathlib.Path(folder)
-    files = {"tree.json": files["tree.json"]} | files
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = {name: folder / f".{name}.partial" for name in files}
-    try:
-        for name, content in files.items():
-            partial[name].write_bytes(content)
-        for name in files:
-            os.replace(partial[name], folder / name)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-    for name in set(FILES) - set(files):
+    folder = files.locate(folder)
+    with contextlib.ExitStack() as renames:  # at its end, the last one first
+        for name in sorted(content, key="tree.json".__eq__):
+            partial = renames.enter_context(files.whole(folder / name))
+            partial.write_bytes(content[name])
+    for name in set(FILES) - set(content):
         (folder / name).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
     Rules,
+    rules_of,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -242,8 +243,7 @@ def fit(
       mean_all are ours.
     """
     logits = check_logits("fit", logits)
-    rules = Rules(aggregation, empty, height)
-    rules.check("fit")
+    rules = rules_of("fit", aggregation, empty, height)
     scale = arithmetic.log2_scale("fit", temperature)
     with Reader(logits.shape[1], logits.dtype, scale, num_threads) as reader:
         passed = read_all(reader, logits, "fit", progress)

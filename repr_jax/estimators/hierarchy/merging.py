@@ -50,9 +50,12 @@ class Rules(NamedTuple):
     empty: str
     height: str
 
-    def check(self, who: str) -> None:
-        checks.one_of(who, ("last", "zero", "drop"), empty=self.empty)
-        checks.one_of(who, ("score", "step", "neg_affinity"), height=self.height)
+
+def rules_of(who: str, aggregation: Aggregation, empty: str, height: str) -> Rules:
+    """Rules; ValueError for a choice that does not exist."""
+    checks.one_of(who, ("last", "zero", "drop"), empty=empty)
+    checks.one_of(who, ("score", "step", "neg_affinity"), height=height)
+    return Rules(aggregation, empty, height)
 
 
 class Hierarchy(NamedTuple):

@@ -9,7 +9,7 @@ from repr_jax.estimators.hierarchy.host import FirstPass, grow
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Rules,
+    rules_of,
     sum_mean,
 )
 from repr_jax.ops import checks
@@ -148,8 +148,7 @@ def fit_sparse(
     Raises:
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
-    rules = Rules(aggregation, empty, height)
-    rules.check("fit_sparse")
+    rules = rules_of("fit_sparse", aggregation, empty, height)
     checks.count("fit_sparse", num_classes=num_classes)
     sparse = _checked(sparse, num_classes)
     reader = _Reader(sparse, num_classes)

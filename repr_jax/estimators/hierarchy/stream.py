@@ -11,7 +11,7 @@ from repr_jax.estimators.hierarchy import arithmetic, host
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
-    Rules,
+    rules_of,
     sum_mean,
 )
 
@@ -90,8 +90,7 @@ def fit_stream(
     Raises:
       ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
     """
-    rules = Rules(aggregation, empty, height)
-    rules.check("fit_stream")
+    rules = rules_of("fit_stream", aggregation, empty, height)
     scale = arithmetic.log2_scale("fit_stream", temperature)
     chunks = _chunks(batches, "fit_stream")
     head = next(chunks, None)

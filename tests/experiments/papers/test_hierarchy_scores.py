@@ -5,6 +5,7 @@ import pytest
 
 from experiments.papers import hierarchy_scores as scores
 from experiments.papers.hierarchy_scores import Tree
+from experiments.results import tables
 
 COARSE = np.array([0, 0, 1, 1, 1])
 RIGHT = np.array([5, 5, 6, 6, 7, 8, 7, 8, -1])  # ((0, 1), ((2, 3), 4))
@@ -44,9 +45,9 @@ def test_tables_show_means_and_mark_the_best():
         "a": [{"ACC": 0.5, "lhd_log": 0.1}, {"ACC": 0.7, "lhd_log": 0.3}],
         "b": [{"ACC": 0.4, "lhd_log": 0.1}],
     }
-    text = scores.as_markdown(found)
+    text = tables.markdown(scores.table(found))
     assert "| method | ACC | lhd_log ↓ |" in text
     assert "| a | **0.600** ± 0.100 | 0.200 ± 0.100 |" in text
     assert "| b | 0.400 | **0.100** |" in text
-    assert "a,1,ACC,0.7\n" in scores.as_csv(found)
+    assert ("a", 1, "ACC", 0.7) in scores.csv_rows(found)
     assert scores.draw(found, ["ACC", "lhd_log"])[:4] == b"\x89PNG"

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from experiments.papers import imagenet_hierarchy, imagenet_images
+from experiments.results import render, store
 from repr_jax import trees
-from repr_jax.data import imagenet, wordnet
+from repr_jax.data import image_files, imagenet, wordnet
 from repr_jax.estimators import hierarchy
 from repr_jax.models import efficientnet
 
@@ -114,21 +115,6 @@ def in_float64(logits):
 PHOTOGRAPHS = "repr_jax/data/assets/photographs.npz"
 
 
-def test_images_are_listed(tmp_path):
-    for name in ("b/2.JPG", "a/x/1.png", "b/notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    paths, names = imagenet.list_images(tmp_path)
-    assert paths == [str(tmp_path / "a/x/1.png"), str(tmp_path / "b/2.JPG")]
-    assert names == ["a", "b"]
-    assert imagenet.list_images(tmp_path / "b") == ([str(tmp_path / "b/2.JPG")], None)
-    (tmp_path / "3.png").touch()
-    with pytest.raises(ValueError, match="or else in folders in it; got 1 and 2"):
-        imagenet.list_images(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no folder"):
-        imagenet.list_images(tmp_path / "c")
-
-
 def test_the_command_writes_both_trees(
     classes, repository, tmp_path, monkeypatch, capsys
 ):
@@ -144,12 +130,22 @@ def test_the_command_writes_both_trees(
     out = tmp_path / "out"
     flags = [f"--workdir={out}", f"--images={images}", "--bootstrap=1"]
     assert imagenet_hierarchy.main(flags) == 0
-    table = (out / "class_vectors" / "results.md").read_text()
+    table = (out / "imagenet_hierarchy.md").read_text()
     assert table in capsys.readouterr().out
     assert "| L2H, tau 10 | 0.877 |" in table
-    for part in ("class_vectors", "images"):
+    for part, name in (
+        ("class_vectors", "imagenet_hierarchy"),
+        ("images", "imagenet_images"),
+    ):
         found = {path.name for path in (out / part).iterdir()}
-        assert found >= {"results.md", "results.csv", "audit.md", "audit.csv", "tree"}
+        assert found >= {"results.csv", "audit.csv", "tree"}
+        audit = store.read(out / f"{name}_audit.json")
+        assert [table.title for table in audit.content[1:]] == [
+            "Of all sizes",
+            "Of 5 classes or more",
+        ]
+        render.take(out / f"{name}.json", tmp_path / "claimed")
+        assert (tmp_path / "claimed" / "pictures" / f"{name}.png").exists()
         tree = {path.name for path in (out / part / "tree").iterdir()}
         assert tree >= {"linkage.npy", "dendrogram.png", "index.html"}
     with open(out / "class_vectors" / "audit.csv") as file:
@@ -163,7 +159,7 @@ def test_the_command_writes_both_trees(
     assert logits[0].argmax() in range(281, 288)  # a cat, in the first of the folders
     # Again, with a network that cannot run: the logits are there.
     monkeypatch.setattr(imagenet_images.efficientnet, "load", None)
-    paths, _ = imagenet.list_images(images)
+    paths, _ = image_files.list_folder(images, who="test")
     again = imagenet_images.logits(paths, out / "images")
     np.testing.assert_array_equal(again, logits)
 

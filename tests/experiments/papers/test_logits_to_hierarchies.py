@@ -8,16 +8,20 @@ import pytest
 
 from experiments.papers import hierarchy_data, hierarchy_methods, hierarchy_scores
 from experiments.papers import logits_to_hierarchies as command
+from experiments.results import render
 
 
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     arguments = [f"--workdir={tmp_path}", "--only=mnist", "--seeds=1", "--smoke"]
     assert command.main(arguments) == 0
-    text = (tmp_path / "mnist" / "results.md").read_text()
+    results = tmp_path / "logits_to_hierarchies_mnist.md"
+    text = results.read_text()
     assert text in capsys.readouterr().out
     for method in hierarchy_methods.CLUSTERS:
         assert f"| {method} |" in text
-    assert (tmp_path / "mnist" / "results.png").read_bytes()[:4] == b"\x89PNG"
+    assert render.main([str(results.with_suffix(".json"))], tmp_path / "claimed") == 0
+    picture = tmp_path / "claimed" / "pictures" / "logits_to_hierarchies_mnist.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
     pages = {path.name for path in (tmp_path / "mnist" / "pages").iterdir()}
     assert "L2H_TURTLE" in pages and "Ward" not in pages
     page = (tmp_path / "mnist" / "pages" / "L2H_k-means" / "index.html").read_text()
@@ -27,7 +31,7 @@ def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     times = [path.stat().st_mtime_ns for path in kept]
     assert command.main(arguments) == 0  # grows nothing again
     assert [path.stat().st_mtime_ns for path in kept] == times
-    assert (tmp_path / "mnist" / "results.md").read_text() == text
+    assert results.read_text() == text
 
 
 def test_emoji_and_their_taxonomy(tmp_path, emoji_file, monkeypatch):
@@ -36,7 +40,7 @@ def test_emoji_and_their_taxonomy(tmp_path, emoji_file, monkeypatch):
     monkeypatch.setattr(hierarchy_methods, "CLUSTERS", clusters)
     arguments = [f"--workdir={tmp_path}", f"--data_dir={emoji_file}", "--smoke"]
     assert command.main([*arguments, "--only=emoji,taxonomy", "--seeds=1"]) == 0
-    table = (tmp_path / "emoji" / "results.md").read_text()
+    table = (tmp_path / "logits_to_hierarchies_emoji.md").read_text()
     assert "coarse dendrogram purity" in table
     rows = (tmp_path / "taxonomy" / "results.csv").read_text().splitlines()
     assert len(rows) == 1 + 8 * len(hierarchy_methods.CLASSES)
