@@ -196,7 +196,7 @@ def damage_at_random(folder, rng, path=None):
     if kind == "folder":
         path.mkdir()
     if kind == "tree":
-        path = rng.choice([path for path in paths if path.is_dir()])
+        path = rng.choice([path for path in paths if path.is_dir()] or [folder])
         shutil.rmtree(path)
     return f"{kind} {path.relative_to(folder)}"
 
