@@ -19,7 +19,17 @@ import ml_collections
 
 CODE = "code"  # JSON key of "package.module:name", or of a module without a name
 TUPLE = "tuple"  # JSON key of a tuple, which JSON would make a list
-TRUSTED = ("repr_jax", "configs", "experiments", "jax", "flax", "optax")  # stored code
+# What a stored config may name: parts of methods, nothing that runs what it is told.
+TRUSTED = ("configs", "experiments", "optax", "flax.linen", "jax.nn", "jax._src.nn")
+TRUSTED += ("jax.numpy", "jax._src.numpy.ufuncs", "repr_jax.data")
+TRUSTED += ("repr_jax.estimators", "repr_jax.evaluators", "repr_jax.losses")
+TRUSTED += ("repr_jax.metrics", "repr_jax.models", "repr_jax.ops", "repr_jax.optim")
+# Commands among them, and what reads pickles or writes any file.
+COMMANDS = ("experiments.launch", "experiments.papers", "experiments.benchmarks")
+COMMANDS += ("experiments.results", "experiments.make_assets", "experiments.make_emoji")
+COMMANDS += ("jax.numpy:load", "jax.numpy:fromfile")
+COMMANDS += ("repr_jax.estimators.hierarchy.files",)
+COMMANDS += ("repr_jax.data.multimodal3dident_files",)
 
 
 def bind(choice, who: str = "config") -> Callable:
@@ -105,19 +115,18 @@ def from_json(text: str, *, trusted: Sequence[str] = ()) -> ml_collections.Confi
 
     Args:
       text: of `to_json`.
-      trusted: packages whose code may be named, besides those of TRUSTED.
+      trusted: packages and modules whose code may be named, besides those of TRUSTED.
 
     Raises:
-      ValueError: not JSON of a config, or it names code of another package: a config
-        can call whatever it names.
+      ValueError: not JSON of a config, or it names other code: a config can call
+        whatever it names, with any values.
     """
-    allowed = {*TRUSTED, *trusted}
 
     def decode(value):
         if isinstance(value, Mapping):
             if set(value) == {CODE}:
-                return _code(value[CODE], allowed)
-            if set(value) == {TUPLE}:
+                return _code(value[CODE], trusted)
+            if set(value) == {TUPLE} and isinstance(value[TUPLE], list):
                 return tuple(decode(v) for v in value[TUPLE])
             return {name: decode(v) for name, v in value.items()}
         return [decode(v) for v in value] if isinstance(value, list) else value
@@ -125,29 +134,41 @@ def from_json(text: str, *, trusted: Sequence[str] = ()) -> ml_collections.Confi
     return ml_collections.ConfigDict(decode(_mapping(text)))
 
 
-def _code(place: str, allowed: set[str]):
-    """The function, class or module at "package.module:name", of an allowed package."""
-    module, _, name = place.partition(":")
-    found, package = None, module.partition(".")[0]
-    if package in allowed:
+def _code(place, trusted: Sequence[str]):
+    """The function, class or module at "package.module:name", if it may be named."""
+    module, _, name = place.partition(":") if isinstance(place, str) else ("", "", "")
+    found, owner = None, module
+    if _may_be_named(module, "", trusted) and "__" not in place:
         found = importlib.import_module(module)
         for part in name.split(".") if name else ():
             found = getattr(found, part)
         # what a module merely imports, such as os, is not its own
-        owner = getattr(found, "__name__" if not name else "__module__", None) or ""
-        package = owner.partition(".")[0]
-    if package not in allowed:
-        raise ValueError(
-            f"config: expected code of {', '.join(sorted(allowed))}; got {place!r}. If "
-            f"you trust it: --trust={package}"
+        owner = getattr(found, "__module__" if name else "__name__", None) or ""
+        name = getattr(found, "__qualname__", "") if name else ""
+        if _may_be_named(owner, name, trusted):
+            return found
+    raise ValueError(
+        f"config: expected code of {', '.join(sorted({*TRUSTED, *trusted}))} that is "
+        f"no command; got {str(place)[:200]!r}. If you trust it: --trust={owner[:200]}"
+    )
+
+
+def _may_be_named(module: str, name: str, trusted: Sequence[str]) -> bool:
+    """Whether code of a module is trusted, and no command unless told so."""
+
+    def among(prefixes):
+        return any(
+            module == p or module.startswith(f"{p}.") or f"{module}:{name}" == p
+            for p in prefixes
         )
-    return found
+
+    return among(trusted) or (among(TRUSTED) and not among(COMMANDS))
 
 
 def _mapping(text: str) -> dict:
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"config: expected JSON; got {error}.") from None
     if not isinstance(found, dict):
         raise ValueError(f"config: expected a JSON object; got {type(found).__name__}.")

@@ -13,10 +13,18 @@ number, 143 for SIGTERM, stopped by it, and the same command continues.
 
 import contextlib
 import os
+import signal
 import sys
 from importlib.util import find_spec
 
-if __name__ == "__main__":  # before the imports that would fail
+if __name__ == "__main__":  # before the imports, which take seconds or would fail
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends us as SIGTERM does
+    for _number, _name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, _name) is None:  # or a file of the run would get its number
+            _null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(_null, _number)
+            setattr(sys, _name, os.fdopen(_number, "w" if _number else "r"))
     for _names, _way in (
         (
             ("absl", "etils", "flax", "ml_collections", "optax", "orbax"),
@@ -52,8 +60,8 @@ STEP = flags.DEFINE_string(
 TRUST = flags.DEFINE_list(
     "trust",
     [],
-    "Packages whose code the config.json of --workdir may name, besides "
-    "this project's, jax, flax and optax.",
+    "Packages or modules whose code the config.json of --workdir may name, besides "
+    "the parts of methods in this project, jax, flax and optax.",
 )
 AMEND = flags.DEFINE_bool(
     "amend",

@@ -327,14 +327,16 @@ def numbers_of(config, parts: Parts, workdir) -> Callable | None:
     """state -> {"evaluator/name": number}, for `loop`; None if it never evaluates."""
     if not config.eval_every:
         return None
-    outputs = outputs_of(parts)
+    outputs, numberless = outputs_of(parts), set()  # who only draws is asked once
 
     def evaluate(state):
         model = trained(parts, state, workdir, outputs)
         found = {
             name: evaluator(model, parts.dataset)
             for name, evaluator in parts.evaluators.items()
+            if name not in numberless
         }
+        numberless.update(name for name, x in found.items() if not x.numbers)
         return prefixed(found)
 
     return evaluate

@@ -344,7 +344,7 @@ def loop(
         (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
         should_stop=preemption.asked,
     )
-    in_flight = collections.deque()
+    in_flight, stop = collections.deque(), False
     max_in_flight = max(1, STEPS_IN_FLIGHT // config.steps_per_call)
 
     def report(most: int) -> None:
@@ -385,7 +385,7 @@ def loop(
     finally:
         batches.close()
     checkpoints.wait()
-    if step < config.num_steps:
+    if stop or step < config.num_steps or preemption.asked():
         raise Interrupted(
             f"stopped after step {step}; the state is saved.", preemption.signal
         )

@@ -170,10 +170,10 @@ def test_damage_does_not_disturb_the_best(saved, tmp_path):
 NUM_DAMAGES = int(os.environ.get("REPR_JAX_DAMAGES", 12))
 
 
-def damage_at_random(folder, rng):
+def damage_at_random(folder, rng, path=None):
     """Does something to one file, or to a folder, below `folder`; says what."""
     paths = sorted(folder.rglob("*"))
-    path = rng.choice([path for path in paths if path.is_file()])
+    path = path or rng.choice([path for path in paths if path.is_file()])
     data = bytearray(path.read_bytes())
     kind = rng.choice(
         ["flip", "cut", "lose", "zero", "noise", "grow", "swap", "folder", "tree"]
@@ -196,7 +196,7 @@ def damage_at_random(folder, rng):
     if kind == "folder":
         path.mkdir()
     if kind == "tree":
-        path = rng.choice([path for path in paths if path.is_dir()])
+        path = rng.choice([path for path in paths if path.is_dir()] or [folder])
         shutil.rmtree(path)
     return f"{kind} {path.relative_to(folder)}"
 

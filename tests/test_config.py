@@ -1,10 +1,15 @@
+import contextlib
 import functools
 import json
+import pathlib
+import re
 
 import ml_collections
 import pytest
 
 from repr_jax import config as configs
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
 def scale(x, *, factor=2.0):
@@ -118,4 +123,98 @@ def test_defaults_fill_what_a_text_lacks_and_nothing_else():
 @pytest.mark.parametrize("text", ["{", "[1]", "", '{"a": '])
 def test_what_is_no_config_is_refused(text):
     with pytest.raises(ValueError, match=r"config: expected (a )?JSON"):
+        configs.from_json(text)
+
+
+ATTACKS = [
+    "subprocess:getoutput",
+    "os:system",
+    "builtins:exec",
+    "repr_jax.files:os.system",
+    "repr_jax.data.mnist:np.load",
+    "repr_jax.data.mnist:files.write",
+    "repr_jax.config:load",
+    "repr_jax.config:importlib.import_module",
+    "repr_jax.files:write",
+    "repr_jax.workdir.lock:delete",
+    "repr_jax.estimators.hierarchy.files:write",
+    "repr_jax.estimators.hierarchy:files.write",
+    "repr_jax.data.multimodal3dident_files:write",
+    "repr_jax.run:train",
+    "experiments.launch.sweep:main",
+    "experiments.launch.sweep:subprocess.Popen",
+    "experiments.make_assets:main",
+    "experiments.papers.imagenet_audit:main",
+    "experiments.fit:records.stored_config",
+    "jax.numpy:load",
+    "jax.numpy:save",
+    "jax.numpy:fromfile",
+    "flax.linen.linear:jnp.load",
+    "jax.experimental.serialize_executable:deserialize_and_load",
+    "jax.tools.jax_to_ir:main",
+    "jax.profiler:start_server",
+    "jax.profiler:start_trace",
+    "flax.training.checkpoints:save_checkpoint",
+    "flax.linen.module:os.system",
+    "optax:sys.modules",
+    "optax:__builtins__.exec",
+    "optax:adam.__globals__",
+    "optax:adam.__class__",
+    "optax:adam.__getattribute__",
+    "flax.linen:Dense.__init_subclass__",
+    "repr_jax.models.mlp:MLP.__class__.__base__",
+    "repr_jax.models.mlp",  # a module where it is trusted: harmless
+    "repr_jax.estimators.hierarchy.__main__",
+    "repr_jax.main",
+    "jax",
+    "antigravity",
+    ":exec",
+    "",
+    7,
+    ["os", "system"],
+]
+
+
+@pytest.mark.parametrize("place", ATTACKS, ids=str)
+def test_stored_code_that_could_do_anything_is_refused(place):
+    text = json.dumps({"a": {"fn": {"code": place}, "path": "/etc/passwd"}})
+    if place == "repr_jax.models.mlp":
+        assert configs.from_json(text).a.fn.MLP.__name__ == "MLP"
+        return
+    with pytest.raises((ValueError, AttributeError, ImportError)):
+        configs.from_json(text)
+
+
+def test_whatever_may_be_named_reads_no_pickle_and_starts_no_process():
+    """As far as the text of the modules says what they do."""
+    forbidden = re.compile(
+        r"^\s*(import|from) (subprocess|pickle|shutil)\b|allow_pickle=True|rmtree|"
+        r"\b(exec|eval|exec_module|system|import_module|__import__)\("
+    )
+    folders = ("data", "estimators", "evaluators", "losses", "metrics", "models", "ops")
+    for folder in folders:
+        for path in (REPOSITORY / "repr_jax" / folder).rglob("*.py"):
+            for number, line in enumerate(path.read_text().splitlines(), start=1):
+                assert not forbidden.search(line), f"{path}:{number}: {line}"
+
+
+def test_every_config_of_the_project_is_trusted():
+    for path in sorted((REPOSITORY / "configs").glob("*/*.py")):
+        if path.name == "__init__.py":
+            continue
+        text = configs.to_json(configs.load(f"{path}:smoke"))
+        assert configs.to_json(configs.from_json(text)) == text, path
+
+
+def test_a_command_is_trusted_if_told_so():
+    text = json.dumps({"a": {"code": "experiments.launch.sweep:main"}})
+    for trusted in ("experiments.launch", "experiments.launch.sweep", "experiments"):
+        assert callable(configs.from_json(text, trusted=[trusted]).a)
+    with pytest.raises(ValueError, match=r"--trust=experiments\.launch\.sweep"):
+        configs.from_json(text, trusted=["numpy"])
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"a":' * 10**5, '{"a": {"tuple": 7}}'])
+def test_crafted_json_is_no_crash(text):
+    with contextlib.suppress(ValueError):
         configs.from_json(text)

@@ -1,7 +1,10 @@
-"""Every notebook runs from top to bottom, and is stored without outputs."""
+"""Every notebook runs and shows a figure; the digits of the quickstart match."""
 
+import ast
+import json
 import os
 import pathlib
+import subprocess
 
 import nbformat
 import pytest
@@ -10,26 +13,104 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted(
     (pathlib.Path(__file__).resolve().parent.parent / "colab").glob("*.ipynb")
 )
+EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+FAKE_PIP = """import json, os, sys
+with open(os.environ["SEEN"], "w") as file:
+    json.dump({"arguments": sys.argv[1:], "folder": os.getcwd()}, file)
+"""
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_has_no_outputs(path, monkeypatch):
+def read(path):
+    """The notebook and its cells of code."""
     notebook = nbformat.read(path, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert 3 <= len(code) <= 12
-    assert not any(cell.outputs or cell.execution_count for cell in code)
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    client = NotebookClient(
+    return notebook, [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def execute(notebook, folder):
+    NotebookClient(
         notebook,
         timeout=None,  # a busy machine takes what it takes
         kernel_name="python3",
-        resources={"metadata": {"path": os.fspath(path.parent)}},
+        resources={"metadata": {"path": os.fspath(folder)}},
+    ).execute()
+
+
+def printed(cell):
+    return "".join(o.text for o in cell.outputs if o.output_type == "stream")
+
+
+@EACH
+def test_a_notebook_is_short_and_stored_without_outputs(path):
+    notebook, code = read(path)
+    assert len(notebook.cells) <= 16 and len(code) <= 12
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    assert first.count("*One question: ") == 1 and "processor seconds" in first
+    assert last.startswith("## What to try next")
+    for cell in code[1:]:  # the first has commands of the notebook
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                assert node.end_lineno - node.lineno < 5, node.name
+
+
+@EACH
+def test_a_notebook_runs_and_shows_a_figure(path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    notebook, code = read(path)
+    if path.stem == "quickstart":
+        ask = "print({k: (found.numbers[k], found.chance[k]) for k in found.chance})"
+        notebook.cells.append(nbformat.v4.new_code_cell(ask))
+    execute(notebook, path.parent)
+    outputs = [output for cell in code for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    lines = [line for cell in code for line in printed(cell).splitlines()]
+    assert len(lines) <= 40 and not any("xla" in line.lower() for line in lines)
+    if path.stem == "quickstart":
+        numbers = ast.literal_eval(printed(notebook.cells[-1]))
+        for name in ("m0->m1", "m1->m0"):
+            coherence, chance = numbers[name]
+            assert coherence > 3 * chance, name
+
+
+@EACH
+def test_the_first_cell_sets_a_fresh_machine_up(path, tmp_path, monkeypatch):
+    """Where there is no checkout: it clones, changes into it, and installs it."""
+    repository, machine = tmp_path / "repository", tmp_path / "machine"
+    (repository / "configs").mkdir(parents=True)
+    machine.mkdir()
+    (repository / "configs" / "base.py").write_text("")
+    person = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*person, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    (tmp_path / "fake" / "pip").mkdir(parents=True)
+    (tmp_path / "fake" / "pip" / "__init__.py").write_text("")
+    (tmp_path / "fake" / "pip" / "__main__.py").write_text(FAKE_PIP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    notebook, code = read(path)
+    set_up = code[0].source.replace('REPOSITORY = ""', f'REPOSITORY = "{repository}"')
+    assert set_up != code[0].source
+    cell = nbformat.v4.new_code_cell(set_up)
+    notebook.cells = [cell, cell.copy(), nbformat.v4.new_code_cell("%pwd")]
+    execute(notebook, machine)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen["folder"] == str(machine / "checkout")
+    assert seen["arguments"] in (
+        ["install", "-q", "."],
+        ["install", "-q", "-e", ".[train]"],
     )
-    client.execute()
-    pictures = [
-        output
-        for cell in code
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    ]
-    assert pictures, "a notebook shows at least one figure"
+    assert str(machine / "checkout") in notebook.cells[-1].outputs[0].data["text/plain"]
+
+
+def test_the_first_cell_changes_only_the_folder_of_a_checkout(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "base.py").write_text("")
+    (tmp_path / "colab").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for path in NOTEBOOKS:
+        notebook, code = read(path)
+        notebook.cells = [code[0], nbformat.v4.new_code_cell("%pwd")]
+        execute(notebook, tmp_path / "colab")
+        assert str(tmp_path) + "'" in notebook.cells[-1].outputs[0].data["text/plain"]
+        assert not printed(code[0])
+    assert sorted(tmp_path.rglob("*")) == before

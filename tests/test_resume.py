@@ -4,6 +4,7 @@ Real processes: each is started by its command line, watched through the files t
 writes, and killed at the end of its test whatever happens.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -22,8 +23,17 @@ import numpy as np
 import pytest
 
 from repr_jax.checkpoint import Checkpoints
+from tests.test_logs import events
 
 TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
+NUM_KILLS = int(os.environ.get("REPR_JAX_KILLS", 5))
+SIGNALS = (
+    signal.SIGKILL,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+)
 
 CONFIG = """
 from configs.multimodal import mopoe_polymnist
@@ -164,18 +174,67 @@ def stopped(start, config, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_kill_at_a_random_moment_then_the_same_command(
+def test_kills_at_random_moments_then_the_same_command(
     start, config, unbroken, tmp_path
 ):
-    first, delay = random.randrange(10), random.uniform(0, 0.1)  # any moment must do
-    with start(*command(config, tmp_path)) as process:
-        wait_for(lambda: len(rows(tmp_path)) > first, process)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait(TIME_LIMIT)
-    with start(*command(config, tmp_path)) as process:
-        text = finish(process)
-    assert results(tmp_path) == results(unbroken), (first, delay, text)
+    """Anywhere between the first import and the end; until finished, again and again.
+
+    REPR_JAX_KILLS=40 kills more often than the suite has time for.
+    """
+    seed, outcomes, number = random.randrange(2**32), collections.Counter(), 0
+    rng, kills, finished = random.Random(seed), [], True
+    while number < NUM_KILLS or not finished:
+        if finished:
+            workdir = tmp_path / str(number)
+        kills = [] if finished else kills
+        text, finished = "", False
+        with start(*command(config, workdir)) as process:
+            if number < NUM_KILLS:
+                chosen = SIGNALS[number % len(SIGNALS)]
+                kills.append((chosen.name, wait_a_while(process, workdir, rng)))
+                process.send_signal(chosen)
+                number += 1
+            process.wait(TIME_LIMIT)
+            text = process.log.read_text()
+        code, case = process.returncode, f"seed {seed}: {kills}\n{text}"
+        assert "Traceback" not in text and "error" not in text, case
+        if code == 0:
+            finished = True
+            assert results(workdir) == results(unbroken), case
+            assert shown(workdir) == rows(unbroken), case
+            outcomes["finished"] += 1
+        elif code == 128 + chosen:
+            assert text.endswith("the state is saved. The same command continues.\n")
+            outcomes[f"{chosen.name} saved"] += 1
+        else:
+            assert code == -chosen, case
+            outcomes[f"{chosen.name} ended it"] += 1
+    print(NUM_KILLS, "kills:", dict(outcomes))
+
+
+def wait_a_while(process, workdir, rng) -> str:
+    """A random time from the start, or from a row on; says which. Less if it ends."""
+    seconds, first = rng.uniform(0, 20), rng.randrange(16)
+    if rng.random() < 0.3:  # imports, and what precedes the first step
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return f"{seconds:.2f} s"
+    more, seconds = len(rows(workdir)) + first, rng.uniform(0, 0.5)
+    while process.poll() is None and len(rows(workdir)) < min(more, 15):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    return f"{more} rows, {seconds:.2f} s"
+
+
+def shown(workdir) -> list[dict]:
+    """The rows that TensorBoard shows: a file takes back what is from its start on."""
+    found = {}
+    for _, step, values in events(pathlib.Path(workdir)):
+        if values == "start":
+            found = {n: row for n, row in found.items() if n < step}
+        else:
+            found[step] = {"step": step, **values}
+    return [found[step] for step in sorted(found)]
 
 
 def test_sigterm_saves_and_the_same_command_continues(

@@ -17,12 +17,12 @@ def evaluate(trained, dataset, *, batch_size: int = 256) -> Evaluation:
       dataset: Dataset with a `label`.
       batch_size: rows at a time.
     """
-    right, labels = [], []
+    found, labels = [], []
     for batch in batches(dataset, "test", batch_size):
-        found = np.asarray(trained.outputs["logits"](batch)).argmax(axis=-1)
-        right.append((found == batch["label"])[batch["where"]])
+        logits = np.asarray(trained.outputs["logits"](batch))
+        found.append(logits.argmax(axis=-1)[batch["where"]])
         labels.append(np.asarray(batch["label"])[batch["where"]])
-    right, labels = np.concatenate(right), np.concatenate(labels)
-    number = float(metrics.accuracy(right, np.ones_like(right)))
+    found, labels = np.concatenate(found), np.concatenate(labels)
+    number = float(metrics.accuracy(found, labels))
     largest = float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
     return Evaluation({"accuracy": number}, chance={"accuracy": largest})

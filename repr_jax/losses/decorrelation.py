@@ -56,7 +56,9 @@ def barlow_twins(
     return jnp.where(count > 0, value, 0)
 
 
-def standardized(x: Array, epsilon: float, where: Array, axis_name: str | None):
+def standardized(
+    x: Array, epsilon: float, where: Array, axis_name: str | None
+) -> Array:
     """[batch, dim], columns of mean 0 and variance 1 over present rows; absent: 0."""
 
     def mean(values):

@@ -1,7 +1,6 @@
 """Padded and split batches: `where` marks present rows, `axis_name` a split batch."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -38,20 +37,13 @@ def gather_invariant(tree: Any, axis_name: str | None) -> Any:
     """`gather_rows` without gradient, known to shard_map to be equal everywhere."""
     if axis_name is None:
         return tree
-    if _GATHERS_INVARIANT:
-        return lax.all_gather(tree, axis_name, axis=0, tiled=True, to="invarying")
-    return jax.tree.map(partial(_sum_of_places, axis_name=axis_name), tree)
 
+    def gather(x):  # a sum, which every transformation and release of JAX knows so
+        places = jnp.zeros((lax.psum(1, axis_name), *x.shape), x.dtype)
+        places = lax.psum(places.at[lax.axis_index(axis_name)].set(x), axis_name)
+        return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
 
-# Older releases of JAX cannot say that a gathered array is equal everywhere.
-_GATHERS_INVARIANT = jax.__version_info__ >= (0, 10)
-
-
-def _sum_of_places(x, axis_name):
-    """[b, ...] -> [B, ...]: summed over devices, each giving its own rows."""
-    places = jnp.zeros((lax.psum(1, axis_name), *x.shape), x.dtype)
-    places = lax.psum(places.at[lax.axis_index(axis_name)].set(x), axis_name)
-    return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
+    return jax.tree.map(gather, tree)
 
 
 def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:
@@ -125,7 +117,7 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
 
 
-def by_block(function, x: Array, *, size: int = 1024):
+def by_block(function: Callable, x: Array, *, size: int = 1024) -> Any:
     """function(x), `size` rows at a time where x has more: it takes less memory.
 
     function: [rows, ...] -> arrays [rows, ...], each row by itself.

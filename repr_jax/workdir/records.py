@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -33,19 +34,32 @@ def stored_text(workdir) -> str:
         raise FileNotFoundError(
             f"{workdir}: expected a run with {CONFIG_FILE}; got none."
         )
-    return configs.with_defaults(path.read_text(), configs.to_json(base()))
+    text = files.read_text("config", path)
+    try:
+        return configs.with_defaults(text, configs.to_json(base()))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def stored_config(workdir, *, trusted: Sequence[str] = ()):
     """The config of a run, which names code of this project and of `trusted` packages.
 
     Raises:
-      FileNotFoundError: there is none. ValueError: it names other code.
+      FileNotFoundError: there is none. ValueError: it names other code, or is not what
+        any start of the run wrote.
     """
+    text = stored_text(workdir)
+    path = epath.Path(workdir) / CONFIG_FILE
+    written = {line["sha256"] for line in _starts(workdir) if "sha256" in line}
+    if written and _digest(path.read_bytes()) not in written:
+        raise ValueError(
+            f"{path}: expected what a start of the run wrote; got other content. If it "
+            f"was edited on purpose: give --config, or remove {STARTS_FILE}."
+        )
     try:
-        return configs.from_json(stored_text(workdir), trusted=trusted)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise ValueError(f"{workdir}/{CONFIG_FILE}: {error}") from None
+        return configs.from_json(text, trusted=trusted)
+    except (ValueError, ImportError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def check_workdir(config, workdir, *, amend: bool = False) -> str:
@@ -70,12 +84,13 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
     """Stores the resolved config, and once per start what ran where."""
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    files.write(workdir / CONFIG_FILE, configs.to_json(config))
+    text, path = configs.to_json(config), workdir / STARTS_FILE
     packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
     line = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "step": step,
         "changes": changes.split("\n") if changes else [],
+        "sha256": _digest(text.encode()),  # of config.json, which is written after it
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "revision": revision(),
         "python": platform.python_version(),
@@ -84,8 +99,14 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
         "cores": os.cpu_count(),
         **(notes or {}),
     }
-    with (workdir / STARTS_FILE).open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")  # a start was killed
+    with path.open("a") as file:
+        file.write("\n" * torn + json.dumps(line) + "\n")
+    files.write(workdir / CONFIG_FILE, text)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @functools.cache
@@ -132,12 +153,12 @@ def facts(config, step: int, workdir) -> dict:
 def _starts(workdir) -> list[dict]:
     """The lines of starts.jsonl that are whole, newest first."""
     path = epath.Path(workdir) / STARTS_FILE
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
     found = []
     for line in reversed(lines):
         try:
             found.append(json.loads(line))
-        except json.JSONDecodeError:  # a start was killed while it wrote
+        except (ValueError, RecursionError):  # a start was killed while it wrote
             continue
     return [line for line in found if isinstance(line, dict)]
 

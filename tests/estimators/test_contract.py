@@ -60,6 +60,10 @@ CASES = {
         lambda module, fitted, x: module.assign(fitted, x, encoder=ENCODER),
         on_host=True,
     ),
+    "gaussian_mixture": Case(
+        by_key(num_components=CLASSES, num_steps=2, ridge=1e-3),
+        lambda module, *args: module.assign(*args),
+    ),
     "hierarchy": Case(lambda module, x, labels: module.fit(x), on_host=True),
     "hyphc": Case(cosines, on_host=True),
     "kernel_ridge": Case(
