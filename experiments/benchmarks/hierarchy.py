@@ -26,7 +26,7 @@ import time
 import numpy as np
 
 from experiments.results import store, tables
-from repr_jax import figures, files, metrics
+from repr_jax import figures, metrics
 from repr_jax.estimators import hierarchy
 
 DIM = 64
@@ -249,10 +249,9 @@ def main():
         print(words)
         points = growth(logits) if args.growth else []
     if points and args.out:
+        folder, file = pathlib.Path(args.out).parent, "pictures/hierarchy_cost.png"
         caption = "Cost against rows and classes"
-        content.append(store.Picture("pictures/hierarchy_cost.png", caption))
-        picture = pathlib.Path(args.out).parent / content[-1].file
-        files.write(picture, draw(points))
+        content.append(store.picture(folder, file, caption, draw(points)))
     if args.out:
         store.write(
             args.out,

@@ -308,7 +308,7 @@ def write(asked, found_settings: Sequence[Setting], found) -> str:
         for metric, value in (found[run.name] or {}).items()
     ]
     header = (*found_settings[0].values, "seed", "metric", "value")
-    (folder / "sweep.csv").write_text(tables.as_csv(header, lines))
+    store.write_csv(folder / "sweep.csv", header, lines)
     return tables.markdown(table)
 
 

@@ -35,13 +35,12 @@ import numpy as np
 from experiments.launch import sweep
 from experiments.papers import hierarchy_scores, imagenet_audit, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
-from experiments.results import store, tables
+from experiments.results import store
 from repr_jax import metrics, trees
 from repr_jax.data import image_files, imagenet, wordnet
 from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
 from repr_jax.estimators.hierarchy import files
-from repr_jax.files import write as write_whole
 from repr_jax.models import efficientnet
 
 TAUS = (5.0, 10.0, 20.0)  # of the table
@@ -170,19 +169,17 @@ def write(asked, part: str, found, tree, taxonomy, names, *, support, page) -> s
         command=command + (" --images=FOLDER" if part == "images" else ""), seeds=[0]
     )
     merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, support)
-    text = tables.as_csv(imagenet_audit.COLUMNS, merges)
-    write_whole(workdir / part / "audit.csv", text)
+    store.write_csv(workdir / part / "audit.csv", imagenet_audit.COLUMNS, merges)
     content = imagenet_audit.content(merges)
     path = workdir / f"{name}_audit.json"
     store.write(path, title=f"{title}: merges to look at", content=content, **facts)
 
-    rows = hierarchy_scores.csv_rows(found)
-    text = tables.as_csv(hierarchy_scores.CSV_HEADER, rows)
-    write_whole(workdir / part / "results.csv", text)
+    rows, path = hierarchy_scores.csv_rows(found), workdir / part / "results.csv"
+    store.write_csv(path, hierarchy_scores.CSV_HEADER, rows)
     content = files.contents(tree, names, support=support, **page)
     files.write(workdir / part / "tree", content)
-    picture = store.Picture(f"pictures/{name}.png", f"{len(names):,} classes")
-    write_whole(workdir / picture.file, content["dendrogram.png"])
+    file, caption = f"pictures/{name}.png", f"{len(names):,} classes"
+    picture = store.picture(workdir, file, caption, content["dendrogram.png"])
     content = [note, hierarchy_scores.table(found), picture]
     return store.write(workdir / f"{name}.json", title=title, content=content, **facts)
 

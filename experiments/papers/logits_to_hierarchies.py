@@ -41,11 +41,10 @@ from experiments.papers import (
     imagenet_hierarchy,
 )
 from experiments.papers.hierarchy_scores import Tree
-from experiments.results import store, tables
+from experiments.results import store
 from repr_jax import metrics, trees
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import files
-from repr_jax.files import write as write_whole
 
 DEFAULT = ("mnist", "emoji", "taxonomy", "imagenet")
 SHOWN = {
@@ -154,12 +153,11 @@ def of_taxonomy(source, asked) -> dict[str, list[dict[str, float]]]:
 def write(name: str, found, asked) -> str:
     """Results, picture and CSV of a part; returns the results as markdown."""
     workdir, file = pathlib.Path(asked.workdir), f"logits_to_hierarchies_{name}"
-    rows = hierarchy_scores.csv_rows(found)
-    text = tables.as_csv(hierarchy_scores.CSV_HEADER, rows)
-    write_whole(workdir / name / "results.csv", text)
-    shown = SHOWN.get(name, SHOWN_ELSE)
-    picture = store.Picture(f"pictures/{file}.png", "Bars are means, points are seeds")
-    write_whole(workdir / picture.file, hierarchy_scores.draw(found, shown))
+    rows, path = hierarchy_scores.csv_rows(found), workdir / name / "results.csv"
+    store.write_csv(path, hierarchy_scores.CSV_HEADER, rows)
+    png = hierarchy_scores.draw(found, SHOWN.get(name, SHOWN_ELSE))
+    caption = "Bars are means, points are seeds"
+    picture = store.picture(workdir, f"pictures/{file}.png", caption, png)
     return store.write(
         workdir / f"{file}.json",
         title=f"Hierarchies from logits: {name}",

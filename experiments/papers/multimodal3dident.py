@@ -123,13 +123,12 @@ def draw(rows: list[Row], found) -> bytes:
 
 def write(rows: list[Row], found, folder) -> list:
     """The content for the file of results; writes the picture and DIR/pictures.csv."""
-    folder = pathlib.Path(folder)
-    picture = store.Picture(
+    picture = store.picture(
+        folder,
         "pictures/identifiability_pictures.png",
         "What of every factor can be read off either encoding",
+        draw(rows, found),
     )
-    (folder / "pictures").mkdir(exist_ok=True)
-    (folder / picture.file).write_bytes(draw(rows, found))
     lines = [
         (*row.title, run.name, *number)
         for row in rows
@@ -137,5 +136,5 @@ def write(rows: list[Row], found, folder) -> list:
         for number in found[run.name].items()
     ]
     header = ("hue", "encoding size", "run", "metric", "value")
-    (folder / "pictures.csv").write_text(tables.as_csv(header, lines))
+    store.write_csv(pathlib.Path(folder) / "pictures.csv", header, lines)
     return [table(rows, found), picture, NOTE]

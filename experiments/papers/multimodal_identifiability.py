@@ -236,13 +236,11 @@ def draw_ablation(summaries: list[Summary]) -> bytes:
 
 def write(name, header, draw, rows: list[Row], found, folder) -> list:
     """The content of the part for the file of results; writes its picture and CSV."""
-    folder = pathlib.Path(folder)
     summaries = [summarize(row, found) for row in rows]
-    picture = store.Picture(f"pictures/identifiability_{name}.png", CAPTIONS[name])
-    (folder / "pictures").mkdir(exist_ok=True)
-    (folder / picture.file).write_bytes(draw(summaries))
-    text = tables.as_csv((*header, "run", "metric", "value"), csv_rows(rows, found))
-    (folder / f"{name}.csv").write_text(text)
+    file = f"pictures/identifiability_{name}.png"
+    picture = store.picture(folder, file, CAPTIONS[name], draw(summaries))
+    path, columns = pathlib.Path(folder) / f"{name}.csv", ("run", "metric", "value")
+    store.write_csv(path, (*header, *columns), csv_rows(rows, found))
     lines = [(*s.title, *s.numbers.values()) for s in summaries]
     return [Table((*header, *COLUMNS), lines, (".2f",), title=name), picture]
 

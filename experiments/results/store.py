@@ -23,7 +23,7 @@ import os
 import pathlib
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from experiments.results import tables
@@ -97,6 +97,17 @@ def write(
     text = markdown(read(path), path.name)
     files.write(path.with_suffix(".md"), text)
     return text
+
+
+def picture(folder, file: str, caption: str, png: bytes) -> Picture:
+    """Writes a picture below the folder of a result; its place in the content."""
+    files.write(pathlib.Path(folder) / file, png)
+    return Picture(file, caption)
+
+
+def write_csv(path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Every number behind a result, as `tables.as_csv` has it."""
+    files.write(path, tables.as_csv(header, rows))
 
 
 def command_line(module: str, arguments: Sequence[str]) -> str:
