@@ -85,12 +85,6 @@ def test_the_split_has_a_seed_of_its_own(path):
     assert (first != other).any()
 
 
-def test_training_resumes_at_any_step(path):
-    batches = [b for _, b in zip(range(5), load(path).train(6))]
-    again = next(load(path).train(6, start_step=4))
-    jax.tree.map(np.testing.assert_array_equal, again, batches[4])
-
-
 def test_arrays_in_memory_and_a_test_set_of_its_own(path):
     data = load(some(), test_data=some(7, seed=1), label="diagnosis")
     assert data.num_examples == {"train": 20, "test": 7}

@@ -37,21 +37,6 @@ def test_a_batch_has_a_part_for_each_stream():
         assert_equal(batch["unlabeled"], next(STREAMS["unlabeled"]().train(24, step)))
 
 
-def test_training_depends_on_seeds_and_step_alone():
-    batches = [batch for _, batch in zip(range(6), make().train(4))]
-    for step, batch in zip(range(3, 6), make().train(4, start_step=3)):
-        assert_equal(batch, batches[step])
-
-
-def test_processes_share_out_the_rows_of_every_stream(monkeypatch):
-    whole, parts = next(make().train(8)), []
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    for index in (0, 1):
-        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
-        parts.append(next(make().train(8)))
-    assert_equal(jax.tree.map(lambda *x: np.concatenate(x), *parts), whole)
-
-
 def test_parts_are_prepared_by_their_own_streams():
     data = make()
     batch = next(data.train(8))
@@ -117,13 +102,6 @@ def test_a_stream_that_ends_ends_the_batches():
 def test_wrong_streams_are_refused(keywords, error, message):
     with pytest.raises(error, match=message):
         make(**keywords)
-
-
-def test_wrong_calls_fail_before_the_first_batch():
-    with pytest.raises(ValueError, match="batch_size >= 1; got 0"):
-        make().train(0)
-    with pytest.raises(ValueError, match="'valid'"):
-        make().evaluate("valid", 4)
 
 
 def test_streams_are_named_in_a_config():
