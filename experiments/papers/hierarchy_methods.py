@@ -2,11 +2,10 @@
 
 A method of clusters is (data, seed, num_clusters, short) -> Tree over clusters of
 `data.scored`; one of classes is (features, labels, seed) -> Tree over the classes. What
-is fitted is fitted on `data.fitted`, without its labels unless the name says so. The
-seconds are of everything but the features; `short` takes few steps, to try it out.
+is fitted is fitted on `data.fitted`, without its labels unless the name says so;
+`short` takes few steps, to try it out.
 """
 
-import time
 from collections.abc import Callable
 
 import jax
@@ -38,11 +37,9 @@ def of_logits(logits: Callable) -> Callable:
     """The tree that L2H makes of logits(data, key, num_clusters, short)."""
 
     def method(data: Data, seed: int, num_clusters: int, short: bool) -> Tree:
-        began = time.monotonic()
         scored = np.asarray(logits(data, jax.random.key(seed), num_clusters, short))
         tree = hierarchy.fit(scored)
-        seconds = _since(began)
-        return Tree(tree.parents, tree.assignments, seconds, scored)
+        return Tree(tree.parents, tree.assignments, logits=scored)
 
     return method
 
@@ -84,14 +81,13 @@ def linkage(method: str) -> Callable:
     """Agglomerative clustering of the rows scored, cut into clusters."""
 
     def of_rows(data, seed, num_clusters, short):
-        began = time.monotonic()
         found = agglomerative.fit(
             data.scored.features,
             num_leaves=num_clusters,
             method=method,
             max_rows=MAX_ROWS,
         )
-        return Tree(found.parents, found.assignments, _since(began))
+        return Tree(found.parents, found.assignments)
 
     return of_rows
 
@@ -105,19 +101,16 @@ def kmeans_clusters(data: Data, key, num_clusters: int):
 
 def hyperbolic(data, seed, num_clusters, short):
     """HypHC over the clusters of k-means, by the cosines of their centroids."""
-    began = time.monotonic()
     key, tree_key = jax.random.split(jax.random.key(seed))
     centroids, assignments = kmeans_clusters(data, key, num_clusters)
     found = hyphc.fit(tree_key, cosines(centroids), **few(short))
-    return Tree(found.parents, assignments, _since(began))
+    return Tree(found.parents, assignments)
 
 
 def at_random(data, seed, num_clusters, short):
     """A random binary tree over the clusters of k-means: what chance gives."""
-    began = time.monotonic()
     _, assignments = kmeans_clusters(data, jax.random.key(seed), num_clusters)
-    parents = random_tree(seed, num_clusters)
-    return Tree(parents, assignments, _since(began))
+    return Tree(random_tree(seed, num_clusters), assignments)
 
 
 def autoencoder(pixels: int, num_leaves: int):
@@ -139,7 +132,6 @@ def deep(estimator, modules: Callable, most: int | None = None) -> Callable:
     """
 
     def of_images(data, seed, num_clusters, short):
-        began = time.monotonic()
         num_leaves = num_clusters if most is None else min(num_clusters, most)
         fitting, applying = modules(data.fitted.images[0].size, num_leaves)
         found = estimator.fit(
@@ -151,7 +143,7 @@ def deep(estimator, modules: Callable, most: int | None = None) -> Callable:
             **few(short),
         )
         assigned = estimator.assign(found, data.scored.images, **applying)
-        return Tree(found.parents, np.asarray(assigned), _since(began))
+        return Tree(found.parents, np.asarray(assigned))
 
     return of_images
 
@@ -175,37 +167,33 @@ FIXED += ("L2H, classifier told the labels",)
 
 def classes_of_logits(features, labels, seed):
     """L2H of a linear classifier of all rows."""
-    began = time.monotonic()
     num = int(labels.max()) + 1
     fitted = logistic.fit(features, labels, num_classes=num)
     logits = np.asarray(logistic.logits(fitted, features))
     tree = hierarchy.fit(logits)
-    seconds = _since(began)
-    return Tree(tree.parents, np.arange(num), seconds, logits)
+    return Tree(tree.parents, np.arange(num), logits=logits)
 
 
 def classes_of_means(method: str) -> Callable:
     """Agglomerative clustering of the mean features of classes."""
 
     def of_rows(features, labels, seed):
-        began = time.monotonic()
         found = agglomerative.fit_classes(features, labels, method=method)
-        return Tree(found.parents, np.arange(len(found.means)), _since(began))
+        return Tree(found.parents, np.arange(len(found.means)))
 
     return of_rows
 
 
 def classes_in_hyperbolic_space(features, labels, seed):
     """HypHC of the cosines of the mean features of classes."""
-    began = time.monotonic()
     means = class_means(features, labels)
     found = hyphc.fit(jax.random.key(seed), cosines(means))
-    return Tree(found.parents, np.arange(len(means)), _since(began))
+    return Tree(found.parents, np.arange(len(means)))
 
 
 def classes_at_random(features, labels, seed):
     num = int(labels.max()) + 1
-    return Tree(random_tree(seed, num), np.arange(num), 0.0)
+    return Tree(random_tree(seed, num), np.arange(num))
 
 
 CLASSES = {
@@ -217,10 +205,6 @@ CLASSES = {
     "random tree": classes_at_random,
 }
 RANDOM = ("HypHC of means", "random tree")  # not the same for every seed
-
-
-def _since(began: float) -> float:
-    return time.monotonic() - began
 
 
 def few(short: bool) -> dict:

@@ -14,7 +14,7 @@ class Tree(NamedTuple):
 
     parents: np.ndarray  # [nodes] int, leaves first, the root last, see metrics
     assignments: np.ndarray  # [rows] int, the leaf of each row
-    seconds: float  # that it took, without what it was given
+    seconds: float = 0.0  # that it took, without what it was given
     logits: np.ndarray | None = None  # [rows, leaves], where the tree is made of them
 
 

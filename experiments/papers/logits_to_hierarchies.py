@@ -55,12 +55,14 @@ SHOWN_ELSE = ("NMI", "ACC", "dendrogram purity", "lhd_log")
 
 
 def grown(path: pathlib.Path, grow) -> Tree:
-    """The tree in the file, or else grow(), which is then kept there."""
+    """The tree in the file, or else grow(), timed, which is then kept there."""
     if path.exists():
         with np.load(path) as file:
             tree = Tree(*(file.get(field) for field in Tree._fields))
             return tree._replace(seconds=float(tree.seconds))
+    began = time.monotonic()
     tree = grow()
+    tree = tree._replace(seconds=time.monotonic() - began)
     arrays = {k: v for k, v in tree._asdict().items() if v is not None}
     hierarchy_data.write_arrays(path, arrays)
     return tree

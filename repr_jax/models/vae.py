@@ -42,11 +42,6 @@ def laplace_simplex_log_var(h):
     return math.log(2) + 2 * jnp.log(scale)
 
 
-def laplace_softplus_log_var(h):
-    """[batch, dim] -> log-variance of the Laplace scales b = softplus(h) + 1e-6."""
-    return math.log(2) + 2 * jnp.log(nn.softplus(h) + 1e-6)
-
-
 class ConvEncoder(nn.Module):
     """[batch, height, width, channels] -> Posterior of [batch, latent_dim] arrays.
 

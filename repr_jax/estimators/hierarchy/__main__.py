@@ -99,11 +99,8 @@ def check(args, logits, names) -> tuple[int, int]:
 
 def fitted(args, logits, num_classes: int, progress):
     """The tree, and a sentence on what sparse logits leave unresolved."""
-    options = dict(
-        aggregation=AGGREGATIONS[args.aggregation],
-        empty=args.empty,
-        height=args.height,
-    )
+    options = dict(height=args.height, empty=args.empty)
+    options["aggregation"] = AGGREGATIONS[args.aggregation]
     if not isinstance(logits, Sparse):
         options |= dict(temperature=args.temperature, num_threads=args.threads)
         return hierarchy.fit(logits, progress=progress, **options), ""

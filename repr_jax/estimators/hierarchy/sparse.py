@@ -60,8 +60,7 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
     indices, values, rest = (np.asarray(x) for x in sparse)
     checks.same_shape(who, rank=2, indices=indices, values=values)
     checks.floating(who, values=values, rest=rest)
-    checks.rows(who, len(values), rest=rest)
-    checks.same_shape(who, rank=1, rest=rest)
+    checks.shape(who, values.shape[:1], rest=rest)
     if 0 in values.shape:
         raise ValueError(f"{who}: expected rows and kept logits; got {values.shape}.")
     if indices.dtype.kind not in "iu":
