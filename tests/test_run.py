@@ -205,7 +205,7 @@ def test_only_what_the_prefixes_name_is_taken(finished, tmp_path):
     parts = run.build(small())
     fresh = train.init_state(parts, small(), next(parts.dataset.train(16)))
     prefixes = ("params/encoder", "extras/batch_stats/norm")
-    params, extras, summary = start.take(
+    params, extras, taken = start.take(
         workdir, fresh.params, fresh.extras, prefixes=prefixes
     )
     np.testing.assert_array_equal(
@@ -218,7 +218,25 @@ def test_only_what_the_prefixes_name_is_taken(finished, tmp_path):
     np.testing.assert_array_equal(
         params["head"]["kernel"], fresh.params["head"]["kernel"]
     )
-    assert "4 of 8 arrays" in summary and "params/head/kernel" in summary
+    assert "params/head/kernel" in taken.not_taken and len(taken.taken) == 4
+    assert taken.not_used == taken.not_taken and "4 of 8 arrays" in taken.summary()
+
+
+def test_a_run_starts_from_the_moving_average_of_another(tmp_path):
+    before = run.train(small(ema_decay=0.9, num_steps=10), tmp_path / "first")
+    found = start.read(tmp_path / "first")
+    params, extras = train.to_evaluate(before)
+    np.testing.assert_array_equal(
+        found["params/encoder/kernel"], params["encoder"]["kernel"]
+    )
+    np.testing.assert_array_equal(
+        found["extras/batch_stats/norm/mean"], extras["batch_stats"]["norm"]["mean"]
+    )
+    config = small(num_steps=10, **{"start.source": str(tmp_path / "first")})
+    run.train(config, tmp_path / "second")
+    (line,) = map(json.loads, (tmp_path / "second" / "starts.jsonl").open())
+    assert line["start"]["not_taken"] == line["start"]["not_used"] == []
+    assert "extras/batch_stats/norm/mean" in line["start"]["taken"]
 
 
 def test_arrays_of_a_file_are_taken_from_another_place(tmp_path):
