@@ -4,13 +4,26 @@ Generative adversarial networks are this file: they differ in `config.losses`. T
 move in turn, the discriminator first, `config.updates` times each a step.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
+from experiments.autoencoder import observed
 from repr_jax.config import bind
 from repr_jax.losses import gradient_penalty
-from repr_jax.ops.batch import present
 from repr_jax.train import Experiment
+
+
+def _apply(networks, name, params, extras, x, *, train):
+    """What a network returns, and extras with its new statistics."""
+    variables = {"params": params[name], **extras[name]}
+    if not train:
+        return networks[name].apply(variables, x, train=False), extras
+    out, own = networks[name].apply(
+        variables, x, train=True, mutable=list(extras[name])
+    )
+    return out, {**extras, name: own}
 
 
 def make(config) -> Experiment:
@@ -31,26 +44,13 @@ def make(config) -> Experiment:
         name: bind(config.losses[name], f"config.losses.{name}") for name in networks
     }
 
-    def observed(batch):
-        x = batch[config.entry]
-        where = batch.get("where", jnp.ones(x.shape[0], bool))
-        return present(x, where), where
-
-    def apply(name, params, extras, x, *, train):
-        """What a network returns, and extras with its new statistics."""
-        variables = {"params": params[name], **extras[name]}
-        if not train:
-            return networks[name].apply(variables, x, train=False), extras
-        out, own = networks[name].apply(
-            variables, x, train=True, mutable=list(extras[name])
-        )
-        return out, {**extras, name: own}
+    apply = functools.partial(_apply, networks)
 
     def noise(key, rows):
         return jax.random.normal(key, (rows, config.latent_dim))
 
     def init(key, batch):
-        x, _ = observed(batch)
+        x, _ = observed(batch, config.entry)
         params, extras = {}, {}
         for number, (name, network) in enumerate(networks.items()):
             example = x if name == "discriminator" else noise(key, len(x))
@@ -66,7 +66,7 @@ def make(config) -> Experiment:
         return gradient_penalty(jax.grad(total)(x), where=where)
 
     def discriminator(params, extras, batch, key, step):
-        x, where = observed(batch)
+        x, where = observed(batch, config.entry)
         made, _ = apply("generator", params, extras, noise(key, len(x)), train=True)
         real, extras = apply("discriminator", params, extras, x, train=True)
         fake, extras = apply("discriminator", params, extras, made, train=True)
@@ -76,7 +76,7 @@ def make(config) -> Experiment:
         return value, (extras, {})
 
     def generator(params, extras, batch, key, step):
-        x, where = observed(batch)
+        x, where = observed(batch, config.entry)
         made, extras = apply(
             "generator", params, extras, noise(key, len(x)), train=True
         )

@@ -12,10 +12,10 @@ from repr_jax.ops.batch import masked_mean, present, row_keys
 from repr_jax.train import Experiment
 
 
-def observed(batch):
-    """Images with zeros where absent, and which rows are present, bool [batch]."""
-    where = batch.get("where", jnp.ones(batch["image"].shape[0], bool))
-    return present(batch["image"], where), where
+def observed(batch, entry="image"):
+    """The entry with zeros where absent, and which rows are present, bool [batch]."""
+    where = batch.get("where", jnp.ones(batch[entry].shape[0], bool))
+    return present(batch[entry], where), where
 
 
 def make(config) -> Experiment:

@@ -77,6 +77,16 @@ def observed(batch, names):
     return inputs, here.T
 
 
+def _model(config) -> MultimodalVAE:
+    """An encoder and a decoder of one kind for each modality."""
+    encoder = bind(config.encoder, "config.encoder")
+    decoder = bind(config.decoder, "config.decoder")
+    return MultimodalVAE(
+        encoders=tuple(encoder() for _ in config.modalities),
+        decoders=tuple(decoder() for _ in config.modalities),
+    )
+
+
 def make(config) -> Experiment:
     """Reads modalities, encoder, decoder, loss, posterior and bound.
 
@@ -89,12 +99,7 @@ def make(config) -> Experiment:
     distribution = config.posterior.get("distribution", gaussian)
     prior_log_var = config.posterior.get("prior_log_var", 0.0)
     subset_posterior = bind(config.posterior, "config.posterior")
-    encoder = bind(config.encoder, "config.encoder")
-    decoder = bind(config.decoder, "config.decoder")
-    model = MultimodalVAE(
-        encoders=tuple(encoder() for _ in names),
-        decoders=tuple(decoder() for _ in names),
-    )
+    model = _model(config)
 
     def encode(params, inputs, *, train):
         return model.apply({"params": params}, inputs, train=train, method="encode")

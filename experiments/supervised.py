@@ -9,8 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from experiments.autoencoder import observed
 from repr_jax.config import bind
-from repr_jax.ops.batch import masked_mean, present
+from repr_jax.ops.batch import masked_mean
 from repr_jax.train import Experiment
 
 
@@ -38,17 +39,12 @@ def make(config) -> Experiment:
     encoder = bind(config.encoder, "config.encoder")()
     model = Classifier(encoder, config.num_classes)
 
-    def observed(batch):
-        x = batch[config.entry]
-        where = batch.get("where", jnp.ones(x.shape[0], bool))
-        return present(x, where), where
-
     def init(key, batch):
-        variables = dict(model.init(key, observed(batch)[0], train=False))
+        variables = dict(model.init(key, observed(batch, config.entry)[0], train=False))
         return variables.pop("params"), variables
 
     def loss(params, extras, batch, key, step):
-        x, where = observed(batch)
+        x, where = observed(batch, config.entry)
         x = x if augment is None else augment(key, x)
         variables = {"params": params, **extras}
         (_, logits), extras = model.apply(
@@ -61,7 +57,7 @@ def make(config) -> Experiment:
 
     def apply(params, extras, batch):
         variables = {"params": params, **extras}
-        return model.apply(variables, observed(batch)[0], train=False)
+        return model.apply(variables, observed(batch, config.entry)[0], train=False)
 
     def represent(params, extras, batch, key):
         return apply(params, extras, batch)[0]

@@ -120,6 +120,27 @@ def _augmentations(config):
     return {name: bind(choices[name], f"config.augment.{name}") for name in choices}
 
 
+def _augmented(config, augmentations, batch, key):
+    """The batch with the entries that training changes at random."""
+    order = tuple(config.modalities).index
+    changed = {
+        name: augment(jax.random.fold_in(key, order(name)), batch[name])
+        for name, augment in augmentations.items()
+    }
+    return {**batch, **changed}
+
+
+def _learned(config, params):
+    """The keywords of the loss that are parameters."""
+    keywords = {}
+    if "log_temperature" in params:
+        value = jnp.exp(params["log_temperature"])
+        keywords["temperature"] = jnp.maximum(value, config.temperature.lowest)
+    if "bias" in params:
+        keywords["bias"] = params["bias"]
+    return keywords
+
+
 def _experiment(config, objective) -> Experiment:
     """`objective(loss_fn, encodings, where)` says how the loss is called."""
     names = tuple(config.modalities)
@@ -160,27 +181,10 @@ def _experiment(config, objective) -> Experiment:
             params["bias"] = jnp.float32(bias.initial)
         return params, extras
 
-    def learned(params):
-        """The keywords of the loss that are parameters."""
-        keywords = {}
-        if temperature is not None:
-            value = jnp.exp(params["log_temperature"])
-            keywords["temperature"] = jnp.maximum(value, temperature.lowest)
-        if bias is not None:
-            keywords["bias"] = params["bias"]
-        return keywords
-
-    def augmented(batch, key):
-        changed = {
-            name: augment(jax.random.fold_in(key, names.index(name)), batch[name])
-            for name, augment in augmentations.items()
-        }
-        return {**batch, **changed}
-
     def loss(params, extras, batch, key, step):
-        batch = augmented(batch, key)
+        batch = _augmented(config, augmentations, batch, key)
         encodings, where, extras = encode(params, extras, batch, train=True)
-        keywords = learned(params)
+        keywords = _learned(config, params)
         value = objective(functools.partial(loss_fn, **keywords), encodings, where)
         return value, (extras, {"alignment": alignment(encodings, where), **keywords})
 

@@ -79,7 +79,6 @@ def tree_elbo(
     where = checked_where("tree_elbo", where, mean.shape[:1])
     there = growing.used(parents)
     below_root = there & (jnp.arange(len(there)) > 0)
-    x = present(to_float(x), where)
     mean, log_var, logits, prior_logits = (
         _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
     )
@@ -89,13 +88,19 @@ def tree_elbo(
     splits = growing.num_children(parents) == 2
     kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
     divergence = jnp.sum(passed * kl, axis=-1)
+    log_p = _log_p(log_likelihood, x, decoded, passed, leaves, where)
+    return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+
+
+def _log_p(log_likelihood, x, decoded, passed, leaves, where):
+    """[batch]: the log-likelihood by each leaf, weighted by its probability."""
     decodes = jnp.asarray(leaves) >= 0
     by_leaf = jnp.moveaxis(_of(decoded, where, decodes), 1, 0)
+    x = present(to_float(x), where)
     log_p = likelihood.by_row(log_likelihood, x, by_leaf, where)  # [leaf, batch]
     share = passed[:, jnp.maximum(jnp.asarray(leaves), 0)]
     share = jnp.where(decodes[None, :], share, 0).T  # [leaf, batch]
-    log_p = jnp.sum(share * log_p, axis=0)
-    return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+    return jnp.sum(share * log_p, axis=0)
 
 
 def _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits):

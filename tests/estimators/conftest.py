@@ -37,3 +37,18 @@ def four_kinds():
         return x.astype(np.float32), kind
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def six_rows():
+    """[6, 4] logits, the tree of which is worked out by hand."""
+    return np.log(
+        [
+            [0.60, 0.30, 0.06, 0.04],
+            [0.50, 0.40, 0.03, 0.07],
+            [0.20, 0.70, 0.04, 0.06],
+            [0.05, 0.05, 0.80, 0.10],
+            [0.10, 0.10, 0.20, 0.60],
+            [0.05, 0.20, 0.05, 0.70],
+        ]
+    )

@@ -179,6 +179,13 @@ def test_what_a_fit_says_compiles(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_integers_are_refused(name):
+    x, labels = draw()
+    with pytest.raises(TypeError, match=r"of floats; got u?int"):
+        CASES[name].fit(module_of(name), (10 * x).astype(np.uint8), labels)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_a_row_that_is_not_finite_is_refused_by_number(name):
     case, module = CASES[name], module_of(name)
     number = "leaves 0 and 5" if name == "hyphc" else "row 5"

@@ -129,8 +129,3 @@ def test_errors(change, message, four_kinds):
     arguments = dict(images=four_kinds()[0], **SMALL)
     with pytest.raises(ValueError, match=message):
         deep_ect.fit(jax.random.key(0), **{**arguments, **change})
-
-
-def test_integers_are_refused():
-    with pytest.raises(TypeError, match="expected images of floats; got uint8"):
-        deep_ect.fit(jax.random.key(0), np.zeros((4, 36), np.uint8), **SMALL)

@@ -18,16 +18,6 @@ AGGREGATIONS = {
     "mean_mean": hierarchy.mean_mean,
     "mean_all": hierarchy.mean_all,
 }
-BY_HAND = np.log(
-    [
-        [0.60, 0.30, 0.06, 0.04],
-        [0.50, 0.40, 0.03, 0.07],
-        [0.20, 0.70, 0.04, 0.06],
-        [0.05, 0.05, 0.80, 0.10],
-        [0.10, 0.10, 0.20, 0.60],
-        [0.05, 0.20, 0.05, 0.70],
-    ]
-)
 
 
 def from_the_paper(logits, aggregation, averaged=True):
@@ -103,8 +93,8 @@ def test_fit_matches_the_paper(name, seed, n, k):
     np.testing.assert_allclose(tree.scores, scores, rtol=1e-6)
 
 
-def test_default_tree_by_hand():
-    tree = hierarchy.fit(BY_HAND)
+def test_default_tree_by_hand(six_rows):
+    tree = hierarchy.fit(six_rows)
     expected = [[0, 1, 0.55, 2], [2, 3, 0.65, 2], [4, 5, 1.25, 4]]
     np.testing.assert_allclose(tree.linkage, expected, rtol=1e-6)
     np.testing.assert_array_equal(tree.merges, [[0, 1], [3, 2], [4, 5]])
@@ -119,17 +109,17 @@ def test_default_tree_by_hand():
     assert tree.margins[1] == pytest.approx(1 / 6, rel=1e-5)
 
 
-def test_affinities_are_averages_over_classes():
-    assert leaf_sets(hierarchy.fit(BY_HAND))[1] == ({3}, {2})
+def test_affinities_are_averages_over_classes(six_rows):
+    assert leaf_sets(hierarchy.fit(six_rows))[1] == ({3}, {2})
     # Without the division {3} joins {0, 1}, 2/3 against 1/2, and the tree is a chain.
-    chain = from_the_paper(BY_HAND, "sum_mean", averaged=False)[0]
+    chain = from_the_paper(six_rows, "sum_mean", averaged=False)[0]
     assert chain == [({0}, {1}), ({3}, {0, 1}), ({2}, {0, 1, 3})]
 
 
-def test_heights():
-    steps = hierarchy.fit(BY_HAND, height="step").linkage[:, 2]
+def test_heights(six_rows):
+    steps = hierarchy.fit(six_rows, height="step").linkage[:, 2]
     np.testing.assert_array_equal(steps, [1, 2, 3])
-    tree = hierarchy.fit(BY_HAND, height="neg_affinity")
+    tree = hierarchy.fit(six_rows, height="neg_affinity")
     expected = [1 - 1.55 / 2, 1 - 0.5 / 2, 1 - 0.95 / 3]
     expected[2] = max(expected)  # the largest so far
     np.testing.assert_allclose(tree.linkage[:, 2], expected, rtol=1e-6)
@@ -149,9 +139,9 @@ def test_two_classes_and_one():
         hierarchy.fit(np.array([[0.0], [np.nan]]))
 
 
-def test_empty_classes():
-    logits = np.column_stack([BY_HAND, np.full(6, -50.0)])
-    plain = leaf_sets(hierarchy.fit(BY_HAND))
+def test_empty_classes(six_rows):
+    logits = np.column_stack([six_rows, np.full(6, -50.0)])
+    plain = leaf_sets(hierarchy.fit(six_rows))
     last = hierarchy.fit(logits)
     assert leaf_sets(last) == [*plain, ({0, 1, 2, 3}, {4})]
     assert np.isfinite(last.linkage).all()
@@ -159,9 +149,9 @@ def test_empty_classes():
     assert leaf_sets(zero)[0] == ({4}, {0})
     assert zero.linkage[0, 2] == 0
     assert [tuple(s - {4} for s in pair) for pair in leaf_sets(zero)[1:]] == plain
-    drop = hierarchy.fit(np.column_stack([np.full(6, -50.0), BY_HAND]), empty="drop")
+    drop = hierarchy.fit(np.column_stack([np.full(6, -50.0), six_rows]), empty="drop")
     np.testing.assert_array_equal(drop.leaves, [1, 2, 3, 4])
-    np.testing.assert_array_equal(drop.linkage, hierarchy.fit(BY_HAND).linkage)
+    np.testing.assert_array_equal(drop.linkage, hierarchy.fit(six_rows).linkage)
     np.testing.assert_array_equal(drop.counts, [0, 2, 1, 1, 2])
 
 

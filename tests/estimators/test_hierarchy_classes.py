@@ -6,22 +6,11 @@ import pytest
 from repr_jax import trees
 from repr_jax.estimators import hierarchy
 
-LOGITS = np.log(
-    [
-        [0.60, 0.30, 0.06, 0.04],
-        [0.50, 0.40, 0.03, 0.07],
-        [0.20, 0.70, 0.04, 0.06],
-        [0.05, 0.05, 0.80, 0.10],
-        [0.10, 0.10, 0.20, 0.60],
-        [0.05, 0.20, 0.05, 0.70],
-    ]
-)
-
 
 @pytest.fixture(scope="module")
-def small():
+def small(six_rows):
     """((0, 1), (2, 3)) with heights 0.55, 0.65 and 1.25."""
-    return hierarchy.fit(LOGITS)
+    return hierarchy.fit(six_rows)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +38,8 @@ def test_cuts_by_hand(small):
         hierarchy.cut(small, 5)
 
 
-def test_dropped_classes_have_no_group():
-    logits = np.column_stack([np.full(6, -50.0), LOGITS])
+def test_dropped_classes_have_no_group(six_rows):
+    logits = np.column_stack([np.full(6, -50.0), six_rows])
     tree = hierarchy.fit(logits, empty="drop")
     np.testing.assert_array_equal(hierarchy.cut(tree, 2), [-1, 0, 0, 1, 1])
     assert hierarchy.newick(tree, list("vwxyz")).startswith("(('w':")

@@ -201,6 +201,41 @@ def test_names_of_other_systems(tmp_path, logits):
         files.read_names(path)
 
 
+MISTAKES = [  # arguments, of the files of the test, and words of the error
+    (["nan.npy"], "finite logits; got nan in row 97, column 5"),
+    (["inf.npy"], "finite logits; got inf in row 97, column 5"),
+    (["column.npy"], "two classes or more; got one column"),
+    (["none.npy"], "expected rows and classes; got (0, 8)"),
+    (["wide.npy"], "7 rows of 8 (is the array transposed?)"),
+    (["flat.npy"], "rank 2; got logits (8,)"),
+    (["whole.npy"], "expected logits of floats; got int"),
+    (["empty.npy"], "empty.npy is an empty file"),
+    (["text.npy"], "text.npy is something else"),
+    (["brain.npy"], "brain.npy has type |V2, as NumPy stores bfloat16"),
+    (["objects.npy"], "objects.npy cannot be read: Array can't be memory-mapped"),
+    (["object.npz"], "object.npz cannot be read: Object arrays"),
+    (["cut.npy"], "mmap length is greater than file size"),
+    (["open.npy"], "open.npy cannot be read"),
+    (["cut.npz"], "cut.npz cannot be read: File is not a zip file"),
+    (["x.npy", "--labels=missing.npy"], "missing.npy: expected labels; got nan"),
+    (["x.npy", "--labels=objects.npy"], "labels: expected an .npy file of numbers"),
+    (["x.npy", "--names=latin.txt"], "names: expected UTF-8 text in"),
+    (["x.npy", "--images=deep.npy"], "expected uint8 or floats; got uint16"),
+    (["x.npy", "--temperature=inf"], "range of float32; got inf"),
+    (["x.npy", "--temperature=nan"], "temperature > 0; got nan"),
+    (["absent.npy"], "No such file"),
+    (["other.npz"], "got weights"),
+    (["x.npy", "--labels=short.npy"], "expected 120 labels"),
+    (["x.npy", "--names=few.txt"], "expected 8 names, one a class; got 2"),
+    (["x.npy", "--images=x.npy"], "expected [120, height, width, 1 or 3]"),
+    (["x.npy", "--temperature=0"], "temperature > 0; got 0"),
+    (["x.npy", "--threads=0"], "--threads: expected 1 or more"),
+    (["x.npy", "--bootstrap=-1"], "--bootstrap: expected 0 or more"),
+    (["x.npy", "--aggregation=mean"], "invalid choice: 'mean'"),
+    ([], "the following arguments are required: logits"),
+]
+
+
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
     bad = logits.astype(np.float32)
     bad[97, 5] = np.nan
@@ -230,40 +265,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, logits, capsys):
     np.save(tmp_path / "short.npy", np.arange(5))
     np.savez(tmp_path / "other.npz", weights=logits)
     (tmp_path / "few.txt").write_text("one\ntwo\n")
-    cases = [
-        (["nan.npy"], "finite logits; got nan in row 97, column 5"),
-        (["inf.npy"], "finite logits; got inf in row 97, column 5"),
-        (["column.npy"], "two classes or more; got one column"),
-        (["none.npy"], "expected rows and classes; got (0, 8)"),
-        (["wide.npy"], "7 rows of 8 (is the array transposed?)"),
-        (["flat.npy"], "rank 2; got logits (8,)"),
-        (["whole.npy"], "expected logits of floats; got int"),
-        (["empty.npy"], "empty.npy is an empty file"),
-        (["text.npy"], "text.npy is something else"),
-        (["brain.npy"], "brain.npy has type |V2, as NumPy stores bfloat16"),
-        (["objects.npy"], "objects.npy cannot be read: Array can't be memory-mapped"),
-        (["object.npz"], "object.npz cannot be read: Object arrays"),
-        (["cut.npy"], "mmap length is greater than file size"),
-        (["open.npy"], "open.npy cannot be read"),
-        (["cut.npz"], "cut.npz cannot be read: File is not a zip file"),
-        (["x.npy", "--labels=missing.npy"], "missing.npy: expected labels; got nan"),
-        (["x.npy", "--labels=objects.npy"], "labels: expected an .npy file of numbers"),
-        (["x.npy", "--names=latin.txt"], "names: expected UTF-8 text in"),
-        (["x.npy", "--images=deep.npy"], "expected uint8 or floats; got uint16"),
-        (["x.npy", "--temperature=inf"], "range of float32; got inf"),
-        (["x.npy", "--temperature=nan"], "temperature > 0; got nan"),
-        (["absent.npy"], "No such file"),
-        (["other.npz"], "got weights"),
-        (["x.npy", "--labels=short.npy"], "expected 120 labels"),
-        (["x.npy", "--names=few.txt"], "expected 8 names, one a class; got 2"),
-        (["x.npy", "--images=x.npy"], "expected [120, height, width, 1 or 3]"),
-        (["x.npy", "--temperature=0"], "temperature > 0; got 0"),
-        (["x.npy", "--threads=0"], "--threads: expected 1 or more"),
-        (["x.npy", "--bootstrap=-1"], "--bootstrap: expected 0 or more"),
-        (["x.npy", "--aggregation=mean"], "invalid choice: 'mean'"),
-        ([], "the following arguments are required: logits"),
-    ]
-    for (*arguments,), words in cases:
+    for (*arguments,), words in MISTAKES:
         arguments = [
             re.sub(r"^(--\w+=)?(\w+\.\w+)$", rf"\g<1>{tmp_path}/\g<2>", a)
             for a in arguments
@@ -292,18 +294,8 @@ def test_sparse_logits_with_everything_kept_give_the_tree(tmp_path, logits, caps
     np.testing.assert_array_equal(linkage, found.tree.linkage)
 
 
-def test_sparse_logits_say_what_is_missing():
-    rows = np.log(
-        [
-            [0.60, 0.30, 0.06, 0.04],
-            [0.50, 0.40, 0.03, 0.07],
-            [0.20, 0.70, 0.04, 0.06],
-            [0.05, 0.05, 0.80, 0.10],
-            [0.10, 0.10, 0.20, 0.60],
-            [0.05, 0.20, 0.05, 0.70],
-        ]
-    )
-    sparse = hierarchy.sparsify(rows, 2)
+def test_sparse_logits_say_what_is_missing(six_rows):
+    sparse = hierarchy.sparsify(six_rows, 2)
     expected = [[0, 1], [0, 1], [1, 0], [2, 3], [3, 2], [3, 1]]
     np.testing.assert_array_equal(sparse.indices, expected)
     rest = [0.1, 0.1, 0.1, 0.1, 0.2, 0.1]

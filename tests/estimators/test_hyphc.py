@@ -137,8 +137,3 @@ def test_two_leaves_and_progress():
 def test_errors(similarities, options, message):
     with pytest.raises(ValueError, match=message):
         hyphc.fit(jax.random.key(0), similarities, **options)
-
-
-def test_integers_are_refused():
-    with pytest.raises(TypeError, match="similarities of floats"):
-        hyphc.fit(jax.random.key(0), np.zeros((3, 3), int))

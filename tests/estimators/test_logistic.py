@@ -97,34 +97,6 @@ def test_a_fit_that_was_stopped_has_not_converged():
     assert not logistic.fit(x, y, num_classes=3, max_steps=2).converged
 
 
-def test_what_is_not_finite_is_refused_and_traced_it_is_no_class():
-    x, y = clouds(1, 30, 0.5)
-    bad = x.copy()
-    bad[7, 2] = np.nan
-    with pytest.raises(ValueError, match=r"logistic.fit: expected x finite; .* row 7"):
-        logistic.fit(bad, y, num_classes=3)
-    fitted = logistic.fit(x, y, num_classes=3)
-    with pytest.raises(ValueError, match=r"logistic.predict: expected x finite"):
-        logistic.predict(fitted, bad)
-    found = jax.jit(logistic.predict)(fitted, bad)
-    np.testing.assert_array_equal(found == -1, np.arange(30) == 7)
-    traced = jax.jit(lambda x: logistic.fit(x, y, num_classes=3))(bad)
-    assert not traced.converged and np.isnan(traced.weights).all()
-    assert (jax.jit(logistic.predict)(traced, x) == -1).all()
-
-
-def test_absent_rows_are_as_good_as_deleted():
-    x, y = clouds(1, 160, 1.0)
-    where = np.arange(160) % 4 > 0
-    spoiled = np.where(where[:, None], x, np.nan)
-    labels = np.where(where, y, -7)
-    found = logistic.fit(spoiled, labels, num_classes=3, where=where)
-    rest = logistic.fit(x[where], y[where], num_classes=3)
-    np.testing.assert_allclose(
-        logistic.logits(found, x), logistic.logits(rest, x), atol=1e-4
-    )
-
-
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -152,16 +152,6 @@ def test_a_kernel_that_is_almost_singular_stays_finite():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("fit", [ridge.fit, kernel_ridge.fit])
-def test_absent_rows_are_as_good_as_deleted(data, fit):
-    where = np.arange(60) % 4 > 0
-    x, y = (np.where(where[:, None], a[:60], np.nan) for a in data)
-    predict = ridge.predict if fit is ridge.fit else kernel_ridge.predict
-    found = predict(fit(x, y, penalty=0.5, where=jnp.asarray(where)), data[0])
-    rest = fit(data[0][:60][where], data[1][:60][where], penalty=0.5)
-    np.testing.assert_allclose(found, predict(rest, data[0]), rtol=1e-4, atol=1e-5)
-
-
 def test_search_is_cross_validation(data):
     """Against scikit-learn, fold by fold; row i is in fold i mod 3."""
     x, y = (np.asarray(a[:90], np.float64) for a in data)

@@ -204,10 +204,3 @@ def test_errors(change, message, four_kinds):
     arguments = dict(images=four_kinds()[0], model=MODEL, num_leaves=4)
     with pytest.raises(ValueError, match=message):
         tree_vae.fit(jax.random.key(0), **{**arguments, **change})
-
-
-def test_integers_are_refused():
-    with pytest.raises(TypeError, match="expected images of floats; got uint8"):
-        tree_vae.fit(
-            jax.random.key(0), np.zeros((4, 2), np.uint8), model=MODEL, num_leaves=2
-        )

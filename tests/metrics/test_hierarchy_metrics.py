@@ -6,32 +6,11 @@ import numpy as np
 import pytest
 
 from repr_jax import metrics
+from tests import random_trees
 
 BALANCED = [4, 4, 5, 5, 6, 6, -1]  # ((0, 1), (2, 3))
 CHAIN = [4, 4, 5, 6, 5, 6, -1]  # (((0, 1), 2), 3)
 BY_HAND = [0, 0, 1, 2, 3, 3]  # the leaf of each of six rows
-
-
-def random_tree(rng, leaves):
-    """Binary, joining two random groups at a time."""
-    parents, alive = np.full(2 * leaves - 1, -1), list(range(leaves))
-    for node in range(leaves, 2 * leaves - 1):
-        for child in rng.choice(alive, 2, replace=False):
-            parents[child] = node
-            alive.remove(child)
-        alive.append(node)
-    return parents
-
-
-def wide_tree(rng, leaves):
-    """A random binary tree some of whose inner nodes are taken out."""
-    parents = random_tree(rng, leaves)
-    for node in range(leaves, len(parents) - 1):
-        if rng.random() < 0.4:
-            parents[parents == node] = parents[node]
-    kept = [n for n in range(len(parents)) if n < leaves or (parents == n).any()]
-    new = {n: i for i, n in enumerate(kept)}
-    return np.array([new.get(parents[n], -1) for n in kept])
 
 
 def above(parents, node):
@@ -51,7 +30,7 @@ def leaves_of(parents, node, num):
     return [leaf for leaf in range(num) if node in above(parents, leaf)]
 
 
-def draw(seed, leaves=7, classes=3, rows=50, tree=random_tree):
+def draw(seed, leaves=7, classes=3, rows=50, tree=random_trees.binary):
     rng = np.random.default_rng(seed)
     parents = tree(rng, leaves)
     h, y = rng.integers(leaves, size=rows), rng.integers(classes, size=rows)
@@ -68,7 +47,7 @@ def purity_by_brute_force(parents, h, y, leaves):
     return np.array(values)
 
 
-@pytest.mark.parametrize("tree", [random_tree, wide_tree])
+@pytest.mark.parametrize("tree", [random_trees.binary, random_trees.wide])
 @pytest.mark.parametrize("seed", range(3))
 def test_dendrogram_purity_is_that_of_all_pairs(seed, tree):
     parents, h, y, table = draw(seed, tree=tree)
@@ -105,7 +84,7 @@ def test_dendrogram_purity_at_chance_is_one_of_the_classes():
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(10), 100)
     table = metrics.contingency(rng.integers(10, size=1000), y)
-    purity = metrics.dendrogram_purity(random_tree(rng, 10), table)
+    purity = metrics.dendrogram_purity(random_trees.binary(rng, 10), table)
     assert 0.1 < purity < 0.11
 
 
@@ -158,7 +137,7 @@ def test_lhd_of_mistakes_is_that_of_all_rows(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_dasgupta_cost_is_that_of_all_pairs(seed):
     rng = np.random.default_rng(seed)
-    parents, w = random_tree(rng, 8), rng.random((8, 8))
+    parents, w = random_trees.binary(rng, 8), rng.random((8, 8))
     w = w + w.T
     expected = sum(
         w[i, j] * len(leaves_of(parents, meet(parents, i, j), 8))
@@ -172,7 +151,7 @@ def test_dasgupta_cost_is_that_of_all_pairs(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_best_f1_is_the_best_of_all_nodes(seed):
     rng = np.random.default_rng(seed)
-    parents, groups = random_tree(rng, 9), rng.random((4, 9)) < 0.5
+    parents, groups = random_trees.binary(rng, 9), rng.random((4, 9)) < 0.5
     groups[:, 0] = True
     expected = []
     for group in groups:
@@ -184,11 +163,11 @@ def test_best_f1_is_the_best_of_all_nodes(seed):
     np.testing.assert_allclose(metrics.best_f1(parents, groups), expected)
 
 
-@pytest.mark.parametrize("tree", [random_tree, wide_tree])
+@pytest.mark.parametrize("tree", [random_trees.binary, random_trees.wide])
 @pytest.mark.parametrize("seed", range(3))
 def test_triplet_agreement_is_that_of_all_triplets(seed, tree):
     rng = np.random.default_rng(seed)
-    parents, reference = random_tree(rng, 8), tree(rng, 8)
+    parents, reference = random_trees.binary(rng, 8), tree(rng, 8)
 
     def says(p, a, b, c):
         lowest = meet(p, a, b)
@@ -209,7 +188,9 @@ def test_triplet_agreement_is_that_of_all_triplets(seed, tree):
 def test_random_trees_agree_on_a_third_of_triplets():
     rng = np.random.default_rng(1)
     values = [
-        metrics.triplet_agreement(random_tree(rng, 40), random_tree(rng, 40))
+        metrics.triplet_agreement(
+            random_trees.binary(rng, 40), random_trees.binary(rng, 40)
+        )
         for _ in range(20)
     ]
     assert np.mean(values) == pytest.approx(1 / 3, abs=0.03)
@@ -267,7 +248,7 @@ def test_audit_is_that_of_loops():
     def distance(i, j):
         return np.log(size[meet(reference, i, j)]) / np.log(9)
 
-    parents = wide_tree(rng, 9)
+    parents = random_trees.wide(rng, 9)
     found = metrics.audit_merges(parents, reference)
     for step, node in enumerate(range(9, len(parents))):
         sides = [

@@ -7,25 +7,10 @@ import pytest
 from scipy.cluster import hierarchy as scipy_hierarchy
 
 from repr_jax import metrics, trees
+from tests import random_trees
 
 BALANCED = [4, 4, 5, 5, 6, 6, -1]  # ((0, 1), (2, 3))
 CHAIN = [4, 4, 5, 6, 5, 6, -1]  # (((0, 1), 2), 3)
-
-
-def wide_tree(rng, leaves):
-    """Random, some nodes with more than two children."""
-    parents, alive = np.full(2 * leaves - 1, -1), list(range(leaves))
-    for node in range(leaves, 2 * leaves - 1):
-        for child in rng.choice(alive, 2, replace=False).tolist():
-            parents[child] = node
-            alive.remove(child)
-        alive.append(node)
-    for node in range(leaves, len(parents) - 1):
-        if rng.random() < 0.4:
-            parents[parents == node] = parents[node]
-    kept = [n for n in range(len(parents)) if n < leaves or (parents == n).any()]
-    new = {n: i for i, n in enumerate(kept)}
-    return np.array([new.get(parents[n], -1) for n in kept])
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +22,7 @@ def linkage():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_everything_of_random_trees_by_loops(seed):
-    parents = wide_tree(np.random.default_rng(seed), 9)
+    parents = random_trees.wide(np.random.default_rng(seed), 9)
     assert trees.count_leaves(parents) == 9
     paths = [trees.ancestors(parents, node) for node in range(len(parents))]
     for node, path in enumerate(paths):
@@ -58,7 +43,7 @@ def test_everything_of_random_trees_by_loops(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_leaf_order_keeps_every_node_together(seed):
-    parents = wide_tree(np.random.default_rng(seed), 12)
+    parents = random_trees.wide(np.random.default_rng(seed), 12)
     place = np.argsort(trees.leaf_order(parents))
     for row in trees.below(parents):
         np.testing.assert_array_equal(np.diff(np.sort(place[row])), 1)
@@ -131,7 +116,7 @@ def test_partition_splits_the_largest():
     assert trees.partition(CHAIN, 6, 2) == [5, 3]
     assert trees.partition(CHAIN, 6, 3) == [4, 2, 3]
     assert trees.partition(CHAIN, 5, 99) == [0, 1, 2]
-    parents = wide_tree(np.random.default_rng(0), 30)
+    parents = random_trees.wide(np.random.default_rng(0), 30)
     parts = trees.partition(parents, len(parents) - 1, 7)
     assert len(parts) >= 7
     np.testing.assert_array_equal(trees.below(parents)[parts].sum(axis=0), 1)
