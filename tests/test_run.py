@@ -292,9 +292,20 @@ def test_a_stored_config_may_not_name_the_code_of_others(tmp_path, code):
 
 def test_code_of_a_trusted_package_may_be_named(tmp_path):
     text = json.loads(configs.to_json(base()))
-    text["experiment"] = {"code": "chex:assert_rank"}
+    text |= {"experiment": {"code": "chex:assert_rank"}, "dataset": {}}
     (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
     assert callable(records.stored_config(tmp_path, trusted=["chex"]).experiment)
+
+
+@pytest.mark.parametrize("name", ["experiment", "dataset"])
+def test_a_config_without_what_is_trained_is_refused(tmp_path, name):
+    config = small()
+    del config[name]
+    with pytest.raises(ValueError, match=f"config.{name}: expected a choice"):
+        run.build(config)
+    (tmp_path / records.CONFIG_FILE).write_text(configs.to_json(config))
+    with pytest.raises(ValueError, match=f"json: config.{name}: expected a choice"):
+        records.stored_config(tmp_path, trusted=["tests"])
 
 
 # A graph, whose axis 0 is not the batch
