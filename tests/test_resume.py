@@ -184,7 +184,7 @@ def stopped(start, config, tmp_path_factory):
 def test_kills_at_random_moments_then_the_same_command(
     start, config, unbroken, tmp_path
 ):
-    """Anywhere between the first import and the end; until finished, again and again.
+    """Anywhere between the import of jax and the end; until finished, again and again.
 
     REPR_JAX_KILLS=40 kills more often than the suite has time for.
     """
@@ -221,7 +221,9 @@ def test_kills_at_random_moments_then_the_same_command(
 
 def wait_a_while(process, workdir, rng) -> str:
     """A random time from the start, or from a row on; says which. Less if it ends."""
-    seconds, first = rng.uniform(0, 20), rng.randrange(16)
+    seconds, first = rng.uniform(0, 10), rng.randrange(16)
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")  # before, Python itself starts
+    wait_for(lambda: "jaxlib" in maps.read_text(), process)
     if rng.random() < 0.3:  # imports, and what precedes the first step
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
