@@ -18,7 +18,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from repr_jax import checkpoint, logs, report, sharding
-from repr_jax.config import bind
+from repr_jax.config import bind, check_fields
 from repr_jax.evaluators.common import Trained
 from repr_jax.evaluators.trained import of_fit, of_state, outputs_of
 from repr_jax.train import (
@@ -44,6 +44,7 @@ def build(config) -> Parts:
       ValueError, TypeError: the config asks for what cannot be.
     """
     mesh = sharding.make_mesh()
+    check_fields(config)
     check(config, mesh)
     dataset = bind(config.dataset, "config.dataset")()
     experiment = config.experiment(config)

@@ -286,13 +286,13 @@ def test_amended_values_are_recorded(tmp_path):
 
 
 def test_a_config_of_an_older_revision_gets_the_defaults_that_it_lacks(tmp_path):
-    text = json.loads(configs.to_json(base()))
-    for name in ("eval_every", "start", "updates", "best_mode"):
+    text = json.loads(configs.to_json(small()))
+    for name in ("ema_decay", "start", "updates", "best_mode"):
         del text[name]
     (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
-    config = records.stored_config(tmp_path)
-    assert config.eval_every == 0 and config.start.source == ""
-    assert records.check_workdir(base(), tmp_path) == ""
+    config = records.stored_config(tmp_path, trusted=["tests"])
+    assert config.ema_decay == 0.0 and config.start.source == ""
+    assert records.check_workdir(small(), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -310,9 +310,20 @@ def test_a_stored_config_may_not_name_the_code_of_others(tmp_path, code):
 
 def test_code_of_a_trusted_package_may_be_named(tmp_path):
     text = json.loads(configs.to_json(base()))
-    text["experiment"] = {"code": "chex:assert_rank"}
+    text |= {"experiment": {"code": "chex:assert_rank"}, "dataset": {}}
     (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
     assert callable(records.stored_config(tmp_path, trusted=["chex"]).experiment)
+
+
+@pytest.mark.parametrize("name", ["experiment", "dataset"])
+def test_a_config_without_what_is_trained_is_refused(tmp_path, name):
+    config = small()
+    del config[name]
+    with pytest.raises(ValueError, match=f"config.{name}: expected a choice"):
+        run.build(config)
+    (tmp_path / records.CONFIG_FILE).write_text(configs.to_json(config))
+    with pytest.raises(ValueError, match=f"json: config.{name}: expected a choice"):
+        records.stored_config(tmp_path, trusted=["tests"])
 
 
 # A graph, whose axis 0 is not the batch
