@@ -87,6 +87,13 @@ def _name(fn):
     return f"{fn.__module__}.{fn.__qualname__}"
 
 
+def check_fields(config) -> None:
+    """Raises ValueError unless the config says what is trained, and on what."""
+    for name in ("experiment", "dataset"):
+        if name not in config:
+            raise ValueError(f"config.{name}: expected a choice; the config has none.")
+
+
 def to_json(config: ml_collections.ConfigDict) -> str:
     """The resolved config as indented JSON; code becomes `module:name` or `module`."""
 

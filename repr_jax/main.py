@@ -8,13 +8,15 @@ laptop: --config=...py:smoke. Without --config, the one stored in the workdir is
 
 Exit codes: 0 done; 2 an input, a file or the disk was wrong, and the one line says what
 (--traceback shows where); 3 a loss or a gradient was not finite; 128 + the signal's
-number, 143 for SIGTERM, stopped by it, and the same command continues.
+number, 143 for SIGTERM, stopped by it, and the same command continues, also after 134,
+another process of the run died.
 """
 
 import contextlib
 import os
 import signal
 import sys
+import time
 from importlib.util import find_spec
 
 if __name__ == "__main__":  # before the imports, which take seconds or would fail
@@ -96,10 +98,15 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
+    import jax
+
     from repr_jax.train import Interrupted, NonFiniteError
 
     try:
         _run()
+    except jax.errors.JaxRuntimeError:
+        _wait_for_the_name_of_the_dead(jax)
+        raise
     except NonFiniteError as error:
         way_on = (
             "To go on from there with other values: the same command with --amend and, "
@@ -111,7 +118,22 @@ def main(argv) -> None:
     except INPUT_ERRORS as error:
         if TRACEBACK.value:
             raise
-        _exit(2, error)
+        if not jax.distributed.is_initialized():
+            _exit(2, error)
+        # The others may know nothing of it, and jax would wait for them.
+        with contextlib.suppress(SystemExit):
+            _exit(2, error)
+        sys.stdout.flush()
+        time.sleep(5.0 * (jax.process_index() == 0))  # or all would miss process 0
+        os._exit(2)
+
+
+def _wait_for_the_name_of_the_dead(jax):
+    """In a run of several processes jax ends this one once it knows who is gone."""
+    from repr_jax import sharding
+
+    if jax.distributed.is_initialized():
+        time.sleep(sharding.HEARTBEAT + 2)
 
 
 def _run() -> None:

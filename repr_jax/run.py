@@ -18,7 +18,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from repr_jax import checkpoint, logs, report, sharding
-from repr_jax.config import bind
+from repr_jax.config import bind, check_fields
 from repr_jax.evaluators.common import Trained
 from repr_jax.evaluators.trained import of_fit, of_state, outputs_of
 from repr_jax.train import (
@@ -44,6 +44,7 @@ def build(config) -> Parts:
       ValueError, TypeError: the config asks for what cannot be.
     """
     mesh = sharding.make_mesh()
+    check_fields(config)
     check(config, mesh)
     dataset = bind(config.dataset, "config.dataset")()
     experiment = config.experiment(config)
@@ -213,9 +214,12 @@ def train(
         ) as checkpoints,
     ):
         found = checkpoints.restore(shapes)
-        state = _first_state(config, parts) if found is None else found[1]
+        state, taken = found[1] if found else None, None
+        if state is None:
+            state, taken = _first_state(config, parts)
         step = int(state.step)
         if sharding.is_main_process():
+            notes = {**(notes or {}), "start": taken and taken._asdict()}
             records.record(config, workdir, step=step, changes=changes, notes=notes)
         log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
         with contextlib.closing(log), sharding.Preemption() as preemption:
@@ -256,12 +260,13 @@ def _say_progress(done: int, total: int) -> None:
         print(f"fitting: {done}/{total}", file=sys.stderr, flush=True)
 
 
-def _first_state(config, parts: Parts) -> TrainState:
+def _first_state(config, parts: Parts):
+    """The state before the first step; and start.Taken, or None."""
     batch = next(parts.dataset.train(config.batch_size))
     state = init_state(parts, config, sharding.to_global(batch, parts.mesh))
     if not config.start.source:
-        return state
-    params, extras, summary = start.take(
+        return state, None
+    params, extras, taken = start.take(
         config.start.source,
         state.params,
         state.extras,
@@ -269,10 +274,10 @@ def _first_state(config, parts: Parts) -> TrainState:
         step=config.start.step,
     )
     if sharding.is_main_process():
-        print(summary, file=sys.stderr, flush=True)
+        print(taken.summary(), file=sys.stderr, flush=True)
     average = averaged_part(params, extras) if config.ema_decay else ()
     average = jax.tree.map(jnp.copy, average)
-    return state._replace(params=params, extras=extras, ema=average)
+    return state._replace(params=params, extras=extras, ema=average), taken
 
 
 def _announce(config, log, state) -> None:

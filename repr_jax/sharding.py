@@ -9,13 +9,18 @@ import importlib.util
 import math
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from repr_jax import last_words
 
 AXIS = "data"
 HEARTBEAT = 15  # seconds without a sign of life, after which a process counts as dead
@@ -137,16 +142,28 @@ def initialize(mode: str = "auto") -> None:
         return
     if mode == "env":
         address, count, index = _from_environment()
-        jax.distributed.initialize(
-            address, count, index, heartbeat_timeout_seconds=HEARTBEAT
-        )
+        _join(coordinator_address=address, num_processes=count, process_id=index)
         return
     found = launcher()
     if found is not None:
         method = found if found == "mpi4py" else None  # the others find themselves
-        jax.distributed.initialize(
-            cluster_detection_method=method, heartbeat_timeout_seconds=HEARTBEAT
-        )
+        _join(cluster_detection_method=method)
+
+
+def _join(**which) -> None:
+    """Joins the others; when one of them dies, the last line of this one names it."""
+    jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
+    place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
+    places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
+    places = [bytes(x).decode(errors="replace").strip() for x in np.atleast_2d(places)]
+    stderr, (reading, writing) = os.dup(2), os.pipe()
+    subprocess.Popen(
+        [sys.executable, "-S", last_words.__file__, *places], stdin=reading
+    )
+    os.close(reading)
+    os.dup2(writing, 2)  # of compiled code
+    os.close(writing)
+    sys.stderr = os.fdopen(stderr, "w", buffering=1, errors="backslashreplace")
 
 
 def _from_environment() -> tuple[str, int, int]:

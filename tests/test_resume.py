@@ -53,6 +53,12 @@ def get_config(mode=""):
 """
 
 
+def take_signals():
+    """As a shell in the foreground starts a command; one in the background does not."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def start(repository, tmp_path_factory):
     """start(module or code, *arguments) -> process; its output is in process.log."""
@@ -81,6 +87,7 @@ def start(repository, tmp_path_factory):
                 env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                preexec_fn=take_signals,
             )
         process.log = log
         try:
@@ -125,8 +132,8 @@ def wait_for(condition, process):
     """Returns soon after condition() is true; fails if the process ends before."""
     end = time.monotonic() + TIME_LIMIT
     while not condition():
-        assert process.poll() is None, process.log.read_text()
-        assert time.monotonic() < end, process.log.read_text()
+        assert process is None or process.poll() is None, process.log.read_text()
+        assert time.monotonic() < end
         time.sleep(0.002)
 
 
@@ -177,7 +184,7 @@ def stopped(start, config, tmp_path_factory):
 def test_kills_at_random_moments_then_the_same_command(
     start, config, unbroken, tmp_path
 ):
-    """Anywhere between the first import and the end; until finished, again and again.
+    """Anywhere between the import of jax and the end; until finished, again and again.
 
     REPR_JAX_KILLS=40 kills more often than the suite has time for.
     """
@@ -214,7 +221,9 @@ def test_kills_at_random_moments_then_the_same_command(
 
 def wait_a_while(process, workdir, rng) -> str:
     """A random time from the start, or from a row on; says which. Less if it ends."""
-    seconds, first = rng.uniform(0, 20), rng.randrange(16)
+    seconds, first = rng.uniform(0, 10), rng.randrange(16)
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")  # before, Python itself starts
+    wait_for(lambda: "jaxlib" in maps.read_text(), process)
     if rng.random() < 0.3:  # imports, and what precedes the first step
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -334,6 +343,31 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
     assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in expected]
     for actual, wanted in zip(rows(tmp_path), expected):
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_process_that_dies_ends_the_other_with_its_name(
+    start, config, tmp_path, dead
+):
+    text = config.read_text().replace("num_steps = 30", "num_steps = 100_000")
+    endless = tmp_path / "endless.py"
+    endless.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1_000"))
+    arguments = command(endless, tmp_path / "run", "--distributed=env")
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        both = [
+            stack.enter_context(start(*arguments, index=index, count=2, port=port))
+            for index in range(2)
+        ]
+        wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
+        both[dead].kill()
+        both[1 - dead].wait(60)  # 20 s on a machine that does little else
+    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
+    wait_for(lambda: name in log.read_text(), None)  # the last word may come later
+    text = log.read_text()
+    last = text.splitlines()[-1]
+    assert last.startswith(f"error: {name}") and "same command continues" in last
+    assert "Traceback" not in text and "stack" not in text, text
 
 
 AGREES_ON_DAMAGE = """

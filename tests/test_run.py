@@ -205,7 +205,7 @@ def test_only_what_the_prefixes_name_is_taken(finished, tmp_path):
     parts = run.build(small())
     fresh = train.init_state(parts, small(), next(parts.dataset.train(16)))
     prefixes = ("params/encoder", "extras/batch_stats/norm")
-    params, extras, summary = start.take(
+    params, extras, taken = start.take(
         workdir, fresh.params, fresh.extras, prefixes=prefixes
     )
     np.testing.assert_array_equal(
@@ -218,7 +218,25 @@ def test_only_what_the_prefixes_name_is_taken(finished, tmp_path):
     np.testing.assert_array_equal(
         params["head"]["kernel"], fresh.params["head"]["kernel"]
     )
-    assert "4 of 8 arrays" in summary and "params/head/kernel" in summary
+    assert "params/head/kernel" in taken.not_taken and len(taken.taken) == 4
+    assert taken.not_used == taken.not_taken and "4 of 8 arrays" in taken.summary()
+
+
+def test_a_run_starts_from_the_moving_average_of_another(tmp_path):
+    before = run.train(small(ema_decay=0.9, num_steps=10), tmp_path / "first")
+    found = start.read(tmp_path / "first")
+    params, extras = train.to_evaluate(before)
+    np.testing.assert_array_equal(
+        found["params/encoder/kernel"], params["encoder"]["kernel"]
+    )
+    np.testing.assert_array_equal(
+        found["extras/batch_stats/norm/mean"], extras["batch_stats"]["norm"]["mean"]
+    )
+    config = small(num_steps=10, **{"start.source": str(tmp_path / "first")})
+    run.train(config, tmp_path / "second")
+    (line,) = map(json.loads, (tmp_path / "second" / "starts.jsonl").open())
+    assert line["start"]["not_taken"] == line["start"]["not_used"] == []
+    assert "extras/batch_stats/norm/mean" in line["start"]["taken"]
 
 
 def test_arrays_of_a_file_are_taken_from_another_place(tmp_path):
@@ -268,13 +286,13 @@ def test_amended_values_are_recorded(tmp_path):
 
 
 def test_a_config_of_an_older_revision_gets_the_defaults_that_it_lacks(tmp_path):
-    text = json.loads(configs.to_json(base()))
-    for name in ("eval_every", "start", "updates", "best_mode"):
+    text = json.loads(configs.to_json(small()))
+    for name in ("ema_decay", "start", "updates", "best_mode"):
         del text[name]
     (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
-    config = records.stored_config(tmp_path)
-    assert config.eval_every == 0 and config.start.source == ""
-    assert records.check_workdir(base(), tmp_path) == ""
+    config = records.stored_config(tmp_path, trusted=["tests"])
+    assert config.ema_decay == 0.0 and config.start.source == ""
+    assert records.check_workdir(small(), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -292,9 +310,20 @@ def test_a_stored_config_may_not_name_the_code_of_others(tmp_path, code):
 
 def test_code_of_a_trusted_package_may_be_named(tmp_path):
     text = json.loads(configs.to_json(base()))
-    text["experiment"] = {"code": "chex:assert_rank"}
+    text |= {"experiment": {"code": "chex:assert_rank"}, "dataset": {}}
     (tmp_path / records.CONFIG_FILE).write_text(json.dumps(text))
     assert callable(records.stored_config(tmp_path, trusted=["chex"]).experiment)
+
+
+@pytest.mark.parametrize("name", ["experiment", "dataset"])
+def test_a_config_without_what_is_trained_is_refused(tmp_path, name):
+    config = small()
+    del config[name]
+    with pytest.raises(ValueError, match=f"config.{name}: expected a choice"):
+        run.build(config)
+    (tmp_path / records.CONFIG_FILE).write_text(configs.to_json(config))
+    with pytest.raises(ValueError, match=f"json: config.{name}: expected a choice"):
+        records.stored_config(tmp_path, trusted=["tests"])
 
 
 # A graph, whose axis 0 is not the batch

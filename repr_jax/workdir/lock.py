@@ -96,7 +96,7 @@ def _wait_for_sign_of_life(path) -> str | None:
         return None
     try:
         holder = {"pid": "?", "host": "?", "since": "?", **json.loads(found)}
-    except (ValueError, TypeError):  # just made, or broken
+    except (ValueError, TypeError, RecursionError):  # just made, or broken
         holder = {"pid": "?", "host": "?", "since": "?"}
     in_use = InUseError(
         f"{path.parent}: in use by process {holder['pid']} on {holder['host']} since "
@@ -127,7 +127,7 @@ def _take_away(path, expected) -> None:
         path.rename(mine)
     except FileNotFoundError:
         return
-    if mine.read_text() != expected:
+    if _content(mine)[0] != expected:
         mine.rename(path)
     else:
         mine.unlink()
@@ -196,7 +196,7 @@ def _birth(pid) -> str | None:
     """
     try:
         os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
+    except (ProcessLookupError, ValueError, TypeError, OverflowError):
         return None
     except PermissionError:  # there is one, of another user
         pass

@@ -57,9 +57,11 @@ def stored_config(workdir, *, trusted: Sequence[str] = ()):
             f"was edited on purpose: give --config, or remove {STARTS_FILE}."
         )
     try:
-        return configs.from_json(text, trusted=trusted)
+        config = configs.from_json(text, trusted=trusted)
+        configs.check_fields(config)
     except (ValueError, ImportError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
+    return config
 
 
 def check_workdir(config, workdir, *, amend: bool = False) -> str:

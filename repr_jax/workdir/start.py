@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +14,24 @@ from repr_jax import checkpoint
 _KEY = re.compile(r"\.(\w+)")  # the field of the train state in a key path
 _KEYS = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\[(\d+)\]")  # the rest of it
 SHOWN = 8  # paths that a summary or an error lists
+
+
+class Taken(NamedTuple):
+    """What a run started from, by the paths of arrays."""
+
+    source: str
+    taken: list[str]
+    not_taken: list[str]  # of this run, which start as they were initialized
+    not_used: list[str]  # of the source
+
+    def summary(self) -> str:
+        """For the person who watches."""
+        arrays = len(self.taken) + len(self.not_taken)
+        return (
+            f"start: {len(self.taken)} of {arrays} arrays taken from {self.source} "
+            f"({len(self.not_used)} of its arrays not used); not taken: "
+            f"{_some(self.not_taken) or 'none'}"
+        )
 
 
 def read(source, step: str = "") -> dict[str, np.ndarray]:
@@ -65,8 +84,7 @@ def _of_run(workdir, step: str) -> dict[str, np.ndarray]:
     found = {n: x for n, x in found.items() if n not in averaged}
     for name, x in averaged.items():
         part, _, path = name.removeprefix("ema/").partition("/")
-        keys = [key for pair in _KEYS.findall(path) for key in pair if key]
-        found[f"params/{path}" if part == "0" else "/".join(["extras", *keys])] = x
+        found[f"{'params' if part == '0' else 'extras'}/{path}"] = x
     return found
 
 
@@ -81,7 +99,7 @@ def take(source, params, extras, *, prefixes: Sequence[str] = (), step: str = ""
         another place there. Empty takes whatever has the same path and shape.
 
     Returns:
-      params, extras, and a summary of what was and was not taken.
+      params, extras, and Taken.
 
     Raises:
       ValueError: an array below a prefix is missing there or of another shape, or
@@ -112,12 +130,9 @@ def take(source, params, extras, *, prefixes: Sequence[str] = (), step: str = ""
             f"{_some(reasons)}."
         )
     tree = jax.tree_util.tree_unflatten(structure, out)
-    unused = len(theirs) - len(taken)
-    summary = (
-        f"start: {len(taken)} of {len(leaves)} arrays taken from {source} "
-        f"({unused} of its arrays not used); not taken: {_some(left) or 'none'}"
-    )
-    return tree["params"], tree["extras"], summary
+    used = {_place(name, prefixes) for name in taken}
+    taken = Taken(str(source), taken, left, sorted(set(theirs) - used))
+    return tree["params"], tree["extras"], taken
 
 
 def _place(name: str, prefixes: Sequence[str]) -> str | None:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,3 +147,17 @@ def test_blocks_are_the_whole(num):
     actual = batch.by_block(function, jnp.asarray(x), size=4)
     jax.tree.map(np.testing.assert_array_equal, actual, (x.sum(axis=1), 2 * x))
     assert max(lengths) <= 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool"])
+def test_gathering_without_gradient_is_right_under_every_transformation(dtype):
+    x = (np.arange(24).reshape(4, 2, 3) % 5).astype(dtype)
+    whole = x.reshape(8, 3)
+    gather = partial(batch.gather_invariant, axis_name="i")
+    every = jax.vmap(gather, axis_name="i")(x)
+    assert every.dtype == dtype
+    for one in every:
+        np.testing.assert_array_equal(one, whole)
+    mesh = jax.make_mesh((4,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.shard_map(gather, mesh=mesh, in_specs=P("i"), out_specs=P())
+    np.testing.assert_array_equal(split(whole), whole)
