@@ -41,6 +41,8 @@ for line in sys.stdin:
 VALUES = ["abc", "-1", "0", "nan", "inf", "-inf", "1e400", "()", "(1,2)", "[1]", "None"]
 VALUES += ["True", "{}", "'", "", " ", "1.5", "ü", "../..", "/dev/null", "~", "$HOME"]
 VALUES += ["best", "1,2", "a=b", "=", "\n", "%s", "{}{0}", "/nowhere/at/all", "."]
+FLAGS = ["config", "workdir", "step", "mode", "distributed", "trust", "amend"]
+FLAGS += ["compilation_cache", "unknown", *["value"] * 4]
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +114,7 @@ def of_main(rng, files):
     names = [name for name in names if name != "num_steps"]
     arguments = {"config": str(files / "tiny.py"), "workdir": str(files / "new")}
     for _ in range(rng.choice([1, 1, 2, 3])):
-        name = rng.choice(
-            "config workdir step mode distributed trust value value value value "
-            "unknown amend compilation_cache".split()
-        )
+        name = rng.choice(FLAGS)
         if name == "value":
             name = f"config.{rng.choice(names)}"
         if name == "unknown":
