@@ -195,6 +195,8 @@ def _use_cache(jax):
 
 
 def _exit(code, text, kind="error: "):
+    if isinstance(text, TypeError | AttributeError) and ": " not in str(text):
+        text = f"{text} (--traceback shows where)"  # Python's own words
     with contextlib.suppress(OSError):  # a terminal may be closed at any time
         print(f"{kind}{text}", file=sys.stderr)
     sys.exit(code)
