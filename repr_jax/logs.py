@@ -25,7 +25,7 @@ def read(workdir) -> list[dict]:
     that a step may have two rows. A last row that a killed process wrote half of does
     not count; another that cannot be read is passed over, with a line on stderr.
     """
-    path = epath.Path(workdir) / METRICS
+    path = epath.Path(workdir).expanduser() / METRICS
     if not path.exists():
         return []
     rows = []
@@ -59,12 +59,15 @@ class Log:
         self._active = sharding.is_main_process()
         if not self._active:
             return
-        self._path = epath.Path(workdir) / METRICS
+        workdir = epath.Path(workdir).expanduser()
+        self._path = workdir / METRICS
         kept = [row for row in read(workdir) if row["step"] <= start_step]
         with _naming(self._path):
             files.write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
             self._file = self._path.open("a")
-            self._events = _Events(epath.Path(workdir) / "tensorboard", start_step + 1)
+            self._events = _Events(
+                epath.Path(workdir).expanduser() / "tensorboard", start_step + 1
+            )
         self._num_steps = num_steps
         self._time = None  # of the row before, or of the first finished step
         self._step = start_step

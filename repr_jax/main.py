@@ -195,13 +195,27 @@ def _use_cache(jax):
 
 
 def _exit(code, text, kind="error: "):
+    if isinstance(text, TypeError | AttributeError) and ": " not in str(text):
+        text = f"{text} (--traceback shows where)"  # Python's own words
     with contextlib.suppress(OSError):  # a terminal may be closed at any time
         print(f"{kind}{text}", file=sys.stderr)
     sys.exit(code)
 
 
+def _unraisable(found):
+    """After a failed write orbax's threads call back to what has ended by then."""
+    if str(found.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(found)
+
+
 def _parse(argv):
     """Parses flags; what is wrong with --config is one line, too."""
+    argv = [
+        f"--config={os.path.expanduser(argument.partition('=')[2])}"
+        if argument.startswith(("--config=~", "-config=~"))
+        else argument
+        for argument in argv
+    ]
     try:
         arguments = flags.FLAGS(argv)
         if CONFIG.value is not None:
@@ -213,4 +227,5 @@ def _parse(argv):
 
 
 if __name__ == "__main__":
+    sys.unraisablehook = _unraisable
     app.run(main, flags_parser=_parse)

@@ -47,7 +47,7 @@ def write(
     if "://" not in os.fspath(workdir) and not os.access(workdir, os.W_OK):
         print(f"no report: {workdir} cannot be written to.", flush=True)
         return
-    folder = epath.Path(workdir) / "report"
+    folder = epath.Path(workdir).expanduser() / "report"
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for name, one in found.items() for row in numbers(name, one)]
     metrics = {name: value for name, value, _ in rows} | {"step": facts["step"]}

@@ -199,7 +199,7 @@ def train(
         to another config; nothing was written.
     """
     parts = parts or build(config)
-    workdir = epath.Path(workdir)
+    workdir = epath.Path(workdir).expanduser()
     if isinstance(parts.experiment, Fit):
         return _fit(config, workdir, parts, amend, notes)
     shapes = abstract_state(config, parts)
@@ -296,10 +296,10 @@ def restore(config, parts: Parts, workdir, step: int | str | None = None) -> Tra
       FileNotFoundError: there is none.
     """
     fresh = abstract_state(config, parts)
-    if not (epath.Path(workdir) / "checkpoints").exists():
+    if not (epath.Path(workdir).expanduser() / "checkpoints").exists():
         raise FileNotFoundError(f"{workdir}: expected a checkpoint; it has none.")
     with checkpoint.Checkpoints(
-        epath.Path(workdir) / "checkpoints",
+        epath.Path(workdir).expanduser() / "checkpoints",
         best_metric=config.best_metric or None,
         best_mode=config.best_mode,
         read_only=True,

@@ -220,19 +220,29 @@ def test_kills_at_random_moments_then_the_same_command(
 
 
 def wait_a_while(process, workdir, rng) -> str:
-    """A random time from the start, or from a row on; says which. Less if it ends."""
-    seconds, first = rng.uniform(0, 10), rng.randrange(16)
-    maps = pathlib.Path(f"/proc/{process.pid}/maps")  # before, Python itself starts
-    wait_for(lambda: "jaxlib" in maps.read_text(), process)
+    """A random time from the first import, or from a row on; less if it ends before."""
+
+    def until(condition):
+        while process.poll() is None and not condition():
+            time.sleep(0.005)
+
+    starts, maps = workdir / "starts.jsonl", pathlib.Path(f"/proc/{process.pid}/maps")
+    begun = lines_of(starts)
+    until(lambda: "jaxlib" in maps.read_text())  # before, Python itself starts
     if rng.random() < 0.3:  # imports, and what precedes the first step
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        return f"{seconds:.2f} s"
-    more, seconds = len(rows(workdir)) + first, rng.uniform(0, 0.5)
-    while process.poll() is None and len(rows(workdir)) < min(more, 15):
-        time.sleep(0.01)
-    time.sleep(seconds)
-    return f"{more} rows, {seconds:.2f} s"
+        seconds, more = rng.uniform(0, 10), None
+    else:
+        seconds, more = rng.uniform(0, 0.5), rng.randrange(15)
+        until(lambda: lines_of(starts) > begun)  # rows of the start before are gone
+        wanted = min(15, len(rows(workdir)) + more)
+        until(lambda: len(rows(workdir)) >= wanted)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return f"{seconds:.2f} s" if more is None else f"{more} rows, {seconds:.2f} s"
+
+
+def lines_of(path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
 
 
 def shown(workdir) -> list[dict]:

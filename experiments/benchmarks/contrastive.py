@@ -149,7 +149,9 @@ def main():
     parser.add_argument("--large", type=int, default=65_536, help="rows; 0: none")
     parser.add_argument("--large_chunk", type=int, default=1024)
     parser.add_argument("--only_large", action="store_true", help="used by itself")
-    parser.add_argument("--out", help="a .json of results to write")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, help="a .json of results to write"
+    )
     args = parser.parse_args()
     if args.only_large:
         large(args)

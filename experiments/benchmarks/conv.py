@@ -165,7 +165,9 @@ def main():
     parser.add_argument("--latent_dim", type=int, default=512)
     parser.add_argument("--scan", type=int, default=2, help="steps in a scan; 0: none")
     parser.add_argument("--only", choices=tuple(LOWERINGS), help="one lowering alone")
-    parser.add_argument("--out", help="a .json of results to write")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, help="a .json of results to write"
+    )
     args = parser.parse_args()
     device = jax.devices()[0]
     print(

@@ -320,8 +320,18 @@ def parse(arguments) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--config", required=True, help="a config file, or path.py:smoke")
-    add("--workdir", required=True, help="folder of a folder a run, and of the table")
+    add(
+        "--config",
+        type=os.path.expanduser,
+        required=True,
+        help="a config file, or path.py:smoke",
+    )
+    add(
+        "--workdir",
+        type=os.path.expanduser,
+        required=True,
+        help="folder of a folder a run, and of the table",
+    )
     add("--seeds", type=int, default=1, help="seeds 0 to N - 1 of every setting")
     add(
         "--set",

@@ -25,6 +25,7 @@ Source: Palumbo et al., "From Logits to Hierarchies: Hierarchical Clustering mad
 """
 
 import argparse
+import os
 import pathlib
 import sys
 import time
@@ -269,8 +270,12 @@ def parse(arguments) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--workdir", required=True, help="folder of results")
-    add("--images", help="a folder of images, or of folders of images")
+    add("--workdir", type=os.path.expanduser, required=True, help="folder of results")
+    add(
+        "--images",
+        type=os.path.expanduser,
+        help="a folder of images, or of folders of images",
+    )
     add("--wordnet", help="data.noun; where Debian puts it by default")
     add("--tau", type=float, default=10.0, help="length of class vectors")
     add("--bootstrap", type=int, default=20, help="trees for the support; 0: none")

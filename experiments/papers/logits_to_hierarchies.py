@@ -27,6 +27,7 @@ Source: Palumbo et al., "From Logits to Hierarchies: Hierarchical Clustering mad
 """
 
 import argparse
+import os
 import pathlib
 import sys
 import time
@@ -178,11 +179,25 @@ def parse(arguments) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="folder of runs and results")
-    parser.add_argument("--data_dir", default="", help="where emoji.npz and sets are")
+    parser.add_argument(
+        "--workdir",
+        type=os.path.expanduser,
+        required=True,
+        help="folder of runs and results",
+    )
+    parser.add_argument(
+        "--data_dir",
+        type=os.path.expanduser,
+        default="",
+        help="where emoji.npz and sets are",
+    )
     parser.add_argument("--only", default=",".join(DEFAULT), help="parts, with commas")
     parser.add_argument("--seeds", type=int, default=3, help="of what is random")
-    parser.add_argument("--images", help="for imagenet: a folder of images or folders")
+    parser.add_argument(
+        "--images",
+        type=os.path.expanduser,
+        help="for imagenet: a folder of images or folders",
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="two steps of everything, few rows"
     )

@@ -24,6 +24,7 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 
 import argparse
 import functools
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -282,7 +283,12 @@ def parse(arguments) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--scale", choices=tuple(SIZES), default="cpu")
-    parser.add_argument("--workdir", required=True, help="folder of runs and results")
+    parser.add_argument(
+        "--workdir",
+        type=os.path.expanduser,
+        required=True,
+        help="folder of runs and results",
+    )
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
     parser.add_argument(

@@ -29,7 +29,7 @@ def stored_text(workdir) -> str:
     """
     from configs.base import base  # of the checkout that experiments are run from
 
-    path = epath.Path(workdir) / CONFIG_FILE
+    path = epath.Path(workdir).expanduser() / CONFIG_FILE
     if not path.exists():
         raise FileNotFoundError(
             f"{workdir}: expected a run with {CONFIG_FILE}; got none."
@@ -49,7 +49,7 @@ def stored_config(workdir, *, trusted: Sequence[str] = ()):
         any start of the run wrote.
     """
     text = stored_text(workdir)
-    path = epath.Path(workdir) / CONFIG_FILE
+    path = epath.Path(workdir).expanduser() / CONFIG_FILE
     written = {line["sha256"] for line in _starts(workdir) if "sha256" in line}
     if written and _digest(path.read_bytes()) not in written:
         raise ValueError(
@@ -70,7 +70,7 @@ def check_workdir(config, workdir, *, amend: bool = False) -> str:
     Raises:
       ValueError: they differ, and may not.
     """
-    if not (epath.Path(workdir) / CONFIG_FILE).exists():
+    if not (epath.Path(workdir).expanduser() / CONFIG_FILE).exists():
         return ""
     here = configs.to_json(config)
     changes = configs.diff(stored_text(workdir), here, ignore="evals")
@@ -84,7 +84,7 @@ def check_workdir(config, workdir, *, amend: bool = False) -> str:
 
 def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None:
     """Stores the resolved config, and once per start what ran where."""
-    workdir = epath.Path(workdir)
+    workdir = epath.Path(workdir).expanduser()
     workdir.mkdir(parents=True, exist_ok=True)
     text, path = configs.to_json(config), workdir / STARTS_FILE
     packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -154,7 +154,7 @@ def facts(config, step: int, workdir) -> dict:
 
 def _starts(workdir) -> list[dict]:
     """The lines of starts.jsonl that are whole, newest first."""
-    path = epath.Path(workdir) / STARTS_FILE
+    path = epath.Path(workdir).expanduser() / STARTS_FILE
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     found = []
     for line in reversed(lines):

@@ -1,0 +1,196 @@
+"""Whatever a command is given: exit code 2 and what is wrong, never a traceback.
+
+REPR_JAX_FUZZ=300 tries more than the suite has time for.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from repr_jax import config as configs
+from tests.test_resume import CONFIG
+
+NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
+
+# Imports once and forks for every case: jax starts no thread before it is used.
+SERVER = """
+import json, os, resource, runpy, sys, warnings
+warnings.simplefilter("ignore")
+import jax, optax, flax.linen, orbax.checkpoint, ml_collections.config_flags
+import repr_jax.run, repr_jax.evaluators.bound, configs.base, experiments.multimodal_vae
+for line in sys.stdin:
+    module, arguments, output = json.loads(line)
+    child = os.fork()
+    if not child:
+        file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(file, 1), os.dup2(file, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit(0)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+VALUES = ["abc", "-1", "0", "nan", "inf", "-inf", "1e400", "()", "(1,2)", "[1]", "None"]
+VALUES += ["True", "{}", "'", "", " ", "1.5", "ü", "../..", "/dev/null", "~", "$HOME"]
+VALUES += ["best", "1,2", "a=b", "=", "\n", "%s", "{}{0}", "/nowhere/at/all", "."]
+FLAGS = ["config", "workdir", "step", "mode", "distributed", "trust", "amend"]
+FLAGS += ["compilation_cache", "unknown", *["value"] * 4]
+
+
+@pytest.fixture(scope="module")
+def run(repository, tmp_path_factory):
+    """run(module, arguments) -> (exit code, what was printed)."""
+    output = tmp_path_factory.mktemp("output") / "text"
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": "."}
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        cwd=repository,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(module, arguments):
+        server.stdin.write(json.dumps([module, arguments, str(output)]) + "\n")
+        server.stdin.flush()
+        return int(server.stdout.readline()), output.read_text(errors="replace")
+
+    yield run
+    server.stdin.close()
+    server.wait(60)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with files of every kind, whole and broken, and a config."""
+    folder = tmp_path_factory.mktemp("files")
+    text = CONFIG.replace("num_steps = 30", "num_steps = 4")
+    (folder / "tiny.py").write_text(text)
+    (folder / "broken.py").write_text("def get_config(mode='')\n    return 1")
+    (folder / "raises.py").write_text("def get_config(mode=''):\n    return 1 / 0")
+    (folder / "number.py").write_text("def get_config(mode=''):\n    return 7")
+    (folder / "empty.py").write_text("")
+    (folder / "imports.py").write_text("import nowhere_at_all")
+    rng = np.random.default_rng(0)
+    np.save(folder / "logits.npy", rng.normal(size=(40, 5)).astype(np.float32))
+    np.save(folder / "labels.npy", np.arange(40) % 5)
+    np.save(folder / "nan.npy", np.full((4, 3), np.nan))
+    np.save(folder / "object.npy", np.array([{}, 1], object), allow_pickle=True)
+    np.save(folder / "text.npy", np.array(["a", "b"]))
+    np.save(folder / "scalar.npy", np.float32(3))
+    np.savez(folder / "some.npz", a=np.zeros(3))
+    whole = (folder / "logits.npy").read_bytes()
+    (folder / "cut.npy").write_bytes(whole[:100])
+    (folder / "noise.npy").write_bytes(rng.bytes(200))
+    (folder / "noise.npz").write_bytes(rng.bytes(200))
+    (folder / "names.txt").write_text("\ufeffa\nb\n$c\nd\ne\n")
+    (folder / "latin.txt").write_bytes("é\nb\nc\nd\ne\n".encode("latin1"))
+    (folder / "names.json").write_text('["a", "b"')
+    (folder / "run").mkdir()
+    (folder / "run" / "config.json").write_text('{"seed": 1}')
+    (folder / "bad").mkdir()
+    (folder / "bad" / "config.json").write_bytes(b"\xff\xfe{")
+    (folder / "link").symlink_to(folder / "nowhere")
+    return folder
+
+
+def of_main(rng, files):
+    """Arguments of `repr_jax.main`: a good command, with one to three things wrong."""
+    flat = list(configs.load(str(files / "tiny.py")).to_dict().items())
+    names = [
+        f"{name}.{key}" if isinstance(value, dict) else name
+        for name, value in flat
+        for key in (value if isinstance(value, dict) and value else [""])
+    ]
+    names = [name for name in names if name != "num_steps"]
+    arguments = {"config": str(files / "tiny.py"), "workdir": str(files / "new")}
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        name = rng.choice(FLAGS)
+        if name == "value":
+            name = f"config.{rng.choice(names)}"
+        if name == "unknown":
+            name = rng.choice(["config.nowhere", "config.seed.x", "nowhere", "", "-"])
+        arguments[name] = a_value(rng, files)
+    if rng.random() < 0.2:
+        del arguments["config"]
+    extra = [a_value(rng, files)] if rng.random() < 0.1 else []
+    return [f"--{name}={value}" for name, value in arguments.items()] + extra
+
+
+def a_value(rng, files):
+    if rng.random() < 0.4:
+        return str(rng.choice([*sorted(files.iterdir()), files, files / "no" / "such"]))
+    return rng.choice(VALUES)
+
+
+def of_hierarchy(rng, files):
+    """Arguments of `repr_jax.estimators.hierarchy`."""
+    arguments = [str(files / "logits.npy"), f"--out={files / 'tree'}", "--quiet"]
+    if rng.random() < 0.5:
+        arguments[0] = a_value(rng, files)
+    names = ["labels", "names", "images", "out", "aggregation", "empty", "height"]
+    names += ["temperature", "bootstrap", "threads", "nowhere"]
+    for _ in range(rng.choice([0, 1, 2])):
+        arguments.append(f"--{rng.choice(names)}={a_value(rng, files)}")
+    return arguments
+
+
+def of_sweep(rng, files):
+    """Arguments of `experiments.launch.sweep`, which never gets to start a run."""
+    arguments = [f"--config={files / 'tiny.py'}", f"--workdir={files / 'sweep'}"]
+    names = ["config", "workdir", "seeds", "set", "set", "metrics", "jobs", "threads"]
+    for _ in range(rng.choice([1, 2])):
+        value = a_value(rng, files)
+        if rng.random() < 0.4:
+            value = f"{rng.choice(['seed', 'loss.beta', 'no', 'loss'])}={value}"
+        arguments.append(f"--{rng.choice(names)}={value}")
+    return [*arguments, "--dry-run"]
+
+
+def of_scale(rng, files):
+    """Arguments of a paper's command, or of a benchmark: a value that cannot be."""
+    names = [
+        "scale",
+        "workdir",
+        "data_dir",
+        "table",
+        "jobs",
+        "threads",
+        "seeds",
+        "only",
+    ]
+    return [f"--{rng.choice(names)}={a_value(rng, files)}", "--no-such-flag"]
+
+
+PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
+COMMANDS = [("repr_jax.main", of_main)] * 4
+COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
+COMMANDS += [("experiments.launch.sweep", of_sweep)]
+COMMANDS += [(f"experiments.papers.{name}", of_scale) for name in PAPERS]
+COMMANDS += [(f"experiments.benchmarks.{n}", of_scale) for n in ("conv", "contrastive")]
+
+
+def test_no_arguments_make_a_traceback(run, files, monkeypatch):
+    seed, codes = random.randrange(2**32), []
+    problems = []
+    for number in range(NUM_CASES):
+        rng = random.Random(f"{seed} {number}")
+        module, make = COMMANDS[number % len(COMMANDS)]
+        arguments = make(rng, files)
+        code, text = run(module, arguments)
+        case = f"seed {seed}, case {number}: {module} {arguments}: {code}\n"
+        if code not in (0, 2, 3) or "Traceback" in text or (code and not text.strip()):
+            problems.append(case + text[-3000:])
+        codes.append((module.rpartition(".")[2], code))
+    counts = {pair: codes.count(pair) for pair in sorted(set(codes))}
+    print(NUM_CASES, "cases; exit codes:", counts)
+    assert not problems, f"{len(problems)} problems\n" + "\n\n".join(problems)
