@@ -223,14 +223,19 @@ def load(path: str, overrides: Mapping | None = None) -> ml_collections.ConfigDi
 
     Raises:
       FileNotFoundError: no such file. AttributeError: an override names no field.
+      ValueError: the file raises something, or has no get_config.
     """
     path, _, mode = os.path.expanduser(path).partition(":")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"config: expected a Python file; got {path}.")
     spec = importlib.util.spec_from_file_location("repr_jax_config", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(mode).lock()
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(mode).lock()
+    except Exception as error:  # a config is a program, and may raise anything
+        kind = type(error).__name__
+        raise ValueError(f"config: {path} cannot be used: {kind}: {error}.") from error
     for name, value in (overrides or {}).items():
         *parents, last = name.split(".")
         setattr(functools.reduce(getattr, parents, config), last, value)

@@ -34,7 +34,7 @@ def read(workdir) -> list[dict]:
             row = json.loads(line)
             rows.append({**row, "step": int(row["step"])})
         except (ValueError, LookupError, TypeError):  # the ways not to be a row
-            _print(f"{path}: line {number} is not a row of metrics; passed over.")
+            say(f"{path}: line {number} is not a row of metrics; passed over.")
     return rows
 
 
@@ -133,7 +133,7 @@ class Log:
         if self._bar is not None:
             self._show(lambda bar: bar.write(text, file=sys.stderr))
         else:
-            _print(text)
+            say(text)
 
     def close(self) -> None:
         """Flushes and closes everything; to be called once."""
@@ -199,9 +199,12 @@ def _naming(path):
         ) from error
 
 
-def _print(text: str) -> None:
-    with contextlib.suppress(OSError):  # a terminal may be closed at any time
-        print(text, file=sys.stderr, flush=True)
+def say(text: str, stream: str = "stderr") -> None:
+    """A line on stderr or stdout, lost if the terminal or the pipe is closed."""
+    try:
+        print(text, file=getattr(sys, stream), flush=True)
+    except OSError:  # at any time; or Python would complain of it at its end
+        setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def _clock(seconds):

@@ -90,6 +90,7 @@ TRACEBACK = flags.DEFINE_bool(
 )
 
 INPUT_ERRORS = (ValueError, TypeError, AttributeError, OSError, ImportError)
+EXPECTED = (flags.Error, KeyError, *INPUT_ERRORS)  # of flags
 
 
 def main(argv) -> None:
@@ -221,9 +222,10 @@ def _parse(argv):
         if CONFIG.value is not None:
             len(CONFIG.value.keys())  # raises if there was no such file
         return arguments
-    except (flags.Error, KeyError, *INPUT_ERRORS) as error:
+    except Exception as error:  # a config is a program, and may raise anything
         text = error.args[0] if isinstance(error, KeyError) else error  # no quotes
-        _exit(2, " ".join(str(text).split()))
+        kind = "" if isinstance(error, EXPECTED) else f"{type(error).__name__}: "
+        _exit(2, " ".join(f"{kind}{text}".split()))
 
 
 if __name__ == "__main__":

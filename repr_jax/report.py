@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from repr_jax import figures, files
+from repr_jax import figures, files, logs
 from repr_jax.evaluators.common import Evaluation, Table
 
 TRAINING = (
@@ -43,11 +43,11 @@ def write(
     """
     for name, evaluation in found.items():
         for table in tabulated(name, evaluation):
-            print(as_text(table), flush=True)
+            logs.say(as_text(table), "stdout")
     if "://" not in os.fspath(workdir) and not os.access(workdir, os.W_OK):
-        print(f"no report: {workdir} cannot be written to.", flush=True)
+        logs.say(f"no report: {workdir} cannot be written to.", "stdout")
         return
-    folder = epath.Path(workdir).expanduser() / "report"
+    folder = epath.Path(workdir) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for name, one in found.items() for row in numbers(name, one)]
     metrics = {name: value for name, value, _ in rows} | {"step": facts["step"]}
@@ -67,7 +67,7 @@ def write(
     )  # the last one
     for name, content in contents.items():
         files.write(folder / name, content)
-    print(f"report: {folder / 'index.html'}", flush=True)
+    logs.say(f"report: {folder / 'index.html'}", "stdout")
 
 
 def numbers(name: str, evaluation: Evaluation) -> list[tuple]:

@@ -9,7 +9,6 @@
 
 import contextlib
 import functools
-import sys
 from collections.abc import Callable, Mapping
 
 import jax
@@ -257,7 +256,7 @@ def _fit(config, workdir, parts: Parts, amend, notes):
 
 def _say_progress(done: int, total: int) -> None:
     if sharding.is_main_process():
-        print(f"fitting: {done}/{total}", file=sys.stderr, flush=True)
+        logs.say(f"fitting: {done}/{total}")
 
 
 def _first_state(config, parts: Parts):
@@ -274,7 +273,7 @@ def _first_state(config, parts: Parts):
         step=config.start.step,
     )
     if sharding.is_main_process():
-        print(taken.summary(), file=sys.stderr, flush=True)
+        logs.say(taken.summary())
     average = averaged_part(params, extras) if config.ema_decay else ()
     average = jax.tree.map(jnp.copy, average)
     return state._replace(params=params, extras=extras, ema=average), taken
@@ -374,7 +373,7 @@ def evaluate(
     Returns:
       All numbers, each prefixed with its evaluator's name in the config; and "step".
     """
-    parts = parts or build(config)
+    parts, workdir = parts or build(config), epath.Path(workdir).expanduser()
     if isinstance(parts.experiment, Fit):
         model, step = of_fit(parts, fitted.load(workdir), workdir), 0
     else:
@@ -383,7 +382,7 @@ def evaluate(
     found = {}
     for name, evaluator in parts.evaluators.items():
         if sharding.is_main_process():
-            print(f"evaluating {name}", flush=True)
+            logs.say(f"evaluating {name}", "stdout")
         found[name] = evaluator(model, parts.dataset)
     if sharding.is_main_process():
         of_run = records.facts(config, step, workdir)

@@ -153,6 +153,11 @@ def initialize(mode: str = "auto") -> None:
 def _join(**which) -> None:
     """Joins the others; when one of them dies, the last line of this one names it."""
     jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
+    _watch_over_stderr()
+
+
+def _watch_over_stderr() -> None:
+    """Lets `last_words` read what compiled code writes."""
     place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
     places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
     places = [bytes(x).decode(errors="replace").strip() for x in np.atleast_2d(places)]

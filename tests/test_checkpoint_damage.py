@@ -337,7 +337,7 @@ def test_a_step_that_cannot_be_deleted_is_a_line(saved, warned, monkeypatch):
     def refuse(folder):
         raise OSError(16, "Device or resource busy")
 
-    monkeypatch.setattr(checkpoint.workdir, "delete", refuse)
+    monkeypatch.setattr(checkpoint.lock, "delete", refuse)
     with Checkpoints(saved, keep_last=1) as checkpoints:
         checkpoints.save(30, state_of(30))
     assert len(warned()) == 2

@@ -148,9 +148,11 @@ def test_help_tells_how_to_run_what_the_flags_are_and_the_exit_codes(run):
 def test_what_an_installation_lacks_is_one_line(options, message, repository, tmp_path):
     """A folder with nothing but the package, as pip installs it."""
     (tmp_path / "repr_jax").symlink_to(repository / "repr_jax")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, *options, "-m", "repr_jax.main", f"--config={DEMO}"],
         cwd=tmp_path,
+        env=environment,
         capture_output=True,
         text=True,
     )

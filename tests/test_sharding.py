@@ -47,6 +47,7 @@ def calls(monkeypatch):
         jax.distributed, "initialize", lambda *a, **k: found.append((a, k))
     )
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(sharding, "_watch_over_stderr", lambda: None)
     return found
 
 
@@ -117,6 +118,7 @@ def test_one_process_is_the_main_one():
     assert sharding.is_main_process()
 
 
+HEARTBEAT = {"heartbeat_timeout_seconds": sharding.HEARTBEAT}
 SLURM = {name: "1" for name in LAUNCHERS if name.startswith("SLURM")}
 K8S = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}
 
@@ -153,8 +155,8 @@ def test_launcher_is_found(bare, calls, variables, packages, expected):
     assert sharding.launcher() == expected
     sharding.initialize("auto")
     method = "mpi4py" if expected == "mpi4py" else None
-    wanted = [((), {"cluster_detection_method": method})] if expected else []
-    assert calls == wanted
+    wanted = {"cluster_detection_method": method, **HEARTBEAT}
+    assert calls == ([((), wanted)] if expected else [])
 
 
 def test_slurm_variables_are_those_jax_reads(bare):
@@ -177,7 +179,8 @@ def test_environment_says_which_process_this_is(bare, calls):
         sharding.initialize("env")
     bare.setenv("JAX_PROCESS_ID", "3")
     sharding.initialize("env")
-    assert calls == [(("127.0.0.1:1234", 4, 3), {})]
+    place = dict(coordinator_address="127.0.0.1:1234", num_processes=4, process_id=3)
+    assert calls == [((), {**place, **HEARTBEAT})]
     bare.setenv("JAX_COORDINATOR_ADDRESS", "localhost")
     with pytest.raises(ValueError, match="expected host:port"):
         sharding.initialize("env")

@@ -1,0 +1,106 @@
+"""Paths as people write them, data that breaks midway, and terminals that close."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from repr_jax import run
+from repr_jax.checkpoint import Checkpoints
+from repr_jax.data.dataset import of_rows
+from tests.test_resume import CONFIG
+from tests.test_run import X, small
+
+
+@pytest.mark.parametrize("form", ["~/run", "run/", "link", ".", "run/../run"])
+def test_a_workdir_may_be_written_in_any_way(tmp_path, monkeypatch, form):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder if form == "." else tmp_path)
+    config = small(num_steps=10)
+    run.train(config, form)
+    numbers = run.evaluate(config, form)
+    assert numbers["step"] == 10
+    assert {"checkpoints", "config.json", "report"} <= set(os.listdir(folder))
+    assert not (tmp_path / "~").exists() and (tmp_path / "link").is_symlink()
+    assert run.evaluate(config, str(folder)) == numbers
+    assert pathlib.Path.cwd().exists()
+
+
+def breaks_at(step, error):
+    """The data of `small`, whose batch `step` cannot be had: an error, or the end."""
+
+    def take(split, index):
+        return {"x": X[index], "y": X[index].sum(axis=1)}
+
+    whole = of_rows("rows", take, {"train": 64, "test": 64}, seed=0)
+
+    def train(batch_size, start_step=0):
+        batches = whole.train(batch_size, start_step)
+        for number in range(start_step, step):
+            yield next(batches)
+            assert number < step
+        if error is not None:
+            raise error
+
+    return whole._replace(train=train)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("a/b.png: expected an image; it is truncated."), r"a/b\.png"),
+        (OSError(5, "Input/output error", "a/b.png"), r"a/b\.png"),
+        (None, "from step 0 it ended after 25"),
+    ],
+    ids=["broken", "unreadable", "ends"],
+)
+def test_data_that_breaks_midway_is_named_and_costs_no_checkpoint(
+    tmp_path, error, message
+):
+    config = small()
+    parts = run.build(config)._replace(dataset=breaks_at(25, error))
+    with pytest.raises((ValueError, OSError), match=message) as raised:
+        run.train(config, tmp_path / "run", parts=parts)
+    assert "\n" not in str(raised.value)
+    with Checkpoints(tmp_path / "run" / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.latest_step() == 20
+    assert not (tmp_path / "run" / "lock").exists()
+    state = run.train(config, tmp_path / "run")  # the data are whole again
+    expected = run.train(config, tmp_path / "whole")
+    np.testing.assert_array_equal(
+        state.params["head"]["bias"], expected.params["head"]["bias"]
+    )
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both", "pipe"])
+def test_a_closed_terminal_changes_nothing(repository, tmp_path, closed):
+    config, workdir = tmp_path / "tiny.py", tmp_path / "run"
+    config.write_text(CONFIG.replace("num_steps = 30", "num_steps = 4"))
+    command = [sys.executable, "-m", "repr_jax.main", f"--config={config}"]
+    command += [f"--workdir={workdir}"]
+    reading, writing = os.pipe()
+    os.close(reading)  # nobody reads what is written
+
+    def close():
+        if closed in ("stdout", "both"):
+            os.close(1)
+        if closed in ("stderr", "both"):
+            os.close(2)
+
+    streams = {"stdout": writing, "stderr": writing} if closed == "pipe" else {}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+    done = subprocess.run(
+        command, cwd=repository, env=environment, preexec_fn=close, **streams
+    )
+    os.close(writing)
+    assert done.returncode == 0
+    assert (workdir / "report" / "metrics.json").exists()
+    for path in workdir.rglob("*"):  # no file got a terminal's number
+        if path.suffix in (".json", ".jsonl"):
+            assert path.read_bytes().startswith(b"{"), path
