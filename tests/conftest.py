@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -51,6 +52,13 @@ if not os.environ.get("FULL_COMPILATION"):
     jax.config.update("jax_disable_most_optimizations", True)
     if xla_knows(QUICK):
         add_xla_flag(QUICK)
+
+# What a job in the background is told to ignore, the processes that tests start heed.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # Compiled programs are shared by workers, by the processes that tests start, and by
 # the next run of the suite.

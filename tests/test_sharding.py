@@ -198,18 +198,8 @@ def test_initialize_none_and_unknown(bare, calls):
 # Signals
 
 
-@pytest.fixture
-def heeded():
-    """All signals as a terminal has them; a job in the background ignores some."""
-    numbers = sharding.Preemption.SIGNALS
-    before = {n: signal.signal(n, signal.default_int_handler) for n in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", sharding.Preemption.SIGNALS)
-def test_a_signal_asks_the_run_to_stop_and_is_named(number, heeded):
+def test_a_signal_asks_the_run_to_stop_and_is_named(number):
     before = {n: signal.getsignal(n) for n in sharding.Preemption.SIGNALS}
     with sharding.Preemption() as preemption:
         assert not preemption.asked() and not preemption.reached(3)
