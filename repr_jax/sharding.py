@@ -153,7 +153,8 @@ def initialize(mode: str = "auto") -> None:
 def _join(**which) -> None:
     """Joins the others; when one of them dies, the last line of this one names it."""
     jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
-    _watch_over_stderr()
+    if jax.process_count() > 1:
+        _watch_over_stderr()
 
 
 def _watch_over_stderr() -> None:

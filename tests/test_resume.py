@@ -226,23 +226,18 @@ def wait_a_while(process, workdir, rng) -> str:
         while process.poll() is None and not condition():
             time.sleep(0.005)
 
-    starts, maps = workdir / "starts.jsonl", pathlib.Path(f"/proc/{process.pid}/maps")
-    begun = lines_of(starts)
+    maps = pathlib.Path(f"/proc/{process.pid}/maps")
     until(lambda: "jaxlib" in maps.read_text())  # before, Python itself starts
     if rng.random() < 0.3:  # imports, and what precedes the first step
         seconds, more = rng.uniform(0, 10), None
     else:
         seconds, more = rng.uniform(0, 0.5), rng.randrange(15)
-        until(lambda: lines_of(starts) > begun)  # rows of the start before are gone
+        until(lambda: "parameters" in process.log.read_text())  # later rows are gone
         wanted = min(15, len(rows(workdir)) + more)
         until(lambda: len(rows(workdir)) >= wanted)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return f"{seconds:.2f} s" if more is None else f"{more} rows, {seconds:.2f} s"
-
-
-def lines_of(path) -> int:
-    return path.read_text().count("\n") if path.exists() else 0
 
 
 def shown(workdir) -> list[dict]:
