@@ -48,11 +48,14 @@ FLAGS += ["compilation_cache", "unknown", *["value"] * 4]
 @pytest.fixture(scope="module")
 def run(repository, tmp_path_factory):
     """run(module, arguments) -> (exit code, what was printed)."""
+    here = tmp_path_factory.mktemp("here") / "a" / "b"  # for ., .., ../.. and ~, too
+    here.mkdir(parents=True)
     output = tmp_path_factory.mktemp("output") / "text"
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": "."}
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "HOME": str(here)}
+    environment["PYTHONPATH"] = str(repository)
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER],
-        cwd=repository,
+        cwd=here,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
