@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 
@@ -39,7 +39,9 @@ def gan_discriminator(
     Source: Goodfellow et al., "Generative Adversarial Networks", 2014, eq. 1,
       https://arxiv.org/abs/1406.2661.
     """
-    real, fake, where = _logits("gan_discriminator", where, real=real, fake=fake)
+    real, fake, where = checked_rows(
+        "gan_discriminator", where, rank=1, real=real, fake=fake
+    )
     terms = jax.nn.softplus(-real) + jax.nn.softplus(fake)
     return masked_mean(terms, where=where, axis_name=axis_name)
 
@@ -63,7 +65,7 @@ def gan_generator(
 
     Source: Goodfellow et al., 2014, section 3, https://arxiv.org/abs/1406.2661.
     """
-    fake, where = _logits("gan_generator", where, fake=fake)
+    fake, where = checked_rows("gan_generator", where, rank=1, fake=fake)
     return masked_mean(jax.nn.softplus(-fake), where=where, axis_name=axis_name)
 
 
@@ -81,7 +83,9 @@ def hinge_discriminator(
 
     Source: Lim and Ye, "Geometric GAN", 2017, https://arxiv.org/abs/1705.02894.
     """
-    real, fake, where = _logits("hinge_discriminator", where, real=real, fake=fake)
+    real, fake, where = checked_rows(
+        "hinge_discriminator", where, rank=1, real=real, fake=fake
+    )
     terms = jax.nn.relu(1 - real) + jax.nn.relu(1 + fake)
     return masked_mean(terms, where=where, axis_name=axis_name)
 
@@ -93,7 +97,7 @@ def hinge_generator(
 
     Source: Lim and Ye, "Geometric GAN", 2017, https://arxiv.org/abs/1705.02894.
     """
-    fake, where = _logits("hinge_generator", where, fake=fake)
+    fake, where = checked_rows("hinge_generator", where, rank=1, fake=fake)
     return masked_mean(-fake, where=where, axis_name=axis_name)
 
 
@@ -124,12 +128,3 @@ def gradient_penalty(
     gradients = present(to_float(gradients), where).reshape(len(gradients), -1)
     halves = jnp.sum(gradients**2, axis=1) / 2
     return masked_mean(halves, where=where, axis_name=axis_name)
-
-
-def _logits(who: str, where: Array | None, **arrays: Array):
-    """Arrays [batch], checked, in float, zero where absent; where."""
-    checks.same_shape(who, rank=1, **arrays)
-    checks.floating(who, **arrays)
-    first = next(iter(arrays.values()))
-    where = checked_where(who, where, first.shape)
-    return *(present(to_float(x), where) for x in arrays.values()), where

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import checked_rows, masked_mean
 
 
 def cross_entropy(
@@ -41,13 +40,11 @@ def cross_entropy(
       for Computer Vision", 2016, section 7, https://arxiv.org/abs/1512.00567.
     """
     who = "cross_entropy"
-    checks.same_shape(who, rank=2, logits=logits)
-    checks.floating(who, logits=logits)
-    checks.shape(who, logits.shape[:1], labels=labels)
+    logits, where = checked_rows(who, where, logits=logits)
+    checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.non_negative(who, label_smoothing=label_smoothing)
-    where = checked_where(who, where, logits.shape[:1])
-    log_p = jax.nn.log_softmax(present(to_float(logits), where), axis=-1)
+    log_p = jax.nn.log_softmax(logits, axis=-1)
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=log_p.dtype)
     targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[1]
     terms = -jnp.sum(targets * log_p, axis=-1)

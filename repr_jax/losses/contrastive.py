@@ -25,12 +25,11 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import checked_where, masked_mean, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, num_present
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity
 
@@ -60,7 +59,7 @@ def info_nce(
       similarity replaces the bilinear score.
     """
     check_options("info_nce", temperature, chunk_size, axis_name, ring)
-    queries, keys, where = views("info_nce", where, queries=queries, keys=keys)
+    queries, keys, where = checked_rows("info_nce", where, queries=queries, keys=keys)
     queries, keys = similarity.prepare(queries), similarity.prepare(keys)
     index = pairs.row_index(where, axis_name)
     log_negatives = pairs.log_sum_exp(  # over the keys j != i
@@ -97,7 +96,9 @@ def symmetric_info_nce(
       similarity=negative_squared_distance and temperature=1.
     """
     check_options("symmetric_info_nce", temperature, chunk_size, axis_name, ring)
-    *both, where = views("symmetric_info_nce", where, view_a=view_a, view_b=view_b)
+    *both, where = checked_rows(
+        "symmetric_info_nce", where, view_a=view_a, view_b=view_b
+    )
     a_among_b, b_among_a = (
         info_nce(
             *pair,
@@ -136,7 +137,7 @@ def clip(
       Supervision", 2021, fig. 3 and section 2.5, https://arxiv.org/abs/2103.00020.
     """
     check_options("clip", temperature, chunk_size, axis_name, ring)
-    images, texts, where = views("clip", where, images=images, texts=texts)
+    images, texts, where = checked_rows("clip", where, images=images, texts=texts)
     return symmetric_info_nce(
         images,
         texts,
@@ -215,7 +216,7 @@ def siglip(
       algorithm 1, https://arxiv.org/abs/2303.15343.
     """
     check_options("siglip", temperature, chunk_size, axis_name, ring)
-    images, texts, where = views("siglip", where, images=images, texts=texts)
+    images, texts, where = checked_rows("siglip", where, images=images, texts=texts)
     images, texts = similarity.prepare(images), similarity.prepare(texts)
 
     def negatives(rows, columns, params):
@@ -269,8 +270,8 @@ def fresh_negatives_nce(
     """
     who = "fresh_negatives_nce"
     check_options(who, temperature, chunk_size, axis_name)
-    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
-    negatives_a, negatives_b, negatives_where = views(
+    view_a, view_b, where = checked_rows(who, where, view_a=view_a, view_b=view_b)
+    negatives_a, negatives_b, negatives_where = checked_rows(
         who, negatives_where, negatives_a=negatives_a, negatives_b=negatives_b
     )
     checks.shape(who, (len(negatives_a), view_a.shape[1]), negatives_a=negatives_a)
@@ -279,7 +280,7 @@ def fresh_negatives_nce(
     )
     index = pairs.row_index(where, axis_name)
     no_example = jnp.full_like(pairs.row_index(negatives_where), -1)
-    count = global_count(negatives_where, axis_name)
+    count = num_present(negatives_where, axis_name)
     positives = similarity.of_rows(view_a, view_b) / temperature
     terms = 0.0
     for view, negatives in ((view_a, negatives_a), (view_b, negatives_b)):
@@ -330,7 +331,7 @@ def pairwise(
         values.append(
             loss(embeddings[m], embeddings[n], where=both, axis_name=axis_name)
         )
-        counted.append(global_count(both, axis_name) > 0)
+        counted.append(num_present(both, axis_name) > 0)
     return masked_mean(jnp.stack(values), where=jnp.stack(counted))
 
 
@@ -346,15 +347,6 @@ def check_options(
     pairs.check(who, chunk_size, axis_name, ring)
 
 
-def views(who: str, where: Array | None, **arrays: Array) -> tuple[Array, ...]:
-    """Arrays of one shape [batch, dim], checked, in float, zero where absent; where."""
-    checks.same_shape(who, rank=2, **arrays)
-    checks.floating(who, **arrays)
-    first = next(iter(arrays.values()))
-    where = checked_where(who, where, first.shape[:1])
-    return *(present(to_float(x), where) for x in arrays.values()), where
-
-
 def two_views(
     who: str,
     view_a: Array,
@@ -364,16 +356,10 @@ def two_views(
     similarity: Similarity,
 ) -> tuple[Rows, Array]:
     """Both views as the rows of one set, a above b; and `where` of the examples."""
-    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+    view_a, view_b, where = checked_rows(who, where, view_a=view_a, view_b=view_b)
     both = similarity.prepare(jnp.concatenate([view_a, view_b]))
     index = pairs.row_index(where, axis_name)
     return Rows(both, jnp.tile(where, 2), jnp.tile(index, 2)), where
-
-
-def global_count(where: Array, axis_name: str | None) -> Array:
-    """The number of present rows of the whole batch."""
-    count = jnp.sum(where)
-    return count if axis_name is None else lax.psum(count, axis_name)
 
 
 def negative_logits(similarity: Similarity) -> pairs.Score:

@@ -11,14 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import (
-    check_options,
-    negative_logits,
-    views,
-)
+from repr_jax.losses.contrastive import check_options, negative_logits
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import gather_rows, masked_mean
+from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.numerics import class_ids
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
@@ -95,7 +91,7 @@ def triplet(
       Recognition and Clustering", 2015, section 3.1, https://arxiv.org/abs/1503.03832.
     """
     checks.non_negative("triplet", margin=margin)
-    anchors, positives, negatives, where = views(
+    anchors, positives, negatives, where = checked_rows(
         "triplet", where, anchors=anchors, positives=positives, negatives=negatives
     )
     anchors, positives, negatives = (
@@ -199,7 +195,7 @@ def labeled(
     similarity: Similarity,
 ) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
-    x, where = views(who, where, x=x)
+    x, where = checked_rows(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     index = pairs.row_index(where, axis_name)

@@ -8,14 +8,9 @@ an index that is not of integers.
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import (
-    check_options,
-    cross_entropy,
-    negative_logits,
-    views,
-)
+from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean, present
+from repr_jax.ops.batch import checked_rows, masked_mean, present
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine
 
@@ -46,8 +41,8 @@ def moco(
       Learning", 2020, eq. 1, https://arxiv.org/abs/1911.05722.
     """
     check_options("moco", temperature, chunk_size, axis_name)
-    queries, keys, where = views("moco", where, queries=queries, keys=keys)
-    queue, queue_where = views("moco", queue_where, queue=queue)
+    queries, keys, where = checked_rows("moco", where, queries=queries, keys=keys)
+    queue, queue_where = checked_rows("moco", queue_where, queue=queue)
     checks.shape("moco", (len(queue), queries.shape[1]), queue=queue)
     queries, keys, queue = (cosine.prepare(x) for x in (queries, keys, queue))
     keys, queue = lax.stop_gradient((keys, queue))
@@ -91,8 +86,8 @@ def instance_discrimination(
     """
     who = "instance_discrimination"
     check_options(who, temperature, chunk_size, axis_name)
-    x, where = views(who, where, x=x)
-    bank, all_present = views(who, None, bank=bank)
+    x, where = checked_rows(who, where, x=x)
+    bank, all_present = checked_rows(who, None, bank=bank)
     checks.shape(who, (len(bank), x.shape[1]), bank=bank)
     checks.shape(who, where.shape, index=index)
     checks.integers(who, index=index)

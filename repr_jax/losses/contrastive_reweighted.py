@@ -10,12 +10,11 @@ from jax import Array
 from repr_jax.losses.contrastive import (
     check_options,
     cross_entropy,
-    global_count,
     negative_logits,
     two_views,
 )
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean
+from repr_jax.ops.batch import masked_mean, num_present
 from repr_jax.ops.similarity import cosine
 
 
@@ -160,7 +159,7 @@ def _positives(both, temperature):
 
 def _count(where, axis_name):
     """The number of negatives of a present view, in the whole batch, as a float."""
-    return jnp.maximum(2.0 * (global_count(where, axis_name) - 1), 0.0)
+    return jnp.maximum(2.0 * (num_present(where, axis_name) - 1), 0.0)
 
 
 def _debias(log_negatives, positives, count, positive_rate, temperature):

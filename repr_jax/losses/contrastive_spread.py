@@ -7,9 +7,8 @@ says so.
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.losses.contrastive import global_count, views
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import log_mean_exp, masked_mean
+from repr_jax.ops.batch import checked_rows, log_mean_exp, masked_mean, num_present
 from repr_jax.ops.numerics import l2_normalize
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import dot, negative_squared_distance
@@ -34,7 +33,7 @@ def spectral_contrastive(
     """
     who = "spectral_contrastive"
     pairs.check(who, chunk_size, axis_name, ring)
-    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+    view_a, view_b, where = checked_rows(who, where, view_a=view_a, view_b=view_b)
 
     def squares(rows, columns, _):
         products = dot.of_pairs(rows.x, columns.x)
@@ -49,7 +48,7 @@ def spectral_contrastive(
         axis_name=axis_name,
         ring=ring,
     )
-    others = jnp.maximum(global_count(where, axis_name) - 1, 1)
+    others = jnp.maximum(num_present(where, axis_name) - 1, 1)
     terms = -2 * dot.of_rows(view_a, view_b) + totals / others
     return masked_mean(terms, where=where, axis_name=axis_name)
 
@@ -74,7 +73,9 @@ def alignment(
       https://arxiv.org/abs/2005.10242.
     """
     checks.positive("alignment", power=power)
-    view_a, view_b, where = views("alignment", where, view_a=view_a, view_b=view_b)
+    view_a, view_b, where = checked_rows(
+        "alignment", where, view_a=view_a, view_b=view_b
+    )
     rows = l2_normalize(view_a), l2_normalize(view_b)
     squares = -negative_squared_distance.of_rows(*rows)
     apart = jnp.any(view_a != view_b, axis=-1)  # compilers round equal rows apart
@@ -105,7 +106,7 @@ def uniformity(
     """
     checks.positive("uniformity", scale=scale)
     pairs.check("uniformity", chunk_size, axis_name, ring)
-    x, where = views("uniformity", where, x=x)
+    x, where = checked_rows("uniformity", where, x=x)
 
     def kernel(rows, columns, scale):
         logits = scale * negative_squared_distance.of_pairs(rows.x, columns.x)
@@ -121,7 +122,7 @@ def uniformity(
         axis_name=axis_name,
         ring=ring,
     )
-    count = global_count(where, axis_name)
+    count = num_present(where, axis_name)
     log_mean = by_row - jnp.log(jnp.maximum(count - 1, 1))
     return log_mean_exp(log_mean, where=where & (count > 1), axis_name=axis_name)
 
@@ -149,7 +150,7 @@ def alignment_uniformity(
     """
     who = "alignment_uniformity"
     checks.non_negative(who, uniformity_weight=uniformity_weight)
-    view_a, view_b, where = views(who, where, view_a=view_a, view_b=view_b)
+    view_a, view_b, where = checked_rows(who, where, view_a=view_a, view_b=view_b)
     near = alignment(view_a, view_b, power=power, where=where, axis_name=axis_name)
     spread_a, spread_b = (
         uniformity(

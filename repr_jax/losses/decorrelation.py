@@ -6,8 +6,7 @@ Statistics are of the present rows of the whole batch, biased: divided by their 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import global_count, views
-from repr_jax.ops.batch import present
+from repr_jax.ops.batch import centered, checked_rows, masked_mean, num_present
 from repr_jax.ops.numerics import pairwise_dot
 
 
@@ -43,10 +42,12 @@ def barlow_twins(
       Reduction", 2021, eqs. 1 and 2, https://arxiv.org/abs/2103.03230. The variance's
       epsilon is that of the batch normalization in the authors' code.
     """
-    view_a, view_b, where = views("barlow_twins", where, view_a=view_a, view_b=view_b)
+    view_a, view_b, where = checked_rows(
+        "barlow_twins", where, view_a=view_a, view_b=view_b
+    )
     standard = (standardized(x, epsilon, where, axis_name) for x in (view_a, view_b))
     products = pairwise_dot(*(x.T for x in standard))  # [dim, dim]
-    count = global_count(where, axis_name)
+    count = num_present(where, axis_name)
     if axis_name is not None:
         products = lax.psum(products, axis_name)
     correlation = products / jnp.maximum(count, 1)
@@ -60,11 +61,6 @@ def standardized(
     x: Array, epsilon: float, where: Array, axis_name: str | None
 ) -> Array:
     """[batch, dim], columns of mean 0 and variance 1 over present rows; absent: 0."""
-
-    def mean(values):
-        total = jnp.sum(present(values, where), axis=0, keepdims=True)
-        total = total if axis_name is None else lax.psum(total, axis_name)
-        return total / jnp.maximum(global_count(where, axis_name), 1)
-
-    centered = x - mean(x)
-    return present(centered * lax.rsqrt(mean(centered**2) + epsilon), where)
+    x, _ = centered(x, where=where, axis_name=axis_name)
+    variance = masked_mean(x**2, where=where, axis_name=axis_name)[None]
+    return x * lax.rsqrt(variance + epsilon)

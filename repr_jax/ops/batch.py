@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.numerics import stored
+from repr_jax.ops.numerics import stored, to_float
 
 
 def checked_where(who: str, where: Array | None, shape: tuple[int, ...]) -> Array:
@@ -18,6 +18,17 @@ def checked_where(who: str, where: Array | None, shape: tuple[int, ...]) -> Arra
     checks.shape(who, tuple(shape), where=where)
     checks.boolean(who, where=where)
     return jnp.asarray(where)
+
+
+def checked_rows(
+    who: str, where: Array | None, *, rank: int = 2, **arrays: Array
+) -> tuple[Array, ...]:
+    """Arrays of one shape [batch, ...], checked, in float, zero where absent; where."""
+    checks.same_shape(who, rank=rank, **arrays)
+    checks.floating(who, **arrays)
+    first = next(iter(arrays.values()))
+    where = checked_where(who, where, jnp.shape(first)[:1])
+    return *(present(to_float(x), where) for x in arrays.values()), where
 
 
 def present(x: Array, where: Array) -> Array:
@@ -44,6 +55,12 @@ def gather_invariant(tree: Any, axis_name: str | None) -> Any:
         return places.reshape(-1, *x.shape[1:]).astype(x.dtype)
 
     return jax.tree.map(gather, tree)
+
+
+def num_present(where: Array, axis_name: str | None) -> Array:
+    """The number of present rows of the whole batch."""
+    count = jnp.sum(where)
+    return count if axis_name is None else lax.psum(count, axis_name)
 
 
 def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:
