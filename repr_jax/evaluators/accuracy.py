@@ -3,7 +3,7 @@
 import numpy as np
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import Evaluation, batches, needs
+from repr_jax.evaluators.common import Evaluation, collect_targets, needs
 
 
 @needs("logits")
@@ -17,12 +17,10 @@ def evaluate(trained, dataset, *, batch_size: int = 256) -> Evaluation:
       dataset: Dataset with a `label`.
       batch_size: rows at a time.
     """
-    found, labels = [], []
-    for batch in batches(dataset, "test", batch_size):
-        logits = np.asarray(trained.outputs["logits"](batch))
-        found.append(logits.argmax(axis=-1)[batch["where"]])
-        labels.append(np.asarray(batch["label"])[batch["where"]])
-    found, labels = np.concatenate(found), np.concatenate(labels)
-    number = float(metrics.accuracy(found, labels))
+    logits, entries = collect_targets(
+        trained, dataset, "test", batch_size, ("label",), output="logits"
+    )
+    labels = entries["label"]
+    number = float(metrics.accuracy(logits.argmax(axis=-1), labels))
     largest = float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
     return Evaluation({"accuracy": number}, chance={"accuracy": largest})

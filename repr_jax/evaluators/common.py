@@ -181,11 +181,20 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
 
 
 def collect_targets(
-    trained, dataset, split, batch_size, targets, present=None, limit=None
+    trained,
+    dataset,
+    split,
+    batch_size,
+    targets,
+    present=None,
+    limit=None,
+    *,
+    output="represent",
 ):
     """As `collect`, with any entries of the batches in place of the label.
 
     Args:
+      output: what to collect of the model, [batch, ...].
       targets: names of entries of a batch, before or after `prepare`. Those that the
         dataset does not yield are taken from `trained.prepare(batch)`.
 
@@ -210,7 +219,7 @@ def collect_targets(
                 )
             rows.append(np.asarray(entries[name])[where])
         asked = batch if present is None else with_present(batch, present)
-        x.append(np.asarray(trained.outputs["represent"](asked), np.float32)[where])
+        x.append(np.asarray(trained.outputs[output](asked), np.float32)[where])
     return np.concatenate(x), {name: np.concatenate(rows) for name, rows in y.items()}
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import Evaluation, Table, batches, needs
+from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
 
 
 @needs("logits")
@@ -60,9 +60,4 @@ def evaluate(
 
 def _logits(trained, dataset, batch_size) -> np.ndarray:
     """[rows, num_classes] of the test split."""
-    return np.concatenate(
-        [
-            np.asarray(trained.outputs["logits"](batch))[batch["where"]]
-            for batch in batches(dataset, "test", batch_size)
-        ]
-    )
+    return collect_targets(trained, dataset, "test", batch_size, (), output="logits")[0]

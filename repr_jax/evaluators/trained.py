@@ -35,36 +35,39 @@ def of_state(parts, params, extras, workdir, outputs=None) -> Trained:
     outputs: of `outputs_of(parts)`, if that was called already.
     """
 
-    def of(output):
-        def of_batch(batch, key=None):
-            key = jax.random.key(0) if key is None else key
-            return output(params, extras, place(batch, parts.mesh), key)
-
-        return of_batch
+    def asked(output):
+        return lambda batch, key: output(params, extras, batch, key)
 
     outputs = outputs or outputs_of(parts)
-    return Trained(
-        outputs={name: of(output) for name, output in outputs.items()},
-        prepare=jax.jit(parts.dataset.prepare),
-        modalities=parts.dataset.modalities,
-        workdir=str(workdir),
-    )
+    outputs = {name: asked(output) for name, output in outputs.items()}
+    return _trained(parts, outputs, jax.jit(parts.dataset.prepare), workdir)
 
 
 def of_fit(parts, found, workdir) -> Trained:
     """What was fitted, as evaluators see it."""
     prepare = jax.jit(parts.dataset.prepare)
 
-    def of(output):
+    def asked(output):
+        return lambda batch, key: output(
+            found, {**prepare(batch), **parts.dataset.fixed}, key
+        )
+
+    outputs = {n: asked(output) for n, output in parts.experiment.outputs.items()}
+    return _trained(parts, outputs, prepare, workdir)
+
+
+def _trained(parts, outputs, prepare, workdir) -> Trained:
+    """outputs: (batch, key) -> arrays by name, of batches that are placed."""
+
+    def placed(output):
         def of_batch(batch, key=None):
             key = jax.random.key(0) if key is None else key
-            batch = {**prepare(place(batch, parts.mesh)), **parts.dataset.fixed}
-            return output(found, batch, key)
+            return output(place(batch, parts.mesh), key)
 
         return of_batch
 
     return Trained(
-        outputs={name: of(output) for name, output in parts.experiment.outputs.items()},
+        outputs={name: placed(output) for name, output in outputs.items()},
         prepare=prepare,
         modalities=parts.dataset.modalities,
         workdir=str(workdir),

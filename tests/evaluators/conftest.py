@@ -122,3 +122,19 @@ def perfect(dataset, tmp_path):
         modalities=MODALITIES,
         workdir=str(tmp_path),
     )
+
+
+@pytest.fixture
+def thinned():
+    """Of a dataset of two modalities, one without every third first, fourth second."""
+
+    def thinned(dataset):
+        def evaluate(split, batch_size):
+            for batch in dataset.evaluate(split, batch_size):
+                row = np.arange(len(batch["where"]))
+                here = np.stack([row % 3 > 0, row % 4 > 0], axis=1)
+                yield {**batch, "present": here}
+
+        return dataset._replace(evaluate=evaluate)
+
+    return thinned
