@@ -65,9 +65,7 @@ class Log:
         with _naming(self._path):
             files.write(self._path, "".join(json.dumps(row) + "\n" for row in kept))
             self._file = self._path.open("a")
-            self._events = _Events(
-                epath.Path(workdir).expanduser() / "tensorboard", start_step + 1
-            )
+            self._events = _Events(workdir / "tensorboard", start_step + 1)
         self._num_steps = num_steps
         self._time = None  # of the row before, or of the first finished step
         self._step = start_step

@@ -150,11 +150,11 @@ def _run() -> None:
 
 
 def _prepare():
-    """Config, what it is bound to, and workdir: all that a user can get wrong."""
+    """Config, what it is bound to, and workdir."""
     import jax
     from etils import epath
 
-    from repr_jax import run, sharding, train
+    from repr_jax import run, sharding
     from repr_jax.workdir import records
 
     if not flags.FLAGS["verbosity"].present:
@@ -175,10 +175,7 @@ def _prepare():
     elif MODE.value == "eval":
         records.stored_text(workdir)  # raises if there is none
     records.check_workdir(config, workdir, amend=AMEND.value)
-    parts = run.build(config)
-    if not isinstance(parts.experiment, train.Fit):
-        run.abstract_state(config, parts)  # traces the loss
-    return config, parts, workdir
+    return config, run.build(config), workdir
 
 
 def _overrides() -> dict[str, str]:

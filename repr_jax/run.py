@@ -295,10 +295,11 @@ def restore(config, parts: Parts, workdir, step: int | str | None = None) -> Tra
       FileNotFoundError: there is none.
     """
     fresh = abstract_state(config, parts)
-    if not (epath.Path(workdir).expanduser() / "checkpoints").exists():
+    folder = epath.Path(workdir).expanduser() / "checkpoints"
+    if not folder.exists():
         raise FileNotFoundError(f"{workdir}: expected a checkpoint; it has none.")
     with checkpoint.Checkpoints(
-        epath.Path(workdir).expanduser() / "checkpoints",
+        folder,
         best_metric=config.best_metric or None,
         best_mode=config.best_mode,
         read_only=True,
