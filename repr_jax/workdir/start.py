@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from repr_jax import checkpoint
+from repr_jax import checkpoint, files
+from repr_jax.workdir import records
 
 _KEY = re.compile(r"\.(\w+)")  # the field of the train state in a key path
 _KEYS = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\[(\d+)\]")  # the rest of it
@@ -44,12 +45,12 @@ def read(source, step: str = "") -> dict[str, np.ndarray]:
       step: of the checkpoint; "" for the newest, "best" for the best.
 
     Raises:
-      FileNotFoundError: there is no such run, checkpoint or file.
+      FileNotFoundError: there is no such run, checkpoint or file. ValueError: it is no
+        .npz of plain arrays.
     """
     path = epath.Path(source).expanduser()
     if path.suffix == ".npz":
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = files.read_npz("config.start", path)
         known = ("params/", "extras/")
         return {
             name if name.startswith(known) else f"params/{name}": x
@@ -62,7 +63,7 @@ def _of_run(workdir, step: str) -> dict[str, np.ndarray]:
     """As `read`, of a workdir."""
     best = {"best_metric": None, "best_mode": "min"}
     if step == "best":
-        stored = json.loads((workdir / "config.json").read_text())
+        stored = json.loads(records.stored_text(workdir))
         best = {name: stored[name] for name in best if name in stored}
     folder = workdir / "checkpoints"
     if not folder.exists():
