@@ -33,6 +33,8 @@ from typing import NamedTuple
 
 from experiments.results import store, tables
 from repr_jax import config as configs
+from repr_jax import logs
+from repr_jax.workdir import records
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -68,11 +70,11 @@ def finished(run: Run, workdir) -> dict[str, float] | None:
       ValueError: the folder belongs to another config.
     """
     folder = pathlib.Path(workdir) / run.name
-    report, stored = folder / "report" / "metrics.json", folder / "config.json"
-    if not report.exists() or not stored.exists():
+    report = folder / "report" / "metrics.json"
+    if not report.exists() or not (folder / records.CONFIG_FILE).exists():
         return None
     config = configs.load(run.config, run.overrides)
-    texts = stored.read_text(), configs.to_json(config)
+    texts = records.stored_text(folder), configs.to_json(config)
     changes = configs.diff(*texts, ignore="evals")
     if changes:
         raise ValueError(
@@ -104,7 +106,7 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
     found = {run.name: finished(run, workdir) for run in runs}
     waiting = [run for run in runs if found[run.name] is None]
     total, failed, active = len(runs), [], {}
-    say(f"{total} runs, {total - len(waiting)} of them finished")
+    logs.say(f"{total} runs, {total - len(waiting)} of them finished")
     with _exit_on_signals(), _stopped_at_exit(active):
         while waiting or active:
             while waiting and len(active) < jobs:
@@ -123,7 +125,7 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
                 left = seconds * (len(waiting) + len(active)) / jobs / 60
                 after = f"{outcome} after {seconds:.0f} s"
                 after += f", some {math.ceil(left)} min left" if left else ""
-                say(f"[{done:3d}/{total}] {run.name}: {after}")
+                logs.say(f"[{done:3d}/{total}] {run.name}: {after}")
     if failed:
         text = f"{len(failed)} of {total} runs failed: see {failed[0]}"
         raise FailedError(text, found)
@@ -179,11 +181,6 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
         )
 
 
-def say(text: str) -> None:
-    """A line for the person who watches."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def progress(label: str, every: float = 30.0):
     """A function (done, total) that says so at most once in so many seconds."""
     last = time.monotonic()
@@ -192,7 +189,7 @@ def progress(label: str, every: float = 30.0):
         nonlocal last
         if time.monotonic() - last >= every:
             last = time.monotonic()
-            say(f"{label}: {done} of at most {total} updates")
+            logs.say(f"{label}: {done} of at most {total} updates")
 
     return tell
 

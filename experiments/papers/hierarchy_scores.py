@@ -52,14 +52,7 @@ def of_clusters(tree: Tree, labels, coarse=None) -> dict[str, float]:
 
 def random_tree(seed: int, num_leaves: int) -> np.ndarray:
     """[2 num_leaves - 1] parents: two random groups are joined at a time."""
-    rng = np.random.default_rng(seed)
-    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
-    for node in range(num_leaves, 2 * num_leaves - 1):
-        for child in rng.choice(alive, 2, replace=False).tolist():
-            parents[child] = node
-            alive.remove(child)
-        alive.append(node)
-    return parents
+    return trees.random_binary(np.random.default_rng(seed), num_leaves)
 
 
 def reference_tree(coarse: np.ndarray) -> np.ndarray:

@@ -33,11 +33,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.launch import sweep
 from experiments.papers import hierarchy_scores, imagenet_audit, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.results import store
-from repr_jax import metrics, trees
+from repr_jax import logs, metrics, trees
 from repr_jax.data import image_files, imagenet, wordnet
 from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
@@ -200,7 +199,7 @@ def class_vectors(asked, nouns, names) -> str:
             seconds = time.monotonic() - began
             row = scores(parents, taxonomy)
             found[method].append(row | dict(depth=depth(parents), seconds=seconds))
-        sweep.say(f"{method}: {seconds:.2f} s")
+        logs.say(f"{method}: {seconds:.2f} s")
     logits = hierarchy.class_vector_logits(kernel, bias, length=asked.tau)
     tree, support = hierarchy.fit(logits), None
     if asked.bootstrap:

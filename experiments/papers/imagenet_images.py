@@ -6,7 +6,7 @@ import pathlib
 import jax
 import numpy as np
 
-from experiments.launch import sweep
+from repr_jax import logs
 from repr_jax.data import imagenet
 from repr_jax.models import efficientnet
 
@@ -52,7 +52,7 @@ def logits(paths: list[str], folder: pathlib.Path) -> np.ndarray:
             padded[: len(images)] = images
             out[start : start + BATCH] = of_batch(padded)[: len(images)]
             if start // BATCH % 100 == 99:
-                sweep.say(f"{start + BATCH:,} of {len(paths):,} images")
+                logs.say(f"{start + BATCH:,} of {len(paths):,} images")
     out.flush()
     listed.unlink(missing_ok=True)
     unfinished.replace(file)

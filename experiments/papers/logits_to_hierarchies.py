@@ -43,7 +43,7 @@ from experiments.papers import (
 )
 from experiments.papers.hierarchy_scores import Tree
 from experiments.results import store
-from repr_jax import metrics, trees
+from repr_jax import logs, metrics, trees
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import files
 
@@ -127,7 +127,7 @@ def of_clusters(name: str, source, asked) -> dict[str, list[dict[str, float]]]:
                 page = folder.parent / "pages" / file_name(method)
                 write_page(page, tree, names, rows.images)
             seconds = time.monotonic() - since
-            sweep.say(f"{name}: {method}, seed {seed}: {seconds:.1f} s")
+            logs.say(f"{name}: {method}, seed {seed}: {seconds:.1f} s")
     return found
 
 
@@ -149,7 +149,7 @@ def of_taxonomy(source, asked) -> dict[str, list[dict[str, float]]]:
             found[method].append(hierarchy_scores.of_taxonomy(tree, coarse))
             page = folder.parent / "pages" / file_name(method)
             write_page(page, tree, names, rows.images)
-        sweep.say(f"taxonomy: {method}")
+        logs.say(f"taxonomy: {method}")
     return found
 
 

@@ -30,6 +30,7 @@ from repr_jax.trees.structure import (
     lowest_common_ancestors,
     node_sums,
     partition,
+    random_binary,
     sizes,
     to_linkage,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "node_sums",
     "page",
     "partition",
+    "random_binary",
     "sizes",
     "to_json",
     "to_linkage",

@@ -240,3 +240,14 @@ def from_linkage(linkage, num_leaves: int | None = None):
     upper[-1] = -1
     heights = np.concatenate([np.zeros(num), linkage[rows - num :, 2]])
     return upper.astype(np.int32), heights, order.argsort()[group].astype(np.int32)
+
+
+def random_binary(rng: np.random.Generator, num_leaves: int) -> np.ndarray:
+    """[2 num_leaves - 1] parents: two random groups are joined at a time."""
+    parents, alive = np.full(2 * num_leaves - 1, -1), list(range(num_leaves))
+    for node in range(num_leaves, 2 * num_leaves - 1):
+        for child in rng.choice(alive, 2, replace=False).tolist():
+            parents[child] = node
+            alive.remove(child)
+        alive.append(node)
+    return parents

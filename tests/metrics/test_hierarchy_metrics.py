@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from repr_jax import metrics
+from repr_jax import metrics, trees
 from tests import random_trees
 
 BALANCED = [4, 4, 5, 5, 6, 6, -1]  # ((0, 1), (2, 3))
@@ -30,7 +30,7 @@ def leaves_of(parents, node, num):
     return [leaf for leaf in range(num) if node in above(parents, leaf)]
 
 
-def draw(seed, leaves=7, classes=3, rows=50, tree=random_trees.binary):
+def draw(seed, leaves=7, classes=3, rows=50, tree=trees.random_binary):
     rng = np.random.default_rng(seed)
     parents = tree(rng, leaves)
     h, y = rng.integers(leaves, size=rows), rng.integers(classes, size=rows)
@@ -47,7 +47,7 @@ def purity_by_brute_force(parents, h, y, leaves):
     return np.array(values)
 
 
-@pytest.mark.parametrize("tree", [random_trees.binary, random_trees.wide])
+@pytest.mark.parametrize("tree", [trees.random_binary, random_trees.wide])
 @pytest.mark.parametrize("seed", range(3))
 def test_dendrogram_purity_is_that_of_all_pairs(seed, tree):
     parents, h, y, table = draw(seed, tree=tree)
@@ -84,7 +84,7 @@ def test_dendrogram_purity_at_chance_is_one_of_the_classes():
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(10), 100)
     table = metrics.contingency(rng.integers(10, size=1000), y)
-    purity = metrics.dendrogram_purity(random_trees.binary(rng, 10), table)
+    purity = metrics.dendrogram_purity(trees.random_binary(rng, 10), table)
     assert 0.1 < purity < 0.11
 
 
@@ -137,7 +137,7 @@ def test_lhd_of_mistakes_is_that_of_all_rows(seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_dasgupta_cost_is_that_of_all_pairs(seed):
     rng = np.random.default_rng(seed)
-    parents, w = random_trees.binary(rng, 8), rng.random((8, 8))
+    parents, w = trees.random_binary(rng, 8), rng.random((8, 8))
     w = w + w.T
     expected = sum(
         w[i, j] * len(leaves_of(parents, meet(parents, i, j), 8))
@@ -151,7 +151,7 @@ def test_dasgupta_cost_is_that_of_all_pairs(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_best_f1_is_the_best_of_all_nodes(seed):
     rng = np.random.default_rng(seed)
-    parents, groups = random_trees.binary(rng, 9), rng.random((4, 9)) < 0.5
+    parents, groups = trees.random_binary(rng, 9), rng.random((4, 9)) < 0.5
     groups[:, 0] = True
     expected = []
     for group in groups:
@@ -163,11 +163,11 @@ def test_best_f1_is_the_best_of_all_nodes(seed):
     np.testing.assert_allclose(metrics.best_f1(parents, groups), expected)
 
 
-@pytest.mark.parametrize("tree", [random_trees.binary, random_trees.wide])
+@pytest.mark.parametrize("tree", [trees.random_binary, random_trees.wide])
 @pytest.mark.parametrize("seed", range(3))
 def test_triplet_agreement_is_that_of_all_triplets(seed, tree):
     rng = np.random.default_rng(seed)
-    parents, reference = random_trees.binary(rng, 8), tree(rng, 8)
+    parents, reference = trees.random_binary(rng, 8), tree(rng, 8)
 
     def says(p, a, b, c):
         lowest = meet(p, a, b)
@@ -189,7 +189,7 @@ def test_random_trees_agree_on_a_third_of_triplets():
     rng = np.random.default_rng(1)
     values = [
         metrics.triplet_agreement(
-            random_trees.binary(rng, 40), random_trees.binary(rng, 40)
+            trees.random_binary(rng, 40), trees.random_binary(rng, 40)
         )
         for _ in range(20)
     ]
