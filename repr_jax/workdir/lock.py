@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -76,17 +77,29 @@ def locked(workdir):
 
 
 def _acquire(path) -> str:
-    """Makes the lock, and returns what is in it."""
-    mine = json.dumps(_this_process())
+    """Makes the lock, and returns what is in it.
+
+    The lock of a dead holder is replaced in one step, so that there is one at every
+    moment, by the only start that holds the claim to it: a lock of its own, named
+    after the content that it replaces.
+    """
     while True:
         try:
             with path.open("x") as file:
+                mine = json.dumps(_this_process())
                 file.write(mine)
             return mine
         except FileExistsError:
             found = _wait_for_sign_of_life(path)
-        if found is not None:
-            _take_away(path, found)
+        if found is None:
+            continue
+        name = hashlib.sha256(found.encode()).hexdigest()[:16]
+        claim = path.with_name(f"{path.name}.{name}")
+        mine = _acquire(claim)
+        if _content(path)[0] == found:
+            claim.replace(path)
+            return mine
+        claim.unlink()  # another start was faster, and is done
 
 
 def _wait_for_sign_of_life(path) -> str | None:
@@ -120,29 +133,11 @@ def _wait_for_sign_of_life(path) -> str | None:
     return found
 
 
-def _take_away(path, expected) -> None:
-    """Removes a lock whose holder is dead; one that another start just made stays."""
-    mine = _unique(path)
-    try:
-        path.rename(mine)
-    except FileNotFoundError:
-        return
-    if _content(mine)[0] != expected:
-        mine.rename(path)
-    else:
-        mine.unlink()
-
-
-def _unique(path):
-    """A name beside the lock that no other start uses."""
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-
-
 def _beat(path, held, released) -> None:
     """Touches the lock until it is released, or is another's."""
     while not released.wait(BEAT):
         try:
-            if _content(path)[0] not in (held, None):  # None: a start looks at it
+            if _content(path)[0] != held:
                 _LOGGER.warning("%s: no longer held by this process.", path)
                 return
             os.utime(path)
@@ -161,7 +156,7 @@ def _content(path) -> tuple[str | None, float | None]:
 
 def _server_time(path) -> float:
     """Now, by the clock that stamps files in this folder."""
-    probe = _unique(path)
+    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     probe.write_text("")
     try:
         return probe.stat().st_mtime

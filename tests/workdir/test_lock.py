@@ -1,5 +1,6 @@
 """One run at a time in one folder, and locks of the dead do not count."""
 
+import hashlib
 import json
 import os
 import re
@@ -190,7 +191,7 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, quick):
         except lock.InUseError:
             refused.append(1)
 
-    for _ in range(5):
+    for _ in range(20):
         (tmp_path / "lock").write_text(json.dumps({**content, "birth": "1"}))
         got.clear(), refused.clear(), release.clear()
         threads = [threading.Thread(target=start) for _ in range(8)]
@@ -203,6 +204,36 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path, quick):
         for thread in threads:
             thread.join()
         assert (len(got), len(refused)) == (1, 7)
+
+
+def test_a_start_that_was_killed_while_it_took_over_does_not_block(tmp_path, quick):
+    with lock.locked(tmp_path):
+        content = json.loads((tmp_path / "lock").read_text())
+    stale = json.dumps({**content, "birth": "1"})
+    (tmp_path / "lock").write_text(stale)
+    claim = hashlib.sha256(stale.encode()).hexdigest()[:16]
+    (tmp_path / f"lock.{claim}").write_text(json.dumps({**content, "birth": "2"}))
+    with lock.locked(tmp_path):
+        assert os.listdir(tmp_path) == ["lock"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_there_is_a_lock_at_every_moment_of_a_takeover(tmp_path, monkeypatch):
+    """Where it was taken away for a moment, a third start made its own meanwhile."""
+    with lock.locked(tmp_path):
+        content = json.loads((tmp_path / "lock").read_text())
+    path = tmp_path / "lock"
+    path.write_text(json.dumps({**content, "birth": "1"}))
+    looked = []
+
+    def content_of(asked, read=lock._content):
+        looked.append(path.exists())
+        return read(asked)
+
+    monkeypatch.setattr(lock, "_content", content_of)
+    with lock.locked(tmp_path):
+        pass
+    assert looked and all(looked)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
