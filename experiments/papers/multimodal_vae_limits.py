@@ -1,0 +1,220 @@
+"""The limits of multimodal VAEs: what a bound over subsets of modalities must miss.
+
+  python -m experiments.papers.multimodal_vae_limits --scale=cpu --workdir=DIR
+
+Parts, all of them unless --only names some:
+  exact       a linear Gaussian model in closed form: how far the best bound of a
+              mixture of single modalities, of all subsets and of all together stays
+              below E log p(x), and where training ends.
+  polymnist   models on PolyMNIST, three seeds: quality against coherence.
+  translated  the same with digits made smaller and moved about, which no other view
+              can know.
+  betas       polymnist again at other weights of the divergence: the curves of
+              quality and coherence over beta.
+Writes DIR/multimodal_vae_limits.json and .md, DIR/runs.csv and two pictures. Finished
+runs are not repeated: the same command continues. Scales: paper, the published sizes;
+cpu, small networks and 5,000 steps; smoke, two steps of every run.
+
+Source: Daunhawer et al., "On the Limitations of Multimodal VAEs", 2022,
+  https://arxiv.org/abs/2110.04121. Its text was not at hand: betas, number of seeds and
+  the size of the digits on Translated-PolyMNIST are ours. Quality is a Fréchet distance
+  on features of classifiers that the runs train, no FID: compare it within a table.
+"""
+
+import sys
+
+import numpy as np
+
+from experiments.papers import linear_gaussian, multimodal_vaes
+from experiments.papers.multimodal_vaes import Part
+from experiments.results import store
+from experiments.results.tables import Table
+from repr_jax import losses
+from repr_jax.ops import subsets
+
+PRIVATE = (0.0, 1.0, 2.0, 4.0)  # how much of a view is its own
+BETAS = {"paper": (3e-4, 3e-3, 0.3, 1.0, 3.0, 9.0), "cpu": (0.3, 3.0), "smoke": (3.0,)}
+MAIN_BETA = 1.0
+
+
+HEADER = (
+    "private",
+    "E log p(x)",
+    "singles, closed form",
+    "singles, trained",
+    "all subsets, closed form",
+    "all subsets, trained",
+    "all subsets, products of experts, trained",
+    "all together, closed form",
+    "all together, trained",
+)
+EXACT = (
+    "By how many nats the best bound stays below E log p(x), where two views share one "
+    "latent and each has one of its own, of weight `private`; see "
+    "`experiments/papers/linear_gaussian.py`. Trained: singles by `losses.moe_elbo`, all "
+    "subsets with a posterior each by `losses.elbo`; `losses.mopoe` must make the "
+    "posterior of both views out of those of one, and so ends below two thirds of the "
+    "mixture's gap nowhere."
+)
+
+
+def exact(own: float, num_steps: int) -> tuple:
+    """A line of the first table: gaps of `linear_gaussian.two_views`, in nats."""
+    model = linear_gaussian.two_views(own)
+    members = subsets.non_empty(2)
+    evidence = linear_gaussian.log_evidence(model)
+    gaps = [linear_gaussian.gap(model, row) for row in members]
+
+    def trained(loss, rows):
+        encoders = linear_gaussian.train(model, loss, len(rows), num_steps=num_steps)
+        return linear_gaussian.posteriors(model, encoders, rows)
+
+    def missed(posteriors):
+        bounds = [linear_gaussian.bound(model, one) for one in posteriors]
+        return evidence - float(np.mean(bounds))
+
+    free = trained(linear_gaussian.of_each_subset(model, members), members)
+    single, product = (
+        trained(linear_gaussian.of_experts(model, objective), members[:2])
+        for objective in (losses.moe_elbo, losses.mopoe)
+    )
+    return (
+        f"{own:g}",
+        evidence,
+        float(np.mean(gaps[:2])),
+        missed(single),
+        float(np.mean(gaps)),
+        missed(free),
+        missed(linear_gaussian.products(product)),
+        gaps[-1],
+        missed(free[-1:]),
+    )
+
+
+def write_exact(rows, found, asked) -> list:
+    """The table of the linear Gaussian model."""
+    num_steps = 2 if asked.scale == "smoke" else 3_000
+    lines = [exact(own, num_steps) for own in PRIVATE]
+    return [Table(HEADER, lines, (".4f",), title="exact"), EXACT]
+
+
+QUALITY = "frechet/unconditional"
+COHERENCE = "coherence/1_view"
+PANELS = {
+    "coherence": "coherence of views that were not given",
+    "linear_probe": "linear probe of the latents",
+}
+ABOUT = (
+    "Coherence: how often a classifier sees the digit of the given views in one that "
+    "was not given; chance 0.10. In brackets the published figure (MVTCAE paper, five "
+    "runs of 300 epochs with larger networks). The VAE has one view, m0, alone."
+)
+
+
+def main_rows(dataset: str):
+    """Every model at the beta of the main table."""
+
+    def rows(asked):
+        beta = MAIN_BETA
+        return [
+            multimodal_vaes.row(model, dataset, beta, asked, seeds=asked.seeds)
+            for model in multimodal_vaes.MODELS
+        ]
+
+    return rows
+
+
+def beta_rows(asked) -> list:
+    """Every model at every beta on PolyMNIST; one seed but at the main one."""
+    return [
+        multimodal_vaes.row(
+            model,
+            "polymnist",
+            beta,
+            asked,
+            seeds=asked.seeds if beta == MAIN_BETA or asked.scale == "paper" else 1,
+        )
+        for model in multimodal_vaes.MODELS
+        for beta in sorted({MAIN_BETA, *BETAS[asked.scale]})
+    ]
+
+
+def several(rows):
+    """The rows of models of several modalities: those that have a coherence."""
+    return [row for row in rows if row.model != "VAE"]
+
+
+def qualities(rows, found, title: str) -> Table:
+    """A line a row: its Fréchet distance, and its coherence."""
+    metrics = (QUALITY, COHERENCE)
+    lines = [
+        (
+            row.model,
+            f"{row.beta:g}",
+            *(multimodal_vaes.number(row, found, metric) for metric in metrics),
+        )
+        for row in rows
+    ]
+    header = ("model", "beta", "Fréchet distance", "coherence, one view given")
+    return Table(header, lines, (".2f",), title=title)
+
+
+def write_main(dataset: str):
+    """Tables by the number of views, one of quality, and the curves."""
+
+    def write(rows, found, asked) -> list:
+        models = several(rows)
+        by_views = [
+            multimodal_vaes.by_views(models, found, measure, f"{dataset}: {title}")
+            for measure, title in PANELS.items()
+        ]
+        picture = store.picture(
+            asked.workdir,
+            f"pictures/multimodal_vaes_{dataset}.png",
+            f"{dataset}: coherence and linear probe by the number of views given",
+            multimodal_vaes.draw_by_views(models, found, PANELS),
+        )
+        return [
+            ABOUT,
+            *by_views,
+            qualities(rows, found, f"{dataset}: quality"),
+            picture,
+        ]
+
+    return write
+
+
+def write_betas(rows, found, asked) -> list:
+    """The picture of quality against coherence, and its numbers."""
+    picture = store.picture(
+        asked.workdir,
+        "pictures/multimodal_vaes_betas.png",
+        "Quality against coherence over beta",
+        multimodal_vaes.draw_quality(
+            several(rows), found, quality=QUALITY, coherence=COHERENCE
+        ),
+    )
+    return [qualities(rows, found, "betas"), picture]
+
+
+PARTS = {
+    "exact": Part(lambda asked: [], write_exact),
+    "polymnist": Part(main_rows("polymnist"), write_main("polymnist")),
+    "translated": Part(main_rows("translated"), write_main("translated")),
+    "betas": Part(beta_rows, write_betas),
+}
+
+
+def main(arguments=None) -> int:
+    """Completes the runs, then writes and prints the results; the exit code."""
+    return multimodal_vaes.command(
+        arguments,
+        prog="python -m experiments.papers.multimodal_vae_limits",
+        doc=__doc__,
+        title="On the limitations of multimodal VAEs",
+        parts=PARTS,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

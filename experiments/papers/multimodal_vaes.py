@@ -1,0 +1,260 @@
+"""What the commands of the multimodal VAE papers share: runs, tables and pictures.
+
+A row is a model on a dataset at one weight beta of the divergence, and its runs differ
+by their seed alone.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.launch import sweep
+from experiments.results import store, tables
+from experiments.results.tables import Number, Table
+from repr_jax import figures
+
+FOLDER = "configs/multimodal"
+MODELS = {  # name in tables: config of the published size, config for a CPU
+    "VAE": ("vae_polymnist", "vae_polymnist_small"),
+    "MVAE": ("mvae_polymnist", "mvae_polymnist_small"),
+    "MMVAE": ("moe_polymnist", "moe_polymnist_small"),
+    "MoPoE": ("mopoe_polymnist", "mopoe_polymnist_small"),
+    "mmJSD": ("mmjsd_polymnist", "mmjsd_polymnist_small"),
+    "MVTCAE": ("mvtcae_polymnist", "mvtcae_polymnist_small"),
+    "MMVAE+": ("mmvae_plus_polymnist", "mmvae_plus_polymnist_small"),
+}
+SCALES = ("paper", "cpu", "smoke")
+CPU = {"num_steps": 5_000, "batch_size": 64}  # ours, for two cores
+PUBLISHED = {  # the MVTCAE paper's table, five runs: by number of views given
+    "linear_probe": {
+        "MVAE": (0.70, 0.84, 0.91, 0.93, 0.95),
+        "MMVAE": (0.82, 0.82, 0.82, 0.82, 0.82),
+        "mmJSD": (0.89, 0.98, 0.99, 1.00, 1.00),
+        "MoPoE": (0.82, 0.90, 0.93, 0.94, 0.95),
+        "MVTCAE": (0.94, 0.99, 1.00, 1.00, 1.00),
+    },
+    "coherence": {
+        "MVAE": (0.29, 0.42, 0.48, 0.52),
+        "MMVAE": (0.71, 0.71, 0.71, 0.71),
+        "mmJSD": (0.69, 0.57, 0.64, 0.67),
+        "MoPoE": (0.63, 0.75, 0.79, 0.81),
+        "MVTCAE": (0.59, 0.77, 0.83, 0.86),
+    },
+}
+
+
+DATASETS = {  # name: overrides of a config of PolyMNIST
+    "polymnist": {},
+    "translated": {"digit_scale": 0.75},
+}
+
+
+class Row(NamedTuple):
+    """The runs that differ by their seed alone."""
+
+    model: str  # of MODELS
+    dataset: str  # of DATASETS
+    beta: float
+    runs: list[sweep.Run]
+
+
+class Part(NamedTuple):
+    """What a name of --only stands for."""
+
+    rows: Callable  # (parsed flags) -> rows
+    write: Callable  # (rows, metrics by name of the run, parsed flags) -> content
+
+
+def row(model: str, dataset: str, beta: float, asked, *, seeds: int) -> Row:
+    """The runs of a model on one of DATASETS, seeds 0 to `seeds` - 1."""
+    scale, data_dir = asked.scale, asked.data_dir
+    published, small = MODELS[model]
+    file = f"{FOLDER}/{published if scale == 'paper' else small}.py"
+    values = DATASETS[dataset] | {"loss.beta": beta}
+    if scale == "cpu":
+        values |= CPU
+    if data_dir and scale != "smoke":
+        values |= {"data_source": "tfds", "data_dir": data_dir}
+    folder = f"{dataset}/{model}/beta{beta:g}".replace("+", "_plus")
+    file += ":smoke" if scale == "smoke" else ""
+    runs = [
+        sweep.Run(f"{folder}/seed{seed}", file, {**values, "seed": seed})
+        for seed in range(seeds)
+    ]
+    return Row(model, dataset, beta, runs)
+
+
+def number(row: Row, found: Mapping, metric: str) -> Number:
+    """Mean and spread of a metric over the runs that have it."""
+    metrics = [found[run.name] or {} for run in row.runs]
+    return tables.over_seeds(m[metric] for m in metrics if metric in m)
+
+
+def views_of(found: Mapping, measure: str) -> list[str]:
+    """The metrics "MEASURE/1_view", "MEASURE/2_views", ... that the runs have."""
+    names = [f"{measure}/{n}_view{'s' * (n > 1)}" for n in range(1, 33)]
+    return [name for name in names if any(name in (m or {}) for m in found.values())]
+
+
+def by_views(rows: Sequence[Row], found, measure: str, title: str) -> Table:
+    """A line a model: a measure by the number of views given, published beside it."""
+    names = views_of(
+        {run.name: found[run.name] for r in rows for run in r.runs}, measure
+    )
+    lines = []
+    for one in rows:
+        known = (
+            PUBLISHED[measure].get(one.model, ()) if one.dataset == "polymnist" else ()
+        )
+        numbers = []
+        for n, name in enumerate(names):
+            beside = known[n] if n < len(known) else None
+            numbers.append(number(one, found, name)._replace(beside=beside))
+        lines.append((one.model, f"{one.beta:g}", *numbers))
+    header = ("model", "beta", *(str(n + 1) for n in range(len(names))))
+    return Table(header, lines, (".2f",), title=title)
+
+
+def csv_lines(rows: Sequence[Row], found) -> list[tuple]:
+    """Every number of every run, one a line."""
+    return [
+        (one.dataset, one.model, one.beta, run.overrides["seed"], *pair)
+        for one in rows
+        for run in one.runs
+        for pair in (found[run.name] or {}).items()
+        if isinstance(pair[1], int | float)
+    ]
+
+
+def draw_by_views(rows: Sequence[Row], found, panels: Mapping[str, str]) -> bytes:
+    """A panel a measure: curves over the number of views, a color a model."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(
+        figsize=(5.2 * len(panels), 3.8), dpi=figures.DPI, layout="constrained"
+    )
+    axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for axis, (measure, title) in zip(axes, panels.items()):
+        names = views_of({r.name: found[r.name] for x in rows for r in x.runs}, measure)
+        for one in rows:
+            numbers = [number(one, found, name) for name in names]
+            spread = [x.sd or 0.0 for x in numbers]
+            place = np.arange(1, len(names) + 1)
+            axis.errorbar(
+                place,
+                [x.mean for x in numbers],
+                spread,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                label=one.model,
+            )
+        axis.axhline(0.1, color=figures.INK, linewidth=0.8, linestyle=":")
+        axis.set_xticks(range(1, len(names) + 1))
+        axis.set_xlabel("views given")
+        axis.set_title(title, fontsize=10, loc="left", color=figures.INK)
+        axis.set_ylim(0, 1.02)
+        figures.tidy(axis)
+    axes[-1].legend(
+        fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
+    return figures.png(figure)
+
+
+def draw_quality(rows: Sequence[Row], found, *, quality: str, coherence: str) -> bytes:
+    """A point a row: quality over coherence, a curve a model over beta."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), dpi=figures.DPI, layout="constrained")
+    axis = figure.subplots()
+    for model in dict.fromkeys(one.model for one in rows):
+        mine = sorted((one for one in rows if one.model == model), key=lambda r: r.beta)
+        x, y = (
+            [number(one, found, metric) for one in mine]
+            for metric in (coherence, quality)
+        )
+        axis.errorbar(
+            [value.mean for value in x],
+            [value.mean for value in y],
+            [value.sd or 0.0 for value in y],
+            [value.sd or 0.0 for value in x],
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label=model,
+        )
+        for one, a, b in zip(mine, x, y):
+            axis.annotate(f"{one.beta:g}", (a.mean, b.mean), fontsize=7)
+    axis.set_xlabel("coherence of views that were not given")
+    axis.set_ylabel("Fréchet distance of generated views, lower is better")
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figures.tidy(axis)
+    return figures.png(figure)
+
+
+def parse(prog: str, doc: str, parts: Mapping[str, Part], arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--scale", choices=SCALES, default="cpu")
+    path = dict(type=os.path.expanduser)
+    add("--workdir", required=True, help="folder of runs and results", **path)
+    add("--data_dir", default="", help="of tfds' MNIST; a part of it if empty", **path)
+    add("--only", default=",".join(parts), help="parts, with commas")
+    add("--seeds", type=int, default=3, help="runs of each kind")
+    add("--jobs", type=int, help="runs side by side: 2, at --scale=paper 1")
+    found = parser.parse_args(arguments)
+    found.only = tuple(found.only.split(","))
+    unknown = [name for name in found.only if name not in parts]
+    if unknown:
+        parser.error(f"--only: expected some of {', '.join(parts)}; got {unknown[0]}.")
+    if found.jobs is None:
+        found.jobs = 1 if found.scale == "paper" else 2
+    if found.seeds < 1 or found.jobs < 1:
+        parser.error("expected --seeds and --jobs of at least 1.")
+    return found
+
+
+def command(
+    arguments, *, prog: str, doc: str, title: str, parts: Mapping[str, Part]
+) -> int:
+    """Completes the runs of the parts asked for, writes the results; the exit code."""
+    asked = parse(prog, doc, parts, arguments)
+    rows = {name: parts[name].rows(asked) for name in asked.only}
+    runs = {run.name: run for part in rows.values() for one in part for run in one.runs}
+    # One seed of everything first, so that what is stopped early is a table already.
+    order = sorted(runs.values(), key=lambda run: run.overrides["seed"])
+    threads = None if asked.scale == "paper" else 1
+    try:
+        found = sweep.complete(order, asked.workdir, jobs=asked.jobs, threads=threads)
+    except (sweep.FailedError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3 if isinstance(error, sweep.FailedError) else 2
+    content = []
+    for name in asked.only:
+        content += parts[name].write(rows[name], found, asked)
+    folder = pathlib.Path(asked.workdir)
+    every = {one.runs[0].name: one for part in rows.values() for one in part}
+    header = ("dataset", "model", "beta", "seed", "metric", "value")
+    name = prog.rpartition(".")[2]
+    store.write_csv(folder / f"{name}.csv", header, csv_lines([*every.values()], found))
+    text = store.write(
+        folder / f"{name}.json",
+        title=title,
+        command=f"{prog} --scale={asked.scale} --only={','.join(asked.only)} "
+        f"--seeds={asked.seeds}{' --data_dir=MNIST' if asked.data_dir else ''} "
+        "--workdir=DIR",
+        seeds=range(asked.seeds),
+        content=content,
+    )
+    print(f"\n{text}\nresults: {folder}")
+    return 0
