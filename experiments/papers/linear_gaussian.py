@@ -132,7 +132,7 @@ def of_each_subset(model: Model, members: np.ndarray) -> Callable:
         weights = jnp.asarray(np.concatenate(model.weights), x.dtype)
 
         def of_subset(key, matrix, log_var, seen):
-            mean = (x * seen) @ matrix.T
+            mean = (x * seen[None]) @ matrix.T
             return losses.elbo(
                 key,
                 x,

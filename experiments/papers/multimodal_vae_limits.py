@@ -50,11 +50,11 @@ HEADER = (
 )
 EXACT = (
     "By how many nats the best bound stays below E log p(x), where two views share one "
-    "latent and each has one of its own, of weight `private`; see "
-    "`experiments/papers/linear_gaussian.py`. Trained: singles by `losses.moe_elbo`, all "
-    "subsets with a posterior each by `losses.elbo`; `losses.mopoe` must make the "
-    "posterior of both views out of those of one, and so ends below two thirds of the "
-    "mixture's gap nowhere."
+    "latent and each has one of its own, of weight `private`: "
+    "`experiments/papers/linear_gaussian.py`. Trained: singles by `losses.moe_elbo`; "
+    "all subsets by `losses.elbo`, a posterior for each. The products of experts of "
+    "`losses.mopoe` stay further below, since the posterior of both views has no "
+    "parameters of its own."
 )
 
 
