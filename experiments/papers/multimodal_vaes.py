@@ -120,6 +120,68 @@ def by_views(rows: Sequence[Row], found, measure: str, title: str) -> Table:
     return Table(header, lines, (".2f",), title=title)
 
 
+def patterns(rows: Sequence[Row], found) -> Table:
+    """What the papers say of the models on PolyMNIST, and whether these runs show it.
+
+    A difference counts if it is larger than the two spreads over seeds together.
+    """
+    by_model = {one.model: one for one in rows}
+
+    def measured(model, measure, size=None):
+        names = views_of(
+            {run.name: found[run.name] for run in by_model[model].runs}, measure
+        )
+        return [number(by_model[model], found, name) for name in names]
+
+    def above(a, b):
+        return a.mean - b.mean > (a.sd or 0.0) + (b.sd or 0.0)
+
+    def text(numbers):
+        return " ".join(f"{x.mean:.2f}" for x in numbers)
+
+    lines = []
+    coherence = {name: measured(name, "coherence") for name in by_model}
+    probe = {name: measured(name, "linear_probe") for name in by_model}
+    if {"MVAE", "MMVAE", "MoPoE", "mmJSD", "MVTCAE"} <= set(by_model):
+        others = [name for name in ("MMVAE", "MoPoE", "mmJSD", "MVTCAE")]
+        lowest = all(
+            above(theirs, own)
+            for name in others
+            for theirs, own in zip(coherence[name], coherence["MVAE"])
+        )
+        lines.append(
+            ("MVAE's coherence is the lowest", text(coherence["MVAE"]), lowest)
+        )
+    if "MMVAE" in by_model:
+        first, *_, last = coherence["MMVAE"]
+        flat = abs(last.mean - first.mean) < 0.03
+        claim = "MMVAE's coherence is flat in the number of views (within 0.03)"
+        lines.append((claim, text(coherence["MMVAE"]), flat))
+    for name in ("MoPoE", "MVTCAE"):
+        if name in by_model:
+            pairs = zip(coherence[name], coherence[name][1:])
+            rises = all(above(b, a) for a, b in pairs)
+            claim = f"{name}'s coherence rises with every view"
+            lines.append((claim, text(coherence[name]), rises))
+    if "mmJSD" in by_model:
+        best = max((n for n in by_model if n != "VAE"), key=lambda n: probe[n][0].mean)
+        near = probe["mmJSD"][0].mean > probe[best][0].mean - 0.02
+        claim = (
+            "mmJSD's linear accuracy from one view is the highest or within 0.02 of it"
+        )
+        lines.append(
+            (
+                claim,
+                f"{text(probe['mmJSD'][:1])}; best {best} {text(probe[best][:1])}",
+                near,
+            )
+        )
+    lines = [
+        (claim, figures_, "yes" if held else "no") for claim, figures_, held in lines
+    ]
+    return Table(("expected", "found", "holds"), lines, title="patterns")
+
+
 def csv_lines(rows: Sequence[Row], found) -> list[tuple]:
     """Every number of every run, one a line."""
     return [
