@@ -123,10 +123,14 @@ def load(
         rng = np.random.default_rng((pair_seed, STREAMS[split], 1))
         return rng.random(len(pairs[split]))
 
-    def draw(step: int, batch_size: int) -> dict:
+    def train_rows(step: int, batch_size: int) -> np.ndarray:
         rows = batch_indices(seed, step, len(pairs["train"]), batch_size)
+        return this_process(rows)
+
+    def draw(step: int, batch_size: int) -> dict:
         start = np.random.default_rng((seed, step, 1)).random(batch_size)
-        return of_pairs("train", this_process(rows), this_process(start))
+        rows = train_rows(step, batch_size)
+        return of_pairs("train", rows, this_process(start))
 
     def take(split: str, rows: np.ndarray) -> dict:
         return of_pairs(split, rows, starts(split)[rows])
@@ -140,6 +144,7 @@ def load(
         {split: len(rows) for split, rows in pairs.items()},
         prepare=prepare,
         modalities=modalities,
+        train_rows=train_rows,
     )
 
 

@@ -189,6 +189,10 @@ def composed(
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
 
+    def train_rows(step: int, batch_size: int) -> np.ndarray:
+        n = len(digits["train"][1])
+        return this_process(batch_indices(seed, step, n, batch_size))
+
     def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
         rows = _training_rows(classes["train"], seed, step, batch_size)
         number = step * batch_size + np.arange(batch_size)
@@ -211,7 +215,15 @@ def composed(
         seed=int(seed),
     )
     count = {split: len(labels) for split, (_, labels) in digits.items()}
-    return of_draws(who, draw, take, count, prepare=prepare, modalities=modalities)
+    return of_draws(
+        who,
+        draw,
+        take,
+        count,
+        prepare=prepare,
+        modalities=modalities,
+        train_rows=train_rows,
+    )
 
 
 def _views(
