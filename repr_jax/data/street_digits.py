@@ -29,7 +29,8 @@ def compose(key: Array, digits: Array) -> Array:
       [32, 32, 3] float32 in [0, 1]. Use vmap for a batch.
     """
     keys = jax.random.split(key, 4)
-    ink = _blurred(keys[0], _ink(keys[1], digits.astype(jnp.float32) / 255))
+    width = jax.random.uniform(keys[0], (), minval=0.4, maxval=1.2)
+    ink = blurred(_ink(keys[1], digits.astype(jnp.float32) / 255), width)
     front, back, light = _colors(keys[2])
     ramp = jnp.linspace(-0.5, 0.5, SIZE)
     light = light[0] * ramp[:, None] + light[1] * ramp[None, :]
@@ -58,16 +59,19 @@ def _ink(key: Array, digits: Array) -> Array:
     return jnp.max(jax.vmap(placed)(digits, across, there), axis=0)
 
 
-def _blurred(key: Array, ink: Array) -> Array:
-    """[32, 32] -> the same, under a Gaussian of 7 pixels each way."""
-    width = jax.random.uniform(key, (), minval=0.4, maxval=1.2)
+def blurred(image: Array, width: float | Array) -> Array:
+    """[height, width] -> the same, under a Gaussian of 7 pixels each way.
+
+    Beyond the border the image goes on as it ends.
+    """
     kernel = jnp.exp(-0.5 * (jnp.arange(-3, 4) / width) ** 2)
     kernel = kernel / jnp.sum(kernel)
 
     def along(line):
-        return jnp.convolve(line, kernel, mode="same", precision="highest")
+        line = jnp.pad(line, 3, mode="edge")
+        return jnp.convolve(line, kernel, mode="valid", precision="highest")
 
-    return jax.vmap(along)(jax.vmap(along)(ink).T).T
+    return jax.vmap(along)(jax.vmap(along)(image).T).T
 
 
 def _colors(key: Array) -> tuple[Array, Array, Array]:
