@@ -6,6 +6,7 @@ import shlex
 import sys
 
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 from absl import flags
@@ -14,11 +15,13 @@ from ml_collections import config_flags
 from experiments.launch import sweep
 from repr_jax import config as configs
 from repr_jax import main, optim, run
+from repr_jax.data import arrays
 from repr_jax.workdir import records
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-IMPORT, ENCODER, STUDY = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+IMPORT, ENCODER, STUDY, MODALITIES = BLOCKS
 NUMBER = r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?"
 
 
@@ -93,6 +96,26 @@ def test_own_data_and_model(tmp_path, monkeypatch):
     finally:
         for name in ("mine", "mine.encoder"):
             sys.modules.pop(name, None)
+
+
+def test_own_modalities(tmp_path, monkeypatch):
+    there = np.arange(20)[:, None] % 4 != np.array([0, 1])
+    np.savez(
+        tmp_path / "study.npz",
+        image=np.ones((20, 4, 4, 3), np.uint8),
+        reading=np.where(there[:, 1:], 1.0, np.nan),
+        image_present=there[:, 0],
+        reading_present=there[:, 1],
+        diagnosis=np.arange(20) % 2,
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {"arrays": arrays, "config": ml_collections.ConfigDict()}
+    exec(compile(MODALITIES, "README.md", "exec"), names)
+    data = configs.bind(names["config"].dataset)()
+    batch = next(data.train(16))
+    assert data.modalities == ("image", "reading") and not batch["present"].all()
+    np.testing.assert_array_equal(batch["reading"][:, 0], batch["present"][:, 1])
+    np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["present"][:, 0])
 
 
 def test_files_that_the_readme_points_to_exist():

@@ -41,7 +41,7 @@ def load(
     data: Source,
     entries: Sequence[str] = ("image",),
     label: str | None = None,
-    present: str | None = None,
+    present: str | Sequence[str | None] | None = None,
     test_data: Source | None = None,
     test_fraction: float = 0.2,
     split_seed: int = 0,
@@ -54,8 +54,10 @@ def load(
       entries: names of the arrays that make a batch; several are modalities.
       label: the array of classes, [rows] of whole numbers from 0 or of text, which is
         numbered in sorted order; None if there are no classes.
-      present: the array, bool [rows, entries], that says which entries a row has; what
-        an absent entry holds is not read, and is 0 in batches. None if all are there.
+      present: the array, bool [rows, entries], that says which entries a row has; or a
+        tuple with an array, bool [rows], for each entry, None for one that no row
+        lacks. What an absent entry holds is not read, and is 0 in batches. None if all
+        are there.
       test_data: the rows of the split "test", of the same form; None to hold out some
         rows of `data`.
       test_fraction: in (0, 1), of rows held out; not used with test_data.
@@ -103,10 +105,14 @@ def _names(entries: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(
-    data: Source, entries: Sequence[str], label: str | None, present: str | None
+    data: Source,
+    entries: Sequence[str],
+    label: str | None,
+    present: str | Sequence[str | None] | None,
 ) -> dict[str, np.ndarray]:
     """Entries, "label" and "present" as batches have them, except that text stays."""
-    names = (*entries, *(name for name in (label, present) if name is not None))
+    masks = (present,) if present is None or isinstance(present, str) else present
+    names = (*entries, *(name for name in (label, *masks) if name is not None))
     if isinstance(data, Mapping):
         missing = [name for name in names if name not in data]
         if missing:
@@ -124,8 +130,10 @@ def _read(
             f"{WHO}, {where}: expected as many rows in every array; got {shapes}."
         )
     mask = None
-    if present is not None:
+    if isinstance(present, str):
         mask = _mask(f"{WHO}, {where}", present, found[present], len(entries))
+    elif present is not None:
+        mask = _of_columns(f"{WHO}, {where}", present, found, entries)
     kept = {}
     for i, name in enumerate(entries):
         there = None if mask is None else mask[:, i]
@@ -196,6 +204,31 @@ def _mask(who: str, name: str, mask: np.ndarray, num_entries: int) -> np.ndarray
             f"{empty.argmax()}."
         )
     return mask
+
+
+def _of_columns(
+    who: str,
+    names: Sequence[str | None],
+    found: Mapping[str, np.ndarray],
+    entries: Sequence[str],
+) -> np.ndarray:
+    """[rows, entries] bool of an array [rows] for each entry."""
+    if len(names) != len(entries):
+        raise ValueError(
+            f"{who}: expected present of {len(entries)} names, one for each entry; got "
+            f"{len(names)}."
+        )
+    count = len(found[entries[0]])
+    columns = [np.ones(count, bool) if n is None else found[n] for n in names]
+    for name, column in zip(names, columns):
+        if column.dtype != bool or column.ndim != 1:
+            raise ValueError(
+                f"{who}: expected {name} bool [rows]; got {column.dtype} "
+                f"{column.shape}."
+            )
+    return _mask(
+        who, " and ".join(filter(None, names)), np.stack(columns, 1), len(names)
+    )
 
 
 def _held_out(

@@ -15,7 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from repr_jax.data import shapes3d
 
@@ -156,6 +159,15 @@ class Vocabulary(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def _numbers(words: tuple[str, ...]) -> dict[str, int]:
     return {word: number for number, word in enumerate(words)}
+
+
+def one_hot_words(tokens: Array, num_words: int) -> Array:
+    """[..., length] -> [..., length, num_words] float32; padding is zeros.
+
+    So that `likelihood.categorical` counts the words and the end, and nothing after.
+    """
+    code = jax.nn.one_hot(tokens, num_words, dtype=jnp.float32)
+    return jnp.where((tokens == PAD)[..., None], 0.0, code)
 
 
 def vocabulary(texts: Iterable[str]) -> Vocabulary:

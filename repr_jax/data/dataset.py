@@ -48,6 +48,26 @@ class Dataset(NamedTuple):
     modalities: tuple[str, ...] = ()  # names of the modality entries, in order
     fixed: Mapping[str, Any] = MappingProxyType({})
     # entries that every prepared batch contains whole, whose axis 0 is not the batch
+    train_rows: Callable | None = None  # (step, batch_size) -> [local batch] int64:
+    # the row of split "train" that each row of training batch `step` shows, or shows
+    # a variant of; None if rows are not numbered
+
+
+def resolve(who: str, name: str, dataset: Dataset | Callable) -> Dataset:
+    """A dataset given as such, or as what makes it: in a config dict(fn=...).
+
+    Raises:
+      TypeError: it is neither.
+    """
+    found = dataset
+    if callable(dataset) and not isinstance(dataset, Dataset):
+        found = dataset()
+    if not isinstance(found, Dataset):
+        raise TypeError(
+            f"{who}: expected a dataset, or a function that makes one, as {name}; got "
+            f"{type(found).__name__}."
+        )
+    return found
 
 
 def of_rows(
@@ -71,9 +91,12 @@ def of_rows(
     """
     check_seed(who, seed)
 
+    def train_rows(step: int, batch_size: int) -> np.ndarray:
+        n = num_examples["train"]
+        return this_process(batch_indices(seed, step, n, batch_size))
+
     def draw(step: int, batch_size: int) -> dict:
-        rows = batch_indices(seed, step, num_examples["train"], batch_size)
-        return take("train", this_process(rows))
+        return take("train", train_rows(step, batch_size))
 
     return of_draws(
         who,
@@ -83,6 +106,7 @@ def of_rows(
         prepare=prepare,
         modalities=modalities,
         fixed=fixed,
+        train_rows=train_rows,
     )
 
 
@@ -95,6 +119,7 @@ def of_draws(
     prepare: Callable = identity,
     modalities: tuple[str, ...] = (),
     fixed: Mapping[str, Any] = MappingProxyType({}),
+    train_rows: Callable | None = None,
 ) -> Dataset:
     """A dataset whose training batches are drawn, and whose evaluated rows are fixed.
 
@@ -104,7 +129,7 @@ def of_draws(
         `this_process`; the same at every call.
       take: (split, rows [batch] int64) -> batch of the evaluated rows, without `where`.
       num_examples: evaluated rows of each split.
-      prepare, modalities, fixed: as of `Dataset`.
+      prepare, modalities, fixed, train_rows: as of `Dataset`.
     """
 
     def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
@@ -118,7 +143,9 @@ def of_draws(
             for rows, where in padded_rows(num_examples[split], batch_size)
         )
 
-    return Dataset(train, evaluate, prepare, num_examples, modalities, fixed)
+    return Dataset(
+        train, evaluate, prepare, num_examples, modalities, fixed, train_rows
+    )
 
 
 def read_only(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:

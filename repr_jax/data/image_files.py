@@ -73,6 +73,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def square(image: np.ndarray, size: int, *, crop: int | None = None) -> np.ndarray:
+    """[size, size, channels] uint8: a square in the middle, by bicubic interpolation.
+
+    image: [height, width, channels] uint8. crop: its side in pixels, at most the
+    smaller side of the image; None for that.
+    """
+    height, width = image.shape[:2]
+    side = min(height, width) if crop is None else crop
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image)
+    resized = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized).reshape(size, size, image.shape[2])
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Gray of 16 bits, which Pillow would clip at 255, as gray of 8 bits."""
     values = np.asarray(image)

@@ -5,25 +5,27 @@ A batch after `prepare` holds one entry per modality, "m0" to "m4", float32
 evaluation. Before it, `composed` yields "digits" uint8 [batch, modality, 28, 28], "id"
 and "stream" uint32 [batch], out of which `prepare` composes the images on the device.
 
+Translated-PolyMNIST is `scale` below 1: the digit of each view is made smaller and put
+somewhere of its own, so that views share the digit but no pixels.
+
 Source: Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021,
 https://arxiv.org/abs/2105.02470, and its code, https://github.com/thomassutter/MoPoE.
 The five photographs of the published files are not known to us: ours are others.
+Translated: Daunhawer et al., "On the Limitations of Multimodal VAEs", 2022,
+https://arxiv.org/abs/2110.04121; here every position that holds the whole digit is as
+likely as any other, the last row and column included, which some codes leave out.
 """
 
-import collections
 import functools
 import numbers
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from PIL import Image
 
-from repr_jax.data import image_files, mnist, pairing
+from repr_jax.data import mnist, pairing
 from repr_jax.data.dataset import (
     SPLITS,
     Dataset,
@@ -31,16 +33,12 @@ from repr_jax.data.dataset import (
     check_modalities,
     check_seed,
     of_draws,
-    of_rows,
     read_only,
     this_process,
-    unit_pixels,
 )
-from repr_jax.files import left_behind
+from repr_jax.data.polymnist_files import MODALITIES, SIZE, folder
 
-MODALITIES = ("m0", "m1", "m2", "m3", "m4")
 NUM_VIEWS = len(MODALITIES)
-SIZE = 28
 INK = 128  # a pixel brighter than this belongs to the digit
 STREAMS = {"train": 1, "test": 2}  # crops of the evaluated splits; 0 is training
 
@@ -87,23 +85,47 @@ def compose(
     return jnp.where(digit[..., None] > INK, 255 - crop, crop) / 255
 
 
+def translate(key: Array, digit: Array, *, scale: float) -> Array:
+    """The digit made smaller, somewhere on a black canvas that holds all of it.
+
+    The corner is uniform over 0 <= y, x <= 28 - side, side = round(28 scale): 8 x 8
+    places at scale 0.75, 15 x 15 at 0.5. Pixels are interpolated linearly, over as
+    large a neighborhood as the scale asks, as Pillow does.
+
+    Args:
+      key: draws the corner.
+      digit: [28, 28] uint8 or float in 0..255.
+      scale: above 0, at most 1; at 1 the digit stays as it is.
+
+    Returns:
+      [28, 28] float32 in 0..255. Use vmap for a batch.
+    """
+    side = round(SIZE * scale)
+    small = jax.image.resize(digit.astype(jnp.float32), (side, side), "linear")
+    corner = jax.random.randint(key, (2,), 0, SIZE - side + 1)
+    canvas = jnp.zeros((SIZE, SIZE), jnp.float32)
+    return jax.lax.dynamic_update_slice(canvas, small, tuple(corner))
+
+
 def load(
     *,
     modalities: Sequence[str] = MODALITIES,
     source: str = "embedded",
     data_dir: str | None = None,
     contrast: float = 1.0,
+    scale: float = 1.0,
     seed: int = 0,
 ) -> Dataset:
-    """PolyMNIST from any source: `composed`, or the official files with `folder`.
+    """PolyMNIST from any source: `composed`, or files in the official layout.
 
     Args:
-      source: "embedded" or "tfds", see `composed`; "folder", see `folder`, whose path
-        is `data_dir`. The official files are what they are: contrast must be 1.
-      modalities, data_dir, contrast, seed: as there.
+      source: "embedded" or "tfds", see `composed`; "folder", see
+        `polymnist_files.folder`, whose path is `data_dir`. The files are what they are:
+        contrast and scale must be 1.
+      modalities, data_dir, contrast, scale, seed: as there.
 
     Raises:
-      ValueError: as there, or a contrast for files.
+      ValueError: as there, or a contrast or a scale for files.
     """
     if source != "folder":
         return composed(
@@ -111,12 +133,14 @@ def load(
             source=source,
             data_dir=data_dir,
             contrast=contrast,
+            scale=scale,
             seed=seed,
         )
-    if contrast != 1:
-        raise ValueError(
-            f"polymnist.load: expected contrast 1 of source folder; got {contrast}."
-        )
+    for name, value in (("contrast", contrast), ("scale", scale)):
+        if value != 1:
+            raise ValueError(
+                f"polymnist.load: expected {name} 1 of source folder; got {value}."
+            )
     return folder(path=data_dir, modalities=modalities, seed=seed)
 
 
@@ -126,6 +150,7 @@ def composed(
     source: str = "embedded",
     data_dir: str | None = None,
     contrast: float = 1.0,
+    scale: float = 1.0,
     seed: int = 0,
 ) -> Dataset:
     """PolyMNIST made as it is needed, from MNIST and the photographs of the package.
@@ -142,20 +167,31 @@ def composed(
         flower and china. Leaving some out leaves the others as they are.
       source, data_dir: see `mnist.arrays`.
       contrast: in [0, 1], how much of the photographs is kept, see `compose`.
-      seed: of pairing, order and crops.
+      scale: above 0, at most 1; below 1 the digit of each view is first made smaller
+        and put at a place of its own, see `translate`. Published: 0.75, and 0.5.
+      seed: of pairing, order, crops and places.
 
     Raises:
-      ValueError: no modality, an unknown one, one twice; contrast out of range.
+      ValueError: no modality, an unknown one, one twice; contrast or scale out of
+        range.
       FileNotFoundError, ImportError: see `mnist.arrays`.
     """
     who = "polymnist.composed"
     modalities = check_modalities(who, modalities, MODALITIES)
     if not isinstance(contrast, numbers.Real) or not 0 <= contrast <= 1:
         raise ValueError(f"{who}: expected contrast in [0, 1]; got {contrast!r}.")
+    if not isinstance(scale, numbers.Real) or not 0.5 < SIZE * scale <= SIZE:
+        raise ValueError(
+            f"{who}: expected scale above {0.5 / SIZE:.3f}, at most 1; got {scale!r}."
+        )
     check_seed(who, seed)
     digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
+
+    def train_rows(step: int, batch_size: int) -> np.ndarray:
+        n = len(digits["train"][1])
+        return this_process(batch_indices(seed, step, n, batch_size))
 
     def draw(step: int, batch_size: int) -> dict[str, np.ndarray]:
         rows = _training_rows(classes["train"], seed, step, batch_size)
@@ -172,10 +208,22 @@ def composed(
         return _views(digits[split], fixed_rows(split)[i], views, i, STREAMS[split])
 
     prepare = functools.partial(
-        _prepare, modalities=modalities, contrast=float(contrast), seed=int(seed)
+        _prepare,
+        modalities=modalities,
+        contrast=float(contrast),
+        scale=float(scale),
+        seed=int(seed),
     )
     count = {split: len(labels) for split, (_, labels) in digits.items()}
-    return of_draws(who, draw, take, count, prepare=prepare, modalities=modalities)
+    return of_draws(
+        who,
+        draw,
+        take,
+        count,
+        prepare=prepare,
+        modalities=modalities,
+        train_rows=train_rows,
+    )
 
 
 def _views(
@@ -211,7 +259,12 @@ def _training_rows(
 
 
 def _prepare(
-    batch: Mapping, *, modalities: Sequence[str], contrast: float, seed: int
+    batch: Mapping,
+    *,
+    modalities: Sequence[str],
+    contrast: float,
+    scale: float,
+    seed: int,
 ) -> dict:
     """Composes every row with a key of its own: (seed, stream, id, modality)."""
     key = jax.random.key(seed)
@@ -220,6 +273,9 @@ def _prepare(
         row_key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
         photograph = jnp.asarray(photographs()[column])
         column_key = jax.random.fold_in(row_key, column)
+        if scale < 1:
+            place_key = jax.random.fold_in(column_key, 1)
+            digit = translate(place_key, digit, scale=scale)
         return compose(column_key, digit, photograph, contrast=contrast)
 
     rest = dict(batch)
@@ -228,152 +284,3 @@ def _prepare(
         draw = functools.partial(image, column=MODALITIES.index(name))
         rest[name] = jax.vmap(draw)(stream, number, digits[:, i])
     return rest
-
-
-def folder(
-    *, path: str | os.PathLike, modalities: Sequence[str] = MODALITIES, seed: int = 0
-) -> Dataset:
-    """PolyMNIST from files in the official layout, {train,test}/m0/index.label.png.
-
-    Row i is the tuple of the i-th file name, in the order of index, then label, both as
-    numbers, so that the classes alternate. An image is decoded when it is first needed
-    and then kept: 0.7 GB for all files of all views. Batches hold uint8 images, which
-    `prepare` turns into float32 in [0, 1].
-
-    Args:
-      path: holds the folders train and test. The published files are at
-        https://zenodo.org/records/4899160; `write_folder` makes others.
-      modalities: names of folders in train and test.
-      seed: of the order in training.
-
-    Raises:
-      FileNotFoundError: a folder or a file is missing, or a folder has no images.
-      ValueError: an unknown modality, a file name not of this form, or an image that
-        is not 28 by 28 RGB (those in first place at once, others when decoded).
-    """
-    images, labels = {}, {}
-    path = os.path.expanduser(path)
-    for split in SPLITS:
-        files = _list_files(os.path.join(path, split), modalities)
-        names = next(iter(files.values()))
-        images[split] = _decoder(files)
-        labels[split] = np.array([label for _, label in names], np.int32)
-    modalities = tuple(files)
-
-    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {**images[split](rows), "label": labels[split][rows]}
-
-    num_examples = {split: len(labels[split]) for split in SPLITS}
-    return of_rows(
-        "polymnist.folder",
-        take,
-        num_examples,
-        seed=seed,
-        prepare=functools.partial(unit_pixels, names=modalities),
-        modalities=modalities,
-    )
-
-
-def _list_files(
-    path: str, modalities: Sequence[str]
-) -> dict[str, dict[tuple[int, int], str]]:
-    """{modality: {(index, label): file}}, the same keys in order for every modality."""
-    who = f"polymnist.folder, {path}"
-    found = os.scandir(path) if os.path.isdir(path) else ()
-    found = [entry for entry in found if not left_behind(entry.name)]
-    known = sorted(entry.name for entry in found if entry.is_dir())
-    if not known:
-        raise FileNotFoundError(f"{who}: expected folders m0, m1, ..; there are none.")
-    files = {}
-    for modality in check_modalities(who, modalities, known):
-        files[modality], others = {}, []
-        for entry in os.scandir(os.path.join(path, modality)):
-            if left_behind(entry.name):
-                continue
-            match = re.fullmatch(r"(\d+)\.(\d+)\.png", entry.name)
-            if match is not None:
-                files[modality][int(match[1]), int(match[2])] = entry.path
-            elif entry.name.endswith(".png"):
-                raise ValueError(
-                    f"{who}: expected index.label.png; got {modality}/{entry.name}."
-                )
-            else:
-                others.append(entry.name)
-        if not files[modality]:
-            raise FileNotFoundError(
-                f"{who}: expected files index.label.png in {modality}; there are none."
-            )
-        image_files.report_others(os.path.join(path, modality), others)
-    every = sorted(set().union(*files.values()))
-    for modality, names in files.items():
-        missing = [f"{i}.{label}.png" for i, label in every if (i, label) not in names]
-        if missing:
-            raise FileNotFoundError(
-                f"{who}: expected the same files for every modality; {modality} lacks "
-                f"{len(missing)} that others have, such as {missing[0]}."
-            )
-    return {m: {key: names[key] for key in every} for m, names in files.items()}
-
-
-def _decoder(files: Mapping[str, Mapping]) -> Callable:
-    """rows -> {modality: uint8 [rows, 28, 28, 3]}; keeps what it has decoded."""
-    paths = list(zip(*(names.values() for names in files.values())))
-    shape = (len(paths), len(files), SIZE, SIZE, 3)
-    decoded = np.empty(shape, np.uint8)  # takes memory where it is written to
-    is_decoded = np.zeros(len(paths), bool)
-
-    def decode(path: str) -> np.ndarray:
-        with image_files.opened(path) as image:
-            if image.mode != "RGB" or image.size != (SIZE, SIZE):
-                raise ValueError(
-                    f"polymnist.folder: expected {SIZE} x {SIZE} pixels in RGB; "
-                    f"{path} has {image.width} x {image.height} in {image.mode}."
-                )
-            return np.asarray(image_files.to_rgb(image))
-
-    def images(rows: np.ndarray) -> dict[str, np.ndarray]:
-        for row in np.unique(rows[~is_decoded[rows]]):
-            for i, path in enumerate(paths[row]):
-                decoded[row, i] = decode(path)
-            is_decoded[row] = True
-        return {modality: decoded[rows, i] for i, modality in enumerate(files)}
-
-    images(np.arange(1))  # a wrong size shows before the training starts
-    return images
-
-
-def write_folder(
-    dataset: Dataset,
-    path: str | os.PathLike,
-    split: str,
-    *,
-    num_examples: int | None = None,
-    batch_size: int = 256,
-) -> None:
-    """Writes tuples of a dataset as PNG files in the official layout, for `folder`.
-
-    Args:
-      dataset: its modalities are [batch, 28, 28, 3] in [0, 1] after `prepare`.
-      path: gets {split}/{modality}/index.label.png; index counts within the label.
-      split: "train" or "test".
-      num_examples: how many tuples, the first ones; None for all.
-      batch_size: tuples composed at a time.
-    """
-    path = os.path.expanduser(path)
-    left = num_examples or dataset.num_examples[split]
-    prepare = jax.jit(dataset.prepare)
-    seen = collections.Counter()
-    for name in dataset.modalities:
-        os.makedirs(os.path.join(path, split, name), exist_ok=True)
-    for batch in dataset.evaluate(split, batch_size):
-        images = prepare(batch)
-        images = {m: np.rint(np.asarray(images[m]) * 255) for m in dataset.modalities}
-        for row in np.flatnonzero(batch["where"])[:left]:
-            label = int(batch["label"][row])
-            for name in dataset.modalities:
-                file = os.path.join(path, split, name, f"{seen[label]}.{label}.png")
-                Image.fromarray(images[name][row].astype(np.uint8)).save(file)
-            seen[label] += 1
-        left -= batch_size
-        if left <= 0:
-            return

@@ -18,7 +18,7 @@ are as if it were alone, so that evaluators need not know of the others.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from repr_jax.data.dataset import Dataset, check_evaluate, check_train
+from repr_jax.data.dataset import Dataset, check_evaluate, check_train, resolve
 from repr_jax.ops import checks
 
 
@@ -52,7 +52,7 @@ def together(
     who = "streams.together"
     ratios = {} if ratios is None else dict(ratios)
     _check(who, streams, evaluated, ratios)
-    parts = {name: _dataset(who, name, stream) for name, stream in streams.items()}
+    parts = {name: resolve(who, f"stream {name}", x) for name, x in streams.items()}
     chosen = parts[evaluated]
 
     def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
@@ -91,16 +91,6 @@ def _check(who: str, streams: Any, evaluated: str, ratios: Mapping[str, int]) ->
     for name, ratio in ratios.items():
         checks.one_of(who, tuple(streams), **{"name in ratios": name})
         checks.count(who, **{f"ratios.{name}": ratio})
-
-
-def _dataset(who: str, name: str, stream: Dataset | Callable) -> Dataset:
-    found = stream() if callable(stream) and not isinstance(stream, Dataset) else stream
-    if not isinstance(found, Dataset):
-        raise TypeError(
-            f"{who}: expected a dataset, or a function that makes one, as stream "
-            f"{name}; got {type(found).__name__}."
-        )
-    return found
 
 
 def _all_fixed(who: str, parts: Mapping[str, Dataset]) -> dict:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from repr_jax.data import image_files
 from repr_jax.data.dataset import Dataset, of_rows, read_only, unit_pixels
 from repr_jax.ops import checks
 
@@ -43,14 +44,14 @@ def arrays(
       ValueError: no such label, or images of several sizes and no `size`.
     """
     data_dir = directory(data_dir)
-    records = _records(name, split, data_dir)
-    images, labels = [], np.empty(len(records), np.int32)
-    with _quiet():
-        for row in range(len(records)):
-            item = records[row]
+    found = records(name, split, data_dir)
+    images, labels = [], np.empty(len(found), np.int32)
+    with quiet():
+        for row in range(len(found)):
+            item = found[row]
             checks.one_of("tfds_images.arrays", tuple(item), label=label)
             image = item["image"]
-            images.append(image if size is None else _square(image, size))
+            images.append(image if size is None else image_files.square(image, size))
             labels[row] = item[label]
     if len({image.shape for image in images}) > 1:
         raise ValueError(
@@ -94,8 +95,11 @@ def directory(data_dir: str | None) -> str:
     return os.path.expanduser(data_dir)
 
 
-def _records(name: str, split: str, data_dir: str) -> Any:
-    """The records of a split, by position."""
+def records(name: str, split: str, data_dir: str) -> Any:
+    """The records of a split, by position; errors as of `arrays`.
+
+    What reads them logs advice, which `quiet` holds back.
+    """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
@@ -111,7 +115,7 @@ def _records(name: str, split: str, data_dir: str) -> Any:
     if not os.path.isdir(os.path.join(data_dir, name)):
         raise FileNotFoundError(advice)
     try:
-        with _quiet():  # tfds and array_record log advice at ERROR level
+        with quiet():  # tfds and array_record log advice at ERROR level
             return tfds.data_source(
                 name, split=split, data_dir=data_dir, download=False
             )
@@ -119,21 +123,8 @@ def _records(name: str, split: str, data_dir: str) -> Any:
         raise FileNotFoundError(advice) from error
 
 
-def _square(image: np.ndarray, size: int) -> np.ndarray:
-    """[size, size, channels], of the largest square in the middle."""
-    import PIL.Image
-
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    image = image[top : top + side, left : left + side]
-    picture = PIL.Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image)
-    resized = picture.resize((size, size), PIL.Image.Resampling.BICUBIC)
-    return np.asarray(resized).reshape(size, size, image.shape[2])
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Holds back what is logged below CRITICAL."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)

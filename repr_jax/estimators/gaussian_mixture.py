@@ -105,6 +105,21 @@ def log_prob(mixture: GaussianMixture, x: Array) -> Array:
     return jax.nn.logsumexp(logits(mixture, x), axis=-1)
 
 
+def sample(key: Array, mixture: GaussianMixture, num_samples: int) -> Array:
+    """[num_samples, dim] rows drawn from the density."""
+    checks.count("gaussian_mixture.sample", num_samples=num_samples)
+    component_key, key = jax.random.split(key)
+    means, covariances = mixture.means, mixture.covariances
+    log_weights = jnp.log(mixture.weights)
+    k = jax.random.categorical(component_key, log_weights, shape=(num_samples,))
+    noise = jax.random.normal(key, (num_samples, means.shape[1]), means.dtype)
+    if covariances.ndim == 3:
+        factors = jnp.linalg.cholesky(covariances)[k % len(covariances)]
+        product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+        return means[k] + product("nij,nj->ni", factors, noise)
+    return means[k] + jnp.sqrt(covariances)[k] * noise
+
+
 def score(mixture: GaussianMixture, x: Array) -> Array:
     """[batch, dim] -> [batch] -log_prob: higher for what is more of an outlier."""
     return -log_prob(mixture, x)

@@ -73,6 +73,34 @@ def subsets(modalities: Sequence[str]) -> dict[str, np.ndarray]:
     return {subset_name(modalities, row): row for row in rows}
 
 
+def given_subsets(modalities: Sequence[str], given=None) -> dict[str, np.ndarray]:
+    """`subsets` of these names, such as "m0+m2", in any order of the modalities.
+
+    given: None for the singles and those of all but one, without the full one.
+
+    Raises:
+      ValueError: a name that is not of modalities, or twice.
+    """
+    known = subsets(modalities)
+    if given is None:
+        return {
+            name: row
+            for name, row in known.items()
+            if row.sum() in (1, len(row) - 1) and not row.all()
+        }
+    found = {}
+    for name in given:
+        parts = set(name.split("+"))
+        ordered = "+".join(m for m in modalities if m in parts)
+        if ordered not in known or parts - set(modalities) or ordered in found:
+            raise ValueError(
+                f"given: expected different subsets of {'+'.join(modalities)}; got "
+                f"{', '.join(given)}."
+            )
+        found[ordered] = known[ordered]
+    return found
+
+
 def subset_name(modalities: Sequence[str], subset) -> str:
     """ "m0+m2" for the names at the True places of `subset`, bool [modality]."""
     return "+".join(name for name, here in zip(modalities, subset) if here)

@@ -39,6 +39,32 @@ def accuracy(
     return masked_mean(right, where=where, axis_name=axis_name)
 
 
+def macro_accuracy(
+    predictions: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+) -> float:
+    """Mean over the classes of the labels of each one's `accuracy`; on the host.
+
+    Args:
+      predictions, labels, where: as in `accuracy`.
+
+    Returns:
+      in [0, 1], 1 is all right; 1 / C for one guess for all, of C classes, however
+      unequal. A class that is no present row's label does not count; 0 of no row.
+
+    Raises:
+      as `accuracy`.
+    """
+    checks.same_shape("macro_accuracy", rank=1, predictions=predictions, labels=labels)
+    checks.integers("macro_accuracy", predictions=predictions, labels=labels)
+    where = np.asarray(checked_where("macro_accuracy", where, jnp.shape(labels)))
+    predictions, labels = np.asarray(predictions)[where], np.asarray(labels)[where]
+    rates = [np.mean(predictions[labels == c] == c) for c in np.unique(labels)]
+    return float(np.mean(rates)) if rates else 0.0
+
+
 def agreement(
     predictions: Array, *, where: Array | None = None, axis_name: str | None = None
 ) -> Array:

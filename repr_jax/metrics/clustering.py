@@ -182,6 +182,30 @@ def hungarian_accuracy(table: ArrayLike) -> float:
     return float(table[found, matching[found]].sum() / table.sum())
 
 
+def majority_accuracy(fitted_table: ArrayLike, table: ArrayLike) -> float:
+    """Share of rows that are of their cluster's most frequent class in other rows.
+
+    sum_k table[k, argmax_y fitted_table[k, y]] / rows; the first class where equal, so
+    that clusters without a row in fitted_table stand for class 0. Two clusters may have
+    one class, so many small clusters score high: compare at equal numbers of them.
+
+    Args:
+      fitted_table: [clusters, classes] counts of rows that name the clusters.
+      table: of the same shape, counts of the rows that are judged.
+
+    Returns:
+      in [0, 1], 1 if each cluster has rows of its class alone.
+
+    Raises:
+      ValueError: not two tables of counts of one shape.
+    """
+    who = "majority_accuracy"
+    fitted, table = (check_table(who, t) for t in (fitted_table, table))
+    checks.same_shape(who, fitted_table=fitted, table=table)
+    named = np.argmax(fitted, axis=1)
+    return float(table[np.arange(len(table)), named].sum() / table.sum())
+
+
 def leaf_purity(table: ArrayLike) -> float:
     """Share of rows that are of the largest class of their leaf (or cluster).
 

@@ -115,6 +115,22 @@ def test_absent_entries_are_0_whatever_they_held(tmp_path):
     assert next(load(flags, present="seen").train(2))["reading"].dtype == bool
 
 
+def test_presence_may_be_an_array_for_each_entry(tmp_path):
+    known, seen = some(), some()["seen"]
+    known |= {"has_image": seen[:, 0], "has_reading": seen[:, 1]}
+    known["reading"][~seen[:, 1]] = np.nan
+    both = load(changed(tmp_path, **known), present=("has_image", "has_reading"))
+    one = load(known, present=(None, "has_reading"))
+    whole = load(known, present="seen")
+    (batch,), (other,), (expected,) = (
+        d.evaluate("train", 16) for d in (both, one, whole)
+    )
+    for name in ("image", "reading", "present"):
+        np.testing.assert_array_equal(batch[name], expected[name])
+    assert other["present"][:, 0].all() and other["image"].any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(other["present"][:, 1], expected["present"][:, 1])
+
+
 GOOD = some()["reading"]
 BAD = GOOD.copy()
 BAD[[3, 8], 1] = np.nan, np.inf
@@ -188,6 +204,15 @@ LARGE = some()["tokens"].astype(np.int64) + 2**40
             ValueError,
             "seen has none in row 0",
         ),
+        ({}, {"present": ("seen",)}, ValueError, "present of 2 names.*got 1"),
+        ({}, {"present": (None, "seen")}, ValueError, r"seen bool \[rows\]; got bool"),
+        (
+            {"none": np.zeros(20, bool)},
+            {"present": ("none", "none")},
+            ValueError,
+            "none and none has none in row 0",
+        ),
+        ({}, {"present": ("there", None)}, ValueError, "no there"),
         ({}, {"test_fraction": 0.01}, ValueError, "got 0 of 20 for test"),
         (
             {},

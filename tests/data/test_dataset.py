@@ -7,7 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax.data import arrays, dataset, mnist, polymnist, streams, synthetic
+from repr_jax.data import (
+    arrays,
+    dataset,
+    missing,
+    mnist,
+    mnist_svhn_text,
+    polymnist,
+    streams,
+    synthetic,
+)
 
 IMAGES = np.random.default_rng(0).integers(256, size=(40, 4, 4, 3), dtype=np.uint8)
 ARRAYS = {"image": IMAGES, "label": np.arange(40) % 3}
@@ -16,8 +25,15 @@ DATASETS = {
     "blobs": lambda seed=0: synthetic.blobs(num_examples=30, seed=seed),
     "multiview": lambda seed=0: synthetic.multiview(num_examples=30, size=8, seed=seed),
     "digits": lambda seed=0: mnist.digits(seed=seed),
+    "missing": lambda seed=0: missing.at_random(
+        dataset=synthetic.multiview(num_examples=30, size=8, seed=seed)
+    ),
+    "mnist_svhn_text": lambda seed=0: mnist_svhn_text.load(num_matches=1, seed=seed),
     "graph": lambda seed=0: synthetic.graph(num_nodes=60, seed=seed),
     "polymnist": lambda seed=0: polymnist.composed(modalities=("m0", "m3"), seed=seed),
+    "translated": lambda seed=0: polymnist.composed(
+        modalities=("m0", "m3"), scale=0.75, seed=seed
+    ),
     "streams": lambda seed=0: streams.together(
         streams={name: DATASETS[name](seed) for name in ("blobs", "digits")},
         ratios={"digits": 3},
@@ -123,7 +139,7 @@ def test_evaluation_is_one_padded_pass_in_order(make, split):
 
 
 @pytest.mark.parametrize(
-    "make", sorted(DATASETS.keys() - {"graph", "streams"}), indirect=True
+    "make", sorted(DATASETS.keys() - {"graph", "missing", "streams"}), indirect=True
 )
 def test_prepared_batches_are_images_in_range(make):
     data = make()
@@ -133,7 +149,8 @@ def test_prepared_batches_are_images_in_range(make):
     assert set(prepared) == {*names, "label", "where"}
     assert prepared["label"].dtype == np.int32
     for name in names:
-        assert prepared[name].dtype == np.float32 and prepared[name].ndim == 4
+        assert prepared[name].dtype == np.float32
+        assert prepared[name].ndim == (3 if name == "text" else 4)
         if make is not DATASETS["blobs"]:
             assert prepared[name].min() >= 0 and prepared[name].max() <= 1
     assert_equal(

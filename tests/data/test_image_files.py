@@ -225,3 +225,12 @@ def test_images_of_unequal_size_name_two_files():
     ):
         image_files.stack(images, ["a.png", "b.png", "c.png"], "who")
     assert image_files.stack(images[:2], ["a", "b"], "who").shape == (2, 4, 6, 3)
+
+
+def test_the_square_is_the_middle():
+    image = np.zeros((8, 20, 1), np.uint8)
+    image[:, 6:14] = 200
+    assert (image_files.square(image, 4) == 200).all()
+    assert (image_files.square(image.transpose(1, 0, 2), 4) == 200).all()
+    image[2:6, 8:12] = 100
+    assert (image_files.square(image, 2, crop=4) == 100).all()

@@ -1,6 +1,4 @@
-"""The recipe of PolyMNIST, against loops, and its files."""
-
-import shutil
+"""The recipe of PolyMNIST, against loops, and of its translated form."""
 
 import jax
 import numpy as np
@@ -190,6 +188,9 @@ def test_full_mnist_gives_the_published_numbers(tfds_data_dir):
         ({"contrast": 1.5}, r"contrast in \[0, 1\]; got 1.5"),
         ({"contrast": -0.1}, r"contrast in \[0, 1\]; got -0.1"),
         ({"contrast": "high"}, r"contrast in \[0, 1\]; got 'high'"),
+        ({"scale": 1.1}, "scale above 0.018, at most 1; got 1.1"),
+        ({"scale": 0.0}, "scale above 0.018, at most 1; got 0.0"),
+        ({"scale": "half"}, "scale above 0.018, at most 1; got 'half'"),
     ],
 )
 def test_wrong_arguments_are_refused(keywords, message):
@@ -212,117 +213,65 @@ def test_wrong_shapes_are_refused(digit, photograph, message):
         )
 
 
-@pytest.fixture(scope="module")
-def written(data, tmp_path_factory):
-    """Official layout: the first 25 training and 12 test tuples."""
-    path = tmp_path_factory.mktemp("polymnist")
-    polymnist.write_folder(data, path, "train", num_examples=25, batch_size=16)
-    polymnist.write_folder(data, path, "test", num_examples=12, batch_size=16)
-    return path
+def test_files_have_neither_contrast_nor_scale():
+    for name in ("contrast", "scale"):
+        with pytest.raises(ValueError, match=f"{name} 1 of source folder; got 0.5"):
+            polymnist.load(source="folder", data_dir="nowhere", **{name: 0.5})
 
 
-@pytest.fixture
-def files(written, tmp_path):
-    """A copy to spoil."""
-    return shutil.copytree(written, tmp_path / "files")
+@pytest.mark.parametrize("scale, side", [(0.75, 21), (0.5, 14)])
+def test_a_translated_digit_is_the_small_digit_and_whole(scale, side):
+    """Against Pillow, which rounds; every place occurs, the last one included."""
+    digit = mnist.arrays("train")[0][3]
+    small = Image.fromarray(digit).resize((side, side), Image.Resampling.BILINEAR)
+    small, room = np.asarray(small, float), 28 - side
+    keys = jax.random.split(jax.random.key(0), 4000)
+    draw = jax.vmap(lambda key: polymnist.translate(key, digit, scale=scale))
+    canvases = np.asarray(jax.jit(draw)(keys))
+    seen = np.zeros((room + 1, room + 1))
+    rows, columns = small.max(axis=1).nonzero()[0], small.max(axis=0).nonzero()[0]
+    for canvas in canvases:
+        y, x = ((canvas > 0.5).any(axis=a).argmax() for a in (1, 0))
+        y, x = y - rows[0], x - columns[0]
+        seen[y, x] += 1
+        expected = np.zeros((28, 28))
+        expected[y : y + side, x : x + side] = small
+        np.testing.assert_allclose(canvas, expected, atol=1.01)
+    each = len(keys) / seen.size
+    assert np.abs(seen - each).max() < 5 * each**0.5
 
 
-def test_folder_reads_what_was_composed(data, written):
-    folder = polymnist.folder(path=written)
-    assert folder.num_examples == {"train": 25, "test": 12}
-    assert folder.modalities == MODALITIES
-    assert (written / "test" / "m3" / "1.0.png").is_file()  # the second zero
-    for split, count in folder.num_examples.items():
-        (batch,) = folder.evaluate(split, count)
-        expected = prepared(data, next(data.evaluate(split, count)))
-        images = prepared(folder, batch)
-        assert images.keys() == expected.keys()
+def test_places_are_independent_between_views():
+    """The same digit in every view, white on black: the masks tell where it is."""
+    data = polymnist.composed(contrast=0.0, scale=0.5)
+    batch = next(data.train(600))
+    batch["digits"] = np.broadcast_to(batch["digits"][:1, :1], batch["digits"].shape)
+    images = prepared(data, batch)
+    places = []
+    for name in MODALITIES:
+        mask = images[name][..., 0] > 0.5
+        assert len(set(mask.sum(axis=(1, 2)))) == 1  # whole in every row
+        places += [mask.any(axis=2).argmax(axis=1), mask.any(axis=1).argmax(axis=1)]
+    between = np.corrcoef(places)[~np.eye(10, dtype=bool)]
+    assert np.abs(between).max() < 4 / 600**0.5
+    assert all(np.ptp(place) == 14 for place in places)
+
+
+def test_scale_one_is_polymnist_and_a_smaller_scale_keeps_pairs_and_crops():
+    plain, one = polymnist.composed(seed=3), polymnist.composed(seed=3, scale=1.0)
+    small = polymnist.composed(seed=3, scale=0.5)
+    for split in ("train", "test"):
+        batch = next(plain.evaluate(split, 8))
+        for other in (one, small):
+            for name, x in next(other.evaluate(split, 8)).items():
+                np.testing.assert_array_equal(x, batch[name])
+        images, same, smaller = (prepared(d, batch) for d in (plain, one, small))
         for name in MODALITIES:
-            assert batch[name].dtype == np.uint8 and images[name].dtype == np.float32
-        for name in images:
-            np.testing.assert_allclose(images[name], expected[name], atol=1e-6)
-
-
-def test_folder_trains_like_any_dataset(written):
-    def start(step):
-        return polymnist.folder(path=written, modalities=("m2", "m0")).train(10, step)
-
-    batches = [batch for batch, _ in zip(start(0), range(5))]
-    labels = np.concatenate([batch["label"] for batch in batches])
-    np.testing.assert_array_equal(np.bincount(labels), [6] * 5 + [4] * 5)  # two epochs
-    assert set(batches[0]) == {"m2", "m0", "label"}
-    for name, values in next(start(3)).items():
-        np.testing.assert_array_equal(values, batches[3][name])
-
-
-def test_folder_orders_files_by_number(files, caplog):
-    for modality in MODALITIES:
-        folder = files / "test" / modality
-        (folder / "1.0.png").rename(folder / "10.0.png")
-        (folder / "notes.txt").write_text("other files are passed over")
-        (folder / "._0.1.png").write_bytes(b"what a Mac leaves is ignored")
-        (folder / ".ipynb_checkpoints").mkdir()
-    (batch,) = polymnist.folder(path=files).evaluate("test", 12)
-    np.testing.assert_array_equal(batch["label"], [*range(10), 1, 0])
-    assert len(caplog.records) == len(MODALITIES)
-    assert "test/m0: passed over 1 other files (1 .txt)." in caplog.text
-
-
-@pytest.mark.parametrize(
-    "spoil, error, message",
-    [
-        (
-            lambda p: shutil.rmtree(p / "test"),
-            FileNotFoundError,
-            "test: .*there are none",
-        ),
-        (lambda p: shutil.rmtree(p), FileNotFoundError, "train: .*there are none"),
-        (
-            lambda p: [file.unlink() for file in (p / "train/m1").iterdir()],
-            FileNotFoundError,
-            "index.label.png in m1; there are none",
-        ),
-        (
-            lambda p: (p / "train/m4/1.3.png").unlink(),
-            FileNotFoundError,
-            "m4 lacks 1 that others have, such as 1.3.png",
-        ),
-        (
-            lambda p: (p / "train/m2/0.0.png").rename(p / "train/m2/zero.png"),
-            ValueError,
-            "expected index.label.png; got m2/zero.png",
-        ),
-        (
-            lambda p: Image.new("RGB", (32, 30)).save(p / "test/m0/0.0.png"),
-            ValueError,
-            "28 x 28 pixels in RGB; .*0.0.png has 32 x 30 in RGB",
-        ),
-        (
-            lambda p: Image.new("L", (28, 28)).save(p / "test/m0/0.0.png"),
-            ValueError,
-            "28 x 28 pixels in RGB; .*0.0.png has 28 x 28 in L",
-        ),
-        (
-            lambda p: (p / "test/m0/0.0.png").write_bytes(b"\x89PNG\r\n\x1a\n"),
-            ValueError,
-            "test/m0/0.0.png: expected a whole image",
-        ),
-    ],
-)
-def test_spoiled_folders_are_refused(files, spoil, error, message):
-    spoil(files)
-    with pytest.raises(error, match=message) as caught:
-        polymnist.folder(path=files)
-    assert "\n" not in str(caught.value)
-
-
-def test_unknown_modality_of_a_folder_names_those_there(written):
-    with pytest.raises(ValueError, match="among m0, m1, m2, m3, m4; got 'm5'"):
-        polymnist.folder(path=written, modalities=("m0", "m5"))
-
-
-def test_a_wrong_size_is_noticed_in_any_row(files):
-    Image.new("RGB", (32, 32)).save(files / "test/m1/0.7.png")
-    folder = polymnist.folder(path=files)
-    with pytest.raises(ValueError, match=r"0.7.png has 32 x 32"):
-        list(folder.evaluate("test", 12))
+            np.testing.assert_array_equal(images[name], same[name])
+            differs = np.abs(images[name] - smaller[name]).max(axis=-1) > 1e-6
+            ink = batch["digits"][:, MODALITIES.index(name)] > 128
+            inverted = np.abs(images[name] - (1 - smaller[name])).max(axis=-1)
+            assert inverted[differs].max() < 1e-6  # the digit moved, nothing else
+            assert 0 < differs.mean() < 0.35 and (differs & ink).any()
+    canvas = polymnist.translate(jax.random.key(0), batch["digits"][0, 0], scale=1.0)
+    np.testing.assert_array_equal(canvas, batch["digits"][0, 0])

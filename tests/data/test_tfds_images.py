@@ -25,13 +25,6 @@ def test_images_of_any_size_become_squares(fake_tfds):
         tfds_images.arrays("food101", "train", data_dir=fake_tfds)
 
 
-def test_the_square_is_the_middle():
-    image = np.zeros((8, 20, 1), np.uint8)
-    image[:, 6:14] = 200
-    assert (tfds_images._square(image, 4) == 200).all()
-    assert (tfds_images._square(image.transpose(1, 0, 2), 4) == 200).all()
-
-
 def test_a_dataset_of_them(fake_tfds):
     data = tfds_images.images(
         name="food101", splits=("train", "validation"), data_dir=fake_tfds, size=8

@@ -55,6 +55,10 @@ CASES = {
     "agglomerative": Case(
         lambda module, x, labels: module.fit(x, num_leaves=3), on_host=True
     ),
+    "coupling_flow": Case(
+        by_key(num_steps=2, batch_size=8, num_layers=2, hidden=4),
+        lambda module, *args: module.log_prob(*args),
+    ),
     "deep_ect": Case(
         by_key(encoder=ENCODER, decoder=DECODER, num_leaves=3, **SHORT),
         lambda module, fitted, x: module.assign(fitted, x, encoder=ENCODER),

@@ -246,3 +246,29 @@ def test_wrong_rows_are_refused(rows):
         FIT(rows.astype(int))
     with pytest.raises(ValueError, match=r"x of shape \(40, 3\); got \(40, 2\)"):
         gaussian_mixture.log_prob(FIT(rows), rows[:, :2])
+
+
+@KINDS
+def test_samples_have_the_moments_of_the_mixture(covariance):
+    means = np.array([[0.0, 4.0], [3.0, -1.0]], "f")
+    kinds = {
+        "full": np.array([[[1.0, 0.6], [0.6, 0.5]], [[0.2, 0], [0, 2.0]]], "f"),
+        "shared": np.array([[[1.0, 0.6], [0.6, 0.5]]], "f"),
+        "diagonal": np.array([[1.0, 0.1], [0.2, 2.0]], "f"),
+        "spherical": np.array([[1.0], [0.2]], "f"),
+    }
+    weights = np.array([0.25, 0.75], "f")
+    mixture = GaussianMixture(weights, means, kinds[covariance])
+    x = np.asarray(gaussian_mixture.sample(KEY, mixture, 40_000), np.float64)
+    own = kinds[covariance]
+    if own.ndim == 2:
+        own = np.stack([np.diag(np.broadcast_to(row, 2)) for row in own])
+    own = np.broadcast_to(own, (2, 2, 2))
+    mean = weights @ means
+    spread = sum(
+        w * (c + np.outer(m - mean, m - mean)) for w, c, m in zip(weights, own, means)
+    )
+    np.testing.assert_allclose(x.mean(axis=0), mean, atol=0.06)
+    np.testing.assert_allclose(np.cov(x.T), spread, atol=0.12)
+    first = x[gaussian_mixture.assign(mixture, x.astype("f")) == 0]
+    assert len(first) / len(x) == pytest.approx(0.25, abs=0.02)

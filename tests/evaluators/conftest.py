@@ -115,7 +115,17 @@ def perfect(dataset, tmp_path):
         value = jnp.where(batch["where"], batch["row"] - views, 0)
         return jnp.sum(value) / jnp.sum(batch["where"])
 
+    def latents(batch, key=None):
+        noise = jax.random.normal(key, (len(batch["label"]), NUM_CLASSES))
+        return represent(batch) + 0.1 * noise
+
+    def decode(batch, key=None):
+        """What shows the nearest class to z."""
+        labels = jnp.argmax(batch["z"], axis=1)
+        return {name: paint(labels, m) for m, name in enumerate(MODALITIES)}
+
     outputs = {"represent": represent, "generate": generate, "bound": bound}
+    outputs |= {"latents": latents, "decode": decode}
     return Trained(
         outputs={name: jax.jit(output) for name, output in outputs.items()},
         prepare=jax.jit(dataset.prepare),

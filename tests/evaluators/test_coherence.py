@@ -1,13 +1,14 @@
-"""Coherence of generators with known answers, and the cache of the classifiers."""
+"""Coherence of generators with known answers."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax.evaluators import coherence
+from repr_jax.evaluators import classifiers, coherence, samplers
 from repr_jax.evaluators.common import subsets
-from repr_jax.models.classifier import ConvClassifier
 
 QUICK = dict(
     classifier_steps=40,
@@ -18,34 +19,13 @@ QUICK = dict(
 )
 
 
-def test_classifier_has_the_published_size():
-    model = ConvClassifier()
-    key = jax.random.key(0)
-    x = jnp.zeros((2, 28, 28, 3))
-    params = jax.eval_shape(lambda: model.init(key, x, train=False))
-    assert sum(p.size for p in jax.tree.leaves(params)) == 130_568
-
-
-def test_dropout_acts_in_training_alone():
-    model = ConvClassifier(widths=(2, 2), hidden=4)
-    x = jax.random.uniform(jax.random.key(1), (3, 8, 8, 3))
-
-    @jax.jit
-    def logits(keys):
-        params = model.init(jax.random.key(0), x, train=False)
-        return [model.apply(params, x, train=True, key=key) for key in keys]
-
-    first, second = logits(jax.random.split(jax.random.key(2)))
-    assert not np.allclose(first, second)
-    assert first.shape == (3, 10) and first.dtype == jnp.float32
-
-
 def test_a_perfect_generator_is_coherent(perfect, dataset):
     evaluation = coherence.evaluate(perfect, dataset, **QUICK)
-    found = evaluation.numbers
+    found = dict(evaluation.numbers)
+    assert 0.9 < found.pop("joint_entropy") < 1  # of 50 draws of four classes
     assert set(found.values()) == {1.0}
     expected = {f"classifier/m{m}" for m in range(3)} | {"joint"}
-    expected |= {"1_view", "2_views"}
+    expected |= {"1_view", "2_views", "macro/1_view", "macro/2_views"}
     expected |= {f"self/{n}" for n in ("1_view", "2_views", "3_views")}
     for name, subset in subsets(perfect.modalities).items():
         for m in range(3):
@@ -53,49 +33,11 @@ def test_a_perfect_generator_is_coherent(perfect, dataset):
     assert set(found) == expected
     assert evaluation.chance == dict.fromkeys(expected, 1 / 4) | {"joint": 1 / 16}
     assert evaluation.headline == ("1_view", "2_views", "joint")
-    by_size, by_subset = evaluation.tables
-    assert by_size.rows[2] == ("3 views", None, 1.0)
+    by_size, by_subset, by_class = evaluation.tables
+    assert by_size.rows[2] == ("3 views", None, None, 1.0)
+    assert by_class.rows == [(str(c), 1.0, 1.0) for c in range(4)]
     assert by_subset.rows[3] == ("m0+m1", 1.0, 1.0, 1.0)
     assert by_subset.header == ("given", "\u2192 m0", "\u2192 m1", "\u2192 m2")
-
-
-def test_classifiers_are_trained_once(perfect, dataset, tmp_path, monkeypatch):
-    coherence.evaluate(perfect, dataset, **QUICK)
-    (kept,) = (tmp_path / "classifiers").iterdir()
-    written = kept.stat().st_mtime_ns
-
-    def never(*args, **settings):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(coherence, "train_classifiers", never)
-    again = coherence.evaluate(perfect, dataset, **QUICK)
-    assert set(again.numbers.values()) == {1.0} and kept.stat().st_mtime_ns == written
-    with pytest.raises(AssertionError, match="trained again"):
-        coherence.evaluate(perfect, dataset, **{**QUICK, "classifier_steps": 41})
-
-
-def test_classifiers_know_what_they_were_trained_on(perfect, dataset):
-    def name(dataset, **settings):
-        prepare = jax.jit(dataset.prepare)
-        return coherence.fingerprint(prepare, dataset, perfect.modalities, settings)
-
-    def darker(batch):
-        batch = dataset.prepare(batch)
-        return {**batch, "m1": 0.9 * batch["m1"]}
-
-    def flipped(split, batch_size):
-        for batch in dataset.evaluate(split, batch_size):
-            yield {**batch, "label": batch["label"][::-1]}
-
-    same = name(dataset, seed=0)
-    assert same == name(dataset, seed=0)
-    others = {
-        name(dataset, seed=1),
-        name(dataset._replace(prepare=darker), seed=0),
-        name(dataset._replace(evaluate=flipped), seed=0),
-        name(dataset._replace(num_examples={"train": 41, "test": 21}), seed=0),
-    }
-    assert len(others) == 4 and same not in others
 
 
 def by_brightness(images):
@@ -123,8 +65,8 @@ def judged(perfect, dataset, monkeypatch, answering):
         model = answering(
             perfect, generate=jax.jit(lambda batch, key: flat(classes(key, batch)))
         )._replace(prepare=jax.jit(prepare))
-        monkeypatch.setattr(coherence, "classifiers", lambda *a, **k: None)
-        monkeypatch.setattr(coherence, "make_judge", lambda *a: by_brightness)
+        monkeypatch.setattr(classifiers, "kept", lambda *a, **k: None)
+        monkeypatch.setattr(classifiers, "make_judge", lambda *a: by_brightness)
         return coherence.evaluate(model, dataset, batch_size=8, **keywords).numbers
 
     return evaluate
@@ -179,7 +121,8 @@ def test_limit_uses_fewer_rows(judged):
 
 def test_absent_modalities_are_not_learned_or_judged(perfect, gaps):
     model = perfect._replace(prepare=jax.jit(gaps.prepare))
-    found = coherence.evaluate(model, gaps, **QUICK).numbers
+    found = dict(coherence.evaluate(model, gaps, **QUICK).numbers)
+    del found["joint_entropy"]
     assert set(found.values()) == {1.0}
 
 
@@ -213,3 +156,37 @@ def test_one_modality_rebuilds_itself_alone(perfect, dataset):
 def test_a_model_of_one_input_is_refused(perfect, dataset):
     with pytest.raises(ValueError, match="coherence: expected a model of named"):
         coherence.evaluate(perfect._replace(modalities=()), dataset)
+
+
+def test_classes_that_are_rare_count_as_much_in_the_mean_over_classes(judged):
+    """Six rows of classes 0 to 2 each, three of class 3, which alone is right."""
+
+    def classes(key, batch):
+        return jnp.stack([jnp.where(batch["label"] == 3, 3, 9)] * 3)
+
+    found = judged(classes, num_random=10)
+    assert found["1_view"] == pytest.approx(3 / 21)
+    assert found["macro/1_view"] == pytest.approx(1 / 4)
+
+
+def test_the_same_class_always_has_no_entropy(judged):
+    def classes(key, batch):
+        return jnp.full((3, len(batch["row"])), 2)
+
+    found = judged(classes, num_random=10)
+    assert (found["joint"], found["joint_entropy"]) == (1, 0)
+    half = np.array([[0, 1, 0, 3], [0, 1, 5, 3], [0, 1, 0, 3]])
+    expected = np.log(3) / np.log(10)
+    assert coherence.agreed_entropy(half, 10) == pytest.approx(expected)
+    assert coherence.agreed_entropy(half[:, 2:3], 10) == 0
+
+
+@pytest.mark.parametrize("sampler", [samplers.mixture, samplers.flow])
+def test_a_sampler_fitted_to_latents(perfect, dataset, sampler):
+    """Four clouds of latents; the prior of this model would draw classes as well."""
+    sizes = dict(num_components=4) if sampler is samplers.mixture else dict(num_steps=5)
+    found = coherence.evaluate(
+        perfect, dataset, sampler=functools.partial(sampler, **sizes), **QUICK
+    ).numbers
+    assert found["joint"] == 1 and found["joint_entropy"] > 0.8
+    assert found["novelty"] > 0.3

@@ -80,3 +80,24 @@ def test_wrong_shapes_are_named():
         metrics.accuracy(np.arange(3), np.arange(4))
     with pytest.raises(ValueError, match=r"agreement: expected one shape of rank 2"):
         metrics.agreement(np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("seed", "macro", "micro"), [(0, 0.415476, 0.4), (1, 0.236905, 0.24)]
+)
+def test_macro_accuracy_weighs_classes_alike(seed, macro, micro):
+    """The last draws of a longer stream."""
+    rng = np.random.default_rng(seed)
+    for high, size in ((4, 40), (3, 40), (4, 25)):
+        rng.integers(0, high, size)
+    labels, predictions = rng.integers(0, 3, 25), rng.integers(0, 3, 25)
+    assert metrics.macro_accuracy(predictions, labels) == pytest.approx(macro, abs=1e-6)
+    assert metrics.accuracy(predictions, labels) == pytest.approx(micro, abs=1e-6)
+
+
+def test_macro_accuracy_of_rows_that_are_there():
+    predictions, labels = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 2])
+    assert metrics.macro_accuracy(predictions, labels) == pytest.approx(1 / 3)
+    where = np.array([True, True, True, False])
+    assert metrics.macro_accuracy(predictions, labels, where=where) == 0.5
+    assert metrics.macro_accuracy(predictions, labels, where=where & False) == 0

@@ -99,3 +99,30 @@ def test_wrong_arguments_are_told():
         metrics.contingency(np.arange(2), np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="nmi: expected counts"):
         metrics.nmi(np.zeros((2, 2)))
+
+
+def drawn_tables(seed):
+    """Clusters and labels of 40 rows, and of 25 others; predictions of these."""
+    rng = np.random.default_rng(seed)
+    draws = [rng.integers(0, n, size) for n, size in ((4, 40), (3, 40), (4, 25))]
+    draws += [rng.integers(0, 3, 25) for _ in range(2)]
+    return draws
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(0, 0.32), (1, 0.24)])
+def test_clusters_are_named_by_other_rows(seed, expected):
+    clusters, labels, test_clusters, test_labels, _ = drawn_tables(seed)
+    shape = dict(num_clusters=4, num_classes=3)
+    found = metrics.majority_accuracy(
+        metrics.contingency(clusters, labels, **shape),
+        metrics.contingency(test_clusters, test_labels, **shape),
+    )
+    assert found == pytest.approx(expected)
+
+
+def test_two_clusters_may_have_one_class():
+    named = np.array([[3, 3], [0, 0], [1, 2]])  # ties and empty ones: the first class
+    judged = np.array([[5, 1], [2, 3], [4, 6]])
+    assert metrics.majority_accuracy(named, judged) == pytest.approx(13 / 21)
+    with pytest.raises(ValueError, match="majority_accuracy: expected one shape"):
+        metrics.majority_accuracy(named, judged[:2])

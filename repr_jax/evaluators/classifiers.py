@@ -1,0 +1,172 @@
+"""Classifiers of the modalities, trained once and kept: judges of what is generated.
+
+One a modality, kept in workdir/classifiers under a name of their data and settings, so
+that all evaluators share them. Their dropout is off when they judge, while the code of
+published systems leaves it on. Their hidden layer is a space of features.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import logging
+from etils import epath
+from flax import serialization
+from jax.experimental import multihost_utils
+
+from repr_jax import files, optim
+from repr_jax.models.classifier import ConvClassifier
+from repr_jax.models.mlp import MLP
+from repr_jax.ops.batch import masked_mean, present
+
+
+def network(shape, num_classes: int, dropout: float = 0.0):
+    """For arrays [batch, ...]: ConvClassifier of images, or else a small MLP."""
+    if len(shape) == 4:
+        return ConvClassifier(num_classes, dropout=dropout)
+    return MLP((256, num_classes))
+
+
+def present_rows(batch, column):
+    """[batch] bool: the rows that have modality number `column`."""
+    where = jnp.asarray(batch["where"]) if "where" in batch else None
+    if where is None:
+        where = jnp.ones(batch["label"].shape, bool)
+    return where & batch["present"][:, column] if "present" in batch else where
+
+
+def train_classifiers(
+    prepare,
+    dataset,
+    modalities,
+    *,
+    num_classes,
+    num_steps,
+    batch_size,
+    peak,
+    dropout,
+    seed,
+):
+    """One network per modality, all trained on the same training batches.
+
+    Adam, learning rate from `peak` to 0 on a cosine, cross-entropy. dropout: of images'
+    classifiers.
+
+    Returns:
+      dict of parameters by name of the modality.
+    """
+    optimizer = optax.adam(optax.cosine_decay_schedule(peak, num_steps))
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def init(batch):
+        params = {}
+        for m, name in enumerate(modalities):
+            own_key = jax.random.fold_in(key, m)
+            model = network(batch[name].shape, num_classes)
+            params[name] = model.init(own_key, batch[name], train=False)["params"]
+        return optim.start_descent(params, optimizer, num_steps=num_steps)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, batch):
+        def loss(params, extras, step_key, index):
+            total = 0.0
+            for m, name in enumerate(modalities):
+                where = present_rows(batch, m)
+                own_key = jax.random.fold_in(step_key, m)
+                x = present(batch[name], where)
+                model = network(x.shape, num_classes, dropout)
+                drop = {"key": own_key} if isinstance(model, ConvClassifier) else {}
+                logits = model.apply({"params": params[name]}, x, train=True, **drop)
+                nll = optax.softmax_cross_entropy_with_integer_labels(
+                    logits, batch["label"]
+                )
+                total += masked_mean(nll, where=where)
+            return total, extras
+
+        root = jax.random.fold_in(key, len(modalities))
+        until = state.step + 1
+        return optim.descend(loss, state, key=root, optimizer=optimizer, until=until)
+
+    state = init(prepare(next(dataset.train(batch_size))))
+    for _, batch in zip(range(num_steps), dataset.train(batch_size)):
+        state = step(state, prepare(batch))
+    return jax.tree.map(np.asarray, state.params)
+
+
+def fingerprint(prepare, dataset, modalities, settings) -> str:
+    """A name for classifiers: of what they are trained on, and how.
+
+    The data speak through the first 64 training rows: as the dataset yields them, and
+    by their mean and spread once prepared, to the four digits that every device count
+    agrees on.
+    """
+    batch = next(iter(dataset.evaluate("train", 64)))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(json.dumps(dict(dataset.num_examples), sort_keys=True).encode())
+    for name in sorted(batch):
+        value = np.ascontiguousarray(batch[name])
+        digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
+    prepared = prepare(batch)
+    for name in modalities:
+        x = np.nan_to_num(np.asarray(prepared[name], np.float64))
+        digest.update(f"{name} {x.shape} {x.mean():.4f} {x.std():.4f}".encode())
+    return digest.hexdigest()[:16]
+
+
+def kept(trained, dataset, **settings) -> dict:
+    """As `train_classifiers`, kept in workdir/classifiers and trained only once."""
+    settings = dict(modalities=trained.modalities, **settings)
+    name = fingerprint(trained.prepare, dataset, trained.modalities, settings)
+    folder = epath.Path(trained.workdir) / "classifiers"
+    path = folder / f"{name}.msgpack"
+    if path.exists():
+        logging.info("classifiers: reading classifiers from %s", path)
+        params = serialization.msgpack_restore(path.read_bytes())
+    else:
+        logging.info("classifiers: training")
+        params = train_classifiers(trained.prepare, dataset, **settings)
+    if jax.process_count() > 1:  # each has seen its own rows: all judge as the first
+        params = multihost_utils.broadcast_one_to_all(params)
+    if jax.process_index() == 0 and not path.exists():
+        files.write(path, serialization.msgpack_serialize(params))
+    return params
+
+
+def make_judge(params, modalities, num_classes):
+    """dict of arrays by modality -> [modality, batch] int32, the classes they show."""
+
+    @jax.jit
+    def predict(params, images):
+        logits = [
+            network(images[name].shape, num_classes).apply(
+                {"params": params[name]}, images[name], train=False
+            )
+            for name in modalities
+        ]
+        return jnp.argmax(jnp.stack(logits), axis=-1).astype(jnp.int32)
+
+    return lambda images: predict(params, {name: images[name] for name in modalities})
+
+
+def features(params: Mapping, num_classes: int) -> Callable:
+    """(name of a modality, its arrays) -> [batch, hidden], the last hidden layer."""
+
+    @jax.jit
+    def hidden(params, x):
+        _, state = network(x.shape, num_classes).apply(
+            {"params": params},
+            x,
+            train=False,
+            capture_intermediates=lambda module, _: module.name == "Dense_0",
+            mutable=["intermediates"],
+        )
+        (layer,) = state["intermediates"]["Dense_0"]["__call__"]
+        return jax.nn.relu(layer)
+
+    return lambda name, x: hidden(params[name], x)
