@@ -34,7 +34,6 @@ from repr_jax.ops import subsets
 
 PRIVATE = (0.0, 1.0, 2.0, 4.0)  # how much of a view is its own
 BETAS = {"paper": (3e-4, 3e-3, 0.3, 1.0, 3.0, 9.0), "cpu": (0.3, 3.0), "smoke": (3.0,)}
-MAIN_BETA = 1.0
 
 
 HEADER = (
@@ -98,109 +97,47 @@ def write_exact(rows, found, asked) -> list:
     return [Table(HEADER, lines, (".4f",), title="exact"), EXACT]
 
 
-QUALITY = "frechet/unconditional"
-COHERENCE = "coherence/1_view"
-PANELS = {
-    "coherence": "coherence of views that were not given",
-    "linear_probe": "linear probe of the latents",
-}
-ABOUT = (
-    "Coherence: how often a classifier sees the digit of the given views in one that "
-    "was not given; chance 0.10. In brackets the published figure (MVTCAE paper, five "
-    "runs of 300 epochs with larger networks). The VAE has one view, m0, alone."
-)
-
-
-def main_rows(dataset: str):
-    """Every model at the beta of the main table."""
-
-    def rows(asked):
-        beta = MAIN_BETA
-        return [
-            multimodal_vaes.row(model, dataset, beta, asked, seeds=asked.seeds)
-            for model in multimodal_vaes.MODELS
-        ]
-
-    return rows
-
-
 def beta_rows(asked) -> list:
-    """Every model at every beta on PolyMNIST; one seed but at the main one."""
+    """Every model at every beta on PolyMNIST; at the others one seed, but published."""
+    main = multimodal_vaes.MAIN_BETA[asked.scale]
     return [
         multimodal_vaes.row(
             model,
             "polymnist",
             beta,
             asked,
-            seeds=asked.seeds if beta == MAIN_BETA or asked.scale == "paper" else 1,
+            seeds=asked.seeds if beta == main or asked.scale == "paper" else 1,
         )
         for model in multimodal_vaes.MODELS
-        for beta in sorted({MAIN_BETA, *BETAS[asked.scale]})
+        for beta in sorted({main, *BETAS[asked.scale]})
     ]
-
-
-def several(rows):
-    """The rows of models of several modalities: those that have a coherence."""
-    return [row for row in rows if row.model != "VAE"]
-
-
-def qualities(rows, found, title: str) -> Table:
-    """A line a row: its Fréchet distance, and its coherence."""
-    metrics = (QUALITY, COHERENCE)
-    lines = [
-        (
-            row.model,
-            f"{row.beta:g}",
-            *(multimodal_vaes.number(row, found, metric) for metric in metrics),
-        )
-        for row in rows
-    ]
-    header = ("model", "beta", "Fréchet distance", "coherence, one view given")
-    return Table(header, lines, (".2f",), title=title)
-
-
-def write_main(dataset: str):
-    """Tables by the number of views, one of quality, and the curves."""
-
-    def write(rows, found, asked) -> list:
-        models = several(rows)
-        by_views = [
-            multimodal_vaes.by_views(models, found, measure, f"{dataset}: {title}")
-            for measure, title in PANELS.items()
-        ]
-        picture = store.picture(
-            asked.workdir,
-            f"pictures/multimodal_vaes_{dataset}.png",
-            f"{dataset}: coherence and linear probe by the number of views given",
-            multimodal_vaes.draw_by_views(models, found, PANELS),
-        )
-        return [
-            ABOUT,
-            *by_views,
-            qualities(rows, found, f"{dataset}: quality"),
-            picture,
-        ]
-
-    return write
 
 
 def write_betas(rows, found, asked) -> list:
     """The picture of quality against coherence, and its numbers."""
+    columns = {
+        "Fréchet distance": multimodal_vaes.QUALITY,
+        "coherence, one view given": multimodal_vaes.COHERENCE,
+    }
     picture = store.picture(
         asked.workdir,
         "pictures/multimodal_vaes_betas.png",
         "Quality against coherence over beta",
-        multimodal_vaes.draw_quality(
-            several(rows), found, quality=QUALITY, coherence=COHERENCE
-        ),
+        multimodal_vaes.draw_quality([r for r in rows if r.model != "VAE"], found),
     )
-    return [qualities(rows, found, "betas"), picture]
+    return [multimodal_vaes.columns_of(rows, found, columns, "betas"), picture]
+
+
+def of_all(dataset: str) -> Part:
+    """Every model on a dataset."""
+    models = tuple(multimodal_vaes.MODELS)
+    return multimodal_vaes.comparison(models, dataset, "multimodal_vaes")
 
 
 PARTS = {
     "exact": Part(lambda asked: [], write_exact),
-    "polymnist": Part(main_rows("polymnist"), write_main("polymnist")),
-    "translated": Part(main_rows("translated"), write_main("translated")),
+    "polymnist": of_all("polymnist"),
+    "translated": of_all("translated"),
     "betas": Part(beta_rows, write_betas),
 }
 
