@@ -48,7 +48,8 @@ def mixture_of_experts(
     """
     members = subsets.non_empty(mean.shape[0])[: mean.shape[0]]
     keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
-    chosen = subsets.draw(keys[:, 0], members, where)[..., None]  # [modality, batch, 1]
+    uniform = jax.vmap(jax.random.uniform)(keys[:, 0])
+    chosen = subsets.choose(uniform, members, where)[..., None]  # [modality, batch, 1]
     none = ~jnp.any(where, axis=0)[:, None]
     of_one = jnp.sum(jnp.where(chosen, jnp.stack([mean, log_var]), 0.0), axis=1)
     sample = distribution.sample(

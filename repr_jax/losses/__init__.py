@@ -35,14 +35,8 @@ from repr_jax.losses.contrastive_spread import (
     uniformity,
 )
 from repr_jax.losses.decorrelation import barlow_twins
-from repr_jax.losses.multimodal import (
-    mmvae,
-    mmvae_iwae,
-    mmvae_tight,
-    moe_elbo,
-    mopoe,
-    mvae,
-)
+from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
+from repr_jax.losses.multimodal_mixture import mmvae, mmvae_iwae, mmvae_tight
 from repr_jax.losses.variational import dreg, elbo, iwae
 from repr_jax.losses.variational_tree import tree_elbo
 
