@@ -11,7 +11,8 @@ Common to these and to all other multimodal losses:
   private: (means, log_vars), each a [batch, dim_m] float array per modality: posteriors
     q(w_m | x_m) of latents that explain their own modality alone; None for none. With
     them `decode` takes (z, w), w a tuple of arrays [batch, dim_m] of z's rows.
-  private_beta: >= 0, weight of the KLs from private posteriors to N(0, I).
+  private_beta: >= 0, weight of the KLs from private posteriors to N(0, I), a number or
+    one per modality.
   log_likelihood: (x, decoded) -> [batch], such as those in `ops.likelihood`: one for
     all modalities, or one for each.
   likelihood_weights: [modality] >= 0, None for 1; the papers write lambda. Other
@@ -97,7 +98,7 @@ def mvae(
         w = private_sample(term_key, views, axis_name)
         log_p = log_likelihood_of(views, decode, z, chosen, w, scored)
         total = total + beta * gaussian.kl(*posterior) - log_p
-        total = total + private_beta * private_kl(views, chosen)
+        total = total + private_kl(views, chosen, private_beta)
     return masked_mean(total, where=views.rows, axis_name=axis_name)
 
 
@@ -160,7 +161,7 @@ def moe_elbo(
     log_p = log_likelihood_of(views, decode, z, views.where, w)  # [modality, batch]
     kl = distribution.kl(views.mean, views.log_var, 0.0, prior_log_var)
     bounds = mean_observed(log_p - beta * kl, views.where)
-    own = private_beta * private_kl(views, views.where, distribution)
+    own = private_kl(views, views.where, private_beta, distribution)
     return masked_mean(own - bounds, where=views.rows, axis_name=axis_name)
 
 
@@ -177,7 +178,7 @@ def mopoe(
     beta: float | Array = 1.0,
     private_beta: float | Array = 1.0,
     prior_expert: str = "full",
-    subsets: np.ndarray | None = None,
+    subsets: np.ndarray | Callable = non_empty,
     draw: Callable = independent,
     where: Array | None = None,
     axis_name: str | None = None,
@@ -192,8 +193,10 @@ def mopoe(
       beta: >= 0, weight of the divergence.
       prior_expert: is N(0, I) one more expert? In the subset of all modalities alone
         ("full"), which a row with one missing does not have, in "all", or in "none".
-      subsets: [subset, modality] bool, their members; None for all 2^M - 1. A row that
-        has none of them has neither divergence nor posterior: z is of N(0, I).
+      subsets: which: [subset, modality] bool, their members, or what gives them from M:
+        `ops.subsets.non_empty`, all 2^M - 1; `singles`, which makes the bound that of
+        `moe_elbo` from one expert per row. The z of a row that has none of them is of
+        N(0, I), and it has no divergence.
       draw: how rows draw their subsets: `ops.subsets.independent`, or `stratified` so
         that the subsets of a batch have the same number of rows, up to one.
 
@@ -215,5 +218,5 @@ def mopoe(
     w = private_sample(noise_key, views, axis_name)
     log_p = log_likelihood_of(views, decode, z, where, w)
     kl = mean_kl(mean, log_var, where, prior_expert=prior_expert, members=members)
-    total = beta * kl + private_beta * private_kl(views, where) - log_p
+    total = beta * kl + private_kl(views, where, private_beta) - log_p
     return masked_mean(total, where=rows, axis_name=axis_name)

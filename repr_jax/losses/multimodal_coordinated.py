@@ -70,7 +70,7 @@ def mvtcae(
     to_experts = gaussian.kl(*joint, mean, log_var)
     to_experts = jnp.sum(present(to_experts, where), axis=0)
     kl = (1 - correlation) * gaussian.kl(*posterior) + share * to_experts
-    own = private_beta * private_kl(views, where)
+    own = private_kl(views, where, private_beta)
     total = beta * kl + own - (1 - share) * log_p
     return masked_mean(total, where=rows, axis_name=axis_name)
 
@@ -130,7 +130,7 @@ def mmjsd(
     z = gaussian.sample(row_keys(noise_key, views.rows, axis_name), *expert)
     w = private_sample(noise_key, views, axis_name)
     log_p = log_likelihood_of(views, decode, z, where, w)
-    total = beta * divergence + private_beta * private_kl(views, where) - log_p
+    total = beta * divergence + private_kl(views, where, private_beta) - log_p
     return masked_mean(total, where=views.rows, axis_name=axis_name)
 
 
@@ -187,7 +187,7 @@ def mmjsd_arithmetic(
     w = private_sample(noise_key, views, axis_name)
     log_p = log_likelihood_of(views, decode, z, views.where, w)
     total = beta * divergence - log_p
-    total = total + private_beta * private_kl(views, views.where)
+    total = total + private_kl(views, views.where, private_beta)
     return masked_mean(total, where=views.rows, axis_name=axis_name)
 
 

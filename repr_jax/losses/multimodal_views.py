@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks, gaussian, likelihood
-from repr_jax.ops.batch import checked_where, present, row_keys
+from repr_jax.ops.batch import by_row, checked_where, present, row_keys
 from repr_jax.ops.numerics import to_float
 
 Likelihood = Callable[[Array, Array], Array]  # x, decoded -> [batch] log density
@@ -90,11 +90,9 @@ def decoded(views: Views, decode: Decode, z: Array, w: Sequence[Array] = ()) -> 
     z: [..., batch, dim]; w: [..., batch, dim_m] of each modality, () for no private
     latents. `decode` gets them as [rows, dim].
     """
-    lead = z.shape[:-1]
-    z, w = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (z, tuple(w)))
-    out = tuple(decode(z, w) if w else decode(z))
+    out = by_row(lambda z, *w: tuple(decode(z, w) if w else decode(z)), z, *w)
     checks.length("decode", len(views.inputs), outputs=out)
-    return tuple(x.reshape(lead + x.shape[1:]) for x in out)
+    return out
 
 
 def log_likelihood_of(
@@ -142,12 +140,19 @@ def private_sample(
 
 
 def private_kl(
-    views: Views, where: Array, distribution: ModuleType = gaussian
+    views: Views,
+    where: Array,
+    weight: float | Sequence[float] | Array,
+    distribution: ModuleType = gaussian,
 ) -> Array:
-    """[batch] sum over the modalities in `where` of the private KLs to the prior."""
+    """[batch] weighted sum over the modalities in `where` of private KLs to the prior.
+
+    weight: a number, or one per modality.
+    """
     total = jnp.zeros(where.shape[1:], views.mean.dtype)
+    weights = jnp.broadcast_to(jnp.asarray(weight, views.mean.dtype), (len(where),))
     for m, posterior in enumerate(views.private):
-        total = total + present(distribution.kl(*posterior), where[m])
+        total = total + weights[m] * present(distribution.kl(*posterior), where[m])
     return total
 
 

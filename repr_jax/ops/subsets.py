@@ -28,15 +28,21 @@ def non_empty(num_modalities: int) -> np.ndarray:
     return np.array(sorted(subsets, key=sum)[1:])
 
 
-def checked(who: str, members: Any, num_modalities: int) -> np.ndarray:
-    """The subsets that a loss was given, [subset, modality] bool; all for None."""
-    if members is None:
-        return non_empty(num_modalities)
-    members = np.asarray(members)
-    checks.boolean(who, members=members)
+def singles(num_modalities: int) -> np.ndarray:
+    """[M, M] bool, each modality alone."""
+    return non_empty(num_modalities)[:num_modalities]
+
+
+def checked(who: str, subsets: Any, num_modalities: int) -> np.ndarray:
+    """[subset, modality] bool of what a loss takes as `subsets`.
+
+    subsets: their members, or what gives them from the number of modalities.
+    """
+    members = subsets(num_modalities) if callable(subsets) else np.asarray(subsets)
+    checks.boolean(who, subsets=members)
     if members.ndim != 2 or members.shape[1] != num_modalities:
         raise ValueError(
-            f"{who}: expected members [subset, {num_modalities}]; got {members.shape}."
+            f"{who}: expected subsets [subset, {num_modalities}]; got {members.shape}."
         )
     if not len(members) or not members.any(axis=1).all():
         raise ValueError(
@@ -120,17 +126,16 @@ def mean_kl(
     where: Array,
     *,
     prior_expert: str = "full",
-    members: np.ndarray | None = None,
+    members: np.ndarray,
 ) -> Array:
     """[batch] KL to N(0, I) of the subset posteriors, averaged over a row's subsets.
 
     mean, log_var: [modality, batch, dim] floats; where: [modality, batch] bool;
-    members: [subset, modality] bool, None for all. A row's subsets are those whose
+    members: [subset, modality] bool. A row's subsets are those whose
     members it has; without any the mean is 0. The posteriors are one product of
     `members` with the experts, of at most BLOCK subsets at a time.
     """
     checks.one_of("subsets.mean_kl", PRIOR_EXPERTS, prior_expert=prior_expert)
-    members = checked("subsets.mean_kl", members, len(mean))
     allowed = valid(members, where)  # [subset, batch]
     shares = allowed / jnp.maximum(jnp.sum(allowed, axis=0, keepdims=True), 1)
     full = members.all(axis=1)
