@@ -11,7 +11,7 @@ from repr_jax.evaluators import traversals
 
 @pytest.fixture
 def walked(perfect, dataset, answering, monkeypatch):
-    """{picture: blocks}, of latents (label, row / 10, 0); images are as bright as z_0."""
+    """{picture: blocks}, of latents (label, row / 10, 0), decoded to brightness."""
     calls = []
 
     def mosaic(blocks):
