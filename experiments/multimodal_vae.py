@@ -1,61 +1,94 @@
 """Several modalities around one latent space: a VAE per modality, fused by the loss.
 
-MVAE, MMVAE and MoPoE-VAE are this file: they differ in `config.loss`, the bound, and in
-`config.posterior`, how the posteriors of the modalities at hand become one.
+MVAE, MMVAE, MMVAE+, MoPoE, mmJSD, MVTCAE and JMVAE are this file. They differ in
+`config.loss` and in `config.posterior`, how the experts of the modalities at hand
+become one posterior, a mixture of one component or more.
 
 A batch has an array for each of `config.modalities`, and may have `where` [batch], the
 rows that are present, and `present` [batch, modality], the modalities that are.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from repr_jax.config import bind
 from repr_jax.models.multimodal_vae import MultimodalVAE
-from repr_jax.ops import gaussian, subsets
-from repr_jax.ops.batch import masked_mean, present, row_keys
+from repr_jax.ops import gaussian, likelihood, mixture, subsets
+from repr_jax.ops.batch import by_row, masked_mean, present, row_keys
+from repr_jax.ops.mixture import Mixture
 from repr_jax.train import Experiment
 
-
-class Fused(NamedTuple):
-    """The posterior of a shared latent, given the modalities that are present."""
-
-    mean: Array  # [batch, dim]
-    sample: Array  # [batch, dim]
+PRIVATE, THIN = 2**32 - 1, 2**31  # folded into keys that rows fold in too
 
 
-def product_of_experts(keys, mean, log_var, *, where, prior_expert="full") -> Fused:
-    """The posterior of MVAE and MoPoE: one product over the present modalities.
+def product_of_experts(mean, log_var, *, where, prior_expert="full") -> Mixture:
+    """The posterior of MVAE, MoPoE and MVTCAE: one product over what is present.
 
-    keys: [batch]. mean, log_var: [modality, batch, dim]. where: [modality, batch].
-    prior_expert: "full", "all" or "none", as in `subsets.posterior`. Without any
-    modality this is the prior, N(0, I).
+    mean, log_var: [modality, batch, dim]. where: [modality, batch]. prior_expert:
+    "full", "all" or "none", as in `subsets.posterior`.
     """
     fused = subsets.posterior(mean, log_var, where, prior_expert=prior_expert)
-    return Fused(fused[0], gaussian.sample(keys, *fused))
+    return _of_one(*fused)
 
 
-def mixture_of_experts(
-    keys, mean, log_var, *, where, distribution=gaussian, prior_log_var=0.0
-) -> Fused:
-    """The posterior of MMVAE: one of the present modalities, drawn per row.
+def mixture_of_experts(mean, log_var, *, where) -> Mixture:
+    """The posterior of MMVAE: the experts of the present modalities, equally likely."""
+    return Mixture(mean, log_var, jnp.where(where, 0.0, -jnp.inf))
 
-    As `product_of_experts`. distribution: `ops.gaussian` or `ops.laplace`. Without any
-    modality this is the prior, of mean 0 and log-variance prior_log_var.
+
+def mixture_of_products(mean, log_var, *, where, prior_expert="full") -> Mixture:
+    """What MoPoE draws from in training: products of all subsets, equally likely.
+
+    As `product_of_experts`.
     """
-    members = subsets.non_empty(mean.shape[0])[: mean.shape[0]]
-    keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
-    chosen = subsets.draw(keys[:, 0], members, where)[..., None]  # [modality, batch, 1]
-    none = ~jnp.any(where, axis=0)[:, None]
-    of_one = jnp.sum(jnp.where(chosen, jnp.stack([mean, log_var]), 0.0), axis=1)
-    sample = distribution.sample(
-        keys[:, 1], of_one[0], jnp.where(none, prior_log_var, of_one[1])
+    members = subsets.non_empty(len(mean))
+    of_subset = jax.vmap(
+        lambda one: subsets.posterior(
+            mean,
+            log_var,
+            jnp.broadcast_to(one[:, None], where.shape),
+            prior_expert=prior_expert,
+        )
     )
-    count = jnp.maximum(jnp.sum(where, axis=0), 1)[:, None]
-    return Fused(jnp.sum(present(mean, where), axis=0) / count, sample)
+    allowed = subsets.valid(members, where)
+    return Mixture(*of_subset(members), jnp.where(allowed, 0.0, -jnp.inf))
+
+
+def geometric_mean(
+    mean, log_var, *, where, expert_weights=None, prior_weight=1.0
+) -> Mixture:
+    """The posterior of mmJSD: its dynamic prior, of the prior and what is present."""
+    weights = None if expert_weights is None else jnp.asarray(expert_weights)
+    options = dict(weights=weights, prior_weight=prior_weight, where=where)
+    return _of_one(*gaussian.geometric_mean(mean, log_var, **options))
+
+
+def joint_or_product(mean, log_var, *, where, joint) -> Mixture:
+    """The posterior of JMVAE: of all modalities that of the joint encoder.
+
+    Of fewer it is the product of the experts without prior. joint: (mean, log_var).
+    """
+    complete = jnp.all(where, axis=0)[:, None]
+    fused = subsets.posterior(mean, log_var, where, prior_expert="none")
+    return _of_one(*(jnp.where(complete, a, b) for a, b in zip(joint, fused)))
+
+
+def _of_one(mean, log_var):
+    return Mixture(mean[None], log_var[None], jnp.zeros_like(mean[None, ..., 0]))
+
+
+def or_prior(posterior, prior, given) -> Mixture:
+    """posterior [component, batch, dim]; prior [component, dim] if nothing is given."""
+    none = ~jnp.any(given, axis=0)[None]  # [1, batch]
+    rows = (none.shape[1], prior.mean.shape[-1])
+    mean, log_var = (
+        jnp.broadcast_to(x[:, None], (len(x), *rows))
+        for x in (prior.mean, prior.log_var)
+    )
+    of_prior = Mixture(mean, log_var, jnp.where(none, prior.logits[:, None], -jnp.inf))
+    logits = jnp.where(none, -jnp.inf, posterior.logits)
+    parts = zip(posterior._replace(logits=logits), of_prior)
+    return Mixture(*(jnp.concatenate(pair) for pair in parts))
 
 
 def observed(batch, names):
@@ -78,12 +111,24 @@ def observed(batch, names):
 
 
 def _model(config) -> MultimodalVAE:
-    """An encoder and a decoder of one kind for each modality."""
-    encoder = bind(config.encoder, "config.encoder")
-    decoder = bind(config.decoder, "config.decoder")
+    """An encoder and a decoder for each modality, and what else the config names."""
+
+    def of_each(name):
+        choice = bind(config[name], f"config.{name}")
+        return tuple(choice() for _ in config.modalities)
+
+    private = of_each("private_encoder") if "private_encoder" in config else ()
+    joint = "joint_encoder" in config
+    learned = {
+        name: bind(choice, f"config.learned.{name}")()
+        for name, choice in config.get("learned", {}).items()
+    }
     return MultimodalVAE(
-        encoders=tuple(encoder() for _ in config.modalities),
-        decoders=tuple(decoder() for _ in config.modalities),
+        encoders=of_each("encoder"),
+        decoders=of_each("decoder"),
+        private_encoders=private,
+        joint_encoder=bind(config.joint_encoder)() if joint else None,
+        learned=learned,
     )
 
 
@@ -91,46 +136,120 @@ def make(config) -> Experiment:
     """Reads modalities, encoder, decoder, loss, posterior and bound.
 
     `config.bound` is a loss that is minus a bound of log p(x), which not every training
-    loss is; without it the held-out bound is not known.
+    loss is; without it the held-out bound is not known. Read if they are there:
+      private_encoder: of each modality's own latents, the `private` of the loss.
+      joint_encoder: (inputs, where) -> posterior, the `joint` of the loss.
+      learned: modules without input, by the argument of the loss that each returns.
+      schedules: functions that return step -> factor, by the argument that is scaled.
+      thin: (keys, where) -> where, which modalities a row keeps while training.
+      proposal: a posterior as of `config.posterior`, that of importance samples.
+      likelihood_samples: importance samples of a call of `log_weights`, 16 by default.
     """
     names = tuple(config.modalities)
-    loss_fn = bind(config.loss, "config.loss")
+    model, loss_fn = _model(config), bind(config.loss, "config.loss")
     bound_fn = bind(config.bound, "config.bound") if "bound" in config else None
-    distribution = config.posterior.get("distribution", gaussian)
-    prior_log_var = config.posterior.get("prior_log_var", 0.0)
     subset_posterior = bind(config.posterior, "config.posterior")
-    model = _model(config)
+    proposal = subset_posterior
+    if "proposal" in config:
+        proposal = bind(config.proposal, "config.proposal")
+    thin = bind(config.thin, "config.thin") if "thin" in config else None
+    schedules = {
+        name: bind(choice, f"config.schedules.{name}")()
+        for name, choice in config.get("schedules", {}).items()
+    }
+    distribution = loss_fn.keywords.get("distribution", gaussian)
+    log_likelihood = loss_fn.keywords.get("log_likelihood", likelihood.laplace)
+    log_likelihoods = (
+        [log_likelihood] * len(names) if callable(log_likelihood) else log_likelihood
+    )
+    num_samples = config.get("likelihood_samples", 16)
 
-    def encode(params, inputs, *, train):
-        return model.apply({"params": params}, inputs, train=train, method="encode")
+    def apply(params, method, *arrays, train):
+        return model.apply({"params": params}, *arrays, train=train, method=method)
 
     def decoding(params, *, train):
-        def decode(z):
-            return model.apply({"params": params}, z, train=train, method="decode")
+        def decode(z, w=()):
+            return apply(params, "decode", z, w, train=train)
 
         return decode
 
-    def objective(function, params, batch, key, *, train):
+    def arguments(params, inputs, where, *, train):
+        """What a loss takes by keyword, of the networks that the config names."""
+        found = dict(model.apply({"params": params}, method="learned_arguments"))
+        if model.private_encoders:
+            found["private"] = apply(params, "encode_private", inputs, train=train)
+        if model.joint_encoder:
+            found["joint"] = apply(params, "encode_joint", inputs, where, train=train)
+        return found
+
+    def objective(function, params, batch, key, *, train, **scaled):
         inputs, where = observed(batch, names)
-        posterior = encode(params, inputs, train=train)
-        value = function(
-            key, inputs, *posterior, decoding(params, train=train), where=where
-        )
+        posterior = apply(params, "encode", inputs, train=train)
+        keywords = arguments(params, inputs, where, train=train) | scaled
+        decode = decoding(params, train=train)
+        value = function(key, inputs, *posterior, decode, where=where, **keywords)
         return value, posterior, where
 
-    def fused(params, batch, key):
+    def prior(params, dim):
+        """p(z) as a mixture [component, dim], and the log-variance of p(w)."""
+        given = loss_fn.keywords | dict(
+            model.apply({"params": params}, method="learned_arguments")
+        )
+        log_var, zero = given.get("prior_log_var", 0.0), jnp.zeros((1, dim))
+        standard = Mixture(zero, jnp.broadcast_to(log_var, zero.shape), zero[:, 0])
+        return given.get("prior") or standard, log_var
+
+    def infer(fuse, params, batch, given):
+        """From given [modality, batch]: q(z) and all q(w), priors for what is not."""
         inputs, where = observed(batch, names)
-        experts = encode(params, inputs, train=False)
-        keys = row_keys(key, jnp.ones(where.shape[1], bool))
-        return subset_posterior(keys, *experts, where=where)
+        given = where & given
+        inputs = tuple(present(x, here) for x, here in zip(inputs, given))
+        experts = apply(params, "encode", inputs, train=False)
+        keywords = arguments(params, inputs, given, train=False)
+        joint = {name: x for name, x in keywords.items() if name == "joint"}
+        p, log_var = prior(params, experts.mean.shape[-1])
+        posterior = or_prior(fuse(*experts, where=given, **joint), p, given)
+        private = [
+            (present(mean, here), jnp.where(here[:, None], own_log_var, log_var))
+            for mean, own_log_var, here in zip(
+                *keywords.get("private", ((), ())), given
+            )
+        ]
+        return posterior, private, p, log_var
+
+    def draw(fuse, params, batch, key, given, num_samples):
+        """(z, w_1, ...) [sample, batch, dim], and log p - log q of them."""
+        posterior, private, p, log_var = infer(fuse, params, batch, given)
+        rows = jnp.ones(posterior.mean.shape[1], bool)
+        z = mixture.sample(row_keys(key, rows), posterior, num_samples, distribution)
+        log_ratio = mixture.log_prob(p, z, distribution)
+        log_ratio = log_ratio - mixture.log_prob(posterior, z, distribution)
+        w = []
+        for m, own in enumerate(private):
+            keys = row_keys(jax.random.fold_in(key, PRIVATE - m), rows)
+            w.append(distribution.sample(keys, *own, num_samples))
+            log_ratio = log_ratio + distribution.log_prob(w[m], 0.0, log_var)
+            log_ratio = log_ratio - distribution.log_prob(w[m], *own)
+        return (z, *w), log_ratio
 
     def init(key, batch):
-        inputs, _ = observed(batch, names)
-        return model.init(key, inputs, train=False)["params"], {}
+        inputs, where = observed(batch, names)
+        return model.init(key, inputs, where, train=False)["params"], {}
 
     def loss(params, extras, batch, key, step):
-        value, posterior, where = objective(loss_fn, params, batch, key, train=True)
-        divergence = distribution.kl(*posterior, 0.0, prior_log_var)  # from the prior
+        if thin:
+            _, where = observed(batch, names)
+            keys = row_keys(jax.random.fold_in(key, THIN), jnp.any(where, axis=0))
+            batch = {**batch, "present": thin(keys, where).T}
+        scaled = {
+            name: loss_fn.keywords.get(name, 1.0) * factor(step)
+            for name, factor in schedules.items()
+        }
+        value, posterior, where = objective(
+            loss_fn, params, batch, key, train=True, **scaled
+        )
+        prior_log_var = loss_fn.keywords.get("prior_log_var", 0.0)
+        divergence = distribution.kl(*posterior, 0.0, prior_log_var)
         terms = {
             f"kl/{name}": masked_mean(divergence[m], where=where[m])
             for m, name in enumerate(names)
@@ -138,16 +257,26 @@ def make(config) -> Experiment:
         return value, (extras, terms)
 
     def represent(params, extras, batch, key):
-        return fused(params, batch, key).mean
+        return mixture.mean(infer(subset_posterior, params, batch, True)[0])
 
     def generate(params, extras, batch, key):
-        z = fused(params, batch, key).sample
-        return dict(zip(names, decoding(params, train=False)(z)))
+        samples, _ = draw(subset_posterior, params, batch, key, True, 1)
+        z, *w = (x[0] for x in samples)
+        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
+
+    def log_weights(params, extras, batch, key):
+        inputs, where = observed(batch, names)
+        given = batch["given"].T if "given" in batch else where
+        samples, log_ratio = draw(proposal, params, batch, key, given, num_samples)
+        decode = decoding(params, train=False)
+        decoded = by_row(lambda z, *w: decode(z, w), *samples)
+        log_p = map(likelihood.by_row, log_likelihoods, inputs, decoded, where)
+        return {"log_likelihood": jnp.stack([*log_p], axis=1), "log_ratio": log_ratio}
 
     def bound(params, extras, batch, key):
         return -objective(bound_fn, params, batch, key, train=False)[0]
 
-    outputs = {"represent": represent, "generate": generate}
+    outputs = {"represent": represent, "generate": generate, "log_weights": log_weights}
     if bound_fn:
         outputs["bound"] = bound
     return Experiment(init, loss, outputs)

@@ -52,7 +52,7 @@ def build(config) -> Parts:
         for name, choice in config.evals.items()
     }
     for name, evaluator in evaluators.items():
-        for output in getattr(evaluator.func, "needs", ()):
+        for output in _needed(evaluator):
             if output not in experiment.outputs:
                 known = ", ".join(sorted(experiment.outputs)) or "none"
                 raise ValueError(
@@ -60,6 +60,13 @@ def build(config) -> Parts:
                     f"{output!r}; {config.experiment.__module__} has {known}."
                 )
     return Parts(dataset, experiment, _optimizers(config, experiment), evaluators, mesh)
+
+
+def _needed(evaluator) -> set[str]:
+    """Outputs that an evaluator needs, or a choice of its own, such as a sampler."""
+    choices = (evaluator, *evaluator.keywords.values())
+    functions = (getattr(choice, "func", None) for choice in choices)
+    return {name for f in functions for name in getattr(f, "needs", ())}
 
 
 def _optimizers(config, experiment) -> dict:

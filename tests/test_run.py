@@ -146,6 +146,14 @@ def test_what_cannot_be_evaluated_is_refused_before_training(
     assert not (tmp_path / "never").exists()
 
 
+def test_a_choice_of_an_evaluator_may_need_outputs_too(tmp_path):
+    """Such as a sampler that needs a decoder."""
+    config = small()
+    config.evals.error = dict(fn=error, scale=dict(fn=accuracy))
+    with pytest.raises(ValueError, match=r"config\.evals\.error: .* output 'logits'"):
+        run.train(config, tmp_path / "never")
+
+
 def test_two_evaluators_of_one_kind_are_two_results(finished):
     config, _, workdir = finished
     config = small()

@@ -38,5 +38,5 @@ def get_config(mode=""):
         ),
         **shared,
     )
-    config.posterior = dict(fn=multimodal_vae.mixture_of_experts, **shared)
+    config.posterior = dict(fn=multimodal_vae.mixture_of_experts)
     return config

@@ -161,13 +161,13 @@ def _numbers(words: tuple[str, ...]) -> dict[str, int]:
     return {word: number for number, word in enumerate(words)}
 
 
-def one_hot_words(tokens: Array, num_words: int) -> Array:
-    """[..., length] -> [..., length, num_words] float32; padding is zeros.
+def one_hot_words(tokens: Array, num_words: int, *, padding: int = PAD) -> Array:
+    """[..., length] -> [..., length, num_words] float32; that of padding is zeros.
 
     So that `likelihood.categorical` counts the words and the end, and nothing after.
     """
     code = jax.nn.one_hot(tokens, num_words, dtype=jnp.float32)
-    return jnp.where((tokens == PAD)[..., None], 0.0, code)
+    return jnp.where((tokens == padding)[..., None], 0.0, code)
 
 
 def vocabulary(texts: Iterable[str]) -> Vocabulary:

@@ -174,18 +174,17 @@ def _decoder(records: Sequence) -> Callable:
 
     Keeps what it has decoded.
     """
-    count = len(records)
-    images = np.empty((count, SIZE, SIZE, 3), np.uint8)  # takes memory where written
-    attributes = np.empty((count, len(ATTRIBUTES)), bool)
-    is_decoded = np.zeros(count, bool)
+    attributes = np.empty((len(records), len(ATTRIBUTES)), bool)
+
+    def decode(row: int) -> np.ndarray:
+        item = records[row]
+        attributes[row] = [item["attributes"][name] for name in ATTRIBUTES]
+        return image_files.square(item["image"], SIZE, crop=CROP)
+
+    images = image_files.decoded_once(decode, len(records), (SIZE, SIZE, 3))
 
     def decoded(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with tfds_images.quiet():
-            for row in np.unique(rows[~is_decoded[rows]]):
-                item = records[int(row)]
-                images[row] = image_files.square(item["image"], SIZE, crop=CROP)
-                attributes[row] = [item["attributes"][name] for name in ATTRIBUTES]
-                is_decoded[row] = True
-        return images[rows], attributes[rows]
+            return images(rows), attributes[rows]
 
     return decoded

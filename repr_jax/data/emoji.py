@@ -3,6 +3,8 @@
 A batch after `prepare` has
   noto, twemoji: float32 [batch, 32, 32, 3] in [0, 1], on white, one artist each;
   name: float32 [batch, num_features], its words and their parts, of length 1;
+  text: float32 [batch, 32, 71], if asked for: the name in one-hot characters, see
+    `characters`, for a decoder that writes it; in small letters, cut after 32;
   label: int32 [batch], the category, 0 to 8;
   subcategory: int32 [batch], 0 to 97, each of one category;
   caption: uint8 [batch, letters], the name as bytes, padded with zeros;
@@ -23,10 +25,12 @@ import functools
 import os
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from repr_jax import files
+from repr_jax.data import characters
 from repr_jax.data.dataset import (
     Dataset,
     check_modalities,
@@ -42,6 +46,7 @@ CLASSES = ("category", "subcategory")
 ENTRIES = (*MODALITIES, *CLASSES, "base", "tone")
 HELD_OUT = 0.2  # of the emoji
 SIDE = 32  # pixels
+LENGTH = 32  # characters of text; a name in 27 is longer
 
 
 def load(
@@ -55,7 +60,7 @@ def load(
 
     Args:
       path: the .npz file, or a folder with emoji.npz in it.
-      modalities: which of noto, twemoji, name a batch has, in this order.
+      modalities: which of noto, twemoji, name, text a batch has, in this order.
       num_features: buckets that the parts of names are hashed into.
       seed: of the order.
 
@@ -64,19 +69,21 @@ def load(
       ValueError: it is damaged, an array is missing or not of the form above, or a
         modality is unknown or there twice.
     """
-    modalities = check_modalities("emoji.load", modalities, known=MODALITIES)
+    modalities = check_modalities("emoji.load", modalities, known=(*MODALITIES, "text"))
     checks.count("emoji.load", num_features=num_features)
     data = _read(_file(path))
     rows_of = split(data["base"], data["tone"])
     names = [str(name) for name in data["name"]]
     features = np.stack([name_features(name, num_features) for name in names])
     captions = _as_bytes(names)
+    texts = characters.encode([name.lower()[:LENGTH] for name in names], LENGTH)
 
     images = tuple(name for name in modalities if name in IMAGES)
 
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         rows = rows_of[split][rows]
         batch = {"name": features[rows]} if "name" in modalities else {}
+        batch |= {"text": texts[rows]} if "text" in modalities else {}
         batch |= {name: data[name][rows] for name in images}
         label, subcategory = (data[name][rows].astype(np.int32) for name in CLASSES)
         batch |= {"label": label, "subcategory": subcategory}
@@ -88,9 +95,14 @@ def load(
         take,
         num_examples,
         seed=seed,
-        prepare=functools.partial(unit_pixels, names=images),
+        prepare=functools.partial(_prepare, images=images),
         modalities=modalities,
     )
+
+
+def _prepare(batch: Mapping, *, images: Sequence[str]) -> dict:
+    text = ("text",) if "text" in batch else ()
+    return characters.unit_text(unit_pixels(batch, names=images), names=text)
 
 
 def class_names(path: str) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -102,6 +102,23 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if isinstance(clear, int):
         gray.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype("u1")))
     return gray
+
+
+def decoded_once(decode: Callable, count: int, shape: tuple[int, ...]) -> Callable:
+    """rows [n] -> [n, *shape] uint8: decode(row) when first needed, and then kept.
+
+    Takes count * shape bytes in the end, and as little as is needed before.
+    """
+    decoded = np.empty((count, *shape), np.uint8)  # takes memory where it is written to
+    is_decoded = np.zeros(count, bool)
+
+    def images(rows: np.ndarray) -> np.ndarray:
+        for row in np.unique(rows[~is_decoded[rows]]).tolist():
+            decoded[row] = decode(row)
+            is_decoded[row] = True
+        return decoded[rows]
+
+    return images
 
 
 def list_folder(

@@ -117,9 +117,6 @@ def _list_files(
 def _decoder(files: Mapping[str, Mapping]) -> Callable:
     """rows -> {modality: uint8 [rows, 28, 28, 3]}; keeps what it has decoded."""
     paths = list(zip(*(names.values() for names in files.values())))
-    shape = (len(paths), len(files), SIZE, SIZE, 3)
-    decoded = np.empty(shape, np.uint8)  # takes memory where it is written to
-    is_decoded = np.zeros(len(paths), bool)
 
     def decode(path: str) -> np.ndarray:
         with image_files.opened(path) as image:
@@ -130,12 +127,15 @@ def _decoder(files: Mapping[str, Mapping]) -> Callable:
                 )
             return np.asarray(image_files.to_rgb(image))
 
+    decoded = image_files.decoded_once(
+        lambda row: np.stack([decode(path) for path in paths[row]]),
+        len(paths),
+        (len(files), SIZE, SIZE, 3),
+    )
+
     def images(rows: np.ndarray) -> dict[str, np.ndarray]:
-        for row in np.unique(rows[~is_decoded[rows]]):
-            for i, path in enumerate(paths[row]):
-                decoded[row, i] = decode(path)
-            is_decoded[row] = True
-        return {modality: decoded[rows, i] for i, modality in enumerate(files)}
+        views = decoded(rows)
+        return {modality: views[:, i] for i, modality in enumerate(files)}
 
     images(np.arange(1))  # a wrong size shows before the training starts
     return images

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from repr_jax.estimators import coupling_flow, gaussian_mixture
-from repr_jax.evaluators.common import batches, rows_with, with_present
+from repr_jax.evaluators.common import batches, needs, rows_with, with_present
 from repr_jax.ops.batch import by_block
 from repr_jax.ops.similarity import negative_squared_distance
 
@@ -26,6 +26,7 @@ OUTPUTS = ("latents", "decode")
 COMPARED = 2_000  # rows that novelty is the mean of
 
 
+@needs(*OUTPUTS)
 def mixture(
     key,
     latents,
@@ -47,6 +48,7 @@ def mixture(
     return lambda key, num: gaussian_mixture.sample(key, fitted, num)
 
 
+@needs(*OUTPUTS)
 def flow(
     key,
     latents,

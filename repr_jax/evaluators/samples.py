@@ -26,6 +26,13 @@ FROM_ONE = (
     "marked in orange; below it are the other views that the model drew from it. Look "
     "down a column: what the views share should stay the same, while the rest is free.",
 )
+VARIETY = (
+    "Several draws from one view",
+    "Each block starts with the one view that the model was given, real test images "
+    "marked in orange; below it is another view, drawn several times. Look down a "
+    "column: what the views share should stay the same, the rest should vary as it "
+    "does among real ones.",
+)
 FROM_NOTHING = (
     "Samples from the prior",
     "Nothing was given; one random latent a column, decoded into every view. Look for "
@@ -40,6 +47,7 @@ def evaluate(
     *,
     num_examples: int = 10,
     num_random: int = 12,
+    num_draws: int = 4,
     batch_size: int = 256,
     seed: int = 0,
 ) -> Evaluation:
@@ -51,12 +59,13 @@ def evaluate(
       dataset: Dataset; examples are of as many classes as may be, if it has a `label`.
       num_examples: test examples in a picture, of those that have what is given.
       num_random: samples of the prior; at most batch_size.
+      num_draws: of the next modality from each one, for the same examples.
       batch_size: rows generated at a time; examples are of so many random ones.
       seed: of the samples of z.
 
     Returns:
-      The pictures "reconstructions", "conditional" of several modalities, and
-      "unconditional"; none of a model that generates no images. No numbers.
+      The pictures "reconstructions", "conditional" and "variety" of several modalities,
+      and "unconditional"; none of a model that generates no images. No numbers.
     """
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
     prepared = trained.prepare(batch)
@@ -66,7 +75,7 @@ def evaluate(
     every = np.ones(max(len(trained.modalities), 1), bool)
     rebuilt = ask(0, every)
     names = [name for name, x in rebuilt.items() if x.ndim == 4 and name in prepared]
-    between, given_all = [], []
+    between, given_all, variety = [], [], []
     for m, name in enumerate(names):
         alone = np.array([name == n for n in trained.modalities] or [True])
         has_it = rows_with(batch, alone if trained.modalities else None)
@@ -77,16 +86,26 @@ def evaluate(
         real = figures.Row(f"{name} given", real, given=True)
         given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name][rows])])
         if len(names) > 1:
-            drawn = ask(m + 1, alone)
-            others = [(f"to {n}", drawn[n][rows]) for n in names if n != name]
-            others = [figures.Row(*other) for other in others]
-            between.append([real._replace(label=f"from {name}"), *others])
+            given = real._replace(label=f"from {name}")
+            numbers = [m + 1] + [
+                len(names) + 2 + m * num_draws + d for d in range(1, num_draws)
+            ]
+            drawn = [
+                {n: images[n][rows] for n in names}
+                for images in (ask(number, alone) for number in numbers)
+            ]
+            others = [figures.Row(f"to {n}", drawn[0][n]) for n in names if n != name]
+            between.append([given, *others])
+            other = names[(m + 1) % len(names)]
+            again = [figures.Row(f"to {other}", images[other]) for images in drawn]
+            variety.append([given, *again])
     free = ask(len(names) + 1, ~every)
     of_prior = [figures.Row(name, free[name][:num_random]) for name in names]
     drawn = {
         "conditional": (FROM_ONE, between),
         "reconstructions": (REBUILT, given_all),
         "unconditional": (FROM_NOTHING, [of_prior] if names else []),
+        "variety": (VARIETY, variety),
     }
     mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
     return Evaluation({}, mosaics)

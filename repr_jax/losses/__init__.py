@@ -35,13 +35,14 @@ from repr_jax.losses.contrastive_spread import (
     uniformity,
 )
 from repr_jax.losses.decorrelation import barlow_twins
-from repr_jax.losses.multimodal import (
-    mmvae,
-    mmvae_iwae,
-    mmvae_tight,
-    moe_elbo,
-    mopoe,
-    mvae,
+from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
+from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
+from repr_jax.losses.multimodal_mixture import mmvae, mmvae_iwae, mmvae_tight
+from repr_jax.losses.multimodal_private import (
+    dmvae,
+    mmvae_plus,
+    mmvae_plus_dreg,
+    mmvae_plus_tight,
 )
 from repr_jax.losses.variational import dreg, elbo, iwae
 from repr_jax.losses.variational_tree import tree_elbo
@@ -56,6 +57,7 @@ __all__ = [
     "dcl",
     "debiased",
     "deep_ect",
+    "dmvae",
     "dreg",
     "elbo",
     "fresh_negatives_nce",
@@ -69,13 +71,19 @@ __all__ = [
     "info_nce",
     "instance_discrimination",
     "iwae",
+    "mmjsd",
+    "mmjsd_arithmetic",
     "mmvae",
     "mmvae_iwae",
+    "mmvae_plus",
+    "mmvae_plus_dreg",
+    "mmvae_plus_tight",
     "mmvae_tight",
     "moco",
     "moe_elbo",
     "mopoe",
     "mvae",
+    "mvtcae",
     "nt_xent",
     "pairwise",
     "siglip",

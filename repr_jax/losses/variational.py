@@ -8,6 +8,7 @@ among the present rows of the whole batch.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax import Array, lax
@@ -157,15 +158,16 @@ def dreg(
     return masked_mean(-bound, where=where, axis_name=axis_name)
 
 
-def scale_gradient(z: Array, log_weights: Callable[[Array], Array]) -> Array:
+def scale_gradient(z: Any, log_weights: Callable[[Any], Array]) -> Any:
     """z, with the gradient of each sample times its normalized weight.
 
-    z: [sample, ..., dim]; log_weights: z -> [sample, ...]. In a bound whose weights do
-    not differentiate the density of the posterior this makes the gradient of `dreg`.
+    z: [sample, ..., dim], or a tree of such; log_weights: z -> [sample, ...]. In a
+    bound whose weights do not differentiate the density of the posterior this makes the
+    gradient of `dreg`.
     """
     fixed = lax.stop_gradient(z)
-    weights = lax.stop_gradient(jax.nn.softmax(log_weights(fixed), axis=0))
-    return fixed + weights[..., None] * (z - fixed)
+    weights = lax.stop_gradient(jax.nn.softmax(log_weights(fixed), axis=0))[..., None]
+    return jax.tree.map(lambda old, new: old + weights * (new - old), fixed, z)
 
 
 def _log_joint(x, z, decode, log_likelihood, where):

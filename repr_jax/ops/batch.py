@@ -110,13 +110,13 @@ def log_mean_exp(
     return highest + jnp.log(total) - jnp.log(jnp.maximum(count, 1))
 
 
-def by_row(function: Callable[[Array], Any], z: Array) -> Any:
-    """function([n, dim]), which acts on each row by itself, of z [..., batch, dim].
+def by_row(function: Callable[..., Any], *arrays: Array) -> Any:
+    """function([n, dim], ...), which acts on each row by itself, of [..., batch, dim].
 
-    Every array that it returns gets the leading axes of z: [..., batch, ...].
+    Every array that it returns gets the leading axes of the arrays: [..., batch, ...].
     """
-    lead = z.shape[:-1]
-    out = function(z.reshape(-1, z.shape[-1]))
+    lead = arrays[0].shape[:-1]
+    out = function(*(x.reshape(-1, x.shape[-1]) for x in arrays))
     return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), out)
 
 

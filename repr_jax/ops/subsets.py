@@ -5,6 +5,7 @@ of all modalities and in no other; "all", in every subset; "none".
 """
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,12 @@ import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks, gaussian
+from repr_jax.ops.batch import gather_rows, num_present, row_keys
 from repr_jax.ops.numerics import bounded_exp
 
 PRIOR_EXPERTS = ("full", "all", "none")
+BELOW_1 = 1 - 2**-23  # times a count it is still below that count in float32
+BLOCK = 128  # subsets whose posteriors are held at once
 
 
 def non_empty(num_modalities: int) -> np.ndarray:
@@ -24,27 +28,82 @@ def non_empty(num_modalities: int) -> np.ndarray:
     return np.array(sorted(subsets, key=sum)[1:])
 
 
+def singles(num_modalities: int) -> np.ndarray:
+    """[M, M] bool, each modality alone."""
+    return non_empty(num_modalities)[:num_modalities]
+
+
+def checked(who: str, subsets: Any, num_modalities: int) -> np.ndarray:
+    """[subset, modality] bool of what a loss takes as `subsets`.
+
+    subsets: their members, or what gives them from the number of modalities.
+    """
+    members = subsets(num_modalities) if callable(subsets) else np.asarray(subsets)
+    checks.boolean(who, subsets=members)
+    if members.ndim != 2 or members.shape[1] != num_modalities:
+        raise ValueError(
+            f"{who}: expected subsets [subset, {num_modalities}]; got {members.shape}."
+        )
+    if not len(members) or not members.any(axis=1).all():
+        raise ValueError(
+            f"{who}: expected subsets of a modality or more; got {members.tolist()}."
+        )
+    return members
+
+
 def valid(members: np.ndarray, where: Array) -> Array:
     """[subset, modality], [modality, batch] -> [subset, batch]: all there?"""
-    return jnp.all(~members[:, :, None] | where[None], axis=1)
+    absent = members.astype(np.float32) @ (~where).astype(np.float32)
+    return absent == 0
 
 
-def draw(keys: Array, members: np.ndarray, where: Array) -> Array:
-    """One subset per row, uniform over those whose members are all present.
+def independent(key: Array, rows: Array, axis_name: str | None = None) -> Array:
+    """[batch] numbers in [0, 1) by which rows draw their subsets, each by itself.
 
-    keys: [batch]; members: [subset, modality]; where: [modality, batch]. Returns the
-    members of each row's subset, [modality, batch] bool, none if no subset is valid.
+    rows: [batch] bool, those that have any modality; see `batch.row_keys`.
     """
-    return choose(keys, members, valid(members, where))
+    return jax.vmap(jax.random.uniform)(row_keys(key, rows, axis_name))
 
 
-def choose(keys: Array, members: np.ndarray, allowed: Array) -> Array:
-    """As `draw`, uniform over the subsets that `allowed`, [subset, batch], marks."""
-    uniform = jax.vmap(jax.random.uniform)(keys)  # [batch], in [0, 1)
+def stratified(key: Array, rows: Array, axis_name: str | None = None) -> Array:
+    """As `independent`, each uniform by itself, but one per interval of 1 / batch.
+
+    A random order of the present rows gives each its interval, so that rows that have
+    the same modalities draw each of K subsets batch / K times, rounded up or down.
+    """
+    order_key, key = jax.random.split(key)
+    order = independent(order_key, rows, axis_name)
+    order, everyone = (jnp.where(r, x, 2.0) for r, x in ((rows, order),) * 2)
+    everyone = gather_rows(everyone, axis_name)
+    rank = jnp.sum(everyone[None] < order[:, None], axis=1)
+    place = rank + independent(key, rows, axis_name)
+    place = place / jnp.maximum(num_present(rows, axis_name), 1)
+    return jnp.minimum(place, BELOW_1)
+
+
+def choose(uniform: Array, members: np.ndarray, allowed: Array) -> Array:
+    """One subset per row, uniform over those that `allowed`, [subset, batch], marks.
+
+    uniform: [batch] in [0, 1), of `independent` or `stratified`; members: [subset,
+    modality]. Returns [modality, batch] bool, the members of each row's subset, none if
+    no subset is allowed.
+    """
     rank = jnp.cumsum(allowed, axis=0)
     wanted = 1 + jnp.floor(uniform * rank[-1]).astype(rank.dtype)  # [batch]
     chosen = allowed & (rank == wanted[None])
-    return jnp.any(members[:, :, None] & chosen[:, None], axis=0)
+    return members.T.astype(np.float32) @ chosen.astype(np.float32) > 0
+
+
+def thin(keys: Array, where: Array, *, drop_rate: float | Array) -> Array:
+    """[modality, batch] `where` with each modality dropped at a rate, never all.
+
+    keys: [batch]. drop_rate: in [0, 1]. A row that would lose all that it has keeps
+    one of them, drawn uniformly.
+    """
+    uniform = jax.vmap(lambda key: jax.random.uniform(key, (len(where) + 1,)))(keys).T
+    kept = where & (uniform[1:] >= drop_rate)
+    one = choose(uniform[0], np.eye(len(where), dtype=bool), where)
+    return jnp.where(jnp.any(kept, axis=0), kept, one)
 
 
 def posterior(
@@ -62,28 +121,44 @@ def posterior(
 
 
 def mean_kl(
-    mean: Array, log_var: Array, where: Array, *, prior_expert: str = "full"
+    mean: Array,
+    log_var: Array,
+    where: Array,
+    *,
+    prior_expert: str = "full",
+    members: np.ndarray,
 ) -> Array:
     """[batch] KL to N(0, I) of the subset posteriors, averaged over a row's subsets.
 
-    mean, log_var: [modality, batch, dim] floats; where: [modality, batch] bool. A row's
-    subsets are those whose members it has; without any the mean is 0. The sum over
-    subsets is unrolled, and compiles to loops that hold no array of them all.
+    mean, log_var: [modality, batch, dim] floats; where: [modality, batch] bool;
+    members: [subset, modality] bool. A row's subsets are those whose
+    members it has; without any the mean is 0. The posteriors are one product of
+    `members` with the experts, of at most BLOCK subsets at a time.
     """
     checks.one_of("subsets.mean_kl", PRIOR_EXPERTS, prior_expert=prior_expert)
-    members = non_empty(mean.shape[0])
     allowed = valid(members, where)  # [subset, batch]
     shares = allowed / jnp.maximum(jnp.sum(allowed, axis=0, keepdims=True), 1)
-    precisions = [bounded_exp(-expert) for expert in log_var]
-    weighted = [p * expert for p, expert in zip(precisions, mean)]
-    total = jnp.zeros_like(mean[0])  # [batch, dim]
-    for subset, share in zip(members, shares.astype(mean.dtype)):
-        of_prior = {"full": subset.all(), "all": True, "none": False}[prior_expert]
-        own = np.flatnonzero(subset)
-        precision = sum(precisions[m] for m in own) + float(of_prior)
-        kl = _kl_of_sums(precision, sum(weighted[m] for m in own))
-        total = total + share[:, None] * kl
-    return jnp.sum(total, axis=-1)
+    full = members.all(axis=1)
+    of_prior = {"full": full, "all": full | True, "none": full & False}[prior_expert]
+    size = min(BLOCK, len(members))
+    pad = -len(members) % size  # with priors of no share
+    members = np.pad(members, [(0, pad), (0, 0)]).reshape(-1, size, len(mean))
+    of_prior = np.pad(of_prior, (0, pad), constant_values=True).reshape(-1, size, 1, 1)
+    shares = jnp.pad(shares, [(0, pad), (0, 0)]).reshape(-1, size, where.shape[1])
+    parts = [jnp.asarray(x, mean.dtype) for x in (members, of_prior, shares)]
+    precision = bounded_exp(-log_var)
+    sums = jnp.stack([precision, precision * mean], axis=1)
+    sums = sums.reshape(len(mean), -1)  # [modality, 2 * batch * dim]
+
+    def block(members, of_prior, shares):
+        both = jnp.matmul(members, sums, precision=jax.lax.Precision.HIGHEST)
+        both = both.reshape(-1, 2, *mean.shape[1:])  # [subset, 2, batch, dim]
+        kl = _kl_of_sums(both[:, 0] + of_prior, both[:, 1])
+        return jnp.sum(shares * jnp.sum(kl, axis=-1), axis=0)
+
+    if len(parts[0]) == 1:
+        return block(*(x[0] for x in parts))
+    return jnp.sum(jax.lax.map(lambda x: jax.checkpoint(block)(*x), parts), axis=0)
 
 
 @jax.custom_jvp

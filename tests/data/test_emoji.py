@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax.data import emoji
+from repr_jax.data import characters, emoji
 
 
 def test_a_batch_holds_what_the_module_says(emoji_file):
@@ -23,6 +23,18 @@ def test_a_batch_holds_what_the_module_says(emoji_file):
     assert set(pair) == {"noto", "label", "subcategory", "caption"}
     names = emoji.class_names(emoji_file)
     assert len(names["category"]) == 3 and names["subcategory"][5] == "f"
+
+
+def test_names_as_text(emoji_file):
+    data = emoji.load(path=emoji_file, modalities=("twemoji", "text"))
+    raw = next(data.train(5))
+    batch = jax.jit(data.prepare)(raw)
+    assert set(batch) == {"twemoji", "text", "label", "subcategory", "caption"}
+    assert batch["text"].shape == (5, 32, 71) and batch["text"].dtype == np.float32
+    np.testing.assert_array_equal(batch["text"].argmax(axis=-1), raw["text"])
+    for code, caption in zip(raw["text"], raw["caption"]):
+        name = bytes(caption).rstrip(b"\0").decode()
+        assert characters.decode(code) == name.ljust(32)
 
 
 def check_split(base, tone):

@@ -1,5 +1,6 @@
 """Which images are drawn: of rows that have what is given, and what came of it."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from repr_jax.data import synthetic
 from repr_jax.evaluators import samples
 from repr_jax.evaluators.common import Trained
 
-ALL = ["conditional", "reconstructions", "unconditional"]
+ALL = ["conditional", "reconstructions", "unconditional", "variety"]
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def places(images):
 def test_every_view_is_given_once(perfect, dataset, blocks):
     found = samples.evaluate(perfect, dataset, num_examples=4, num_random=5)
     assert list(found.pictures) == ALL and found.numbers == {}
-    conditional, rebuilt, free = blocks
+    conditional, rebuilt, free, variety = blocks
     labels = [[row.label for row in block] for block in conditional]
     assert labels[1] == ["from m1", "to m0", "to m2"]
     assert [[row.given for row in block] for block in rebuilt] == [[True, False]] * 3
@@ -43,16 +44,33 @@ def test_every_view_is_given_once(perfect, dataset, blocks):
     assert all(row.images.shape[0] == 5 for row in free[0])
     drawn = [places(row.images) for row in free[0]]
     np.testing.assert_array_equal(drawn[0], drawn[2])  # one latent a column
+    labels = [[row.label for row in block] for block in variety]
+    assert labels[2] == ["from m2", *["to m0"] * 4]
 
 
 def test_rows_that_lack_the_view_are_not_shown(perfect, gaps, here, blocks):
     """Absent originals are NaN in this dataset, and no example shows one."""
     samples.evaluate(perfect, gaps, num_examples=21, batch_size=21)
-    conditional, rebuilt, _ = blocks
+    conditional, rebuilt, _, variety = blocks
     for m in range(3):
-        for block in (conditional[m], rebuilt[m]):
+        for block in (conditional[m], rebuilt[m], variety[m]):
             assert len(block[0].images) == here[:, m].sum()
             assert all(np.isfinite(row.images).all() for row in block)
+
+
+def test_draws_from_one_view_are_different_ones(perfect, dataset, blocks, answering):
+    """The first row of the next view shows what the others of its block show."""
+
+    def generate(batch, key=None):
+        noise = jax.random.uniform(key, (len(batch["row"]), 4, 4, 1))
+        return {name: noise + m for m, name in enumerate(("m0", "m1", "m2"))}
+
+    samples.evaluate(answering(perfect, generate=generate), dataset, num_draws=3)
+    conditional, _, _, variety = blocks
+    assert len(variety) == 3 and all(len(block) == 4 for block in variety)
+    drawn = [row.images for block in variety for row in block if not row.given]
+    assert len({x.tobytes() for x in drawn}) == 9
+    np.testing.assert_array_equal(variety[1][1].images, conditional[1][2].images)
 
 
 def test_a_view_that_no_row_has_is_not_given(perfect, gaps, blocks):
@@ -84,7 +102,7 @@ def test_one_input(labeled, blocks):
 
     model = Trained({"generate": generate}, dataset.prepare, (), "")
     found = samples.evaluate(model, dataset, batch_size=12)
-    assert list(found.pictures) == ALL[1:]
+    assert list(found.pictures) == ALL[1:3]
     assert [rows.any() for rows in asked] == [True, False]
     ((real, again),), ((free,),) = blocks
     np.testing.assert_array_equal(real.images, again.images)

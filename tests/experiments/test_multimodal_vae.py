@@ -12,7 +12,6 @@ from experiments import multimodal_vae
 from repr_jax import losses
 from repr_jax.data import synthetic
 from repr_jax.models import vae
-from repr_jax.ops import gaussian, laplace
 
 NAMES = ("m0", "m1", "m2")
 BATCH, DIM = 6, 4
@@ -108,25 +107,6 @@ def test_generation_makes_every_modality_from_any_subset_and_from_none():
             generate(free, jax.random.key(3))[name],
             generate(other, jax.random.key(3))[name],
         )
-
-
-def test_a_mixture_draws_one_of_its_present_members_a_row():
-    rng = np.random.default_rng(0)
-    mean = jnp.asarray(100.0 * np.arange(1, 4)[:, None, None] + np.zeros((3, 999, 2)))
-    log_var = jnp.asarray(rng.normal(size=mean.shape))
-    keys = jax.random.split(jax.random.key(0), 999)
-    where = jnp.array([[True], [False], [True]]) & jnp.ones((3, 999), bool)
-    for distribution in (gaussian, laplace):
-        fused = multimodal_vae.mixture_of_experts(
-            keys, mean, log_var, where=where, distribution=distribution
-        )
-        np.testing.assert_allclose(fused.mean, np.full((999, 2), 200.0), rtol=1e-6)
-        drawn = np.round(np.asarray(fused.sample) / 100).astype(int)
-        assert set(drawn.ravel()) == {1, 3} and (drawn[:, 0] == drawn[:, 1]).all()
-        share = np.mean(drawn[:, 0] == 1)
-        assert abs(share - 0.5) < 4 * 0.5 / np.sqrt(999)
-    free = multimodal_vae.mixture_of_experts(keys, mean, log_var, where=where & False)
-    assert abs(np.std(free.sample) - 1) < 0.1 and abs(np.mean(free.sample)) < 0.1
 
 
 def test_the_bound_is_minus_its_own_loss():

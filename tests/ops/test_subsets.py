@@ -1,3 +1,4 @@
+import functools
 import itertools
 import math
 
@@ -8,7 +9,13 @@ import pytest
 from repr_jax.ops import gaussian, subsets
 from repr_jax.ops.batch import row_keys
 
-mean_kl = jax.jit(subsets.mean_kl, static_argnames="prior_expert")
+
+@functools.partial(jax.jit, static_argnames="prior_expert")
+def mean_kl(mean, log_var, where, prior_expert="full"):
+    members = subsets.non_empty(len(mean))
+    return subsets.mean_kl(
+        mean, log_var, where, prior_expert=prior_expert, members=members
+    )
 
 
 def has_prior(subset, num_modalities, prior_expert):
@@ -63,28 +70,65 @@ def test_valid_subsets_are_those_of_the_observed():
     assert not (members[:, :, None] & ~where[None] & allowed[:, None]).any()
 
 
+def drawn_codes(way, where, members):
+    """[rows] the subset of each, as the bits of a number."""
+
+    def draw(key, where):
+        uniform = way(key, where.any(axis=0))
+        return subsets.choose(uniform, members, subsets.valid(members, where))
+
+    drawn = np.asarray(jax.jit(draw)(jax.random.key(0), where))
+    assert not (drawn & ~where).any()
+    return drawn.T @ (1 << np.arange(len(where)))
+
+
+@pytest.mark.parametrize("way", [subsets.independent, subsets.stratified])
 @pytest.mark.parametrize(
     "observed", [(1, 1, 1, 1, 1), (1, 0, 1, 1, 0), (0, 0, 0, 1, 0)]
 )
-def test_drawn_subsets_are_uniform_over_the_valid(observed):
-    rows = 31_000
+def test_drawn_subsets_are_uniform_over_the_valid(observed, way):
+    rows = 6_200
     where = np.repeat(np.array(observed, bool)[:, None], rows, axis=1)
-    members = subsets.non_empty(5)
-    keys = row_keys(jax.random.key(0), np.ones(rows, bool))
-    drawn = np.asarray(jax.jit(subsets.draw)(keys, members, where))
-    assert not (drawn & ~where).any()
-    codes = np.bincount(drawn.T @ (1 << np.arange(5)), minlength=32)
+    codes = drawn_codes(way, where, subsets.non_empty(5))
+    codes = np.bincount(codes, minlength=32)
     valid = 2 ** sum(observed) - 1
     counts = codes[codes > 0]
     assert codes[0] == 0 and len(counts) == valid
     sigma = math.sqrt(rows / valid * (1 - 1 / valid))
-    assert (abs(counts - rows / valid) <= 4 * sigma).all()
+    allowed = 4 * sigma if way is subsets.independent else 1
+    assert (abs(counts - rows / valid) <= allowed).all()
+
+
+def test_a_stratified_row_draws_every_subset_alike_over_keys():
+    """Uniform for each row, though the rows of a batch share the subsets out."""
+    rows = np.array([True, False, True, True])
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    drawn = jax.jit(jax.vmap(lambda key: subsets.stratified(key, rows)))(keys)
+    for row in (0, 2, 3):
+        counts = np.bincount((7 * np.asarray(drawn[:, row])).astype(int), minlength=7)
+        assert (abs(counts - 4_000 / 7) < 4 * math.sqrt(4_000 / 7)).all()
+    thirds = np.sort((3 * np.asarray(drawn[:, rows])).astype(int), axis=1)
+    np.testing.assert_array_equal(thirds, np.tile(np.arange(3), (4_000, 1)))
+    assert (drawn[:, 1] < 1).all()
 
 
 def test_a_row_without_modalities_draws_nothing():
-    keys = row_keys(jax.random.key(0), np.ones(3, bool))
     where = np.zeros((2, 3), bool)
-    assert not subsets.draw(keys, subsets.non_empty(2), where).any()
+    assert not drawn_codes(subsets.independent, where, subsets.non_empty(2)).any()
+
+
+def test_thinning_drops_at_its_rate_and_never_all():
+    rows, rate = 20_000, 0.6
+    where = np.repeat([[True], [False], [True]], rows, axis=1)
+    where[:, 0] = False
+    keys = row_keys(jax.random.key(0), np.ones(rows, bool))
+    kept = np.asarray(subsets.thin(keys, where, drop_rate=rate))
+    assert not kept[:, 0].any() and not (kept & ~where).any()
+    assert kept[:, 1:].any(axis=0).all()
+    share = kept[[0, 2], 1:].mean(axis=1)  # kept, or the one of two that remains
+    expected = 1 - rate + rate * rate / 2
+    assert (abs(share - expected) < 4 * 0.5 / math.sqrt(rows)).all()
+    np.testing.assert_array_equal(subsets.thin(keys, where, drop_rate=0.0), where)
 
 
 @pytest.mark.parametrize("prior_expert", subsets.PRIOR_EXPERTS)
@@ -175,4 +219,4 @@ def test_an_unknown_place_for_the_prior_is_refused():
     with pytest.raises(ValueError, match=r"subsets\.posterior: expected prior_expert"):
         subsets.posterior(one, one, np.ones((2, 1), bool), prior_expert="some")
     with pytest.raises(ValueError, match=r"subsets\.mean_kl: expected prior_expert"):
-        subsets.mean_kl(one, one, np.ones((2, 1), bool), prior_expert="some")
+        mean_kl(one, one, np.ones((2, 1), bool), prior_expert="some")

@@ -1,0 +1,127 @@
+"""Pictures of walks through latent space, decoded into every modality at once."""
+
+import jax
+import numpy as np
+
+from repr_jax import figures
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Picture,
+    batches,
+    examples,
+    needs,
+    rows_with,
+)
+
+ALONG = (
+    "Directions of latent space",
+    "Each block starts at the latent of one test example, in the middle column, and "
+    "walks along one direction of large variance, from {0} standard deviations below "
+    "to {0} above the mean of all; the other directions stay. A row a view. Look for "
+    "what changes along a row, and whether it changes in all views alike.",
+)
+BETWEEN = (
+    "Between two examples",
+    "Each block walks in a straight line from the latent of one test example to that "
+    "of another, whose decodings are the first and the last column. A row a view. Look "
+    "for the place where one class becomes the other: views of one column should agree "
+    "there, and look like images in between.",
+)
+
+
+def directions(z, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean [dim], principal axes [count, dim] and standard deviations [count] of z."""
+    z = np.asarray(z, np.float64)
+    mean = np.mean(z, axis=0)
+    _, scale, axes = np.linalg.svd(z - mean, full_matrices=False)
+    return mean, axes[:count], scale[:count] / np.sqrt(len(z))
+
+
+def along(z, mean, axis, spread, offsets) -> np.ndarray:
+    """[offset, dim]: z, but at mean + offset * spread on the axis, and itself inside.
+
+    The middle one of an odd number of offsets is z itself.
+    """
+    place = (z - mean) @ axis
+    steps = offsets * spread - place
+    steps[len(offsets) // 2] = 0
+    return z + steps[:, None] * axis
+
+
+@needs("latents", "decode")
+def evaluate(
+    trained,
+    dataset,
+    *,
+    num_directions: int = 4,
+    num_pairs: int = 4,
+    num_steps: int = 11,
+    reach: float = 2.5,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> Evaluation:
+    """Draws walks along directions of large variance, and between test examples.
+
+    Args:
+      trained: Trained, with `latents`, samples [batch, dim] of the posterior of all
+        that is given, and `decode`, {name: array} of the entry "z" of a batch; images
+        [batch, height, width, 1 or 3] are drawn.
+      dataset: Dataset; examples are of different classes, if it has a `label`.
+      num_directions: principal axes of the latents of a batch of test examples.
+      num_pairs: walks between examples.
+      num_steps: odd; columns.
+      reach: > 0, standard deviations to each side of the mean.
+      batch_size: random test rows that the directions are those of, at least num_steps.
+      seed: of the latents.
+
+    Returns:
+      The pictures "directions" and "between"; none of a model that decodes no images.
+      No numbers.
+
+    Raises:
+      ValueError: an even num_steps, or one above batch_size; fewer than two test rows
+        that have any modality.
+    """
+    if num_steps % 2 == 0 or not 1 < num_steps <= batch_size:
+        raise ValueError(
+            f"traversals: expected num_steps odd and up to batch_size; got {num_steps}."
+        )
+    batch = next(batches(dataset, "test", batch_size, limit=batch_size))
+    key = jax.random.key(seed)
+    z = np.asarray(trained.outputs["latents"](batch, key), np.float64)
+    labels = batch.get("label", trained.prepare(batch).get("label"))
+    labels = None if labels is None else np.asarray(labels)
+    where = rows_with(batch)
+    if np.sum(where) < 2:
+        raise ValueError("traversals: expected two test rows or more; got fewer.")
+    rows = examples(labels, where, 2 * num_pairs)
+    mean, axes, spreads = directions(z[where], num_directions)
+    offsets = np.linspace(-reach, reach, num_steps)
+    walks = {
+        "directions": [
+            (f"axis {n + 1}", along(z[rows[0]], mean, axis, spread, offsets))
+            for n, (axis, spread) in enumerate(zip(axes, spreads))
+        ],
+        "between": [
+            (f"pair {n + 1}", np.linspace(z[a], z[b], num_steps))
+            for n, (a, b) in enumerate(zip(rows[: len(rows) // 2], rows[::-1]))
+        ],
+    }
+    text = {"directions": (ALONG[0], ALONG[1].format(reach)), "between": BETWEEN}
+    pictures = {}
+    for name, parts in walks.items():
+        blocks = [decoded(trained, batch, label, walk, key) for label, walk in parts]
+        if blocks and all(blocks):
+            pictures[name] = Picture(*text[name], figures.mosaic(blocks))
+    return Evaluation({}, pictures)
+
+
+def decoded(trained, batch, label, walk, key) -> list[figures.Row]:
+    """A row of images for each modality of them, of latents [step, dim]."""
+    padded = np.zeros((len(batch["where"]), walk.shape[1]), np.float32)
+    padded[: len(walk)] = walk
+    made = trained.outputs["decode"]({**batch, "z": padded}, key)
+    images = {name: np.asarray(x)[: len(walk)] for name, x in made.items()}
+    return [
+        figures.Row(f"{label}, {name}", x) for name, x in images.items() if x.ndim == 4
+    ]
