@@ -12,7 +12,15 @@ from configs.base import base
 from experiments import multimodal_vae
 from repr_jax import losses, optim
 from repr_jax.data import polymnist
-from repr_jax.evaluators import bound, coherence, linear_probe, projection, samples
+from repr_jax.evaluators import (
+    bound,
+    coherence,
+    frechet,
+    linear_probe,
+    projection,
+    samples,
+)
+from repr_jax.evaluators import likelihood as likelihoods
 from repr_jax.models import vae
 from repr_jax.ops import likelihood
 
@@ -29,6 +37,7 @@ def get_config(mode=""):
     config.data_source = "embedded"  # tfds: all of MNIST; folder: the official files
     config.data_dir = ""  # of the last two; for tfds its own default if empty
     config.contrast = 1.0  # of the photographs; published
+    config.scale = 1.0  # of the digits; below 1 is Translated-PolyMNIST
     modalities, latent_dim = config.get_ref("modalities"), config.get_ref("latent_dim")
     config.experiment = multimodal_vae.make
     config.dataset = dict(
@@ -37,6 +46,7 @@ def get_config(mode=""):
         source=config.get_ref("data_source"),
         data_dir=config.get_ref("data_dir"),
         contrast=config.get_ref("contrast"),
+        scale=config.get_ref("scale"),
         seed=config.get_ref("seed"),
     )
     config.encoder = dict(
@@ -72,14 +82,18 @@ def get_config(mode=""):
     )
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published
     config.evals.bound = dict(fn=bound.evaluate)
-    config.evals.linear_probe = dict(fn=linear_probe.evaluate)
-    config.evals.coherence = dict(fn=coherence.evaluate)
+    config.evals.linear_probe = dict(fn=linear_probe.evaluate, max_train=10_000)
+    config.evals.coherence = dict(fn=coherence.evaluate, limit=10_000)
+    config.evals.likelihood = dict(fn=likelihoods.evaluate, limit=64)
+    config.evals.frechet = dict(fn=frechet.evaluate, limit=2_000)
     config.evals.samples = dict(fn=samples.evaluate)
     config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.bound.limit = 32
         config.evals.linear_probe.update(max_train=64, num_train=32)
         config.evals.coherence.update(classifier_steps=2, num_random=32, limit=32)
+        config.evals.likelihood.update(limit=8, num_samples=16)
+        config.evals.frechet.update(classifier_steps=2, limit=32)
         config.evals.samples.update(num_examples=2, num_random=2)
         config.evals.projection.max_points = 64
     return config

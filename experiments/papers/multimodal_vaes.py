@@ -21,17 +21,32 @@ from repr_jax import figures
 from repr_jax.evaluators.common import views as views_name
 
 FOLDER = "configs/multimodal"
-MODELS = {  # name in tables: config of the published size, config for a CPU
-    "VAE": ("vae_polymnist", "vae_polymnist_small"),
-    "MVAE": ("mvae_polymnist", "mvae_polymnist_small"),
-    "MMVAE": ("moe_polymnist", "moe_polymnist_small"),
-    "MoPoE": ("mopoe_polymnist", "mopoe_polymnist_small"),
-    "mmJSD": ("mmjsd_polymnist", "mmjsd_polymnist_small"),
-    "MVTCAE": ("mvtcae_polymnist", "mvtcae_polymnist_small"),
-    "MMVAE+": ("mmvae_plus_polymnist", "mmvae_plus_polymnist_small"),
+PUBLISHED_SIZE = {  # of the authors' job script of MoPoE
+    "num_steps": 70_200,
+    "batch_size": 256,
+    "encoder.widths": (32, 64, 128),
+    "encoder.hidden": 512,
+    "decoder.widths": (128, 64, 32),
+    "optimizer.learning_rate": 5e-4,
+}
+LATENTS = {"latent_dim": 512}
+PRIVATE = {"private_encoder.widths": (32, 64, 128), "private_encoder.hidden": 512}
+MODELS = {  # name in tables: its small config, and what else is of the published size
+    "VAE": ("vae_polymnist_small", LATENTS),
+    "MVAE": ("mvae_polymnist_small", LATENTS),
+    "MMVAE": ("moe_polymnist_small", LATENTS),
+    "MoPoE": ("mopoe_polymnist_small", LATENTS),
+    "mmJSD": ("mmjsd_polymnist_small", LATENTS),
+    "MVTCAE": ("mvtcae_polymnist_small", LATENTS),
+    "MMVAE+": ("mmvae_plus_polymnist_small", PRIVATE),  # 32 + 32 latents as it is
 }
 SCALES = ("paper", "cpu", "smoke")
-CPU = {"num_steps": 5_000, "batch_size": 64}  # ours, for two cores
+CPU = {  # ours, for two cores
+    "num_steps": 5_000,
+    "batch_size": 64,
+    "evals.linear_probe.max_train": 5_000,
+    "evals.coherence.limit": 2_000,
+}
 MAIN_BETA = {"paper": 2.5, "cpu": 1.0, "smoke": 1.0}  # published; ours
 QUALITY = "frechet/fd_clf/m0"  # of what is generated from nothing
 COHERENCE = "coherence/1_view"
@@ -72,7 +87,7 @@ PUBLISHED = {  # the MVTCAE paper's table, five runs: by number of views given
 
 DATASETS = {  # name: overrides of a config of PolyMNIST
     "polymnist": {},
-    "translated": {"digit_scale": 0.75},
+    "translated": {"scale": 0.75},
 }
 
 
@@ -95,11 +110,10 @@ class Part(NamedTuple):
 def row(model: str, dataset: str, beta: float, asked, *, seeds: int) -> Row:
     """The runs of a model on one of DATASETS, seeds 0 to `seeds` - 1."""
     scale, data_dir = asked.scale, asked.data_dir
-    published, small = MODELS[model]
-    file = f"{FOLDER}/{published if scale == 'paper' else small}.py"
+    name, sizes = MODELS[model]
     values = DATASETS[dataset] | {"loss.beta": beta}
-    if scale == "cpu":
-        values |= CPU
+    values |= {"paper": PUBLISHED_SIZE | sizes, "cpu": CPU, "smoke": {}}[scale]
+    file = f"{FOLDER}/{name}.py"
     if data_dir and scale != "smoke":
         values |= {"data_source": "tfds", "data_dir": data_dir}
     folder = f"{dataset}/{model}/beta{beta:g}".replace("+", "_plus")
