@@ -58,7 +58,6 @@ def parse(argv) -> argparse.Namespace:
     add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
     add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
     add("--empty", choices=("last", "zero", "drop"), default="last")
-    add("--height", choices=("score", "step", "neg_affinity"), default="score")
     add("--temperature", type=float, default=1.0, help="divides the logits")
     add("--bootstrap", type=int, default=0, help="resampled trees for the support")
     add("--threads", type=int, help="all processors by default")
@@ -99,8 +98,7 @@ def check(args, logits, names) -> tuple[int, int]:
 
 def fitted(args, logits, num_classes: int, progress):
     """The tree, and a sentence on what sparse logits leave unresolved."""
-    options = dict(height=args.height, empty=args.empty)
-    options["aggregation"] = AGGREGATIONS[args.aggregation]
+    options = dict(empty=args.empty, aggregation=AGGREGATIONS[args.aggregation])
     if not isinstance(logits, Sparse):
         options |= dict(temperature=args.temperature, num_threads=args.threads)
         return hierarchy.fit(logits, progress=progress, **options), ""
@@ -144,8 +142,7 @@ def run(args) -> None:
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
-        f"aggregation {args.aggregation}, temperature {args.temperature:g}, heights "
-        f"by {args.height}.{missing}"
+        f"aggregation {args.aggregation}, temperature {args.temperature:g}.{missing}"
     )
     content = files.contents(
         tree,
