@@ -232,8 +232,8 @@ MISTAKES = [  # arguments, of the files of the test, and words of the error
     (["x.npy", "--names=few.txt"], "expected 8 names, one a class; got 2"),
     (["x.npy", "--images=x.npy"], "expected [120, height, width, 1 or 3]"),
     (["x.npy", "--temperature=0"], "temperature > 0; got 0"),
-    (["x.npy", "--threads=0"], "--threads: expected 1 or more"),
-    (["x.npy", "--bootstrap=-1"], "--bootstrap: expected 0 or more"),
+    (["x.npy", "--threads=0"], "--threads: expected threads >= 1; got 0"),
+    (["x.npy", "--bootstrap=-1"], "--bootstrap: expected bootstrap >= 0; got -1"),
     (["x.npy", "--aggregation=mean"], "invalid choice: 'mean'"),
     ([], "the following arguments are required: logits"),
 ]
