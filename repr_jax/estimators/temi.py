@@ -98,31 +98,22 @@ def fit(
       the last layer moves from the first step on, where theirs rests for a pass; its
       first directions are normal, not uniform, and its scales do not decay.
     """
-    from repr_jax import optim
-
-    who, x = "temi.fit", _rows(x, where)
-    checks.count(who, minimum=2, num_classes=num_classes)
-    widths = dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
-    counts = dict(num_heads=num_heads, batch_size=batch_size, **widths)
-    checks.count(who, **counts, num_neighbors=num_neighbors)
+    x = _rows(x, where)
+    counts = dict(num_heads=num_heads, batch_size=batch_size)
+    counts |= dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
     numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
-    checks.positive(who, **numbers)
     numbers |= dict(weight_decay=weight_decay, decay=decay)
     numbers |= dict(marginal_decay=marginal_decay)
-    _check_decays(who, weight_decay, decay=decay, marginal_decay=marginal_decay)
+    _check_numbers(num_classes, num_neighbors, counts, numbers)
     batch_size = min(batch_size, len(x))
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
-    checks.count(who, num_steps=num_steps)
+    checks.count("temi.fit", num_steps=num_steps)
     neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
     widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
     state = _start(start_key, num_heads, widths, num_steps)
-
-    def run(state, until):
-        return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
-
-    state = optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
+    state = _trained(state, x, neighbors, key, numbers, batch_size, progress)
     return _best(state.extras, temperature, steps_per_pass)
 
 
@@ -188,6 +179,17 @@ def _apply(head, x):
     x = l2_normalize(x @ head.bottleneck + head.bottleneck_bias[None])
     directions = l2_normalize(head.directions.T)  # [class, bottleneck_dim]
     return (x @ directions.T) * head.scales[None]
+
+
+def _trained(state, x, neighbors, key, numbers, batch_size, progress):
+    """The state after all updates, in chunks between which progress is reported."""
+    from repr_jax import optim
+
+    def run(state, until):
+        return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
+
+    num_steps = len(state.losses)
+    return optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
 
 
 @functools.partial(jax.jit, static_argnames=("batch_size",))
@@ -257,8 +259,14 @@ def _rows(x, where):
     return to_float(x)
 
 
-def _check_decays(who, weight_decay, **decays):
-    checks.non_negative(who, weight_decay=weight_decay)
-    for name, decay in decays.items():
-        if not 0 <= decay <= 1:
-            raise ValueError(f"{who}: expected {name} in [0, 1]; got {decay}.")
+def _check_numbers(num_classes, num_neighbors, counts, numbers):
+    """ValueError or TypeError for numbers out of range."""
+    who = "temi.fit"
+    checks.count(who, minimum=2, num_classes=num_classes)
+    checks.count(who, **counts, num_neighbors=num_neighbors)
+    for name in ("power", "temperature", "learning_rate"):
+        checks.positive(who, **{name: numbers[name]})
+    checks.non_negative(who, weight_decay=numbers["weight_decay"])
+    for name in ("decay", "marginal_decay"):
+        if not 0 <= numbers[name] <= 1:
+            raise ValueError(f"{who}: expected {name} in [0, 1]; got {numbers[name]}.")
