@@ -141,7 +141,7 @@ def check_logits(who: str, logits):
 
 def slices(logits):
     """Parts of about CHUNK_BYTES."""
-    size = max(1, CHUNK_BYTES // max(logits[:1].nbytes, 1))
+    size = max(1, CHUNK_BYTES // logits[:1].nbytes)
     return (logits[start : start + size] for start in range(0, len(logits), size))
 
 
@@ -299,9 +299,9 @@ def fit_stream(
 
 
 def _joined(who: str, batches: Iterable):
-    """Batches joined to CHUNK_BYTES or more: [n, K] arrays."""
-    held, shape = [], None
-    for batch in slices(batches) if isinstance(batches, np.ndarray) else batches:
+    """Batches joined to about CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
+    held, size, shape = [], 0, None
+    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
         batch = check_logits(who, np.atleast_2d(batch))
         shape = shape or (batch.shape[1], batch.dtype)
         if shape != (batch.shape[1], batch.dtype):
@@ -309,9 +309,11 @@ def _joined(who: str, batches: Iterable):
                 f"{who}: expected every batch with {shape[0]} columns of {shape[1]}; "
                 f"got {batch.shape[1]} of {batch.dtype}."
             )
-        held.append(np.array(batch))  # batches may be reused
-        if sum(x.nbytes for x in held) >= CHUNK_BYTES:
-            yield np.concatenate(held)
-            held = []
+        for part in slices(batch):
+            held.append(np.array(part))  # batches may be reused
+            size += part.nbytes
+            if size >= CHUNK_BYTES:
+                yield np.concatenate(held)
+                held, size = [], 0
     if held:
         yield np.concatenate(held)
