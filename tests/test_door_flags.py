@@ -140,7 +140,7 @@ def of_hierarchy(rng, files):
     arguments = [str(files / "logits.npy"), f"--out={files / 'tree'}", "--quiet"]
     if rng.random() < 0.5:
         arguments[0] = a_value(rng, files)
-    names = ["labels", "names", "images", "out", "aggregation", "empty", "height"]
+    names = ["labels", "names", "images", "out", "aggregation", "empty"]
     names += ["temperature", "bootstrap", "threads", "nowhere"]
     for _ in range(rng.choice([0, 1, 2])):
         arguments.append(f"--{rng.choice(names)}={a_value(rng, files)}")

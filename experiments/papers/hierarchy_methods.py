@@ -14,6 +14,7 @@ import numpy as np
 from experiments.launch import sweep
 from experiments.papers.hierarchy_data import Data
 from experiments.papers.hierarchy_scores import Tree, random_tree
+from repr_jax import logs
 from repr_jax.estimators import (
     agglomerative,
     deep_ect,
@@ -71,10 +72,19 @@ def turtle_logits(data, key, num_clusters, short):
 
 def linear_logits(data, key, num_clusters, short):
     """Of a classifier that was told the labels of the rows fitted on."""
-    fitted = logistic.fit(
-        data.fitted.features, data.fitted.labels, num_classes=num_clusters
-    )
+    fitted = classifier(data.fitted.features, data.fitted.labels, num_clusters)
     return logistic.logits(fitted, data.scored.features)
+
+
+def classifier(features, labels, num_classes: int) -> logistic.Logistic:
+    """The linear classifier of labeled rows; a line says if the fit ended early."""
+    fitted = logistic.fit(features, labels, num_classes=num_classes)
+    if not fitted.converged:
+        logs.say(
+            f"The logistic regression had not converged after {fitted.num_steps} steps "
+            f"(gradient {fitted.gradient:.1e}): its tree is of the last step."
+        )
+    return fitted
 
 
 def linkage(method: str) -> Callable:
@@ -168,7 +178,7 @@ FIXED += ("L2H, classifier told the labels",)
 def classes_of_logits(features, labels, seed):
     """L2H of a linear classifier of all rows."""
     num = int(labels.max()) + 1
-    fitted = logistic.fit(features, labels, num_classes=num)
+    fitted = classifier(features, labels, num)
     logits = np.asarray(logistic.logits(fitted, features))
     tree = hierarchy.fit(logits)
     return Tree(tree.parents, np.arange(num), logits=logits)

@@ -89,30 +89,40 @@ def fit(
     if grow_every is None:
         grow_every = max(1, num_steps // (2 * num_leaves))
     checks.count(who, grow_every=grow_every)
+    phases = (learning_rate, 0.0), (clustering_rate, clustering_weight)
     checks.positive(who, learning_rate=learning_rate, clustering_rate=clustering_rate)
-    checks.non_negative(who, prune_below=prune_below)
-    checks.non_negative(who, clustering_weight=clustering_weight)
-    rounds, nodes = -(-num_steps // grow_every), 2 * num_leaves - 1
-    num_updates = 2 * rounds * grow_every
-    state, keys = _start(key, encoder, decoder, images, nodes, num_updates)
-    train = functools.partial(
-        _train, encoder, decoder, images, keys[0], batch_size=batch_size
+    numbers = dict(prune_below=prune_below, clustering_weight=clustering_weight)
+    checks.non_negative(who, **numbers)
+    rounds = -(-num_steps // grow_every)
+    state, keys = _start(
+        key, encoder, decoder, images, 2 * num_leaves - 1, 2 * rounds * grow_every
     )
     rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[1])))
+    modules = (encoder, decoder, images, keys[0])
+    train = functools.partial(_train, *modules, batch_size=batch_size)
+
+    def grow(parents, state):
+        parents, state = _pruned(parents, state, prune_below)
+        embeddings = _encode(encoder, state.params["encoder"], images)
+        return _grown(parents, state, embeddings, num_leaves, rng)
+
+    tree = _trained(train, grow, state, rounds, grow_every, phases, progress)
+    return _result(*_pruned(*tree, prune_below), encoder, images)
+
+
+def _trained(train, grow, state, rounds, grow_every, phases, progress):
+    """Parents and state after so many rounds without a tree, and as many with one."""
+    nodes = len(state.params["centers"])
     parents = np.array([growing.ROOT] + [growing.UNUSED] * (nodes - 1), np.int32)
     for n in range(1, 2 * rounds + 1):
-        numbers = learning_rate, 0.0
         if n > rounds:
-            numbers = clustering_rate, clustering_weight
             state = _without_moments(state) if n == rounds + 1 else state
-            parents, state = _pruned(parents, state, prune_below)
-            embeddings = _encode(encoder, state.params["encoder"], images)
-            parents, state = _grown(parents, state, embeddings, num_leaves, rng)
-        state = train(state, parents, n * grow_every, *numbers)
+            parents, state = grow(parents, state)
+        state = train(state, parents, n * grow_every, *phases[n > rounds])
         if progress is not None:
             jax.block_until_ready(state)
-            progress(n * grow_every, num_updates)
-    return _result(*_pruned(parents, state, prune_below), encoder, images)
+            progress(n * grow_every, 2 * rounds * grow_every)
+    return parents, state
 
 
 def embed(found: DeepECT, images: Array, *, encoder: Any) -> Array:

@@ -68,37 +68,46 @@ def fit(
 
     Raises:
       ValueError: similarities that are not square, symmetric and finite, or of fewer
-        than two leaves; numbers out of range.
-      TypeError: integers in similarities.
+        than two leaves; numbers out of range. TypeError: integers in similarities.
 
     Source: as `losses.hyphc`. Adam takes the place of Riemannian Adam, since only the
       directions of leaves count; the numbers here, and a temperature that falls, are
       ours. The authors' code also keeps the tree of least cost.
     """
-    similarities = _square(similarities)
+    who, similarities = "hyphc.fit", _square(similarities)
     numbers = dict(learning_rate=learning_rate, temperature=temperature)
-    checks.positive("hyphc.fit", **numbers, final_temperature=final_temperature)
+    checks.positive(who, **numbers, final_temperature=final_temperature)
     counts = dict(num_steps=num_steps, num_triplets=num_triplets)
-    checks.count("hyphc.fit", **counts, num_evaluations=num_evaluations)
-    checks.count("hyphc.fit", minimum=2, dim=dim)
+    checks.count(who, **counts, num_evaluations=num_evaluations)
+    checks.count(who, minimum=2, dim=dim)
     if not 0 < scale < 1:
-        raise ValueError(f"hyphc.fit: expected scale in (0, 1); got {scale}.")
+        raise ValueError(f"{who}: expected scale in (0, 1); got {scale}.")
     leaves_key, triplets_key = jax.random.split(key)
     leaves = jax.random.normal(leaves_key, (len(similarities), dim))
     state = _start(leaves, jnp.float32(scale), num_steps)
     if len(similarities) < 3:  # of two leaves there is one tree
         return _result(state, similarities)
-    every = -(-num_steps // min(num_evaluations, num_steps))
     factor = (final_temperature / temperature) ** (1 / max(num_steps - 1, 1))
     temperatures = temperature * factor ** jnp.arange(num_steps)
     pairs = jnp.asarray(similarities, jnp.float32)
-    numbers = (temperatures, learning_rate)
-    best, costs, values = None, [], []
+    run = functools.partial(
+        _descend,
+        similarities=pairs,
+        key=triplets_key,
+        temperatures=temperatures,
+        learning_rate=learning_rate,
+        num_triplets=num_triplets,
+    )
+    every = -(-num_steps // min(num_evaluations, num_steps))
+    return _best(run, state, similarities, every, progress)
+
+
+def _best(run, state, similarities, every, progress) -> HypHC:
+    """The tree of least cost, decoded after each `every` updates."""
+    num_steps, best, costs, values = len(state.losses), None, [], []
     for first in range(0, num_steps, every):
         last = min(first + every, num_steps)
-        state = _descend(
-            state, pairs, triplets_key, last, *numbers, num_triplets=num_triplets
-        )
+        state = run(state, until=last)
         tree = _result(state, similarities)
         costs.append(tree.cost)
         values.append(float(jnp.mean(state.losses[first:last])))

@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.losses.clustering import temi_of_heads
 from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where
 from repr_jax.ops.neighbors import nearest
 from repr_jax.ops.numerics import argmax, l2_normalize, to_float
 
@@ -60,6 +62,7 @@ def fit(
     weight_decay: float = 1e-4,
     decay: float = 0.996,
     marginal_decay: float = 0.9,
+    where: Array | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Temi:
     """AdamW on `losses.temi` of rows and their neighbors by cosine.
@@ -83,48 +86,34 @@ def fit(
       weight_decay: >= 0, of matrices.
       decay, marginal_decay: in [0, 1], of the moving averages of heads and of their
         mean probabilities.
+      where: [rows] bool, False for absent rows, which are left out before the start.
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
       ValueError: x is not [rows, dim] with two rows or more, or not finite; numbers out
-        of range.
-      TypeError: integers in x.
+        of range. TypeError: integers in x; a `where` that is not bool.
 
     Source: as `losses.temi`; numbers and head are those of the public recipe of the
       authors' code. Here rows are drawn anew each step, where they pass over all rows;
       the last layer moves from the first step on, where theirs rests for a pass; its
       first directions are normal, not uniform, and its scales do not decay.
     """
-    from repr_jax import optim
-
-    who = "temi.fit"
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    checks.count(who, minimum=2, num_classes=num_classes, **{"rows of x": len(x)})
+    x = _rows(x, where)
     counts = dict(num_heads=num_heads, batch_size=batch_size)
     counts |= dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
-    checks.count(who, **counts, num_neighbors=num_neighbors)
     numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
-    checks.positive(who, **numbers)
-    checks.non_negative(who, weight_decay=weight_decay)
-    decays = dict(decay=decay, marginal_decay=marginal_decay)
-    _check_decays(who, **decays)
-    numbers |= dict(weight_decay=weight_decay, **decays)
-    x = to_float(x)
+    numbers |= dict(weight_decay=weight_decay, decay=decay)
+    numbers |= dict(marginal_decay=marginal_decay)
+    _check_numbers(num_classes, num_neighbors, counts, numbers)
     batch_size = min(batch_size, len(x))
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
-    checks.count(who, num_steps=num_steps)
+    checks.count("temi.fit", num_steps=num_steps)
     neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
     widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
     state = _start(start_key, num_heads, widths, num_steps)
-
-    def run(state, until):
-        return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
-
-    state = optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
+    state = _trained(state, x, neighbors, key, numbers, batch_size, progress)
     return _best(state.extras, temperature, steps_per_pass)
 
 
@@ -192,6 +181,17 @@ def _apply(head, x):
     return (x @ directions.T) * head.scales[None]
 
 
+def _trained(state, x, neighbors, key, numbers, batch_size, progress):
+    """The state after all updates, in chunks between which progress is reported."""
+    from repr_jax import optim
+
+    def run(state, until):
+        return _descend(state, x, neighbors, key, until, numbers, batch_size=batch_size)
+
+    num_steps = len(state.losses)
+    return optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
+
+
 @functools.partial(jax.jit, static_argnames=("batch_size",))
 def _descend(state, x, neighbors, key, until, numbers, *, batch_size):
     """The state after `until` updates."""
@@ -246,7 +246,27 @@ def _best(averages, temperature, steps_per_pass):
     return Temi(head, temperature, averages.marginal[best], best, averages.losses)
 
 
-def _check_decays(who, **decays):
-    for name, decay in decays.items():
-        if not 0 <= decay <= 1:
-            raise ValueError(f"{who}: expected {name} in [0, 1]; got {decay}.")
+def _rows(x, where):
+    """The present rows in float, at least two, all finite."""
+    who = "temi.fit"
+    checks.same_shape(who, rank=2, x=x)
+    checks.floating(who, x=x)
+    if where is not None:
+        where = np.asarray(checked_where(who, where, x.shape[:1]))
+    checks.finite(who, where=where, x=x)
+    x = x if where is None else x[where]
+    checks.count(who, minimum=2, **{"rows of x": len(x)})
+    return to_float(x)
+
+
+def _check_numbers(num_classes, num_neighbors, counts, numbers):
+    """ValueError or TypeError for numbers out of range."""
+    who = "temi.fit"
+    checks.count(who, minimum=2, num_classes=num_classes)
+    checks.count(who, **counts, num_neighbors=num_neighbors)
+    for name in ("power", "temperature", "learning_rate"):
+        checks.positive(who, **{name: numbers[name]})
+    checks.non_negative(who, weight_decay=numbers["weight_decay"])
+    for name in ("decay", "marginal_decay"):
+        if not 0 <= numbers[name] <= 1:
+            raise ValueError(f"{who}: expected {name} in [0, 1]; got {numbers[name]}.")

@@ -97,21 +97,18 @@ def fit(
         range. TypeError: integer images.
 
     Source: as `models.tree_vae`. From the authors' code for MNIST: the rate and its
-      decay, that divergences weigh from 0 to 0.15 and in the end to 1, which rows a
-      sub-tree is trained on, when all is trained together, that leaves with fewer rows
-      than a batch are not split, pruning below 1% of the rows. Ours: fewer updates,
-      counted in steps; no weight decay; leaves are pruned after each split, not in the
-      end alone, and there are nodes for num_leaves / 2 more splits, of which one side
-      stays empty.
+      decay, weights of divergences, which rows a sub-tree is trained on, when all is
+      trained together, that leaves of fewer rows than a batch are not split, pruning
+      below 1% of the rows. Ours: fewer updates, counted in steps; no weight decay;
+      pruning after each split, and nodes for num_leaves / 2 splits more.
     """
     who = "tree_vae.fit"
     images = _checked(who, images, minimum=1)
-    checks.count(who, num_steps=num_steps, batch_size=batch_size)
+    min_rows = batch_size if min_rows is None else min_rows
+    checks.count(who, num_steps=num_steps, batch_size=batch_size, min_rows=min_rows)
     checks.count(who, minimum=2, num_leaves=num_leaves)
     checks.positive(who, learning_rate=learning_rate)
     checks.non_negative(who, growing_beta=growing_beta)
-    min_rows = batch_size if min_rows is None else min_rows
-    checks.count(who, min_rows=min_rows)
     first_key, key = jax.random.split(key)
     spare = num_leaves // 2
     num_nodes = 2 * num_leaves - 1 + spare
@@ -123,8 +120,11 @@ def fit(
         *(growing_beta, min_rows, log_likelihood),
         lambda done: progress and progress(done, most),
     )
-    tree = growing.start(num_nodes)
-    tree, variables, losses = _grown(training, variables, tree)
+    found = _grown(training, variables, growing.start(num_nodes))
+    return _result(model, images, *found)
+
+
+def _result(model, images, tree, variables, losses) -> TreeVAE:
     parents, nodes = growing.leaves_first(tree)
     share = _probabilities(model, variables, images, tree, nodes)
     assignments = share.argmax(axis=1).astype(np.int32)

@@ -5,6 +5,7 @@ model or from several; a labeling is linear in each and averaged over all.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from repr_jax.estimators import logistic
 from repr_jax.losses import clustering
 from repr_jax.metrics import accuracy
 from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where
 from repr_jax.ops.numerics import argmax, to_float
 
 
@@ -47,6 +49,7 @@ def fit(
     entropy_weight: float = 10.0,
     learning_rate: float = 1e-3,
     inner_learning_rate: float = 1e-3,
+    where: Array | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Turtle:
     """Adam on `losses.turtle`, with new classifiers fitted to the labeling each step.
@@ -65,39 +68,36 @@ def fit(
       batch_size: rows drawn at each step, without replacement; all if there are fewer.
       entropy_weight: >= 0, for classes of equal size. The paper writes gamma.
       learning_rate, inner_learning_rate: > 0, of Adam, for labeling and classifiers.
+      where: [rows] bool, False for absent rows, which are left out before the start.
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
       ValueError: features that are not [rows, dim] with the same rows, or none, or not
-        finite; numbers out of range.
-      TypeError: integers in features; an array in place of a sequence of them.
+        finite; numbers out of range. TypeError: integers in features; an array in place
+        of a sequence of them; a `where` that is not bool.
 
     Source: as `losses.turtle`.
     """
     from repr_jax import optim
 
     who = "turtle.fit"
-    features = _features(who, features)
+    features = _features(who, features, where=where)
     checks.count(who, minimum=2, num_classes=num_classes)
-    checks.count(who, num_steps=num_steps, num_inner_steps=num_inner_steps)
-    checks.count(who, batch_size=batch_size)
+    counts = dict(num_inner_steps=num_inner_steps, batch_size=batch_size)
+    checks.count(who, num_steps=num_steps, **counts)
     checks.non_negative(who, entropy_weight=entropy_weight)
     rates = dict(learning_rate=learning_rate, inner_learning_rate=inner_learning_rate)
     checks.positive(who, **rates)
     start_key, key = jax.random.split(key)
     state = _start(start_key, features, num_classes, num_steps)
-    options = dict(num_inner_steps=num_inner_steps, batch_size=batch_size)
     numbers = (entropy_weight, learning_rate, inner_learning_rate)
 
     def run(state, until):
-        return _descend(state, features, key, until, *numbers, **options)
+        return _descend(state, features, key, until, *numbers, **counts)
 
     state = optim.in_chunks(run, state, num_steps=num_steps, progress=progress)
-    return Turtle(
-        tuple(_weights(linear) for linear in state.params),
-        tuple(linear.biases for linear in state.params),
-        state.losses,
-    )
+    biases = tuple(linear.biases for linear in state.params)
+    return Turtle(tuple(map(_weights, state.params)), biases, state.losses)
 
 
 def logits(turtle: Turtle, features: Sequence[Array]) -> Array:
@@ -135,7 +135,8 @@ def generalization_score(
 
     Cross-validated accuracy of logistic regression to the classes that `assign` gives,
     averaged over folds and spaces. It needs no labels: of several fits, with other keys
-    or numbers, that of the highest score is the one to keep.
+    or numbers, that of the highest score is the one to keep. One warning says how many
+    of the regressions had not converged; their accuracy counts as it is.
 
     Args:
       turtle: what to judge.
@@ -158,7 +159,7 @@ def generalization_score(
     labels = assign(turtle, features)
     num_classes = len(turtle.biases[0])
     order = np.random.default_rng(seed).permutation(len(labels))
-    scores = []
+    scores, late = [], []
     for x in features:
         for rows in np.array_split(order, num_folds):
             held = np.zeros(len(labels), bool)
@@ -166,8 +167,15 @@ def generalization_score(
             fitted = logistic.fit(
                 x, labels, num_classes=num_classes, penalty=penalty, where=~held
             )
+            late += [] if fitted.converged else [float(fitted.gradient)]
             found = logistic.predict(fitted, x)
             scores.append(accuracy(found[rows], labels[rows]))
+    if late:
+        warnings.warn(
+            f"{who}: {len(late)} of {len(scores)} logistic regressions had not "
+            f"converged (gradient {max(late):.1e}).",
+            stacklevel=2,
+        )
     return float(np.mean(scores))
 
 
@@ -274,8 +282,11 @@ def _descend(
     return optim.descend(loss, state, key=key, optimizer=outer, until=until)
 
 
-def _features(who, features, weights=None):
-    """The spaces in float32, checked against each other and the weights of a fit."""
+def _features(who, features, weights=None, where=None):
+    """The spaces in float32, checked against each other and the weights of a fit.
+
+    With `where`, their present rows alone.
+    """
     if not isinstance(features, tuple | list):
         raise TypeError(
             f"{who}: expected features a tuple of arrays, one for each space; got "
@@ -286,12 +297,16 @@ def _features(who, features, weights=None):
         raise ValueError(
             f"{who}: expected features of {wanted} spaces; got {len(features)}."
         )
+    if where is not None:
+        where = np.asarray(checked_where(who, where, jnp.shape(features[0])[:1]))
     for r, x in enumerate(features):
         name = {f"features[{r}]": x}
         checks.same_shape(who, rank=2, **name)
         checks.floating(who, **name)
-        checks.finite(who, **name)
+        checks.finite(who, where=where, **name)
         checks.rows(who, len(features[0]), **name)
         if weights is not None:
             checks.shape(who, (len(x), len(weights[r])), **name)
+    if where is not None:
+        features = [x[where] for x in features]
     return tuple(to_float(x) for x in features)

@@ -39,16 +39,14 @@ def tree_elbo(
              + beta sum_n P_in ( KL(q(z_in) || p(z_in | z above))
                                  + KL(Ber(logits_in) || Ber(prior_logits_in)) ) ],
 
-    l over leaves, n over nodes, and P the probability to pass a node, from the logits
-    of q, see `growing.path_probabilities`. The prior of the root is N(0, I), and only
-    nodes with two children have routers. Nodes that the tree does not have are ignored.
-    All latents were drawn before: this takes what the networks returned.
+    l over leaves, n over nodes, P the probability to pass a node, of logits of q as in
+    `growing.path_probabilities`. The prior of the root is N(0, I); only nodes with two
+    children have routers; nodes that the tree does not have are ignored.
 
     Args:
       x: [batch, ...] float, such as pixels in [0, 1].
-      decoded: [batch, leaf, ...] float, what the decoder of each leaf returned.
-      mean, log_var: [batch, node, dim] float, of q(z | x, z above): the product of what
-        the input and the node above tell.
+      decoded: [batch, leaf, ...] float, by the decoder of each leaf.
+      mean, log_var: [batch, node, dim] float, of q(z | x, z above).
       prior_mean, prior_log_var: [batch, node, dim] float, of p(z | z above); not read
         for the root.
       logits, prior_logits: [batch, node] float, log odds that q and p go to the child
@@ -64,8 +62,8 @@ def tree_elbo(
       float32 scalar in nats.
 
     Raises:
-      ValueError: shapes that do not fit together; a negative beta.
-      TypeError: integer inputs; a `where` that is not bool.
+      ValueError: shapes that do not fit together; a negative beta. TypeError: integer
+        inputs; a `where` that is not bool.
 
     Source: Manduchi, Vandenhirtz, Ryser and Vogt, "Tree Variational Autoencoders",
       2023, https://arxiv.org/abs/2306.08984, in the form of the authors' code, which
@@ -73,23 +71,32 @@ def tree_elbo(
       augmentations of an image, are not included.
     """
     checks.non_negative("tree_elbo", beta=beta)
-    _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits)
-    checks.shape("tree_elbo", logits.shape[1:], parents=parents)
-    checks.shape("tree_elbo", decoded.shape[1:2], leaves=leaves)
+    gaussians, routers = (
+        (mean, log_var, prior_mean, prior_log_var),
+        (logits, prior_logits),
+    )
+    _check(x, decoded, *gaussians, *routers, parents, leaves)
     where = checked_where("tree_elbo", where, mean.shape[:1])
+    passed, divergence = _divergence(*gaussians, *routers, parents, where)
+    log_p = _log_p(log_likelihood, x, decoded, passed, leaves, where)
+    return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+
+
+def _divergence(
+    mean, log_var, prior_mean, prior_log_var, logits, prior_logits, parents, where
+):
+    """[batch, node] probability to pass each node, and [batch] all divergences."""
     there = growing.used(parents)
     below_root = there & (jnp.arange(len(there)) > 0)
     mean, log_var, logits, prior_logits = (
         _of(a, where, there) for a in (mean, log_var, logits, prior_logits)
     )
     prior = [_of(a, where, below_root) for a in (prior_mean, prior_log_var)]
-    passed = growing.path_probabilities(logits, parents)  # [batch, node]
+    passed = growing.path_probabilities(logits, parents)
     kl = gaussian.kl(mean, log_var, *prior)
     splits = growing.num_children(parents) == 2
     kl += jnp.where(splits[None, :], bernoulli_kl(logits, prior_logits), 0)
-    divergence = jnp.sum(passed * kl, axis=-1)
-    log_p = _log_p(log_likelihood, x, decoded, passed, leaves, where)
-    return masked_mean(beta * divergence - log_p, where=where, axis_name=axis_name)
+    return passed, jnp.sum(passed * kl, axis=-1)
 
 
 def _log_p(log_likelihood, x, decoded, passed, leaves, where):
@@ -103,7 +110,18 @@ def _log_p(log_likelihood, x, decoded, passed, leaves, where):
     return jnp.sum(share * log_p, axis=0)
 
 
-def _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_logits):
+def _check(
+    x,
+    decoded,
+    mean,
+    log_var,
+    prior_mean,
+    prior_log_var,
+    logits,
+    prior_logits,
+    parents,
+    leaves,
+):
     """Shapes that fit together, and floats."""
     who, gaussians = "tree_elbo", dict(mean=mean, log_var=log_var)
     gaussians |= dict(prior_mean=prior_mean, prior_log_var=prior_log_var)
@@ -111,8 +129,10 @@ def _check(x, decoded, mean, log_var, prior_mean, prior_log_var, logits, prior_l
     batch = mean.shape[0]
     routers = dict(logits=logits, prior_logits=prior_logits)
     checks.shape(who, mean.shape[:2], **routers)
+    checks.shape(who, mean.shape[1:2], parents=parents)
     checks.rows(who, batch, x=x, decoded=decoded)
     num_leaves = jnp.shape(decoded)[1:2]
+    checks.shape(who, num_leaves, leaves=leaves)
     checks.shape(who, (batch, *num_leaves, *jnp.shape(x)[1:]), decoded=decoded)
     checks.floating(who, x=x, decoded=decoded, **gaussians, **routers)
 

@@ -2,39 +2,33 @@
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-  color: #1f2933; background: #f6f7f9; margin: 0; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #f6f7f9;
+  margin: 0; }
 main { max-width: 1080px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.8rem; margin: 0; } h2 { font-size: 1.15rem; margin: 0 0 .4rem; }
 p { margin: .3rem 0 1rem; color: #52606d; max-width: 80ch; }
 section, .side { background: #fff; border: 1px solid #e4e7eb; border-radius: 10px;
-  padding: 1.1rem 1.3rem; margin: 1rem 0; overflow-wrap: anywhere; }
+  padding: 1.1rem 1.3rem; margin: 1rem 0; overflow-wrap: anywhere; overflow-x: auto; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem; align-items: center; }
 button { font: inherit; color: #0b6e99; background: #eef5f8; border: 1px solid #cfe3ec;
   border-radius: 7px; padding: .15rem .6rem; cursor: pointer; text-align: left; }
 button:hover, button:focus-visible { background: #d9ecf4; }
-section { overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 640px; height: auto; font-size: 13px; }
 svg path { fill: none; stroke: #7b8794; stroke-width: 1.5; }
-svg .group path { fill: #cfe3ec; stroke: #7b8794; }
+svg .group path { fill: #cfe3ec; }
 svg text { fill: #1f2933; dominant-baseline: central; }
 svg circle { fill: #fff; stroke: #0b6e99; stroke-width: 1.5; }
 svg [data-node] { cursor: pointer; outline: none; }
-svg [data-node]:hover text, svg [data-node]:focus text { fill: #0b6e99;
-  text-decoration: underline; }
-svg [data-node]:hover circle, svg [data-node]:focus circle { fill: #0b6e99; }
-svg .chosen text { font-weight: 700; } svg .chosen circle { fill: #d9480f;
-  stroke: #d9480f; }
-.sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
-@media (max-width: 680px) { .sides { grid-template-columns: 1fr; } }
+svg [data-node]:is(:hover, :focus) :is(text, circle) { fill: #0b6e99; }
+svg .chosen text { font-weight: 700; }
+svg .chosen circle { fill: #d9480f; stroke: #d9480f; }
+.sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr));
+  gap: 1rem; }
 .side { margin: 0; } .side button { font-weight: 600; }
 .images { display: flex; flex-wrap: wrap; gap: 3px; margin: .6rem 0; }
 .images img { width: 56px; height: 56px; object-fit: contain; background: #eee;
-  image-rendering: pixelated; border-radius: 3px; }
-.names { font-size: .92rem; color: #52606d; } input { font: inherit; padding: .3rem;
-  width: 22rem; max-width: 100%; border: 1px solid #cbd2d9; border-radius: 7px; }
-table { border-collapse: collapse; font-size: .92rem; margin: .6rem 0;
-  font-variant-numeric: tabular-nums; }
+  image-rendering: pixelated; }
+.names, table { font-size: .92rem; } input { font: inherit; width: 22rem; }
 td, th { padding: .25rem .7rem; border-bottom: 1px solid #e4e7eb; text-align: left;
   font-weight: 400; }
 """
@@ -65,10 +59,8 @@ const title = n => {
 };
 const number = x => Math.abs(x) >= 1e6 || Number.isInteger(x)
   ? x.toLocaleString("en") : x.toPrecision(4);
-const count = (n, one) => number(n) + " " + (n === 1 ? one : one + "s");
-const leafCount = n => n.leaves === 1 ? "1 leaf" : number(n.leaves) + " leaves";
-const size = n => n.rows === undefined ? leafCount(n)
-  : leafCount(n) + ", " + count(n.rows, "row");
+const size = n => (n.leaves === 1 ? "1 leaf" : number(n.leaves) + " leaves")
+  + (n.rows === undefined ? "" : `, ${number(n.rows)} row${n.rows === 1 ? "" : "s"}`);
 const choose = n => { location.hash = n.node; };
 const link = (n, parent, text) => {
   const button = make("button", text || title(n), parent);
@@ -78,17 +70,14 @@ const link = (n, parent, text) => {
 };
 const pictures = (n, parent) => {
   if (!data.images) return;
-  const box = make("div", undefined, parent, "images"), leaves = leavesOf(n);
-  const turns = Math.max(...leaves.map(leaf => data.images[leaf.node].length));
-  let shown = 0;
-  for (let turn = 0; turn < turns; turn++)
-    for (const leaf of leaves) {
-      const source = data.images[leaf.node][turn];
-      if (!source || shown++ >= mostImages) continue;
-      const image = make("img", undefined, box);
-      image.src = "data:image/png;base64," + source;
-      image.alt = image.title = leaf.name;
-    }
+  const box = make("div", undefined, parent, "images");
+  const all = leavesOf(n).flatMap(leaf => data.images[leaf.node].map(
+    (source, turn) => ({ source, turn, name: leaf.name })));
+  all.sort((a, b) => a.turn - b.turn).slice(0, mostImages).forEach(found => {
+    const image = make("img", undefined, box);
+    image.src = "data:image/png;base64," + found.source;
+    image.alt = image.title = found.name;
+  });
 };
 const partition = top => {  // the largest group is split until the rows are full
   let parts = [top];

@@ -1,7 +1,6 @@
 """A tree of up to a thousand leaves and more as one circular picture."""
 
 import io
-from typing import NamedTuple
 
 import numpy as np
 
@@ -75,44 +74,35 @@ def _branches(parents, angle, radius) -> list[np.ndarray]:
     return paths
 
 
-class Sizes(NamedTuple):
-    """What fits: lengths in inches, fonts in points."""
+def sizes(num: int, longest: int, longest_group: int) -> tuple[float, ...]:
+    """What fits: inches of the side, the circle's radius, and names; points of fonts.
 
-    side: float
-    circle: float  # radius of the leaves
-    names: float  # length of the longest name
-    font: float
-    group_font: float
-
-
-def sizes(num: int, longest: int, longest_group: int) -> Sizes:
-    """Of a picture of `num` leaves; lengths of names in letters, 0 for no groups."""
+    Of a picture of `num` leaves; lengths of names in letters, 0 for no groups. Fonts
+    are of leaves and of groups.
+    """
     side = float(np.clip(7 + num / 45, 8, 28))
     group_font = 8 + side / 2.8
+    ring = longest_group * group_font * LETTER / POINTS
     circle = side / 4
     for _ in range(4):  # the circle and the font follow from each other
-        around = 2 * np.pi * circle / num * POINTS
-        font = float(np.clip(0.8 * around, 2.5, 11))
+        font = float(np.clip(0.8 * 2 * np.pi * circle / num * POINTS, 2.5, 11))
         names = longest * font * LETTER / POINTS
-        ring = longest_group * group_font * LETTER / POINTS
         circle = max(side / 2 - names - ring - 0.06 * side, side / 8)
-    return Sizes(side, circle, names, font, group_font)
+    return side, circle, names, font, group_font
 
 
-def _draw_groups(axis, parents, labels, weights, angle, fit: Sizes) -> None:
+def _draw_groups(axis, parents, labels, weights, angle, inner, width, font) -> None:
     """A colored ring: an arc for each large group, with a few of its leaves."""
     from matplotlib import colormaps
     from matplotlib.patches import Wedge
 
-    inner = NAMES_AT + 0.015 + fit.names / fit.circle
-    outer = inner + 0.012 * fit.side / fit.circle
-    num, below = len(labels), structure.below(parents)
+    num, below, outer = len(labels), structure.below(parents), inner + width
     half = np.pi / num
     for i, node in enumerate(sorted(groups(parents), key=angle.__getitem__)):
         leaves = np.flatnonzero(below[node])
         ends = np.degrees([angle[leaves].min() - half, angle[leaves].max() + half])
         color = colormaps["tab20"](i % 20)
-        axis.add_patch(Wedge((0, 0), outer, *ends, width=outer - inner, color=color))
+        axis.add_patch(Wedge((0, 0), outer, *ends, width=width, color=color))
         if len(leaves) < max(num / 80, 4):
             continue
         parts = structure.partition(parents, node, GROUP_NAMES)
@@ -121,7 +111,7 @@ def _draw_groups(axis, parents, labels, weights, angle, fit: Sizes) -> None:
         lines = [_short(labels[leaf], GROUP_LETTERS) for leaf in shown]
         lines.append(f"and {len(leaves) - len(shown)} more")
         middle, text = np.radians(ends.mean()), "\n".join(lines)
-        _write(axis, middle, outer + 0.02, text, fontsize=fit.group_font)
+        _write(axis, middle, outer + 0.02, text, fontsize=font)
 
 
 def _draw_support(figure, lines, support, width, font) -> None:
@@ -161,9 +151,10 @@ def dendrogram(parents, names=None, *, weights=None, support=None) -> bytes:
     weights = np.ones(num) if weights is None else np.asarray(weights)
     checks.shape("dendrogram", (num,), weights=weights)
     grouped = num > 12
-    fit = sizes(num, longest, max(min(longest, GROUP_LETTERS), 12) if grouped else 0)
+    group = max(min(longest, GROUP_LETTERS), 12) if grouped else 0
+    side, circle, length, font, group_font = sizes(num, longest, group)
     dpi = DPI if num <= 300 else FINE_DPI
-    figure = Figure(figsize=(fit.side, fit.side), dpi=dpi)
+    figure = Figure(figsize=(side, side), dpi=dpi)
     axis = figure.add_axes((0, 0, 1, 1))
     angle, radius = layout(parents)
     width = 1.2 if num > 200 else 1.6
@@ -176,13 +167,14 @@ def dendrogram(parents, names=None, *, weights=None, support=None) -> bytes:
         met = np.asarray(support)[parents[:-1]]
         order = np.argsort(met, kind="stable")  # what is sure lies on top
         lines = LineCollection([paths[branch] for branch in order])
-        _draw_support(figure, lines, met[order], width, fit.group_font)
+        _draw_support(figure, lines, met[order], width, group_font)
     axis.add_collection(lines)
     for leaf in range(num):
-        _write(axis, angle[leaf], NAMES_AT, labels[leaf], fontsize=fit.font)
+        _write(axis, angle[leaf], NAMES_AT, labels[leaf], fontsize=font)
     if grouped:
-        _draw_groups(axis, parents, labels, weights, angle, fit)
-    extent = fit.side / 2 / fit.circle
+        inner, ring = NAMES_AT + 0.015 + length / circle, 0.012 * side / circle
+        _draw_groups(axis, parents, labels, weights, angle, inner, ring, group_font)
+    extent = side / 2 / circle
     axis.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
     axis.axis("off")
     file = io.BytesIO()

@@ -94,8 +94,8 @@ CASES = {
         on_host=True,
     ),
     "turtle": Case(
-        lambda module, x, labels: module.fit(
-            KEY, (x,), num_classes=CLASSES, num_inner_steps=2, **SHORT
+        lambda module, x, labels, **masks: module.fit(
+            KEY, (x,), num_classes=CLASSES, num_inner_steps=2, **SHORT, **masks
         ),
         lambda module, fitted, x: module.assign(fitted, (x,)),
         on_host=True,

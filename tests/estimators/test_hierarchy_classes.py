@@ -85,20 +85,6 @@ def test_bootstrap_supports_clear_blocks_and_doubts_the_rest():
     assert support[~np.array(is_block)].min() < 1
 
 
-def test_examples_are_the_rows_most_probable_in_a_group(large):
-    tree, logits = large
-    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    below = trees.below(tree.parents)
-    for node in (0, 5, 17, 25):
-        rows = hierarchy.examples(tree, logits, tree.leaves[below[node]], 3)
-        inside = below[node][tree.assignments]
-        share = np.where(inside, p[:, below[node]].sum(axis=1), -1)
-        expected = np.argsort(-share, kind="stable")[:3]
-        np.testing.assert_array_equal(rows, expected[share[expected] >= 0])
-    first = np.flatnonzero(tree.assignments == 3)[:2]
-    np.testing.assert_array_equal(hierarchy.examples(tree, None, [3], 2), first)
-
-
 def test_class_vector_logits_are_those_of_loops():
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(5, 4)), rng.normal(size=4)

@@ -111,14 +111,13 @@ def test_options_reach_the_algorithm(tmp_path, logits):
     run(
         tmp_path,
         "--aggregation=mean_all",
-        "--height=step",
         "--temperature=0.5",
         "--threads=1",
         "--empty=zero",
         f"--names={tmp_path / 'names.json'}",
         f"--out={out}",
     )
-    options = dict(temperature=0.5, empty="zero", height="step")
+    options = dict(temperature=0.5, empty="zero")
     tree = hierarchy.fit(logits, aggregation=hierarchy.mean_all, **options)
     np.testing.assert_array_equal(np.load(out / "linkage.npy"), tree.linkage)
 
@@ -130,9 +129,10 @@ def test_an_earlier_tree_is_replaced_in_its_own_folder(tmp_path, logits):
     link.symlink_to(out)
     number = out.stat().st_ino
     run(tmp_path, f"--out={link}", f"--labels={tmp_path / 'y.npy'}")
-    run(tmp_path, f"--out={link}", "--height=step")
+    run(tmp_path, f"--out={link}", "--aggregation=sum_sum")
     assert {x.name for x in out.iterdir()} == ALL - {"metrics.json"} | {"thesis.tex"}
-    np.testing.assert_array_equal(np.load(out / "linkage.npy")[:, 2], np.arange(1, 8))
+    tree = hierarchy.fit(logits, aggregation=hierarchy.sum_sum)
+    np.testing.assert_array_equal(np.load(out / "linkage.npy"), tree.linkage)
     assert link.is_symlink() and out.stat().st_ino == number
     assert (out / "thesis.tex").read_text() == "mine"
 
@@ -217,7 +217,10 @@ MISTAKES = [  # arguments, of the files of the test, and words of the error
     (["cut.npy"], "mmap length is greater than file size"),
     (["open.npy"], "open.npy cannot be read"),
     (["cut.npz"], "cut.npz cannot be read: File is not a zip file"),
-    (["x.npy", "--labels=missing.npy"], "missing.npy: expected labels; got nan"),
+    (
+        ["x.npy", "--labels=missing.npy"],
+        "missing.npy: expected labels finite; got nan in row 7",
+    ),
     (["x.npy", "--labels=objects.npy"], "labels: expected an .npy file of numbers"),
     (["x.npy", "--names=latin.txt"], "names: expected UTF-8 text in"),
     (["x.npy", "--images=deep.npy"], "expected uint8 or floats; got uint16"),
@@ -225,12 +228,12 @@ MISTAKES = [  # arguments, of the files of the test, and words of the error
     (["x.npy", "--temperature=nan"], "temperature > 0; got nan"),
     (["absent.npy"], "No such file"),
     (["other.npz"], "got weights"),
-    (["x.npy", "--labels=short.npy"], "expected 120 labels"),
+    (["x.npy", "--labels=short.npy"], "expected labels of shape (120,)"),
     (["x.npy", "--names=few.txt"], "expected 8 names, one a class; got 2"),
     (["x.npy", "--images=x.npy"], "expected [120, height, width, 1 or 3]"),
     (["x.npy", "--temperature=0"], "temperature > 0; got 0"),
-    (["x.npy", "--threads=0"], "--threads: expected 1 or more"),
-    (["x.npy", "--bootstrap=-1"], "--bootstrap: expected 0 or more"),
+    (["x.npy", "--threads=0"], "--threads: expected threads >= 1; got 0"),
+    (["x.npy", "--bootstrap=-1"], "--bootstrap: expected bootstrap >= 0; got -1"),
     (["x.npy", "--aggregation=mean"], "invalid choice: 'mean'"),
     ([], "the following arguments are required: logits"),
 ]

@@ -1,11 +1,13 @@
 """TURTLE's steps against plain float64, and what it finds."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
 from repr_jax import metrics
-from repr_jax.estimators import turtle
+from repr_jax.estimators import logistic, turtle
 
 KEY = jax.random.key(0)
 
@@ -146,6 +148,16 @@ def test_the_score_prefers_the_labeling_that_generalizes(fitted):
     cloud = np.random.default_rng(0).normal(size=(2, 160, 8)).astype(np.float32)
     score = turtle.generalization_score(found, tuple(cloud), num_folds=4)
     assert 0.3 < score < 0.9
+
+
+def test_the_score_warns_once_of_fits_that_stopped_early(fitted, monkeypatch):
+    features, found, _ = fitted
+    stopped = functools.partial(logistic.fit, max_steps=1)
+    monkeypatch.setattr(logistic, "fit", stopped)
+    words = rf"{4 * len(features)} of {4 * len(features)} logistic regressions had not"
+    with pytest.warns(UserWarning, match=words) as warned:
+        turtle.generalization_score(found, features, num_folds=4)
+    assert len([w for w in warned if w.category is UserWarning]) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from repr_jax.estimators.hierarchy.classes import (
     class_vector_logits,
     cut,
     details,
-    examples,
     merge_report,
     newick,
 )
 from repr_jax.estimators.hierarchy.device import fit_sharded
-from repr_jax.estimators.hierarchy.host import bootstrap, fit
+from repr_jax.estimators.hierarchy.host import bootstrap, fit, fit_stream
 from repr_jax.estimators.hierarchy.merging import (
     Aggregation,
     Hierarchy,
@@ -33,7 +32,6 @@ from repr_jax.estimators.hierarchy.merging import (
     sum_sum,
 )
 from repr_jax.estimators.hierarchy.sparse import Sparse, SparseFit, fit_sparse, sparsify
-from repr_jax.estimators.hierarchy.stream import fit_stream
 
 __all__ = [
     "Aggregation",
@@ -46,7 +44,6 @@ __all__ = [
     "class_vector_logits",
     "cut",
     "details",
-    "examples",
     "fit",
     "fit_sharded",
     "fit_sparse",

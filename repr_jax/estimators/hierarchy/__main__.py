@@ -9,6 +9,7 @@ import numpy as np
 
 from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import Sparse, files, host
+from repr_jax.ops import checks
 
 AGGREGATIONS = dict(
     sum_mean=hierarchy.sum_mean,
@@ -25,22 +26,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"hierarchy: {message}\n")
 
 
-class Progress:
-    """Lines on stderr: rewritten on a terminal, else one now and then."""
+def reporter(quiet: bool):
+    """(what, done, total) -> a line on stderr, every five seconds."""
+    last = time.monotonic()
 
-    def __init__(self, quiet: bool):
-        self.quiet, self.terminal = quiet, sys.stderr.isatty()
-        self.last, self.open = time.monotonic(), False
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last > 5:
+            last = time.monotonic()
+            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        wait = 0.2 if self.terminal else 5.0
-        late = time.monotonic() - self.last > wait
-        if self.quiet or not (late or (done == total and (self.open or self.terminal))):
-            return
-        self.last, self.open = time.monotonic(), done < total
-        end = "\r" if self.terminal and done < total else "\n"
-        line = f"{what}: {done:,} of {total:,}"
-        print(f"{line:50}", end=end, file=sys.stderr, flush=True)
+    return report
 
 
 def parse(argv) -> argparse.Namespace:
@@ -58,7 +54,6 @@ def parse(argv) -> argparse.Namespace:
     add("--out", help="folder to write; LOGITS_hierarchy beside the logits by default")
     add("--aggregation", choices=AGGREGATIONS, default="sum_mean")
     add("--empty", choices=("last", "zero", "drop"), default="last")
-    add("--height", choices=("score", "step", "neg_affinity"), default="score")
     add("--temperature", type=float, default=1.0, help="divides the logits")
     add("--bootstrap", type=int, default=0, help="resampled trees for the support")
     add("--threads", type=int, help="all processors by default")
@@ -84,12 +79,10 @@ def check(args, logits, names) -> tuple[int, int]:
             )
     if classes == 1:
         raise ValueError("logits: expected two classes or more; got one column.")
-    if args.bootstrap < 0:
-        raise ValueError(f"--bootstrap: expected 0 or more; got {args.bootstrap}.")
     if args.bootstrap and args.empty == "drop":
         raise ValueError("--bootstrap: expected --empty=last or zero with it.")
-    if args.threads is not None and args.threads < 1:
-        raise ValueError(f"--threads: expected 1 or more; got {args.threads}.")
+    checks.count("--bootstrap", minimum=0, bootstrap=args.bootstrap)
+    checks.count("--threads", threads=1 if args.threads is None else args.threads)
     if names is not None and len(names) != classes:
         raise ValueError(
             f"{args.names}: expected {classes} names, one a class; got {len(names)}."
@@ -97,34 +90,23 @@ def check(args, logits, names) -> tuple[int, int]:
     return rows, classes
 
 
-def fitted(args, logits, num_classes: int, progress):
-    """The tree, and a sentence on what sparse logits leave unresolved."""
-    options = dict(height=args.height, empty=args.empty)
-    options["aggregation"] = AGGREGATIONS[args.aggregation]
-    if not isinstance(logits, Sparse):
-        options |= dict(temperature=args.temperature, num_threads=args.threads)
-        return hierarchy.fit(logits, progress=progress, **options), ""
-    found = hierarchy.fit_sparse(logits, num_classes=num_classes, **options)
-    return found.tree, (
-        f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
-        f"in {found.unresolved_moves:.2%} of all re-assignments."
-    )
-
-
-def bootstrap_support(args, logits, tree, progress) -> np.ndarray | None:
-    """[T] share of resampled trees that have each merge's node, if asked for."""
-    if not args.bootstrap:
-        return None
-    resampled = hierarchy.bootstrap(
-        logits,
-        num_samples=args.bootstrap,
-        aggregation=AGGREGATIONS[args.aggregation],
-        empty=args.empty,
-        temperature=args.temperature,
-        num_threads=args.threads,
-        progress=progress,
-    )
-    return hierarchy.clade_support(tree, resampled)
+def grown(args, logits, num_classes: int):
+    """The tree, [T] support of its nodes or None, and what sparse logits leave open."""
+    options = dict(aggregation=AGGREGATIONS[args.aggregation], empty=args.empty)
+    if isinstance(logits, Sparse):
+        found = hierarchy.fit_sparse(logits, num_classes=num_classes, **options)
+        missing = (
+            f" Of the rows, {found.unresolved_rows:.2%} once had no kept logit left, "
+            f"in {found.unresolved_moves:.2%} of all re-assignments."
+        )
+        return found.tree, None, missing
+    options |= dict(temperature=args.temperature, num_threads=args.threads)
+    options |= dict(progress=reporter(args.quiet))
+    tree, support = hierarchy.fit(logits, **options), None
+    if args.bootstrap:
+        others = hierarchy.bootstrap(logits, num_samples=args.bootstrap, **options)
+        support = hierarchy.clade_support(tree, others)
+    return tree, support, ""
 
 
 def run(args) -> None:
@@ -137,15 +119,13 @@ def run(args) -> None:
     num_rows, num_classes = check(args, logits, names)
     labels = files.read_labels(args.labels, num_rows) if args.labels else None
     images = files.read_images(args.images, num_rows) if args.images else None
-    progress, began = Progress(args.quiet), time.monotonic()
-    tree, missing = fitted(args, logits, num_classes, progress)
+    began = time.monotonic()
+    tree, support, missing = grown(args, logits, num_classes)
     seconds = time.monotonic() - began
-    support = bootstrap_support(args, logits, tree, progress)
     note = (
         f"{num_rows:,} rows, {num_classes:,} classes, of which "
         f"{int(np.sum(tree.counts == 0)):,} are no row's best ({args.empty}); "
-        f"aggregation {args.aggregation}, temperature {args.temperature:g}, heights "
-        f"by {args.height}.{missing}"
+        f"aggregation {args.aggregation}, temperature {args.temperature:g}.{missing}"
     )
     content = files.contents(
         tree,
@@ -159,8 +139,7 @@ def run(args) -> None:
     )
     files.write(folder, content)
     print(
-        f"{note} The fit took {seconds:.1f} s; {folder} has "
-        f"{', '.join(sorted(content))}."
+        f"{note} This took {seconds:.1f} s; {folder} has {', '.join(sorted(content))}."
     )
 
 

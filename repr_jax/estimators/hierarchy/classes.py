@@ -81,40 +81,34 @@ def details(tree: Hierarchy, bootstrap: np.ndarray | None = None) -> dict:
     affinity, support, runner_up and margin as in Hierarchy, and the share `bootstrap`
     [T] of resampled trees that have the node. NaN where there is none.
     """
-    num, nan = len(tree.leaves), np.full(2 * len(tree.leaves) - 1, np.nan)
-    counts, alone = tree.counts[tree.leaves], tree.runner_ups < 0
+    num = len(tree.leaves)
+    counts, confidences = tree.counts[tree.leaves], tree.confidences[tree.leaves]
     rows = trees.node_sums(tree.parents, counts)
     logs = trees.node_sums(tree.parents, counts * np.log(np.maximum(counts, 1)))
     entropy = np.log(np.maximum(rows, 1)) - logs / np.maximum(rows, 1)
-    into = nan.copy()
+    into = np.full(len(rows), np.nan)
     into[tree.merges[:, 0]] = tree.merges[:, 1]
-    of_leaves = {"class": tree.leaves, "confidence": tree.confidences[tree.leaves]}
-    of_merges = dict(
-        score=tree.scores,
-        affinity=tree.affinities,
-        support=tree.supports,
-        runner_up=np.where(alone, np.nan, tree.runner_ups),
-        margin=np.where(alone, np.nan, tree.margins),
+    report = merge_report(tree) | (
+        {} if bootstrap is None else {"bootstrap": bootstrap}
     )
-    of_merges |= {} if bootstrap is None else {"bootstrap": bootstrap}
-    out = {name: np.concatenate([x, nan[num:]]) for name, x in of_leaves.items()}
-    out |= dict(rows=rows, entropy=np.maximum(entropy, 0), merged_into=into)
-    return out | {n: np.concatenate([nan[:num], x]) for n, x in of_merges.items()}
+    of_merges = {}
+    for name in ("score", "affinity", "support", "runner_up", "margin", "bootstrap"):
+        if name in report:
+            of_merges[name] = np.concatenate([np.full(num, np.nan), report[name]])
+    for name in ("runner_up", "margin"):
+        of_merges[name][num:][tree.runner_ups < 0] = np.nan
 
+    def of_leaves(values):
+        return np.concatenate([values, np.full(num - 1, np.nan)])
 
-def examples(tree: Hierarchy, logits, classes, num_rows: int = 5) -> np.ndarray:
-    """[<= num_rows] int64: rows of these classes that are most probably of them.
-
-    classes: such as those below a node, tree.leaves[trees.below(tree.parents)[node]].
-    By the softmax summed over them; the first rows if logits is None.
-    """
-    rows = np.flatnonzero(np.isin(tree.assignments, classes))
-    if logits is None or not len(rows):
-        return rows[:num_rows]
-    x = np.asarray(logits[rows], np.float64)
-    p = np.exp(x - x.max(axis=1, keepdims=True))
-    share = p[:, classes].sum(axis=1) / p.sum(axis=1)
-    return rows[np.argsort(-share, kind="stable")[:num_rows]]
+    return {
+        "class": of_leaves(tree.leaves),
+        "confidence": of_leaves(confidences),
+        "rows": rows,
+        "entropy": np.maximum(entropy, 0),
+        "merged_into": into,
+        **of_merges,
+    }
 
 
 def class_vector_logits(kernel, bias, *, length: float) -> np.ndarray:

@@ -12,100 +12,64 @@ from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
 from repr_jax.estimators.hierarchy import arithmetic, host, merging
-from repr_jax.estimators.hierarchy.merging import (
-    Aggregation,
-    Hierarchy,
-    Rules,
-    rules_of,
-    sum_mean,
-)
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 ALL_BITS = np.int32(-1)
 
 
-def rounded(product: Array, keep: Array) -> Array:
-    """The product, rounded to float32 before anything else happens to it.
-
-    keep: [] int32, an argument of the program whose bits are all set, which no compiler
-    knows: so it cannot fuse the product with a sum.
-    """
-    bits = lax.bitcast_convert_type(product, jnp.int32) & keep
-    return lax.bitcast_convert_type(bits, jnp.float32)
+def _argmax(x: Array, axis: int) -> Array:
+    """int32; the lowest index of equals; quicker here than XLA's own."""
+    index = jnp.arange(x.shape[axis], dtype=jnp.int32)[None]
+    equal = x == jnp.max(x, axis=axis, keepdims=True)
+    return jnp.min(jnp.where(equal, index, x.shape[axis] - 1), axis=axis)
 
 
-def _exp2(y: Array, keep: Array) -> Array:
-    """`arithmetic.exp2_of`."""
-    whole = jnp.round(y)
-    y = y - whole
-    out = rounded(y * np.float32(arithmetic.COEFFICIENTS[-1]), keep)
-    for c in arithmetic.COEFFICIENTS[-2::-1]:
-        out = rounded((out + np.float32(c)) * y, keep)
-    bits = lax.bitcast_convert_type(out + np.float32(1), jnp.int32)
-    bits = bits + (whole.astype(jnp.int32) << 23)
-    return lax.bitcast_convert_type(bits, jnp.float32)
-
-
-def _power(difference: Array, scale: Array, keep: Array) -> Array:
-    """exp(difference / temperature)."""
-    exponent = rounded(difference * scale, keep)
-    return _exp2(jnp.maximum(exponent, np.float32(arithmetic.LOWEST)), keep)
-
-
-def _best(x: Array) -> tuple[Array, Array]:
-    """argmax and max of rows; the lowest index of equals."""
-    best = jnp.max(x, axis=-1)
-    index = jnp.arange(x.shape[-1], dtype=jnp.int32)
-    equal = x == best[:, None]
-    return jnp.min(jnp.where(equal, index[None], x.shape[-1]), axis=-1), best
-
-
-def _normalizer(x: Array, best: Array, scale: Array, keep: Array) -> Array:
-    """`arithmetic.normalizer`: terms are added in halves."""
-    terms = _power(x - best[:, None], scale, keep)
-    n = 1 << (x.shape[-1] - 1).bit_length()
-    terms = jnp.pad(terms, ((0, 0), (0, n - x.shape[-1])))
+def _sum_in_halves(terms: Array) -> Array:
+    n = 1 << (terms.shape[1] - 1).bit_length()
+    terms = jnp.pad(terms, ((0, 0), (0, n - terms.shape[1])))
     while n > 1:
         n //= 2
         terms = terms[:, :n] + terms[:, n:]
     return terms[:, 0]
 
 
-def _to_fixed(sums: Array) -> Array:
-    one = np.float32(1)
-    return jnp.round((one / sums) * np.float32(2**arithmetic.FRACTION)).astype(
-        jnp.int32
+def _ops(keep: Array) -> arithmetic.Ops:
+    """Operations that no compiler fuses or reorders.
+
+    keep: [] int32, an argument of the program whose bits are all set, which no compiler
+    knows: so it has to round a number before it takes these bits of it.
+    """
+
+    def rounded(function):
+        def apply(*arguments, out=None):
+            x = function(*arguments).view(jnp.int32) & keep
+            return x.view(jnp.float32)
+
+        return apply
+
+    return arithmetic.Ops(
+        add=rounded(jnp.add),
+        multiply=rounded(jnp.multiply),
+        subtract=lambda *arguments, out=None: jnp.subtract(*arguments),
+        maximum=lambda *arguments, out=None: jnp.maximum(*arguments),
+        argmax=_argmax,
+        sum_in_halves=_sum_in_halves,
     )
 
 
-def _masked(x, in_group, scale, keep) -> tuple[Array, Array]:
-    """`arithmetic.masked`: [rows, K] float32 and [K] bool -> [rows] int32, twice."""
-    x = jnp.where(in_group[None], np.float32(-np.inf), x)
-    index, best = _best(x)
-    return index, _to_fixed(_normalizer(x, best, scale, keep))
-
-
-def _first_choice(x, scale, keep) -> tuple[Array, Array]:
-    """The best class of each row and its confidence, as `arithmetic.both_choices`."""
-    first, best = _best(x)
-    own = jnp.arange(x.shape[-1], dtype=jnp.int32)[None] == first[:, None]
-    x = jnp.where(own, np.float32(-np.inf), x)
-    second_best = jnp.max(x, axis=-1)
-    sums = _normalizer(x, second_best, scale, keep)
-    ratio = _power(second_best - best, scale, keep)
-    return first, _to_fixed(np.float32(1) + rounded(sums * ratio, keep))
-
-
 def _masked_blocks(x, first, scale, keep, block):
-    """[K] bool -> `_masked` of all rows; 0 in blocks without a row of the group."""
+    """[K] bool -> `arithmetic.masked` of all rows; 0 in blocks without such a class."""
     blocks = (x.reshape(-1, block, x.shape[1]), first.reshape(-1, block))
 
     def of_group(in_group):
+        bias = jnp.where(in_group, np.float32(-np.inf), 0)
+
         def of_block(part):
             rows, names = part
             return lax.cond(
                 jnp.any(in_group[names]),
-                lambda: _masked(rows, in_group, scale, keep),
+                lambda: arithmetic.masked(rows, bias, scale, ops=_ops(keep)),
                 lambda: (jnp.zeros_like(names), jnp.zeros_like(names)),
             )
 
@@ -114,7 +78,7 @@ def _masked_blocks(x, first, scale, keep, block):
     return of_group
 
 
-def _merge_all(logits, where, scale, keep, *, rules: Rules, block, axis_name):
+def _merge_all(logits, where, scale, keep, *, aggregation, empty, block, axis_name):
     """The merges of the rows of all shards, on each of them; jax_enable_x64 is needed.
 
     Args:
@@ -127,7 +91,7 @@ def _merge_all(logits, where, scale, keep, *, rules: Rules, block, axis_name):
     """
     x = logits.astype(jnp.float32)
     k = x.shape[1]
-    assignments, confidence = _first_choice(x, scale, keep)
+    assignments, confidence, *_ = arithmetic.both_choices(x, scale, ops=_ops(keep))
 
     def summed(index, fixed, where):
         """[K] sums of fixed-point numbers by index, and how many, over all shards."""
@@ -142,7 +106,7 @@ def _merge_all(logits, where, scale, keep, *, rules: Rules, block, axis_name):
 
     def step(t, carry):
         groups, out = carry
-        merged, score, others = merging.lowest_score(groups, rules, jnp)
+        merged, score, others = merging.lowest_score(groups, aggregation, empty, jnp)
         in_group = groups.group == merged
         best, fixed = masked(in_group)
         moved = summed(best, fixed, where & in_group[first] & others.any())
@@ -152,18 +116,20 @@ def _merge_all(logits, where, scale, keep, *, rules: Rules, block, axis_name):
         )
         return groups, jax.tree.map(lambda o, x: o.at[t].set(x), out, row)
 
-    groups = merging.first_groups(sums, counts, rules.aggregation, jnp)
+    groups = merging.first_groups(sums, counts, aggregation, jnp)
     out = merging.Step(*[jnp.zeros(k - 1, jnp.int64)] * len(merging.Step._fields))
     _, steps = lax.fori_loop(0, k - 1, step, (groups, out))
     return steps, assignments, sums, counts
 
 
-@partial(jax.jit, static_argnames=("mesh", "axis_name", "rules", "block"))
-def _split(logits, where, scale, keep, *, mesh, axis_name, rules, block):
+@partial(
+    jax.jit, static_argnames=("mesh", "axis_name", "aggregation", "empty", "block")
+)
+def _split(logits, where, scale, keep, *, mesh, axis_name, **options):
     """`_merge_all` with rows over a mesh axis."""
     rows, whole = PartitionSpec(axis_name), PartitionSpec()
     return jax.shard_map(
-        partial(_merge_all, rules=rules, block=block, axis_name=axis_name),
+        partial(_merge_all, axis_name=axis_name, **options),
         mesh=mesh,
         in_specs=(rows, rows, whole, whole),
         out_specs=(whole, rows, whole, whole),
@@ -178,7 +144,6 @@ def fit_sharded(
     block: int = 1024,
     aggregation: Aggregation = sum_mean,
     empty: str = "last",
-    height: str = "score",
     temperature: float = 1.0,
 ) -> Hierarchy:
     """`fit` as one jitted program with rows split over the devices of a mesh.
@@ -193,7 +158,7 @@ def fit_sharded(
       mesh: such as `repr_jax.sharding.make_mesh()`; the first device alone if None.
       axis_name: the axis of the mesh that rows are split over.
       block: rows that are read or skipped together.
-      aggregation, empty, height, temperature: as for `fit`.
+      aggregation, empty, temperature: as for `fit`.
 
     Returns:
       Hierarchy, the same as that of `fit`, where the devices round float32 sums,
@@ -204,26 +169,27 @@ def fit_sharded(
     """
     who = "fit_sharded"
     logits = host.check_logits(who, logits)
-    rules = rules_of(who, aggregation, empty, height)
+    checks.one_of(who, merging.EMPTY, empty=empty)
     scale = arithmetic.log2_scale(who, temperature)
     if mesh is None:
         mesh = Mesh(np.array(jax.devices()[:1]), (axis_name,))
     checks.one_of(who, mesh.axis_names, axis_name=axis_name)
     checks.count(who, block=block)
+    host.check_finite(who, logits, 0)
     logits = logits.astype(np.float32) if logits.dtype == np.float64 else logits
-    finite = np.isfinite(logits.astype(np.float32)).all(axis=1)
-    if not finite.all():
-        raise host.not_finite(who, logits, finite, 0)
     num_rows, k = logits.shape
     if k == 1:
-        return host.fit(logits, aggregation=aggregation, empty=empty, height=height)
+        return host.fit(logits, aggregation=aggregation, empty=empty)
     shards = mesh.shape[axis_name]
     block = min(block, -(-num_rows // shards))
     padding = -num_rows % (shards * block)
     logits = np.pad(logits, ((0, padding), (0, 0)))
     where = np.arange(len(logits)) < num_rows
-    layout = dict(mesh=mesh, axis_name=axis_name, block=block)
+    options = dict(aggregation=aggregation, empty=empty, block=block)
     with jax.enable_x64(True):
-        found = _split(logits, where, scale, ALL_BITS, rules=rules, **layout)
+        inputs = (logits, where, scale, ALL_BITS)
+        found = _split(*inputs, mesh=mesh, axis_name=axis_name, **options)
         steps, assignments, sums, counts = jax.tree.map(np.asarray, found)
-    return merging.finish(steps, assignments[:num_rows], sums, counts, rules)
+    return merging.finish(
+        steps, assignments[:num_rows], sums, counts, aggregation, empty
+    )

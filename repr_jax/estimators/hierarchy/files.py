@@ -12,6 +12,7 @@ from repr_jax import files, metrics, trees
 from repr_jax.estimators.hierarchy import classes
 from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.estimators.hierarchy.sparse import Sparse
+from repr_jax.ops import checks
 
 FILES = (
     "linkage.npy",
@@ -32,6 +33,7 @@ LABELS = dict(
     bootstrap="share of trees of resampled rows that have this node",
 )
 LINKS = dict(runner_up="second best group", merged_into="later merged into")
+UNSURE = "Least certain merges (smallest margin for their affinity)"
 EXAMPLES, UNCERTAIN = 4, 12  # images of a class, and least certain merges, on the page
 
 
@@ -69,14 +71,9 @@ def read_names(path) -> list[str]:
 def read_labels(path, num_rows: int) -> np.ndarray:
     """[rows] int from 0, from a .npy of numbers or strings."""
     labels = files.map_npy("labels", path)
-    if labels.shape != (num_rows,):
-        raise ValueError(
-            f"{path}: expected {num_rows} labels, one a row of the logits; "
-            f"got shape {labels.shape}."
-        )
-    if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
-        row = int(np.isfinite(labels).argmin())
-        raise ValueError(f"{path}: expected labels; got {labels[row]} in row {row}.")
+    checks.shape(str(path), (num_rows,), labels=labels)
+    if labels.dtype.kind in "fc":
+        checks.finite(str(path), labels=labels)
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -98,61 +95,43 @@ def scores(tree: Hierarchy, labels) -> dict[str, float | None]:
 
     The three that begin with lhd are distances of our own definition.
     """
-    leaf = np.full(len(tree.counts), -1)
-    leaf[tree.leaves] = np.arange(len(tree.leaves))
-    table = metrics.contingency(
-        leaf[tree.assignments], labels, num_clusters=len(tree.leaves)
+    num, parents = len(tree.leaves), tree.parents
+    leaf = np.searchsorted(tree.leaves, tree.assignments)
+    table = metrics.contingency(leaf, labels, num_clusters=num)
+    found = dict(
+        nmi=metrics.nmi(table),
+        nmi_geometric=metrics.nmi_geometric(table),
+        adjusted_rand_index=metrics.adjusted_rand_index(table),
+        hungarian_accuracy=metrics.hungarian_accuracy(table),
+        leaf_purity=metrics.leaf_purity(table),
+        mean_leaf_purity=metrics.mean_leaf_purity(table),
+        dendrogram_purity=metrics.dendrogram_purity(parents, table),
+        macro_dendrogram_purity=metrics.macro_dendrogram_purity(parents, table),
+        lhd_pair=metrics.lhd_pair(parents, table),
+        lhd_log=metrics.lhd_log(parents, table),
+        lhd_mistake=metrics.lhd_mistake(parents, table, tree.heights),
     )
-    of_leaves = (
-        metrics.nmi,
-        metrics.nmi_geometric,
-        metrics.adjusted_rand_index,
-        metrics.hungarian_accuracy,
-        metrics.leaf_purity,
-        metrics.mean_leaf_purity,
-    )
-    of_trees = (
-        metrics.dendrogram_purity,
-        metrics.macro_dendrogram_purity,
-        metrics.lhd_pair,
-        metrics.lhd_log,
-    )
-    found = {score.__name__: score(table) for score in of_leaves}
-    found |= {score.__name__: score(tree.parents, table) for score in of_trees}
-    found["lhd_mistake"] = metrics.lhd_mistake(tree.parents, table, tree.heights)
-    return {
-        name: None if np.isnan(value) else float(value) for name, value in found.items()
-    }
+    return {name: None if np.isnan(x) else float(x) for name, x in found.items()}
 
 
-def _page(tree, leaves, details, *, title, note, images, logits) -> str:
-    """`trees.page` of a hierarchy, with a few images of each class."""
-    if images is not None:
-        if len(images) != len(tree.assignments):
-            raise ValueError(
-                f"images: expected {len(tree.assignments)}, one a row; got "
-                f"{len(images)}."
-            )
-        images = [
-            [images[row] for row in classes.examples(tree, logits, [c], EXAMPLES)]
-            for c in tree.leaves
-        ]
-    certainty = tree.margins / np.maximum(tree.affinities, 1e-300)
-    order = np.argsort(certainty, kind="stable")
-    order = order[(tree.runner_ups[order] >= 0) & (tree.affinities[order] > 0)]
-    uncertain = len(tree.leaves) + order[:UNCERTAIN]
-    return trees.page(
-        tree.parents,
-        tree.heights,
-        leaves,
-        title=title,
-        note=note,
-        details=details,
-        labels=LABELS,
-        links=LINKS,
-        lists={"Least certain merges (smallest margin for their affinity)": uncertain},
-        images=images,
-    )
+def _examples(tree: Hierarchy, images, logits) -> list[list]:
+    """[L] lists of EXAMPLES images: of the rows most probably of the leaf's class.
+
+    The first rows if logits is None.
+    """
+    if len(images) != len(tree.assignments):
+        raise ValueError(
+            f"images: expected {len(tree.assignments)}, one a row; got {len(images)}."
+        )
+    out = []
+    for c in tree.leaves:
+        rows = np.flatnonzero(tree.assignments == c)
+        if logits is not None and len(rows):
+            x = np.asarray(logits[rows], np.float64)
+            p = np.exp(x - x.max(axis=1, keepdims=True))
+            rows = rows[np.argsort(-p[:, c] / p.sum(axis=1), kind="stable")]
+        out.append([images[row] for row in rows[:EXAMPLES]])
+    return out
 
 
 def _merges_csv(tree: Hierarchy, support) -> str:
@@ -160,8 +139,15 @@ def _merges_csv(tree: Hierarchy, support) -> str:
     columns = classes.merge_report(tree)
     columns |= {} if support is None else {"bootstrap": np.asarray(support)}
     rows = zip(*(column.tolist() for column in columns.values()))
-    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
+    return "".join(",".join(map(str, row)) + "\n" for row in [columns, *rows])
+
+
+def _uncertain(tree: Hierarchy) -> np.ndarray:
+    """Nodes of merges that could as well have been others, the least certain first."""
+    certainty = tree.margins / np.maximum(tree.affinities, 1e-300)
+    order = np.argsort(certainty, kind="stable")
+    order = order[(tree.runner_ups[order] >= 0) & (tree.affinities[order] > 0)]
+    return len(tree.leaves) + order[:UNCERTAIN]
 
 
 def contents(
@@ -187,25 +173,37 @@ def contents(
       logits: [rows, K], to show the images most probable in their class; None shows
         the first ones.
     """
-    linkage, leaves = io.BytesIO(), classes.class_names(tree, names)
+    linkage = io.BytesIO()
     np.save(linkage, tree.linkage)
+    named = (tree.parents, tree.heights, classes.class_names(tree, names))
     details = classes.details(tree, support)
-    rows, on_nodes = tree.counts[tree.leaves], details.get("bootstrap")
-    options = dict(title=title, note=note, images=images, logits=logits)
-    texts = {
-        "tree.json": trees.to_json(tree.parents, tree.heights, leaves, details),
-        "tree.nwk": classes.newick(tree, names) + "\n",
+    page = trees.page(
+        *named,
+        title=title,
+        note=note,
+        details=details,
+        labels=LABELS,
+        links=LINKS,
+        lists={UNSURE: _uncertain(tree)},
+        images=None if images is None else _examples(tree, images, logits),
+    )
+    picture = trees.dendrogram(
+        tree.parents,
+        named[2],
+        weights=tree.counts[tree.leaves],
+        support=details.get("bootstrap"),
+    )
+    found = {
+        "linkage.npy": linkage.getvalue(),
         "merges.csv": _merges_csv(tree, support),
-        "index.html": _page(tree, leaves, details, **options),
+        "tree.nwk": trees.newick(*named) + "\n",
+        "tree.json": trees.to_json(*named, details),
+        "dendrogram.png": picture,
+        "index.html": page,
     }
     if labels is not None:
-        texts["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"
-    return {name: text.encode() for name, text in texts.items()} | {
-        "linkage.npy": linkage.getvalue(),
-        "dendrogram.png": trees.dendrogram(
-            tree.parents, leaves, weights=rows, support=on_nodes
-        ),
-    }
+        found["metrics.json"] = json.dumps(scores(tree, labels), indent=2) + "\n"
+    return {k: x if isinstance(x, bytes) else x.encode() for k, x in found.items()}
 
 
 def check_folder(folder) -> None:

@@ -1,57 +1,43 @@
-"""Trees of logits on the host: arrays and memory maps, read by threads.
+"""Trees of logits on the host: arrays, memory maps and streams, read by threads.
 
 The first pass reads every row once and keeps its best two classes with their
 confidences. That is all that scores and groups of one need; later groups read their
 own rows again, and no others. Threads share the rows of a step.
 """
 
+import functools
+import itertools
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from repr_jax.estimators.hierarchy import arithmetic, merging
-from repr_jax.estimators.hierarchy.merging import (
-    Aggregation,
-    Hierarchy,
-    Rules,
-    rules_of,
-    sum_mean,
-)
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 BUFFER_BYTES = 2**19  # of float32 in a block; three of them stay in a core's cache
 CHUNK_BYTES = 2**26  # of logits between two calls of `progress`, and in a spool's chunk
-EXACT = 2**22  # int32 summed as float64 by bincount without rounding
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
-
-
-class FirstPass(NamedTuple):
-    """The two best classes of every row, with confidences in fixed point."""
-
-    first: np.ndarray  # [rows] int32
-    first_confidence: np.ndarray  # [rows] int32
-    second: np.ndarray | None  # [rows] int32
-    second_confidence: np.ndarray | None  # [rows] int32, when the first is masked
 
 
 class Reader:
     """Threads with their buffers, for logits [rows, K] that may be a memory map."""
 
-    def __init__(self, columns: int, dtype, scale, num_threads: int | None):
-        self.columns, self.scale = columns, scale
-        self.block = max(1, BUFFER_BYTES // (4 * columns))
+    def __init__(self, who: str, like, temperature, num_threads: int | None):
+        self.columns = like.shape[1]
+        self.scale = arithmetic.log2_scale(who, temperature)
+        self.block = max(1, BUFFER_BYTES // (4 * self.columns))
         if num_threads is None:
             here = getattr(os, "sched_getaffinity", None)  # not on every system
             num_threads = len(here(0)) if here else os.cpu_count()
-        self.work = [
-            (
-                arithmetic.Workspace(self.block, columns),
-                np.empty((self.block, columns), dtype),
-            )
+        size = (self.block, self.columns)
+        self.buffers = [
+            (np.empty(size, like.dtype), np.empty((3, *size), np.float32))
             for _ in range(num_threads)
         ]
         self.pool = ThreadPoolExecutor(num_threads)
@@ -62,107 +48,82 @@ class Reader:
     def __exit__(self, *_):
         self.pool.shutdown(cancel_futures=True)
 
-    def share(self, task, num_rows: int) -> None:
-        """task(start, stop, workspace, buffer) for blocks of rows, in all threads."""
+    def share(self, task, out: np.ndarray) -> np.ndarray:
+        """out [columns, rows], filled by task(rows, raw, x, buffers) in all threads."""
+        num_rows = out.shape[1]
         starts = range(0, num_rows, self.block)
 
         def run(turn):
-            for start in starts[turn :: len(self.work)]:
-                stop = min(start + self.block, num_rows)
-                task(start, stop, *self.work[turn])
+            raw, work = self.buffers[turn]
+            for start in starts[turn :: len(self.buffers)]:
+                n = min(self.block, num_rows - start)
+                rows = slice(start, start + n)
+                found = task(rows, raw[:n], work[0, :n], work[1:, :n])
+                for column, values in zip(out, found):
+                    column[rows] = values
 
         if len(starts) < 2:
             run(0)
         else:
-            list(self.pool.map(run, range(len(self.work))))  # raises what they raise
+            list(self.pool.map(run, range(len(self.buffers))))  # raises what they raise
+        return out
 
-    def first_pass(self, logits, who: str, first_row: int = 0) -> FirstPass:
-        """Best two classes of consecutive rows; ValueError names a row not finite."""
-        out = np.empty((4, len(logits)), np.int32)
+    def first_pass(self, who: str, logits, first_row: int) -> np.ndarray:
+        """[4, rows] as `arithmetic.both_choices`; ValueError names a row not finite."""
 
-        def task(start, stop, work, _):
-            block = logits[start:stop]
-            *found, finite = arithmetic.both_choices(block, self.scale, work)
-            if not finite.all():
-                raise not_finite(who, np.asarray(block), finite, first_row + start)
-            for row, x in zip(out, found):
-                row[start:stop] = x
+        def task(rows, raw, x, buffers):
+            limit = arithmetic.load(logits[rows], x)
+            if not (x.max() <= limit and x.min() >= -limit):
+                check_finite(who, logits[rows], first_row + rows.start)
+            if self.columns == 1:
+                return 0, 2**arithmetic.FRACTION, 0, 2**arithmetic.FRACTION
+            return arithmetic.both_choices(x, self.scale, buffers)
 
-        self.share(task, len(logits))
-        return FirstPass(*out)
+        return self.share(task, np.empty((4, len(logits)), np.int32))
 
-    def masked(self, logits, rows, members) -> tuple[np.ndarray, np.ndarray]:
-        """Best class and confidence of these rows without the classes of the group."""
+    def masked(self, logits, chosen, members) -> np.ndarray:
+        """[2, rows] as `arithmetic.masked`, of chosen rows, without these classes."""
         bias = np.zeros(self.columns, np.float32)
         bias[members] = -np.inf
-        best, confidence = np.empty((2, len(rows)), np.int32)
 
-        def task(start, stop, work, buffer):
-            block = buffer[: stop - start]
-            np.take(logits, rows[start:stop], axis=0, out=block, mode="clip")
-            best[start:stop], confidence[start:stop] = arithmetic.masked(
-                block, bias, self.scale, work
-            )
+        def task(rows, raw, x, buffers):
+            np.take(logits, chosen[rows], axis=0, out=raw, mode="clip")
+            arithmetic.load(raw, x)
+            return arithmetic.masked(x, bias, self.scale, buffers)
 
-        self.share(task, len(rows))
-        return best, confidence
+        return self.share(task, np.empty((2, len(chosen)), np.int32))
 
+    def read(self, who: str, chunks, *, num_rows: int = 0, spool=None, progress=None):
+        """The first pass over chunks of rows, and the best class of every row.
 
-def not_finite(who, block, finite, first_row) -> ValueError:
-    """The error that names the first entry of a block that is not finite."""
-    row = int(finite.argmin())
-    values = block[row].astype(np.float32)
-    column = int(np.isfinite(values).argmin())
-    return ValueError(
-        f"{who}: expected finite logits; got {values[column]} in row "
-        f"{first_row + row}, column {column}."
-    )
-
-
-def exact_bincount(index, values, length: int) -> np.ndarray:
-    """[length] int64 sums of int32 values by index."""
-    out = np.zeros(length, np.int64)
-    for start in range(0, len(index), EXACT):
-        part = slice(start, start + EXACT)
-        out += np.bincount(index[part], values[part], length).astype(np.int64)
-    return out
+        With a spool, the rows of a chunk are written to it sorted by class, and the
+        first pass is in its order. num_rows: in all, for `progress`; 0 if unknown.
+        """
+        parts, assignments, done = [], [], 0
+        for chunk in chunks:
+            passed = self.first_pass(who, chunk, done)
+            assignments.append(passed[0])
+            if spool is not None:
+                order = np.argsort(passed[0], kind="stable")
+                spool.write(chunk[order].view(np.uint8).data)
+                passed = passed[:, order]
+            parts.append(passed)
+            done += len(chunk)
+            if progress is not None:
+                progress("rows read", done, num_rows or done)
+        return np.concatenate(parts, axis=1), np.concatenate(assignments)
 
 
-def grow(
-    reader: Reader,
-    logits,
-    passed: FirstPass,
-    rules: Rules,
-    *,
-    rows=None,
-    progress: Progress | None = None,
-) -> Hierarchy:
-    """The tree from a first pass; `rows` counts every row so often (a bootstrap)."""
-    k = reader.columns
-    first, confidence = passed.first, passed.first_confidence
-    if rows is None:
-        order = np.argsort(first, kind="stable")
-    else:
-        first, confidence = first[rows], confidence[rows]
-        order = rows[np.argsort(first, kind="stable")]
-    counts = np.bincount(first, minlength=k).astype(np.int64)
-    ends = np.cumsum(counts)
-    sums = exact_bincount(first, confidence, k)
-
-    def reassign(members):
-        chosen = np.concatenate([order[ends[c] - counts[c] : ends[c]] for c in members])
-        if len(members) == 1 and passed.second is not None:
-            best, drawn = passed.second[chosen], passed.second_confidence[chosen]
-        else:
-            best, drawn = reader.masked(logits, chosen, members)
-        return exact_bincount(best, drawn, k), np.bincount(best, minlength=k)
-
-    def merges(*numbers):
-        if progress is not None:
-            progress("merges", *numbers)
-
-    steps = merging.merge_all(sums, counts, reassign, rules, merges)
-    return merging.finish(steps, first, sums, counts, rules)
+def check_finite(who: str, block, first_row: int) -> None:
+    """ValueError names the first entry of rows that is not finite in float32."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(block).astype(np.float32))
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{who}: expected finite logits; got {block[row, column]} in row "
+            f"{first_row + row}, column {column}."
+        )
 
 
 def check_logits(who: str, logits):
@@ -171,24 +132,17 @@ def check_logits(who: str, logits):
     if not logits.dtype.isnative:
         raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
     checks.same_shape(who, rank=2, logits=logits)
-    if logits.dtype.kind in "OVSU" and logits.dtype != "bfloat16":
+    if logits.dtype.kind != "f" and logits.dtype != jnp.bfloat16:
         raise TypeError(f"{who}: expected logits of floats; got {logits.dtype}.")
-    checks.floating(who, logits=logits)
     if 0 in logits.shape:
         raise ValueError(f"{who}: expected rows and classes; got {logits.shape}.")
     return logits
 
 
-def read_all(reader: Reader, logits, who: str, progress: Progress | None) -> FirstPass:
-    """The first pass over an array, in chunks between which progress is reported."""
-    size = max(reader.block, CHUNK_BYTES // max(logits[:1].nbytes, 1))
-    parts = []
-    for start in range(0, len(logits), size):
-        chunk = logits[start : start + size]
-        parts.append(reader.first_pass(chunk, who, start))
-        if progress is not None:
-            progress("rows read", start + len(chunk), len(logits))
-    return FirstPass(*(np.concatenate(x) for x in zip(*parts)))
+def slices(logits):
+    """Parts of about CHUNK_BYTES."""
+    size = max(1, CHUNK_BYTES // logits[:1].nbytes)
+    return (logits[start : start + size] for start in range(0, len(logits), size))
 
 
 def fit(
@@ -196,7 +150,6 @@ def fit(
     *,
     aggregation: Aggregation = sum_mean,
     empty: str = "last",
-    height: str = "score",
     temperature: float = 1.0,
     num_threads: int | None = None,
     progress: Progress | None = None,
@@ -222,9 +175,6 @@ def fit(
         end, one by one. "zero": their score is 0, so they are merged first, into the
         lowest other class. "drop": not in the tree; `leaves` says which are. The paper
         does not say.
-      height: "score" of the merged group (the largest so far, which sum_mean and
-        sum_sum have by themselves), "step" (1, 2, ...), or "neg_affinity", 1 minus
-        the confidence drawn per row, the largest so far. The paper gives the order.
       temperature: > 0, divides the logits. The tree depends on it.
       num_threads: all that this process may use if None.
       progress: called with what is counted, how many are done, and of how many.
@@ -242,12 +192,16 @@ def fit(
       https://arxiv.org/abs/2410.07858. Ties, empty classes, heights, mean_mean and
       mean_all are ours.
     """
-    logits = check_logits("fit", logits)
-    rules = rules_of("fit", aggregation, empty, height)
-    scale = arithmetic.log2_scale("fit", temperature)
-    with Reader(logits.shape[1], logits.dtype, scale, num_threads) as reader:
-        passed = read_all(reader, logits, "fit", progress)
-        return grow(reader, logits, passed, rules, progress=progress)
+    who = "fit"
+    logits = check_logits(who, logits)
+    checks.one_of(who, merging.EMPTY, empty=empty)
+    chunks = slices(logits)
+    with Reader(who, logits, temperature, num_threads) as reader:
+        passed, _ = reader.read(who, chunks, num_rows=len(logits), progress=progress)
+        masked = functools.partial(reader.masked, logits)
+        return merging.grow(
+            passed, masked, aggregation, empty, logits.shape[1], progress=progress
+        )
 
 
 def bootstrap(
@@ -275,19 +229,91 @@ def bootstrap(
     Raises:
       ValueError, TypeError: as `fit`.
     """
-    logits = check_logits("bootstrap", logits)
-    checks.one_of("bootstrap", ("last", "zero"), empty=empty)
-    checks.count("bootstrap", num_samples=num_samples)
-    rules = Rules(aggregation, empty, "score")
-    scale = arithmetic.log2_scale("bootstrap", temperature)
+    who = "bootstrap"
+    logits = check_logits(who, logits)
+    checks.one_of(who, ("last", "zero"), empty=empty)
+    checks.count(who, num_samples=num_samples)
     num_rows, k = logits.shape
     found = []
-    with Reader(k, logits.dtype, scale, num_threads) as reader:
-        passed = read_all(reader, logits, "bootstrap", None)
+    with Reader(who, logits, temperature, num_threads) as reader:
+        passed, _ = reader.read(who, slices(logits))
+        masked = functools.partial(reader.masked, logits)
         for sample in range(num_samples):
             rng = np.random.default_rng((seed, sample))
             rows = np.sort(rng.integers(num_rows, size=num_rows))
-            found.append(grow(reader, logits, passed, rules, rows=rows))
+            found.append(merging.grow(passed, masked, aggregation, empty, k, rows=rows))
             if progress is not None:
                 progress("bootstrap trees", sample + 1, num_samples)
     return found
+
+
+def fit_stream(
+    batches: Iterable,
+    *,
+    spool: str | os.PathLike | None = None,
+    aggregation: Aggregation = sum_mean,
+    empty: str = "last",
+    temperature: float = 1.0,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> Hierarchy:
+    """`fit` of logits that come batch by batch, once, and need not fit in memory.
+
+    Rows are kept in their own dtype in a temporary file, sorted by class within each
+    chunk of 64 MB, so that a group is read in long runs. The file has no name: the
+    system frees it when the process ends, in whatever way, and a run that was killed
+    leaves nothing and is started again.
+
+    Args:
+      batches: an iterable of [n, K] float arrays, all of one dtype; or one array or
+        memory map, if reading it at random is slow.
+      spool: the folder of the temporary file, which grows as large as the logits; the
+        system's own if None.
+      aggregation, empty, temperature, num_threads, progress: as for `fit`; the rows
+        read are reported as (done, done), since nobody knows how many come.
+
+    Returns:
+      Hierarchy, the same as that of `fit`; assignments in the order of arrival.
+
+    Raises:
+      ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
+    """
+    who = "fit_stream"
+    checks.one_of(who, merging.EMPTY, empty=empty)
+    chunks = _joined(who, batches)
+    head = next(chunks, None)
+    if head is None:
+        raise ValueError(f"{who}: expected a batch or more; got none.")
+    k = head.shape[1]
+    with (
+        tempfile.TemporaryFile(dir=spool) as file,
+        Reader(who, head, temperature, num_threads) as reader,
+    ):
+        chunks = itertools.chain([head], chunks)
+        passed, assignments = reader.read(who, chunks, spool=file, progress=progress)
+        file.flush()
+        rows = np.memmap(file, np.uint8, "r").view(head.dtype).reshape(-1, k)
+        masked = functools.partial(reader.masked, rows)
+        tree = merging.grow(passed, masked, aggregation, empty, k, progress=progress)
+    return tree._replace(assignments=assignments)
+
+
+def _joined(who: str, batches: Iterable):
+    """Batches joined to about CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
+    held, size, shape = [], 0, None
+    for batch in [batches] if isinstance(batches, np.ndarray) else batches:
+        batch = check_logits(who, np.atleast_2d(batch))
+        shape = shape or (batch.shape[1], batch.dtype)
+        if shape != (batch.shape[1], batch.dtype):
+            raise ValueError(
+                f"{who}: expected every batch with {shape[0]} columns of {shape[1]}; "
+                f"got {batch.shape[1]} of {batch.dtype}."
+            )
+        for part in slices(batch):
+            held.append(np.array(part))  # batches may be reused
+            size += part.nbytes
+            if size >= CHUNK_BYTES:
+                yield np.concatenate(held)
+                held, size = [], 0
+    if held:
+        yield np.concatenate(held)

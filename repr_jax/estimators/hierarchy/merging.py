@@ -11,9 +11,10 @@ import numpy as np
 
 from repr_jax import trees
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.ops import checks
 
 NEVER = np.iinfo(np.int64).max
+EMPTY = ("last", "zero", "drop")
+EXACT = 2**22  # int32 summed as float64 by bincount without rounding
 MEAN_FRACTION = 16  # further bits of a mean; its unit is 2^-(FRACTION + MEAN_FRACTION)
 AVERAGE_FRACTION = 24  # further bits of an affinity: all averages differ, K <= 4096
 
@@ -43,21 +44,6 @@ mean_mean = Aggregation(cluster_means=True, over_clusters=True)
 mean_all = Aggregation(cluster_means=False, over_rows=True)
 
 
-class Rules(NamedTuple):
-    """The choices of `fit`."""
-
-    aggregation: Aggregation
-    empty: str
-    height: str
-
-
-def rules_of(who: str, aggregation: Aggregation, empty: str, height: str) -> Rules:
-    """Rules; ValueError for a choice that does not exist."""
-    checks.one_of(who, ("last", "zero", "drop"), empty=empty)
-    checks.one_of(who, ("score", "step", "neg_affinity"), height=height)
-    return Rules(aggregation, empty, height)
-
-
 class Hierarchy(NamedTuple):
     """A binary tree over the classes, in the form of `repr_jax.trees`.
 
@@ -66,7 +52,7 @@ class Hierarchy(NamedTuple):
     """
 
     parents: np.ndarray  # [2 L - 1] int32, -1 for the root
-    heights: np.ndarray  # [2 L - 1] float64, 0 for leaves
+    heights: np.ndarray  # [2 L - 1] float64, 0 for leaves; the largest score so far
     merges: np.ndarray  # [T, 2] int32: the node that is merged, the node it joins
     leaves: np.ndarray  # [L] int32, the class of each leaf; all unless empty="drop"
     assignments: np.ndarray  # [rows] int32, the class of each row
@@ -124,16 +110,6 @@ def first_groups(sums, counts, aggregation: Aggregation, xp) -> Groups:
     return Groups(sums, xp.ones_like(counts), counts, index, index)
 
 
-def group_scores(groups: Groups, aggregation: Aggregation, xp):
-    """[K] int64 scores of groups, in units of 2^-aggregation.fraction."""
-    total = groups.total
-    if aggregation.over_clusters:
-        total = total // groups.size
-    if aggregation.over_rows:
-        total = quotient(total, xp.maximum(groups.rows, 1), MEAN_FRACTION)
-    return total
-
-
 def best_averages(total, size, eligible, xp):
     """The two highest total / size, exactly: indices, the lowest of equals; or -1."""
     whole = total // size
@@ -148,13 +124,17 @@ def best_averages(total, size, eligible, xp):
     return first, highest(eligible & (xp.arange(len(total)) != first))
 
 
-def lowest_score(groups: Groups, rules: Rules, xp):
+def lowest_score(groups: Groups, aggregation: Aggregation, empty: str, xp):
     """The group to merge, its score, and [K] which groups it may be merged into."""
     index = xp.arange(len(groups.group))
     eligible = groups.group == index
-    if rules.empty != "zero":
+    if empty != "zero":
         eligible = eligible & (groups.rows > 0)
-    scores = group_scores(groups, rules.aggregation, xp)
+    scores = groups.total
+    if aggregation.over_clusters:
+        scores = scores // groups.size
+    if aggregation.over_rows:
+        scores = quotient(scores, xp.maximum(groups.rows, 1), MEAN_FRACTION)
     merged = xp.where(eligible, scores, NEVER).argmin()
     return merged, scores[merged], eligible & (index != merged)
 
@@ -203,49 +183,71 @@ def merge(groups: Groups, merged, score, others, drawn, drawn_rows, node, xp):
     return groups, step
 
 
-Reassign = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+def exact_bincount(index, values, length: int) -> np.ndarray:
+    """[length] int64 sums of int32 values by index."""
+    out = np.zeros(length, np.int64)
+    for start in range(0, len(index), EXACT):
+        part = slice(start, start + EXACT)
+        out += np.bincount(index[part], values[part], length).astype(np.int64)
+    return out
 
 
-def merge_all(
-    sums: np.ndarray,
-    counts: np.ndarray,
-    reassign: Reassign,
-    rules: Rules,
-    progress: Callable[[int, int], None] | None = None,
-) -> Step:
-    """The K - 1 merges on the host; O(K) each, besides what `reassign` takes.
+def grow(
+    passed: np.ndarray,
+    masked: Callable,
+    aggregation: Aggregation,
+    empty: str,
+    k: int,
+    *,
+    rows: np.ndarray | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Hierarchy:
+    """The tree from a first pass on the host; a merge is O(K) besides `masked`.
 
     Args:
-      sums: [K] int64, confidences of each class in fixed point.
-      counts: [K] int64, rows of each class.
-      reassign: members [m] of a group -> [K] int64, confidence that its rows move to
-        each other class, in fixed point, and [K] int64, how many rows.
-      rules: of `fit`.
-      progress: called with (merges done, merges in all).
+      passed: [2 or 4, rows] int32, the best class of each row, its confidence in fixed
+        point, and if known the same of the second best when the best is masked.
+      masked: (rows, members of a group) -> [2, len(rows)] int32, the best other class
+        and its confidence; of a row that has none, one of the members and 0.
+      aggregation, empty: of `fit`. k: classes.
+      rows: counts every row so often (a bootstrap).
+      progress: called with ("merges", merges done, merges in all).
     """
-    k = len(sums)
-    groups, steps = first_groups(sums, counts, rules.aggregation, np), []
+    first, confidence = passed[:2] if rows is None else passed[:2, rows]
+    order = np.argsort(first, kind="stable")
+    order = order if rows is None else rows[order]
+    counts = np.bincount(first, minlength=k).astype(np.int64)
+    ends = np.cumsum(counts)
+    sums = exact_bincount(first, confidence, k)
+    groups, steps = first_groups(sums, counts, aggregation, np), []
     for t in range(k - 1):
-        merged, score, others = lowest_score(groups, rules, np)
+        merged, score, others = lowest_score(groups, aggregation, empty, np)
         drawn, drawn_rows = np.zeros((2, k), np.int64)
         if others.any():
-            moved, moved_rows = reassign(np.flatnonzero(groups.group == merged))
-            np.add.at(drawn, groups.group, moved)
-            np.add.at(drawn_rows, groups.group, moved_rows)
+            members = np.flatnonzero(groups.group == merged)
+            parts = [order[ends[c] - counts[c] : ends[c]] for c in members]
+            chosen = np.concatenate(parts)
+            if len(members) == 1 and len(passed) == 4:
+                best, fixed = passed[2:, chosen]
+            else:
+                best, fixed = masked(chosen, members)
+            np.add.at(drawn, groups.group, exact_bincount(best, fixed, k))
+            np.add.at(drawn_rows, groups.group, np.bincount(best, minlength=k))
         groups, step = merge(
             groups, merged, score, others, drawn, drawn_rows, k + t, np
         )
         steps.append(step)
         if progress is not None:
-            progress(t + 1, k - 1)
-    return Step(*np.array(steps, np.int64).reshape(-1, len(Step._fields)).T)
+            progress("merges", t + 1, k - 1)
+    steps = Step(*np.array(steps, np.int64).reshape(-1, len(Step._fields)).T)
+    return finish(steps, first, sums, counts, aggregation, empty)
 
 
-def finish(steps: Step, assignments, sums, counts, rules: Rules) -> Hierarchy:
-    """The tree of these steps; sums and counts as for `merge_all`."""
+def finish(steps: Step, assignments, sums, counts, aggregation, empty) -> Hierarchy:
+    """The tree of [K - 1] steps; sums: [K] int64 confidences in fixed point."""
     k = len(counts)
     leaves = np.arange(k)
-    if rules.empty == "drop":  # the last merges are of classes without rows
+    if empty == "drop":  # the last merges are of classes without rows
         leaves = np.flatnonzero(counts > 0)
     num = len(leaves) - 1
     name = np.full(2 * k, -1)  # of nodes when classes are dropped; -1 stays -1
@@ -255,16 +257,11 @@ def finish(steps: Step, assignments, sums, counts, rules: Rules) -> Hierarchy:
     parents = np.full(2 * num + 1, -1, np.int32)
     parents[merges] = num + 1 + np.arange(num)[:, None]
     rows = np.maximum(steps.rows, 1)
-    scores = steps.score / 2.0**rules.aggregation.fraction
+    scores = steps.score / 2.0**aggregation.fraction
     affinities = steps.drawn / 2.0**FRACTION / steps.size
-    upper = {
-        "step": np.arange(1.0, num + 1),
-        "score": np.maximum.accumulate(scores),
-        "neg_affinity": np.maximum.accumulate(1 - affinities / rows),
-    }[rules.height]
     return Hierarchy(
         parents=parents,
-        heights=np.concatenate([np.zeros(num + 1), upper]),
+        heights=np.concatenate([np.zeros(num + 1), np.maximum.accumulate(scores)]),
         merges=merges.astype(np.int32),
         leaves=leaves.astype(np.int32),
         assignments=np.asarray(assignments, np.int32),

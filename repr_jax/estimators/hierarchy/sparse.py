@@ -4,14 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax.estimators.hierarchy import merging
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.estimators.hierarchy.host import FirstPass, grow
-from repr_jax.estimators.hierarchy.merging import (
-    Aggregation,
-    Hierarchy,
-    rules_of,
-    sum_mean,
-)
+from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
 from repr_jax.ops import checks
 
 CHUNK = 2**16  # rows whose masked confidences are computed together
@@ -46,25 +41,22 @@ def sparsify(logits, num_kept: int) -> Sparse:
     indices = order[:, :num_kept].astype(np.int32)
     others = np.take_along_axis(logits, order[:, num_kept:], axis=1).astype(np.float64)
     top = others.max(axis=1, initial=-np.inf)
-    if num_kept == logits.shape[1]:
-        rest = np.full(len(logits), -np.inf)
-    else:
-        rest = top + np.log(np.exp(others - top[:, None]).sum(axis=1))
+    with np.errstate(divide="ignore"):  # of no others, the sum is 0
+        sums = np.exp(others - top[:, None]).sum(axis=1)
+        rest = top + np.log(sums)
     values = np.take_along_axis(logits, indices, axis=1)
     return Sparse(indices, values, rest.astype(np.float32))
 
 
-def _checked(sparse: Sparse, num_classes: int) -> Sparse:
+def _checked(who: str, sparse: Sparse, num_classes: int) -> Sparse:
     """Columns sorted by class, in float64; errors name the first row that is wrong."""
-    who = "fit_sparse"
     indices, values, rest = (np.asarray(x) for x in sparse)
     checks.same_shape(who, rank=2, indices=indices, values=values)
     checks.floating(who, values=values, rest=rest)
+    checks.integers(who, indices=indices)
     checks.shape(who, values.shape[:1], rest=rest)
     if 0 in values.shape:
         raise ValueError(f"{who}: expected rows and kept logits; got {values.shape}.")
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"{who}: expected indices of integers; got {indices.dtype}.")
     order = np.argsort(indices, axis=1)
     indices = np.take_along_axis(indices, order, axis=1).astype(np.int64)
     values = np.take_along_axis(values, order, axis=1).astype(np.float64)
@@ -85,40 +77,18 @@ def _checked(sparse: Sparse, num_classes: int) -> Sparse:
     return Sparse(indices, values, rest)
 
 
-class _Reader:
-    """`host.Reader` of sparse logits, which counts the rows that it cannot resolve."""
-
-    def __init__(self, sparse: Sparse, num_classes: int):
-        self.sparse, self.columns = sparse, num_classes
-        self.missed, self.num_moves = np.zeros(len(sparse.values), np.int64), 0
-
-    def masked(self, logits, rows, members) -> tuple[np.ndarray, np.ndarray]:
-        """The best class left and its confidence; a class of the group, 0, if none."""
-        in_group = np.zeros(self.columns, bool)
-        in_group[members] = True
-        best, confidence = np.empty((2, len(rows)), np.int32)
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            best[part], confidence[part], found = self.chunk(rows[part], in_group)
-            best[part][~found] = members[:1]
-            self.missed[rows[part]] += ~found
-        self.num_moves += len(rows)
-        return best, confidence
-
-    def chunk(self, rows, in_group):
-        """The best class left, its confidence in fixed point, and if there is one."""
-        indices, values = self.sparse.indices[rows], self.sparse.values[rows]
-        values = np.where(in_group[indices], -np.inf, values)
-        column = values.argmax(axis=1)[:, None]
-        best = np.take_along_axis(values, column, axis=1)
-        found = np.isfinite(best[:, 0])
-        best = np.where(found[:, None], best, 0.0)
-        with np.errstate(over="ignore"):  # where nothing is found
-            sums = np.exp(values - best).sum(axis=1)
-            sums = sums + np.exp(self.sparse.rest[rows] - best[:, 0])
-        fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1)), 0)
-        index = np.take_along_axis(indices, column, axis=1)[:, 0]
-        return index, fixed.astype(np.int32), found
+def _choice(indices, values, rest, in_group) -> np.ndarray:
+    """[3, rows] int32: the best class left, its confidence, and is there one?"""
+    values = np.where(in_group[indices], -np.inf, values)
+    column = values.argmax(axis=1)[:, None]
+    best = np.take_along_axis(values, column, axis=1)
+    found = np.isfinite(best[:, 0])
+    best = np.where(found[:, None], best, 0.0)
+    with np.errstate(over="ignore"):  # where nothing is found
+        sums = np.exp(values - best).sum(axis=1) + np.exp(rest - best[:, 0])
+    fixed = np.where(found, np.rint(2**FRACTION / np.where(found, sums, 1)), 0)
+    index = np.take_along_axis(indices, column, axis=1)[:, 0]
+    return np.stack([index, fixed, found]).astype(np.int32)
 
 
 def fit_sparse(
@@ -127,7 +97,6 @@ def fit_sparse(
     num_classes: int,
     aggregation: Aggregation = sum_mean,
     empty: str = "last",
-    height: str = "score",
 ) -> SparseFit:
     """`fit` from the largest logits of each row and the log-sum-exp of its others.
 
@@ -139,7 +108,7 @@ def fit_sparse(
     Args:
       sparse: as from `sparsify`. The temperature is that of the kept sums: 1.
       num_classes: K.
-      aggregation, empty, height: as for `fit`.
+      aggregation, empty: as for `fit`.
 
     Returns:
       SparseFit. With all K logits kept, the tree of `fit` but for rounding.
@@ -147,13 +116,28 @@ def fit_sparse(
     Raises:
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
-    rules = rules_of("fit_sparse", aggregation, empty, height)
-    checks.count("fit_sparse", num_classes=num_classes)
-    sparse = _checked(sparse, num_classes)
-    reader = _Reader(sparse, num_classes)
+    who = "fit_sparse"
+    checks.one_of(who, merging.EMPTY, empty=empty)
+    checks.count(who, num_classes=num_classes)
+    sparse = _checked(who, sparse, num_classes)
     every = np.arange(len(sparse.values))
-    first, confidence, _ = reader.chunk(every, np.zeros(num_classes, bool))
-    passed = FirstPass(first.astype(np.int32), confidence, None, None)
-    tree = grow(reader, sparse, passed, rules)
-    share = float(reader.missed.sum()) / max(reader.num_moves, 1)
-    return SparseFit(tree, float(np.mean(reader.missed > 0)), share)
+    missed, num_moves = np.zeros(len(every), np.int64), 0
+
+    def choices(rows, in_group):
+        parts = np.array_split(rows, -(-len(rows) // CHUNK) or 1)
+        return np.concatenate(
+            [_choice(*(x[part] for x in sparse), in_group) for part in parts], axis=1
+        )
+
+    def masked(rows, members):
+        nonlocal num_moves
+        in_group = np.isin(np.arange(num_classes), members)
+        best, confidence, found = choices(rows, in_group)
+        missed[rows] += found == 0
+        num_moves += len(rows)
+        return np.where(found, best, members[0]), confidence
+
+    passed = choices(every, np.zeros(num_classes, bool))[:2]
+    tree = merging.grow(passed, masked, aggregation, empty, num_classes)
+    share = float(missed.sum()) / max(num_moves, 1)
+    return SparseFit(tree, float(np.mean(missed > 0)), share)

@@ -1,5 +1,6 @@
 """The command from end to end on few rows, what it keeps, and what it refuses."""
 
+import functools
 import json
 import re
 
@@ -9,6 +10,7 @@ import pytest
 from experiments.papers import hierarchy_data, hierarchy_methods, hierarchy_scores
 from experiments.papers import logits_to_hierarchies as command
 from experiments.results import render
+from repr_jax.estimators import logistic
 
 
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
@@ -80,6 +82,16 @@ def test_class_means_and_cosines_by_hand():
     means = hierarchy_methods.class_means(x, np.array([0, 0, 1]))
     np.testing.assert_array_equal(means, [[2, 0], [0, 2]])
     np.testing.assert_allclose(hierarchy_methods.cosines(means), [[1, 0.5], [0.5, 1]])
+
+
+def test_a_classifier_that_has_not_converged_says_so(monkeypatch, capsys):
+    x, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    hierarchy_methods.classifier(x, labels, 2)
+    assert not capsys.readouterr().err
+    stopped = functools.partial(logistic.fit, max_steps=1)
+    monkeypatch.setattr(logistic, "fit", stopped)
+    hierarchy_methods.classifier(x, labels, 2)
+    assert "had not converged after 1 steps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
