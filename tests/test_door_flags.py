@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from repr_jax import config as configs
-from tests.test_resume import CONFIG
+from tests.runs import CONFIG
 
 NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
 

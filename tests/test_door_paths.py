@@ -11,7 +11,7 @@ import pytest
 from repr_jax import run
 from repr_jax.checkpoint import Checkpoints
 from repr_jax.data.dataset import of_rows
-from tests.test_resume import CONFIG
+from tests.runs import CONFIG
 from tests.test_run import X, small
 
 
