@@ -1,10 +1,20 @@
 """What happens in one process of a run is agreed upon before any waits for another."""
 
+import shutil
 import signal
 
 import pytest
 
-from tests.runs import command, finish, rows, steps, together, wait_for
+from tests.runs import (
+    TIME_LIMIT,
+    command,
+    finish,
+    results,
+    rows,
+    steps,
+    together,
+    wait_for,
+)
 
 BOTH = """
 import json, os, pathlib, signal, sys, time
@@ -149,6 +159,71 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
 
 
+# What befalls one process, argv[1], of a run: argv[2]; the rest is main's.
+BEFALLEN = """
+import ctypes, os, runpy, signal, sys, time
+import jax
+from repr_jax import checkpoint, train
+from repr_jax.evaluators import bound
+
+process, what = int(sys.argv[1]), sys.argv[2]
+make_call, save = train.make_call, checkpoint.ocp.save_checkpointables_async
+batches, saves = bound.batches, []
+
+
+def compiles_slowly(*arguments):
+    call = make_call(*arguments)
+    if jax.process_index() == process:
+        ctypes.PyDLL(None).sleep(25)  # no Python runs meanwhile
+    return call
+
+
+def dies_saving(*arguments, **keywords):
+    saves.append(1)
+    dies = jax.process_index() == process and len(saves) == 3
+    if dies and what == "dies before it saves":
+        os.kill(os.getpid(), signal.SIGKILL)
+    response = save(*arguments, **keywords)
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return response
+
+
+def slow_batches(*arguments, **keywords):
+    for batch in batches(*arguments, **keywords):
+        print("evaluates", flush=True)
+        time.sleep(60)
+        yield batch
+
+
+if what == "compiles slowly":
+    train.make_call = compiles_slowly
+elif what == "evaluates slowly":
+    bound.batches = slow_batches
+else:
+    checkpoint.ocp.save_checkpointables_async = dies_saving
+sys.argv[1:3] = []
+runpy.run_module("repr_jax.main", run_name="__main__", alter_sys=True)
+"""
+
+
+def befallen(process, what, *arguments):
+    """The arguments of `python` for a run of which one process meets with that."""
+    arguments = command(*arguments, "--distributed=env")[2:]
+    return ("-c", BEFALLEN, str(process), what, *arguments)
+
+
+def expect_its_name(both, dead):
+    """Waits for the end of the other process; its last line names the dead one."""
+    both[1 - dead].wait(60)  # 20 s on a machine that does little else
+    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
+    wait_for(lambda: name in log.read_text(), None)  # the last word may come later
+    text = log.read_text()
+    last = text.splitlines()[-1]
+    assert last.startswith(f"error: {name}") and "same command continues" in last
+    assert "Traceback" not in text and "stack" not in text, text
+
+
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path, dead):
     text = tiny.read_text().replace("num_steps = 30", "num_steps = 100_000")
@@ -158,13 +233,63 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
     with together(start, *arguments) as both:
         wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
         both[dead].kill()
-        both[1 - dead].wait(60)  # 20 s on a machine that does little else
-    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
-    wait_for(lambda: name in log.read_text(), None)  # the last word may come later
-    text = log.read_text()
-    last = text.splitlines()[-1]
-    assert last.startswith(f"error: {name}") and "same command continues" in last
-    assert "Traceback" not in text and "stack" not in text, text
+        expect_its_name(both, dead)
+
+
+@pytest.mark.parametrize(
+    ("dead", "what"),
+    [
+        (1, "dies while saving"),
+        pytest.param(0, "dies while saving", marks=pytest.mark.slow),
+        pytest.param(1, "dies before it saves", marks=pytest.mark.slow),
+    ],
+)
+def test_a_death_while_saving_costs_that_checkpoint_alone(
+    start, tiny, unbroken, tmp_path, dead, what
+):
+    """The third: of step 12, after those of steps 4 and 8."""
+    with together(start, *befallen(dead, what, tiny, tmp_path)) as both:
+        both[dead].wait(TIME_LIMIT)
+        assert both[dead].returncode == -signal.SIGKILL, both[dead].log.read_text()
+        expect_its_name(both, dead)
+    whole = steps(tmp_path)
+    assert whole[:2] == [4, 8] and set(whole[2:]) <= {12}
+    with start(*command(tiny, tmp_path)) as process:
+        text = finish(process)
+    assert f"continuing after step {whole[-1]} of 30" in text
+    assert "damaged" not in text
+    for actual, wanted in zip(rows(tmp_path), rows(unbroken), strict=True):
+        assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
+
+
+@pytest.mark.slow
+def test_slow_compilation_is_no_death(start, tiny, tmp_path):
+    """Of one process, for longer than the others would miss a sign of life."""
+    arguments = befallen(1, "compiles slowly", tiny, tmp_path)
+    with together(start, *arguments) as both:
+        for process in both:
+            finish(process)
+    assert [row["step"] for row in rows(tmp_path)] == list(range(2, 31, 2))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_sigterm_ends_an_evaluation_in_time(start, tiny, unbroken, tmp_path, mode):
+    """jax only takes note of it in a run of several processes."""
+    workdir = shutil.copytree(unbroken, tmp_path / "run")
+    before = results(workdir)
+    arguments = (tiny, workdir, f"--mode={mode}")
+    with together(start, *befallen(1, "evaluates slowly", *arguments)) as both:
+        for process in both:
+            wait_for(lambda log=process.log: "evaluates" in log.read_text(), process)
+        both[1].send_signal(signal.SIGTERM)
+        both[1].wait(20)
+        assert both[1].returncode == -signal.SIGTERM
+        expect_its_name(both, 1)
+    assert results(workdir) == before
+    with start(*command(*arguments)) as process:
+        finish(process)
+    assert results(workdir) == before
 
 
 AGREES_ON_DAMAGE = """
