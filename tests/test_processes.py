@@ -196,7 +196,16 @@ def slow_batches(*arguments, **keywords):
         yield batch
 
 
-if what == "compiles slowly":
+def broken_batches(*arguments):
+    for number, batch in enumerate(groups(*arguments)):
+        if number == 6 and jax.process_index() == process:
+            raise ValueError("a/b.png: expected a whole image; it is cut.")
+        yield batch
+
+
+if what == "reads broken data":
+    groups, train.stacked = train.stacked, broken_batches
+elif what == "compiles slowly":
     train.make_call = compiles_slowly
 elif what == "evaluates slowly":
     bound.batches = slow_batches
@@ -261,6 +270,21 @@ def test_a_death_while_saving_costs_that_checkpoint_alone(
     for actual, wanted in zip(rows(tmp_path), rows(unbroken), strict=True):
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
     assert not list((tmp_path / "checkpoints").glob("*tmp*"))
+
+
+@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_data_that_break_in_one_process_are_named_by_it(start, tiny, tmp_path, process):
+    """The others are at a step meanwhile, and must not be waited for."""
+    with together(
+        start, *befallen(process, "reads broken data", tiny, tmp_path)
+    ) as both:
+        text = finish(both[process], code=2)
+        expect_its_name(both, process)
+    assert text.endswith("error: a/b.png: expected a whole image; it is cut.\n")
+    assert "Traceback" not in text
+    assert steps(tmp_path) == [4]
+    with start(*command(tiny, tmp_path)) as again:
+        assert "continuing after step 4 of 30" in finish(again)
 
 
 @pytest.mark.slow
