@@ -168,8 +168,8 @@ def page(graph) -> str:
         f'<!doctype html><meta charset="utf-8"><title>Imports</title>'
         f"<style>{STYLE}</style><h1>Imports</h1><p>A line leads from a part down to "
         "what it imports, of its own layer or a lower one; lines that follow from "
-        "others are left out. A box that is pointed at says all. Parts side by side may "
-        "import one another, by different modules; no module imports itself, by "
+        "others are left out. A box that is pointed at says all. Parts side by side "
+        "may import one another, by different modules; no module imports itself, by "
         f"whatever way.</p>{draw(graph)}<h2>Modules</h2>"
         f"<table><tr><th>module</th><th>imports</th></tr>"
         f"{''.join(map(cells, sorted(graph)))}</table>\n"
