@@ -1,4 +1,4 @@
-"""Writes pages of the API into a folder: python .ci/docs.py site
+"""Writes pages of the API and of imports into a folder: python .ci/docs.py site
 
 By pdoc, with every warning an error. Docstrings are plain text: a paragraph that starts
 with a formula is shown as it stands there, line by line.
@@ -36,6 +36,7 @@ def with_formulas(docstring: str) -> str:
 
 def main(folder: str) -> None:
     """Writes the pages."""
+    import imports  # beside this file
     import jinja2
     import pdoc
     from pdoc import render, render_helpers
@@ -52,6 +53,9 @@ def main(folder: str) -> None:
     render.configure(docformat="google")
     render.env.filters["to_markdown"] = to_markdown
     pdoc.pdoc(*MODULES, output_directory=pathlib.Path(folder))
+    root = pathlib.Path(__file__).resolve().parent.parent
+    page = imports.page(imports.graph_of(root))
+    (pathlib.Path(folder) / "imports.html").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

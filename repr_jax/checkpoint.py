@@ -106,12 +106,17 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind, error, traceback):
-        try:
+        if error is None:
             self.close()
-        except OSError as failed:  # do not hide the error that ended the block
-            if error is None:
-                raise
-            _LOGGER.warning("%s", failed)
+        elif jax.process_count() > 1:  # the others may be at a step, and not here
+            with contextlib.suppress(Exception):
+                if self._pending is not None:
+                    self._pending[2].result()
+        else:
+            try:
+                self.close()
+            except OSError as failed:  # do not hide the error that ended the block
+                _LOGGER.warning("%s", failed)
 
     def save(self, step: int, state, metrics: dict | None = None) -> None:
         """Starts to write a state; returns once it has been copied to the host.

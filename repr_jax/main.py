@@ -140,11 +140,12 @@ def _wait_for_the_name_of_the_dead(jax):
 def _run() -> None:
     """Trains unless finished, evaluates, reports."""
     config, parts, workdir = _prepare()
-    from repr_jax import run
+    from repr_jax import run, sharding
 
     if MODE.value == "train":
         notes = {"arguments": sys.argv[1:], "overrides": _overrides()}
         run.train(config, workdir, parts=parts, amend=AMEND.value, notes=notes)
+        sharding.end_at_sigterm()
     step = int(STEP.value) if STEP.value and STEP.value != "best" else STEP.value
     run.evaluate(config, workdir, step=step or None, parts=parts)
 
@@ -163,6 +164,8 @@ def _prepare():
         raise ValueError(f'--step: expected a number or "best"; got {STEP.value!r}.')
     _use_cache(jax)
     sharding.initialize(DISTRIBUTED.value)
+    if MODE.value == "eval":
+        sharding.end_at_sigterm()
     workdir = epath.Path(WORKDIR.value).expanduser()
     config = CONFIG.value
     if config is None:

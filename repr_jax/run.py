@@ -184,7 +184,8 @@ def train(
 ) -> TrainState:
     """Trains until `config.num_steps`, from the newest checkpoint if there is one.
 
-    An estimator is fitted, or what was stored of it is read.
+    An estimator is fitted, or what was stored of it is read. Returns the final state,
+    or what was fitted.
 
     Args:
       config: as `configs/base.py` describes.
@@ -194,9 +195,6 @@ def train(
       amend: go on in a workdir of another config, such as one with a higher learning
         rate; starts.jsonl keeps what was changed, and config.json is the new one.
       notes: what to add to this start's line in starts.jsonl.
-
-    Returns:
-      The final state, or what was fitted.
 
     Raises:
       NonFiniteError: a loss or a gradient stopped being finite; says step and term.
@@ -220,9 +218,7 @@ def train(
         ) as checkpoints,
     ):
         found = checkpoints.restore(shapes)
-        state, taken = found[1] if found else None, None
-        if state is None:
-            state, taken = _first_state(config, parts)
+        state, taken = (found[1], None) if found else _first_state(config, parts)
         step = int(state.step)
         if sharding.is_main_process():
             notes = {**(notes or {}), "start": taken and taken._asdict()}

@@ -191,6 +191,15 @@ def _from_environment() -> tuple[str, int, int]:
     return address, int(count), int(index)
 
 
+def end_at_sigterm() -> None:
+    """From now on SIGTERM ends this process at once: there is nothing to save.
+
+    In a run of several processes jax takes the signal and only remembers it.
+    """
+    if jax.distributed.is_initialized():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class Preemption:
     """Notices that the run has to stop: by a signal here, or the cluster's notice.
 

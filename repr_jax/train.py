@@ -6,6 +6,7 @@ state is all that a run is, and a killed run continues as if nothing had happene
 """
 
 import collections
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -316,11 +317,10 @@ def loop(
     evaluate: Callable | None = None,
     on_log: Callable | None = None,
 ) -> TrainState:
-    """Trains from a state until `config.num_steps`.
+    """Trains from a state until `config.num_steps`; returns the final one, saved.
 
     Args:
-      config: as `configs/base.py` describes.
-      parts: what it is bound to.
+      config, parts: as `configs/base.py` describes, and what it is bound to.
       state: where to start; it is used up.
       log: logs.Log.
       checkpoints: checkpoint.Checkpoints.
@@ -328,50 +328,27 @@ def loop(
       evaluate: state -> {name: number}, called every `config.eval_every` steps.
       on_log: called with (step, metrics) at every log point.
 
-    Returns:
-      The final state, saved.
-
     Raises:
       NonFiniteError: a loss or a gradient stopped being finite; says step and term.
       Interrupted: the run was asked to stop; the state was saved.
     """
-    step = int(state.step)
-    call = make_call(make_step(parts, config), parts.mesh)
+    step, call = int(state.step), make_call(make_step(parts, config), parts.mesh)
     fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
-    host_batches = parts.dataset.train(config.batch_size, start_step=step)
-    groups = stacked(host_batches, step, config.num_steps, config.steps_per_call)
-    batches = prefetch(
-        (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
-        should_stop=preemption.asked,
-    )
+    batches, broken = _batches(parts, config, step, preemption), []
     in_flight, stop = collections.deque(), False
-    max_in_flight = max(1, STEPS_IN_FLIGHT // config.steps_per_call)
-
-    def report(most: int) -> None:
-        """Waits until at most so many calls are unfinished; logs what ended."""
-        while len(in_flight) > most:
-            done, (halted, metrics) = in_flight.popleft()
-            if bool(halted):  # waits for the step
-                _stop_at_non_finite(config, parts, state, checkpoints)
-            log.finished(done)
-            if done % config.log_every == 0 or done == config.num_steps:
-                metrics = {name: float(x) for name, x in metrics.items()}
-                log.write(done, metrics)
-                if on_log is not None:
-                    on_log(done, metrics)
-
-    try:
-        for batch in batches:
+    settle = functools.partial(_settle, config, parts, log, checkpoints, on_log)
+    with contextlib.closing(batches):
+        for batch in _until_broken(batches, broken):
             state, outcome = call(state, batch, fixed)
             step += config.steps_per_call - step % config.steps_per_call
             in_flight.append((step, outcome))
-            last = step == config.num_steps
             stop = preemption.reached(step)
+            last = step == config.num_steps
             save = stop or last or step % config.checkpoint_every == 0
-            due = bool(config.eval_every) and step % config.eval_every == 0
-            report(0 if save or due else max_in_flight)
+            due = evaluate is not None and step % config.eval_every == 0
+            settle(in_flight, state, wait=save or due)
             known = outcome[1] if step % config.log_every == 0 else {}  # whole means
-            if due and evaluate is not None:
+            if due:
                 numbers = evaluate(state)
                 log.write(step, numbers)
                 known = {**known, **numbers}
@@ -379,17 +356,54 @@ def loop(
                 checkpoints.save(step, state, known)
             if stop:
                 break
-        if step < config.num_steps:  # asked to stop, perhaps while a batch was slow
-            report(0)
-            checkpoints.save(step, state, {})  # unless it is saved
-    finally:
-        batches.close()
+    if step < config.num_steps:  # asked to stop, perhaps while a batch was slow
+        settle(in_flight, state, wait=True)
+        checkpoints.save(step, state, {})  # unless it is saved
     checkpoints.wait()
+    if broken:
+        raise broken[0]
     if stop or step < config.num_steps or preemption.asked():
-        raise Interrupted(
-            f"stopped after step {step}; the state is saved.", preemption.signal
-        )
+        said = f"stopped after step {step}; the state is saved."
+        raise Interrupted(said, preemption.signal)
     return state
+
+
+def _batches(parts, config, step, preemption):
+    """Groups of batches from `step` on, on the devices, read ahead of time."""
+    batches = parts.dataset.train(config.batch_size, start_step=step)
+    groups = stacked(batches, step, config.num_steps, config.steps_per_call)
+    return prefetch(
+        (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
+        should_stop=preemption.asked,
+    )
+
+
+def _until_broken(batches, broken: list):
+    """The batches; an error of theirs ends them, for what was computed to be saved.
+
+    In a run of several processes the others know nothing of it and could not save.
+    """
+    try:
+        yield from batches
+    except Exception as error:
+        if jax.process_count() > 1:
+            raise
+        broken.append(error)
+
+
+def _settle(config, parts, log, checkpoints, on_log, in_flight, state, *, wait):
+    """Logs calls that ended; waits until few are unfinished, or until none is."""
+    most = 0 if wait else max(1, STEPS_IN_FLIGHT // config.steps_per_call)
+    while len(in_flight) > most:
+        done, (halted, metrics) = in_flight.popleft()
+        if bool(halted):  # waits for the step
+            _stop_at_non_finite(config, parts, state, checkpoints)
+        log.finished(done)
+        if done % config.log_every == 0 or done == config.num_steps:
+            metrics = {name: float(x) for name, x in metrics.items()}
+            log.write(done, metrics)
+            if on_log is not None:
+                on_log(done, metrics)
 
 
 def _stop_at_non_finite(config, parts, state, checkpoints):

@@ -13,7 +13,7 @@ import jaxlib
 import numpy as np
 import pytest
 
-from tests import older_jax
+from tests import older_jax, runs
 
 NUM_DEVICES = 4
 QUICK = "--xla_cpu_use_fusion_emitters=false"
@@ -109,6 +109,35 @@ def full_compilation():
 def repository():
     """The folder that holds configs/, experiments/ and repr_jax/."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def start(repository, tmp_path_factory):
+    """start(module or code, *arguments, ...) -> process, as `runs.started`."""
+
+    def start(*command, **which):
+        log = tmp_path_factory.mktemp("log") / "output"
+        return runs.started(repository, log, *command, **which)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The file of a config of 30 small steps."""
+    path = tmp_path_factory.mktemp("config") / "tiny.py"
+    path.write_text(runs.CONFIG)
+    return path
+
+
+@pytest.fixture(scope="session")
+def unbroken(start, tiny, tmp_path_factory):
+    """The workdir of a run of `tiny` that nothing happened to."""
+    workdir = tmp_path_factory.mktemp("unbroken") / "run"
+    with start(*runs.command(tiny, workdir)) as process:
+        runs.finish(process)
+    assert [row["step"] for row in runs.rows(workdir)] == list(range(2, 31, 2))
+    return workdir
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from repr_jax import config as configs
-from tests.test_resume import CONFIG
+from tests.runs import CONFIG
 
 NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
 
@@ -197,3 +197,27 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
     counts = {pair: codes.count(pair) for pair in sorted(set(codes))}
     print(NUM_CASES, "cases; exit codes:", counts)
     assert not problems, f"{len(problems)} problems\n" + "\n\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "papers.multimodal_identifiability --scale=smoke --only=table --workdir=FILE",
+        "papers.logits_to_hierarchies --smoke --workdir=FILE",
+        "benchmarks.conv --batch=-1",
+        "benchmarks.conv --modalities=0",
+        "benchmarks.contrastive --chunks 256 0",
+        "benchmarks.contrastive --dim=abc",
+        "benchmarks.hierarchy --rows=0",
+        "results.render FILE",
+        "results.render FOLDER",
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(run, files, command):
+    names = {"FILE": str(files / "names.txt"), "FOLDER": str(files)}
+    for word, path in names.items():
+        command = command.replace(word, path)
+    module, *arguments = command.split()
+    code, text = run(f"experiments.{module}", arguments)
+    assert code == 2 and "Traceback" not in text, text
+    assert "error: " in text.splitlines()[-1], text

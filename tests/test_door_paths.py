@@ -1,4 +1,4 @@
-"""Paths as people write them, data that breaks midway, and terminals that close."""
+"""Paths as people write them, data that break midway, and terminals that close."""
 
 import os
 import pathlib
@@ -7,11 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from repr_jax import run
+from repr_jax import logs, run
 from repr_jax.checkpoint import Checkpoints
+from repr_jax.data import image_files
 from repr_jax.data.dataset import of_rows
-from tests.test_resume import CONFIG
+from tests.runs import CONFIG
 from tests.test_run import X, small
 
 
@@ -32,8 +34,8 @@ def test_a_workdir_may_be_written_in_any_way(tmp_path, monkeypatch, form):
     assert pathlib.Path.cwd().exists()
 
 
-def breaks_at(step, error):
-    """The data of `small`, whose batch `step` cannot be had: an error, or the end."""
+def breaks_at(step, read):
+    """The data of `small`, whose batch `step` cannot be had; None: they end there."""
 
     def take(split, index):
         return {"x": X[index], "y": X[index].sum(axis=1)}
@@ -42,40 +44,52 @@ def breaks_at(step, error):
 
     def train(batch_size, start_step=0):
         batches = whole.train(batch_size, start_step)
-        for number in range(start_step, step):
+        for _ in range(start_step, step):
             yield next(batches)
-            assert number < step
-        if error is not None:
-            raise error
+        if read is not None:
+            read()
 
     return whole._replace(train=train)
 
 
+def read_cut_image():
+    noise = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("cut.png")
+    whole = pathlib.Path("cut.png").read_bytes()
+    pathlib.Path("cut.png").write_bytes(whole[: len(whole) // 2])
+    image_files.read("cut.png")
+
+
+def read_bad_disk():
+    raise OSError(5, "Input/output error", "a/b.png")
+
+
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("read", "message"),
     [
-        (ValueError("a/b.png: expected an image; it is truncated."), r"a/b\.png"),
-        (OSError(5, "Input/output error", "a/b.png"), r"a/b\.png"),
+        (read_cut_image, r"cut\.png: expected a whole image; got .*truncated"),
+        (read_bad_disk, r"a/b\.png"),
         (None, "from step 0 it ended after 25"),
     ],
-    ids=["broken", "unreadable", "ends"],
 )
-def test_data_that_breaks_midway_is_named_and_costs_no_checkpoint(
-    tmp_path, error, message
+def test_data_that_break_midway_are_named_and_cost_nothing(
+    tmp_path, monkeypatch, read, message
 ):
+    monkeypatch.chdir(tmp_path)
     config = small()
-    parts = run.build(config)._replace(dataset=breaks_at(25, error))
+    parts = run.build(config)._replace(dataset=breaks_at(25, read))
     with pytest.raises((ValueError, OSError), match=message) as raised:
         run.train(config, tmp_path / "run", parts=parts)
     assert "\n" not in str(raised.value)
     with Checkpoints(tmp_path / "run" / "checkpoints", read_only=True) as checkpoints:
-        assert checkpoints.latest_step() == 20
+        assert checkpoints.latest_step() == 25
     assert not (tmp_path / "run" / "lock").exists()
     state = run.train(config, tmp_path / "run")  # the data are whole again
     expected = run.train(config, tmp_path / "whole")
     np.testing.assert_array_equal(
         state.params["head"]["bias"], expected.params["head"]["bias"]
     )
+    assert logs.read(tmp_path / "run") == logs.read(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "both", "pipe"])

@@ -1,6 +1,6 @@
 """What importing the package loads, in which direction, and that it takes no device."""
 
-import ast
+import importlib.util
 import subprocess
 import sys
 
@@ -10,46 +10,27 @@ FOREIGN = {"absl", "chex", "etils", "flax", "matplotlib", "ml_collections", "net
 FOREIGN |= {"optax", "orbax", "PIL", "scipy", "sklearn", "tensorflow_datasets", "tqdm"}
 LIBRARY = [f"repr_jax/{name}" for name in ("losses", "ops", "metrics", "estimators")]
 
-# Imports go from a layer to itself or to a lower one. Modules that are not listed, such
-# as train, and experiments and configs are the highest layer.
-LAYERS = {"ops": 0, "files": 0, "last_words": 0, "trees": 1}
-LAYERS |= dict.fromkeys(("losses", "metrics", "estimators"), 2)
-LAYERS |= dict.fromkeys(("config", "figures", "optim", "sharding"), 1)
-LAYERS |= dict.fromkeys(("models", "data", "evaluators"), 3)
+
+@pytest.fixture(scope="module")
+def imports(repository):
+    """The file that also draws the graph."""
+    path = repository / ".ci" / "imports.py"
+    spec = importlib.util.spec_from_file_location("imports", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def names_of(repository, *folders):
-    """{name of a module: its path} of all that are below the folders."""
-    found = {}
-    for folder in folders:
-        for path in sorted((repository / folder).rglob("*.py")):
-            parts = path.relative_to(repository).with_suffix("").parts
-            found[".".join(parts).removesuffix(".__init__")] = path
-    return found
+@pytest.fixture(scope="module")
+def graph(imports, repository):
+    """{module: modules of ours that it imports}."""
+    return imports.graph_of(repository)
 
 
-def without_commands(repository, *folders):
+def without_commands(imports, repository, *folders):
     """Importing repr_jax/estimators/hierarchy/__main__.py would run it."""
-    names = names_of(repository, *folders)
+    names = imports.names_of(repository, *folders)
     return sorted(name for name in names if not name.endswith("__main__"))
-
-
-def layer(name):
-    top, _, rest = name.partition(".")
-    return LAYERS.get(rest.partition(".")[0], 4) if top == "repr_jax" else 4
-
-
-def imported(path, modules):
-    """Modules of ours that a file imports, at its top or inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else node.module for name in names}
-    return found & set(modules)
 
 
 def circles(graph):
@@ -62,21 +43,29 @@ def circles(graph):
     return sorted(left)
 
 
-@pytest.fixture(scope="module")
-def graph(repository):
-    """{module: modules of ours that it imports}."""
-    modules = names_of(repository, "repr_jax", "experiments", "configs")
-    return {name: imported(path, modules) for name, path in modules.items()}
-
-
-def test_imports_point_one_way(graph):
+def test_imports_point_one_way(imports, graph):
     wrong = [
         f"{name} imports {target}"
         for name, targets in graph.items()
         for target in targets
-        if layer(target) > layer(name)
+        if imports.layer(target) > imports.layer(name)
     ]
     assert not wrong
+
+
+def test_the_page_shows_every_part_and_module(imports, graph):
+    parts = imports.parts_of(graph)
+    assert {"configs", "experiments", "repr_jax.train", "repr_jax.ops"} <= set(parts)
+    assert "repr_jax.losses" in parts["experiments"] | parts["configs"]
+    shown = imports.page(graph)
+    assert shown.count("<rect x=") == len(parts)
+    for name, targets in graph.items():
+        line = f"<td>{name}</td><td>{', '.join(sorted(targets)) or '-'}</td>"
+        assert line in shown
+    levels = [level for level, _ in imports.rows_of(parts)]
+    assert levels == sorted(levels, reverse=True)
+    chain = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+    assert imports.without_implied(chain) == {"a": {"b"}, "b": {"c"}, "c": set()}
 
 
 def test_no_circle_of_imports(graph):
@@ -95,7 +84,7 @@ def run(repository, script, *arguments):
     return set(done.stdout.split())
 
 
-def test_the_library_needs_jax_and_numpy_alone(repository):
+def test_the_library_needs_jax_and_numpy_alone(imports, repository):
     """All of losses, ops, metrics and estimators; not counting what jax loads."""
     script = (
         "import importlib, sys, numpy, jax, jax.scipy.linalg, jax.scipy.sparse.linalg\n"
@@ -103,12 +92,12 @@ def test_the_library_needs_jax_and_numpy_alone(repository):
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})\n"
     )
-    loaded = run(repository, script, *without_commands(repository, *LIBRARY))
+    loaded = run(repository, script, *without_commands(imports, repository, *LIBRARY))
     assert "repr_jax" in loaded
     assert not loaded & FOREIGN
 
 
-def test_importing_everything_takes_no_device(repository):
+def test_importing_everything_takes_no_device(imports, repository):
     """Only before there is a device can their number be set."""
     script = (
         "import importlib, sys, jax\n"
@@ -117,4 +106,6 @@ def test_importing_everything_takes_no_device(repository):
         "print(jax.local_device_count())\n"
     )
     folders = ("repr_jax", "experiments", "configs")
-    assert run(repository, script, *without_commands(repository, *folders)) == {"3"}
+    assert run(
+        repository, script, *without_commands(imports, repository, *folders)
+    ) == {"3"}

@@ -1,11 +1,20 @@
 """What happens in one process of a run is agreed upon before any waits for another."""
 
-import os
-import socket
-import subprocess
-import sys
+import shutil
+import signal
 
 import pytest
+
+from tests.runs import (
+    TIME_LIMIT,
+    command,
+    finish,
+    results,
+    rows,
+    steps,
+    together,
+    wait_for,
+)
 
 BOTH = """
 import json, os, pathlib, signal, sys, time
@@ -83,41 +92,13 @@ with sharding.Preemption() as preemption:
 
 
 @pytest.fixture(scope="module")
-def printed(repository, tmp_path_factory):
-    """The lines that two processes printed which ran `BOTH` together."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    folder, processes = tmp_path_factory.mktemp("run"), []
-    for index in range(2):
-        environment = {
-            **os.environ,
-            "JAX_NUM_CPU_DEVICES": "2",
-            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-            "JAX_NUM_PROCESSES": "2",
-            "JAX_PROCESS_ID": str(index),
-        }
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", BOTH, str(folder)],
-                cwd=repository,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        outputs = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (_, errors) in zip(processes, outputs):
-        assert process.returncode == 0, errors
-    return [
-        ([x for x in output.splitlines() if not x.startswith("[Gloo]")], errors)
-        for output, errors in outputs
-    ]
+def printed(start, tmp_path_factory):
+    """Of two processes that ran `BOTH` together: the lines of it, and all output."""
+    folder = tmp_path_factory.mktemp("run")
+    with together(start, "-c", BOTH, str(folder), devices=2) as both:
+        texts = [finish(process) for process in both]
+    own = ("OSError", "MemoryError", "InUseError", "stopped at")
+    return [([x for x in t.splitlines() if x.startswith(own)], t) for t in texts]
 
 
 def test_all_agree_that_a_checkpoint_cannot_be_read(printed):
@@ -152,3 +133,250 @@ def test_a_signal_to_one_stops_all_at_one_step(printed):
     assert first[3] == f"stopped at {step} SIGTERM"
     assert second[3] == f"stopped at {step} SIGINT"
     assert 5 <= step < 10**5
+
+
+# Runs
+
+
+def test_two_processes_compute_what_one_does_and_one_goes_on(
+    start, tiny, unbroken, tmp_path
+):
+    """Two processes of two devices; SIGTERM to one stops both; one device finishes."""
+    arguments = command(tiny, tmp_path, "--distributed=env")
+    with together(start, *arguments, devices=2) as both:
+        wait_for(lambda: len(rows(tmp_path)) >= 4, both[0])
+        both[1].send_signal(signal.SIGTERM)
+        for process in both:
+            text = finish(process, code=143)
+            assert "stopped after step" in text
+    stopped = steps(tmp_path)[-1]
+    assert 8 <= stopped < 30
+    with start(*command(tiny, tmp_path)) as process:
+        assert f"continuing after step {stopped} of 30" in finish(process)
+    expected = rows(unbroken)
+    assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in expected]
+    for actual, wanted in zip(rows(tmp_path), expected):
+        assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
+
+
+# What befalls one process, argv[1], of a run: argv[2]; the rest is main's.
+BEFALLEN = """
+import ctypes, os, runpy, signal, sys, time
+import jax
+from repr_jax import checkpoint, train
+from repr_jax.evaluators import bound
+
+process, what = int(sys.argv[1]), sys.argv[2]
+make_call, save = train.make_call, checkpoint.ocp.save_checkpointables_async
+batches, saves = bound.batches, []
+
+
+def compiles_slowly(*arguments):
+    call = make_call(*arguments)
+    if jax.process_index() == process:
+        ctypes.PyDLL(None).sleep(25)  # no Python runs meanwhile
+    return call
+
+
+def dies_saving(*arguments, **keywords):
+    saves.append(1)
+    dies = jax.process_index() == process and len(saves) == 3
+    if dies and what == "dies before it saves":
+        os.kill(os.getpid(), signal.SIGKILL)
+    response = save(*arguments, **keywords)
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return response
+
+
+def slow_batches(*arguments, **keywords):
+    for batch in batches(*arguments, **keywords):
+        print("evaluates", flush=True)
+        time.sleep(60)
+        yield batch
+
+
+def broken_batches(*arguments):
+    for number, batch in enumerate(groups(*arguments)):
+        if number == 6 and jax.process_index() == process:
+            raise ValueError("a/b.png: expected a whole image; it is cut.")
+        yield batch
+
+
+if what == "reads broken data":
+    groups, train.stacked = train.stacked, broken_batches
+elif what == "compiles slowly":
+    train.make_call = compiles_slowly
+elif what == "evaluates slowly":
+    bound.batches = slow_batches
+else:
+    checkpoint.ocp.save_checkpointables_async = dies_saving
+sys.argv[1:3] = []
+runpy.run_module("repr_jax.main", run_name="__main__", alter_sys=True)
+"""
+
+
+def befallen(process, what, *arguments):
+    """The arguments of `python` for a run of which one process meets with that."""
+    arguments = command(*arguments, "--distributed=env")[2:]
+    return ("-c", BEFALLEN, str(process), what, *arguments)
+
+
+def expect_its_name(both, dead):
+    """Waits for the end of the other process; its last line names the dead one."""
+    both[1 - dead].wait(60)  # 20 s on a machine that does little else
+    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
+    wait_for(lambda: name in log.read_text(), None)  # the last word may come later
+    text = log.read_text()
+    last = text.splitlines()[-1]
+    assert last.startswith(f"error: {name}") and "same command continues" in last
+    assert "Traceback" not in text and "stack" not in text, text
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path, dead):
+    text = tiny.read_text().replace("num_steps = 30", "num_steps = 100_000")
+    endless = tmp_path / "endless.py"
+    endless.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1_000"))
+    arguments = command(endless, tmp_path / "run", "--distributed=env")
+    with together(start, *arguments) as both:
+        wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
+        both[dead].kill()
+        expect_its_name(both, dead)
+
+
+@pytest.mark.parametrize(
+    ("dead", "what"),
+    [
+        (1, "dies while saving"),
+        pytest.param(0, "dies while saving", marks=pytest.mark.slow),
+        pytest.param(1, "dies before it saves", marks=pytest.mark.slow),
+    ],
+)
+def test_a_death_while_saving_costs_that_checkpoint_alone(
+    start, tiny, unbroken, tmp_path, dead, what
+):
+    """The third: of step 12, after those of steps 4 and 8."""
+    with together(start, *befallen(dead, what, tiny, tmp_path)) as both:
+        both[dead].wait(TIME_LIMIT)
+        assert both[dead].returncode == -signal.SIGKILL, both[dead].log.read_text()
+        expect_its_name(both, dead)
+    whole = steps(tmp_path)
+    assert whole[:2] == [4, 8] and set(whole[2:]) <= {12}
+    with start(*command(tiny, tmp_path)) as process:
+        text = finish(process)
+    assert f"continuing after step {whole[-1]} of 30" in text
+    assert "damaged" not in text
+    for actual, wanted in zip(rows(tmp_path), rows(unbroken), strict=True):
+        assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
+
+
+@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_data_that_break_in_one_process_are_named_by_it(start, tiny, tmp_path, process):
+    """The others are at a step meanwhile, and must not be waited for."""
+    with together(
+        start, *befallen(process, "reads broken data", tiny, tmp_path)
+    ) as both:
+        text = finish(both[process], code=2)
+        expect_its_name(both, process)
+    assert text.endswith("error: a/b.png: expected a whole image; it is cut.\n")
+    assert "Traceback" not in text
+    assert steps(tmp_path) == [4]
+    with start(*command(tiny, tmp_path)) as again:
+        assert "continuing after step 4 of 30" in finish(again)
+
+
+@pytest.mark.slow
+def test_slow_compilation_is_no_death(start, tiny, tmp_path):
+    """Of one process, for longer than the others would miss a sign of life."""
+    arguments = befallen(1, "compiles slowly", tiny, tmp_path)
+    with together(start, *arguments) as both:
+        for process in both:
+            finish(process)
+    assert [row["step"] for row in rows(tmp_path)] == list(range(2, 31, 2))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_sigterm_ends_an_evaluation_in_time(start, tiny, unbroken, tmp_path, mode):
+    """jax only takes note of it in a run of several processes."""
+    workdir = shutil.copytree(unbroken, tmp_path / "run")
+    before = results(workdir)
+    arguments = (tiny, workdir, f"--mode={mode}")
+    with together(start, *befallen(1, "evaluates slowly", *arguments)) as both:
+        for process in both:
+            wait_for(lambda log=process.log: "evaluates" in log.read_text(), process)
+        both[1].send_signal(signal.SIGTERM)
+        both[1].wait(20)
+        assert both[1].returncode == -signal.SIGTERM
+        expect_its_name(both, 1)
+    assert results(workdir) == before
+    with start(*command(*arguments)) as process:
+        finish(process)
+    assert results(workdir) == before
+
+
+AGREES_ON_DAMAGE = """
+import os, pathlib, shutil, sys
+import jax, numpy as np
+from jax.experimental import multihost_utils
+from repr_jax import checkpoint, sharding
+
+sharding.initialize("env")
+folder = pathlib.Path(sys.argv[1])
+mesh = sharding.make_mesh()
+x = np.random.default_rng(0).normal(size=(8, 4000)).astype(np.float32)
+split = sharding.batch_sharding(mesh)
+state = {
+    "split": jax.make_array_from_callback(x.shape, split, lambda index: x[index]),
+    "whole": jax.make_array_from_callback(
+        x.shape, sharding.replicated(mesh), lambda index: x
+    ),
+}
+
+
+def alter(function):
+    if sharding.is_main_process():
+        function()
+    multihost_utils.sync_global_devices("altered")
+
+
+def flip():
+    path = max((folder / "3").rglob("*"), key=lambda path: path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+with checkpoint.Checkpoints(folder) as checkpoints:
+    assert checkpoints.restore(state) is None
+    for step in (1, 2, 3):
+        checkpoints.save(step, state)
+    checkpoints.wait()
+    alter(flip)
+    step, _ = checkpoints.restore(state)
+    assert step == 2, step
+    checkpoints.save(3, state)
+    step, restored = checkpoints.restore(state)
+    assert step == 3, step
+    for name in state:
+        for shard in restored[name].addressable_shards:
+            np.testing.assert_array_equal(shard.data, x[shard.index])
+    alter(lambda: shutil.rmtree(folder / "3" / "state" / "d"))
+    alter(lambda: shutil.rmtree(folder / "2" / "state" / "ocdbt.process_1"))
+    alter(lambda: shutil.rmtree(folder / "2" / "state" / "ocdbt.process_0"))
+    try:
+        checkpoints.restore(state)
+    except checkpoint.DamagedError as error:
+        print("agreed:", error)
+"""
+
+
+def test_processes_agree_on_what_is_damaged(start, tmp_path):
+    arguments = ("-c", AGREES_ON_DAMAGE, str(tmp_path / "run"))
+    with together(start, *arguments, devices=2) as both:
+        texts = [finish(process) for process in both]
+    for text in texts:
+        assert "agreed:" in text and "step 3 is damaged" in text
+    warnings = [text.count("continuing from step 2 instead") for text in texts]
+    assert warnings == [1, 0]  # the main process speaks

@@ -1,20 +1,13 @@
-"""Runs that are killed, stopped, damaged or split go on as if nothing had happened.
-
-Real processes: each is started by its command line, watched through the files that it
-writes, and killed at the end of its test whatever happens.
-"""
+"""Runs that are killed, stopped or damaged go on as if nothing had happened."""
 
 import collections
 import contextlib
-import json
 import os
 import pathlib
 import random
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 
 import jax
@@ -23,9 +16,9 @@ import numpy as np
 import pytest
 
 from repr_jax.checkpoint import Checkpoints
+from tests.runs import TIME_LIMIT, command, finish, results, rows, steps, wait_for
 from tests.test_logs import events
 
-TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
 NUM_KILLS = int(os.environ.get("REPR_JAX_KILLS", 5))
 SIGNALS = (
     signal.SIGKILL,
@@ -35,143 +28,12 @@ SIGNALS = (
     signal.SIGQUIT,
 )
 
-CONFIG = """
-from configs.multimodal import mopoe_polymnist
-from repr_jax.data import synthetic
-
-
-def get_config(mode=""):
-    config = mopoe_polymnist.get_config("smoke")
-    config.dataset = dict(fn=synthetic.multiview, modalities=("m0", "m1"), size=8)
-    config.encoder.update(widths=(4,), shape=(8, 8, 3))  # little to compile
-    config.decoder.update(widths=(4,), shape=(8, 8, 3))
-    config.num_steps = 30
-    config.checkpoint_every = 4
-    config.log_every = 2
-    config.evals = dict(bound=config.evals.bound)
-    return config
-"""
-
-
-def take_signals():
-    """As a shell in the foreground starts a command; one in the background does not."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
 
 @pytest.fixture(scope="module")
-def start(repository, tmp_path_factory):
-    """start(module or code, *arguments) -> process; its output is in process.log."""
-    cache = tmp_path_factory.mktemp("compiled")
-
-    @contextlib.contextmanager
-    def start(*command, devices=1, index=None, count=1, port=None):
-        paths = [str(repository), os.environ.get("PYTHONPATH")]
-        environment = {
-            "JAX_COMPILATION_CACHE_DIR": str(cache),
-            **os.environ,
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        }
-        if index is not None:
-            environment |= {
-                "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-                "JAX_NUM_PROCESSES": str(count),
-                "JAX_PROCESS_ID": str(index),
-            }
-        log = tmp_path_factory.mktemp("log") / "output"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=repository,
-                env=environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                preexec_fn=take_signals,
-            )
-        process.log = log
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait(TIME_LIMIT)
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(CONFIG)
-    return path
-
-
-def command(config, workdir, *arguments):
-    """The arguments of `python` that train in workdir."""
-    where = (f"--config={config}", f"--workdir={workdir}")
-    return ("-m", "repr_jax.main", *where, *arguments)
-
-
-def finish(process, code=0):
-    """Waits for the end, expects the exit code, and returns what was printed."""
-    process.wait(TIME_LIMIT)
-    text = process.log.read_text()
-    assert process.returncode == code, text
-    return text
-
-
-def rows(workdir):
-    path = pathlib.Path(workdir) / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def wait_for(condition, process):
-    """Returns soon after condition() is true; fails if the process ends before."""
-    end = time.monotonic() + TIME_LIMIT
-    while not condition():
-        assert process is None or process.poll() is None, process.log.read_text()
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
-def steps(workdir):
-    names = os.listdir(pathlib.Path(workdir) / "checkpoints")
-    return sorted(int(name) for name in names if name.isdigit())
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def results(workdir):
-    """Everything that a run says about itself, but times."""
-    workdir = pathlib.Path(workdir)
-    return (
-        (workdir / "metrics.jsonl").read_text(),
-        json.loads((workdir / "report" / "metrics.json").read_text()),
-    )
-
-
-@pytest.fixture(scope="module")
-def unbroken(start, config, tmp_path_factory):
-    """The workdir of a run that nothing happened to."""
-    workdir = tmp_path_factory.mktemp("unbroken") / "run"
-    with start(*command(config, workdir)) as process:
-        finish(process)
-    assert [row["step"] for row in rows(workdir)] == list(range(2, 31, 2))
-    return workdir
-
-
-@pytest.fixture(scope="module")
-def stopped(start, config, tmp_path_factory):
+def stopped(start, tiny, tmp_path_factory):
     """The workdir of a run that SIGTERM ended, and what it printed."""
     workdir = tmp_path_factory.mktemp("stopped") / "run"
-    with start(*command(config, workdir)) as process:
+    with start(*command(tiny, workdir)) as process:
         wait_for(lambda: len(rows(workdir)) >= 5, process)
         process.send_signal(signal.SIGTERM)
         return workdir, finish(process, code=143)
@@ -181,9 +43,7 @@ def stopped(start, config, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_then_the_same_command(
-    start, config, unbroken, tmp_path
-):
+def test_kills_at_random_moments_then_the_same_command(start, tiny, unbroken, tmp_path):
     """Anywhere between the import of jax and the end; until finished, again and again.
 
     REPR_JAX_KILLS=40 kills more often than the suite has time for.
@@ -195,7 +55,7 @@ def test_kills_at_random_moments_then_the_same_command(
             workdir = tmp_path / str(number)
         kills = [] if finished else kills
         text, finished = "", False
-        with start(*command(config, workdir)) as process:
+        with start(*command(tiny, workdir)) as process:
             if number < NUM_KILLS:
                 chosen = SIGNALS[number % len(SIGNALS)]
                 kills.append((chosen.name, wait_a_while(process, workdir, rng)))
@@ -252,7 +112,7 @@ def shown(workdir) -> list[dict]:
 
 
 def test_sigterm_saves_and_the_same_command_continues(
-    start, config, unbroken, stopped, tmp_path
+    start, tiny, unbroken, stopped, tmp_path
 ):
     workdir, text = stopped
     last = steps(workdir)[-1]
@@ -261,7 +121,7 @@ def test_sigterm_saves_and_the_same_command_continues(
     assert "The same command continues." in text
     assert "Traceback" not in text
     workdir = shutil.copytree(workdir, tmp_path / "run")
-    with start(*command(config, workdir)) as process:
+    with start(*command(tiny, workdir)) as process:
         assert f"continuing after step {last} of 30" in finish(process)
     assert results(workdir) == results(unbroken)
 
@@ -269,10 +129,10 @@ def test_sigterm_saves_and_the_same_command_continues(
 # What is refused, and what is survived
 
 
-def test_another_config_is_refused_with_the_difference(start, config, unbroken):
+def test_another_config_is_refused_with_the_difference(start, tiny, unbroken):
     before = results(unbroken), steps(unbroken)
     arguments = ("--config.loss.beta=7.0", "--config.batch_size=16")
-    with start(*command(config, unbroken, *arguments)) as process:
+    with start(*command(tiny, unbroken, *arguments)) as process:
         text = finish(process, code=2)
     assert "loss.beta: 2.5 there, 7.0 here" in text
     assert "batch_size: 8 there, 16 here" in text
@@ -288,12 +148,12 @@ def damage(folder):
 
 
 def test_a_damaged_newest_checkpoint_costs_its_steps_and_no_more(
-    start, config, unbroken, stopped, tmp_path
+    start, tiny, unbroken, stopped, tmp_path
 ):
     workdir = shutil.copytree(stopped[0], tmp_path / "run")
     *_, before, newest = steps(workdir)
     damage(workdir / "checkpoints" / str(newest))
-    with start(*command(config, workdir)) as process:
+    with start(*command(tiny, workdir)) as process:
         text = finish(process)
     said = [line for line in text.splitlines() if f"step {newest} is damaged (" in line]
     assert len(said) == 1
@@ -304,153 +164,19 @@ def test_a_damaged_newest_checkpoint_costs_its_steps_and_no_more(
 
 
 def test_no_readable_checkpoint_is_an_error_and_not_a_new_start(
-    start, config, stopped, tmp_path
+    start, tiny, stopped, tmp_path
 ):
     workdir = shutil.copytree(stopped[0], tmp_path / "run")
     before = rows(workdir)
     for step in steps(workdir):
         damage(workdir / "checkpoints" / str(step))
-    with start(*command(config, workdir)) as process:
+    with start(*command(tiny, workdir)) as process:
         text = finish(process, code=2)
     message = f"error: {workdir}/checkpoints: expected an intact checkpoint; step "
     said = [line for line in text.splitlines() if line.startswith(message)]
     assert len(said) == 1 and said[0].count("is damaged") == len(steps(workdir))
     assert "Traceback" not in text
     assert rows(workdir) == before
-
-
-# Several processes
-
-
-def test_two_processes_compute_what_one_does_and_one_goes_on(
-    start, config, unbroken, tmp_path
-):
-    """Two processes of two devices; SIGTERM to one stops both; one device finishes."""
-    port = free_port()
-    arguments = command(config, tmp_path, "--distributed=env")
-    with contextlib.ExitStack() as stack:
-        both = [
-            stack.enter_context(
-                start(*arguments, devices=2, index=index, count=2, port=port)
-            )
-            for index in range(2)
-        ]
-        wait_for(lambda: len(rows(tmp_path)) >= 4, both[0])
-        both[1].send_signal(signal.SIGTERM)
-        for process in both:
-            text = finish(process, code=143)
-            assert "stopped after step" in text
-    stopped = steps(tmp_path)[-1]
-    assert 8 <= stopped < 30
-    with start(*command(config, tmp_path)) as process:
-        assert f"continuing after step {stopped} of 30" in finish(process)
-    expected = rows(unbroken)
-    assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in expected]
-    for actual, wanted in zip(rows(tmp_path), expected):
-        assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
-
-
-@pytest.mark.parametrize("dead", [0, 1])
-def test_a_process_that_dies_ends_the_other_with_its_name(
-    start, config, tmp_path, dead
-):
-    text = config.read_text().replace("num_steps = 30", "num_steps = 100_000")
-    endless = tmp_path / "endless.py"
-    endless.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1_000"))
-    arguments = command(endless, tmp_path / "run", "--distributed=env")
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        both = [
-            stack.enter_context(start(*arguments, index=index, count=2, port=port))
-            for index in range(2)
-        ]
-        wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
-        both[dead].kill()
-        both[1 - dead].wait(60)  # 20 s on a machine that does little else
-    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
-    wait_for(lambda: name in log.read_text(), None)  # the last word may come later
-    text = log.read_text()
-    last = text.splitlines()[-1]
-    assert last.startswith(f"error: {name}") and "same command continues" in last
-    assert "Traceback" not in text and "stack" not in text, text
-
-
-AGREES_ON_DAMAGE = """
-import os, pathlib, shutil, sys
-import jax, numpy as np
-from jax.experimental import multihost_utils
-from repr_jax import checkpoint, sharding
-
-sharding.initialize("env")
-folder = pathlib.Path(sys.argv[1])
-mesh = sharding.make_mesh()
-x = np.random.default_rng(0).normal(size=(8, 4000)).astype(np.float32)
-split = sharding.batch_sharding(mesh)
-state = {
-    "split": jax.make_array_from_callback(x.shape, split, lambda index: x[index]),
-    "whole": jax.make_array_from_callback(
-        x.shape, sharding.replicated(mesh), lambda index: x
-    ),
-}
-
-
-def alter(function):
-    if sharding.is_main_process():
-        function()
-    multihost_utils.sync_global_devices("altered")
-
-
-def flip():
-    path = max((folder / "3").rglob("*"), key=lambda path: path.stat().st_size)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x10
-    path.write_bytes(data)
-
-
-with checkpoint.Checkpoints(folder) as checkpoints:
-    assert checkpoints.restore(state) is None
-    for step in (1, 2, 3):
-        checkpoints.save(step, state)
-    checkpoints.wait()
-    alter(flip)
-    step, _ = checkpoints.restore(state)
-    assert step == 2, step
-    checkpoints.save(3, state)
-    step, restored = checkpoints.restore(state)
-    assert step == 3, step
-    for name in state:
-        for shard in restored[name].addressable_shards:
-            np.testing.assert_array_equal(shard.data, x[shard.index])
-    alter(lambda: shutil.rmtree(folder / "3" / "state" / "d"))
-    alter(lambda: shutil.rmtree(folder / "2" / "state" / "ocdbt.process_1"))
-    alter(lambda: shutil.rmtree(folder / "2" / "state" / "ocdbt.process_0"))
-    try:
-        checkpoints.restore(state)
-    except checkpoint.DamagedError as error:
-        print("agreed:", error)
-"""
-
-
-def test_processes_agree_on_what_is_damaged(start, tmp_path):
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        both = [
-            stack.enter_context(
-                start(
-                    *("-c", AGREES_ON_DAMAGE, str(tmp_path / "run")),
-                    devices=2,
-                    index=index,
-                    count=2,
-                    port=port,
-                )
-            )
-            for index in range(2)
-        ]
-        texts = [finish(process) for process in both]
-    for text in texts:
-        assert "agreed:" in text and "step 3 is damaged" in text
-    warnings = [text.count("continuing from step 2 instead") for text in texts]
-    assert warnings == [1, 0]  # the main process speaks
 
 
 # Checkpoints alone, which takes many more kills in the same time

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from experiments.arguments import at_least
 from experiments.results import store, tables
 from repr_jax import losses
 
@@ -141,13 +142,17 @@ def large(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=4096)
-    parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--turns", type=int, default=5, help="timed, of each program")
-    parser.add_argument("--chunks", type=int, nargs="+", default=[256, 1024])
-    parser.add_argument("--devices", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--large", type=int, default=65_536, help="rows; 0: none")
-    parser.add_argument("--large_chunk", type=int, default=1024)
+    parser.add_argument("--batch", type=at_least(1), default=4096)
+    parser.add_argument("--dim", type=at_least(1), default=128)
+    parser.add_argument(
+        "--turns", type=at_least(1), default=5, help="timed, of each program"
+    )
+    parser.add_argument("--chunks", type=at_least(1), nargs="+", default=[256, 1024])
+    parser.add_argument("--devices", type=at_least(1), nargs="+", default=[2, 4])
+    parser.add_argument(
+        "--large", type=at_least(0), default=65_536, help="rows; 0: none"
+    )
+    parser.add_argument("--large_chunk", type=at_least(1), default=1024)
     parser.add_argument("--only_large", action="store_true", help="used by itself")
     parser.add_argument(
         "--out", type=os.path.expanduser, help="a .json of results to write"

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from experiments.arguments import at_least
 from experiments.results import store, tables
 from repr_jax import losses
 from repr_jax.models import conv, vae
@@ -159,11 +160,17 @@ def table(programs) -> tables.Table:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=256, help="examples per step")
-    parser.add_argument("--steps", type=int, default=10, help="timed turns of each")
-    parser.add_argument("--modalities", type=int, default=5)
-    parser.add_argument("--latent_dim", type=int, default=512)
-    parser.add_argument("--scan", type=int, default=2, help="steps in a scan; 0: none")
+    parser.add_argument(
+        "--batch", type=at_least(1), default=256, help="examples per step"
+    )
+    parser.add_argument(
+        "--steps", type=at_least(1), default=10, help="timed turns of each"
+    )
+    parser.add_argument("--modalities", type=at_least(1), default=5)
+    parser.add_argument("--latent_dim", type=at_least(1), default=512)
+    parser.add_argument(
+        "--scan", type=at_least(0), default=2, help="steps in a scan; 0: none"
+    )
     parser.add_argument("--only", choices=tuple(LOWERINGS), help="one lowering alone")
     parser.add_argument(
         "--out", type=os.path.expanduser, help="a .json of results to write"

@@ -25,6 +25,7 @@ import time
 
 import numpy as np
 
+from experiments.arguments import at_least
 from experiments.results import store, tables
 from repr_jax import figures, metrics
 from repr_jax.estimators import hierarchy
@@ -225,9 +226,9 @@ def opened(path, num_rows, num_classes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--rows", type=at_least(1), default=50_000)
+    parser.add_argument("--classes", type=at_least(2), default=1000)
+    parser.add_argument("--turns", type=at_least(1), default=1)
     parser.add_argument("--file", help="where the logits are, or go; else temporary")
     parser.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
     parser.add_argument("--growth", action="store_true", help="fits of smaller parts")

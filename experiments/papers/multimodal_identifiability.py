@@ -318,7 +318,7 @@ def main(arguments=None) -> int:
             jobs=asked.jobs,
             threads=None if asked.scale == "paper" else 1,
         )
-    except (sweep.FailedError, ValueError) as error:
+    except (sweep.FailedError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, sweep.FailedError) else 2
     for name in dict.fromkeys(PARTS[part].file for part in asked.only):

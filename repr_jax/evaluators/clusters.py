@@ -3,7 +3,13 @@
 import numpy as np
 
 from repr_jax import metrics, trees
-from repr_jax.evaluators.common import Evaluation, Table, batches, needs
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Table,
+    batches,
+    collect_targets,
+    needs,
+)
 
 MAX_CELLS = 20  # rows and columns of the table that is shown
 NUM_SHUFFLES = 10  # of the labels, for the level of chance
@@ -39,11 +45,16 @@ def evaluate(
     Raises:
       ValueError: the batches have no label.
     """
-    assignments, labels, parents = _collect(trained, dataset, split, batch_size, limit)
-    num_clusters = int(assignments.max()) + 1
-    if parents is not None:
+    assignments, entries = collect_targets(
+        trained, dataset, split, batch_size, ("label",), limit=limit, output="assign"
+    )
+    assignments = assignments.astype(np.int32)
+    num_clusters, parents = int(assignments.max()) + 1, None
+    if "parents" in trained.outputs:
+        batch = next(batches(dataset, split, batch_size))
+        parents = np.asarray(trained.outputs["parents"](batch))
         num_clusters = max(num_clusters, trees.count_leaves(parents))
-    names, labels = np.unique(labels, return_inverse=True)
+    names, labels = np.unique(entries["label"], return_inverse=True)
 
     def table_of(labels):
         options = dict(num_clusters=num_clusters, num_classes=len(names))
@@ -69,25 +80,6 @@ def evaluate(
     tables = (_table(table, names),) if max(table.shape) <= MAX_CELLS else ()
     headline = [name for name in chance if name != "ari"]
     return Evaluation(numbers, tables=tables, chance=chance, headline=headline)
-
-
-def _collect(trained, dataset, split, batch_size, limit):
-    """[rows] clusters, [rows] labels, and parents or None."""
-    assignments, labels, parents = [], [], None
-    for batch in batches(dataset, split, batch_size, limit=limit):
-        where = np.asarray(batch["where"])
-        if "label" not in batch:
-            batch = {**trained.prepare(batch), **batch}
-        if "label" not in batch:
-            raise ValueError(
-                f"clusters: expected 'label' among the entries of a batch; got "
-                f"{', '.join(sorted(batch))}."
-            )
-        labels.append(np.asarray(batch["label"])[where])
-        assignments.append(np.asarray(trained.outputs["assign"](batch))[where])
-        if parents is None and "parents" in trained.outputs:
-            parents = np.asarray(trained.outputs["parents"](batch))
-    return np.concatenate(assignments), np.concatenate(labels), parents
 
 
 def _table(table, names):

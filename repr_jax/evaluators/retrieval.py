@@ -25,10 +25,11 @@ ABOUT = (
     "at k: how often it is among the k nearest. Median rank: 1 is best."
 )
 CAPTION = (
-    "Each line starts with what was asked, a test example marked in orange, or its "
-    "text; then come the test examples whose other modality is nearest, the nearest "
-    "first, the right one framed in green. Look at what the wrong ones have in common "
-    "with it. Recall at k counts the lines with the right one among the first k."
+    "Each line starts with a test example in orange, as the modality that asks shows "
+    "it; one without images is shown as what is to be found. Then come the test "
+    "examples whose other modality is nearest, the nearest first, the right one framed "
+    "in green. Look at what the wrong ones have in common with it. Recall at k counts "
+    "the lines with the right one among the first k."
 )
 
 
@@ -146,8 +147,9 @@ def draw(trained, dataset, encodings, pairs, labels, batch_size) -> dict[str, Pi
     def drawn(a, b, row, found):
         shown = of(b, found)
         frames = {int(i): figures.RIGHT for i in np.flatnonzero(found == row)}
-        if a in images and entries[a].shape[1:] == shown.shape[1:]:
-            shown = np.concatenate([of(a, [row]), shown])
+        asked = a if a in images else b
+        if entries[asked].shape[1:] == shown.shape[1:]:
+            shown = np.concatenate([of(asked, [row]), shown])
             frames = {0: figures.GIVEN} | {i + 1: c for i, c in frames.items()}
         text = of(texts[0], row) if texts else f"row {row}"
         if texts == ["caption"]:

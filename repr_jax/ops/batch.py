@@ -71,7 +71,8 @@ def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) ->
     axes = tuple(range(where.ndim))
     total, count = jnp.sum(present(values, where), axis=axes), jnp.sum(where)
     if axis_name is not None:
-        total, count = lax.psum((total, count), axis_name)
+        # one by one: JAX 0.6 and 0.7 cannot transpose a sum of which a part is constant
+        total, count = lax.psum(total, axis_name), lax.psum(count, axis_name)
     return total / jnp.maximum(count, 1)
 
 

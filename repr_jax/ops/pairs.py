@@ -190,6 +190,7 @@ def _results(reduction, score, rows, columns, params, axis_name):
         return lax.scan(of_rows, None, (rows, state))[1], columns
 
     start = reduction.start(jnp.zeros_like(rows.index, _dtype(rows)))
+    start, _ = _equally_varying((start, rows))
     state, _ = _round(meet, start, columns, axis_name)
     return reduction.finish(state)
 
@@ -226,6 +227,7 @@ def _gradients(slopes, rows, columns, params, axis_name):
 
     start = jax.tree.map(jnp.zeros_like, (rows[0].x, params))
     traveling = (columns, jax.tree.map(jnp.zeros_like, columns.x))
+    start, traveling = _equally_varying((start, traveling))
     (d_rows, d_params), (_, d_columns) = _round(meet, start, traveling, axis_name)
     return d_rows, d_columns, d_params
 
@@ -287,7 +289,11 @@ def _equally_varying(tree):
 
     def cast(x):
         missing = tuple(axes - _varying_axes(x))
-        return lax.pcast(x, missing, to="varying") if missing else x
+        if not missing:
+            return x
+        if hasattr(lax, "pcast"):
+            return lax.pcast(x, missing, to="varying")
+        return lax.pvary(x, missing)  # JAX 0.6 and 0.7
 
     return jax.tree.map(cast, tree)
 
@@ -295,9 +301,8 @@ def _equally_varying(tree):
 def _varying_axes(x):
     """Names of the mapped axes over which x varies, as shard_map knows it.
 
-    JAX 0.8 and 0.9 call it `vma`. In 0.6 and 0.7 it is wrong for some operations, so
-    chunk_size and ring need check_vma=False there. Before there was no such thing:
-    shard_map casts by itself, but the gradient must be taken inside of it.
+    JAX 0.6 to 0.9 call it `vma`. Before there was no such thing: shard_map casts by
+    itself, but the gradient must be taken inside of it.
     """
     kind = jax.typeof(x) if hasattr(jax, "typeof") else None
     if hasattr(kind, "manual_axis_type"):

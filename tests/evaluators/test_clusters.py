@@ -69,7 +69,7 @@ def test_a_limit_is_of_random_rows():
 
 
 def test_data_without_labels_are_refused():
-    with pytest.raises(ValueError, match="clusters: expected 'label'"):
+    with pytest.raises(ValueError, match="collect: expected 'label'"):
         clusters.evaluate(trained(np.zeros(40, int)), data(entry="class"))
 
 

@@ -139,6 +139,31 @@ def test_the_question_comes_first_and_the_right_answer_is_framed(labeled):
     assert color(2) == (255, 255, 255)
 
 
+def test_a_question_without_images_is_shown_as_what_it_looks_for():
+    from matplotlib.image import imread
+
+    dataset = synthetic.multiview(num_examples=12, size=28)
+
+    def with_words(batch):
+        return {**batch, "words": batch["m0"][:, 0, 0]}
+
+    model = finds_itself(dataset)._replace(
+        prepare=with_words, modalities=("words", "m1")
+    )
+    found = retrieval.evaluate(model, dataset, batch_size=12).pictures["nearest"]
+    assert "From top to bottom: words \u2192 m1." in found.caption
+    pixels = imread(io.BytesIO(found.png), format="png")
+    top, left, step = figures.GAP, figures.COLUMN, figures.CELL + figures.GAP
+    asked, first, second = (
+        pixels[top : top + figures.CELL, left + i * step :][:, : figures.CELL]
+        for i in range(3)
+    )
+    np.testing.assert_array_equal(asked, first)  # it finds itself first
+    assert not np.array_equal(asked, second)
+    frame = tuple(np.round(255 * pixels[top - 1, left + 9, :3]))
+    assert frame == tuple(int(figures.GIVEN[i : i + 2], 16) for i in (1, 3, 5))
+
+
 def test_bytes_are_shown_as_floats_are():
     floats = synthetic.multiview(num_examples=12, size=28)
     names = floats.modalities
