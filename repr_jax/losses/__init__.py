@@ -37,6 +37,14 @@ from repr_jax.losses.contrastive_spread import (
 from repr_jax.losses.decorrelation import barlow_twins
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
+from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
+from repr_jax.losses.multimodal_joint import (
+    cvae,
+    jmvae,
+    joint_elbo,
+    joint_to_unimodal,
+    unimodal_elbo,
+)
 from repr_jax.losses.multimodal_mixture import mmvae, mmvae_iwae, mmvae_tight
 from repr_jax.losses.multimodal_private import (
     dmvae,
@@ -53,7 +61,9 @@ __all__ = [
     "barlow_twins",
     "clip",
     "cpc",
+    "crmvae",
     "cross_entropy",
+    "cvae",
     "dcl",
     "debiased",
     "deep_ect",
@@ -71,6 +81,10 @@ __all__ = [
     "info_nce",
     "instance_discrimination",
     "iwae",
+    "jmvae",
+    "joint_elbo",
+    "joint_to_unimodal",
+    "masked_elbo",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -79,6 +93,8 @@ __all__ = [
     "mmvae_plus_dreg",
     "mmvae_plus_tight",
     "mmvae_tight",
+    "mmvm",
+    "mmvm_mixture",
     "moco",
     "moe_elbo",
     "mopoe",
@@ -97,4 +113,5 @@ __all__ = [
     "triplet_semi_hard",
     "turtle",
     "uniformity",
+    "unimodal_elbo",
 ]

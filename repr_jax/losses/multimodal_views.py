@@ -118,6 +118,19 @@ def log_likelihood_of(
     return total
 
 
+def own_likelihoods(
+    key: Array, views: Views, decode: Decode, axis_name: str | None
+) -> tuple[Array, Array]:
+    """z [modality, batch, dim] of each expert, and its log p of its own modality."""
+    keys = row_keys(key, views.rows, axis_name)
+    z = gaussian.sample(keys, views.mean, views.log_var)
+    log_p = [
+        log_likelihood_of(views, decode, z[m], views.where, modalities=(m,))
+        for m in range(len(z))
+    ]
+    return z, jnp.stack(log_p)
+
+
 def private_sample(
     key: Array,
     views: Views,

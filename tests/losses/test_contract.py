@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from repr_jax import losses
-from repr_jax.ops import laplace
+from repr_jax.ops import laplace, subsets
 from tests import older_jax
 
 BATCH, DIM, NUM_DEVICES = 8, 2, 4
@@ -45,6 +45,45 @@ def multimodal(loss, arrays, decoder, *, where, **rest):
         return tuple((z @ decoder)[:, : m + 1] for m in modalities)
 
     return loss(KEY, inputs, *posterior, decode, where=where.T, **rest)
+
+
+def multimodal_private(loss, arrays, decoder, **rest):
+    """As `multimodal`, with a private latent for each modality."""
+    kinds = ("private_mean", "private_log_var")
+    count = rest["where"].shape[1]
+    own = [tuple(arrays[f"{kind}{m}"] for m in range(count)) for kind in kinds]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("private")}
+
+    def private_loss(key, inputs, mean, log_var, decode, **keywords):
+        def both(z, w):
+            return tuple(x + v for x, v in zip(decode(z), w))
+
+        return loss(key, inputs, mean, log_var, both, private=own, **keywords)
+
+    return multimodal(private_loss, shared, decoder, **rest)
+
+
+def multimodal_joint(loss, arrays, decoder, **rest):
+    """As `multimodal`, with the posterior of a joint encoder."""
+    joint = arrays["joint_mean"], arrays["joint_log_var"]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("joint")}
+    return multimodal(partial(loss, joint=joint), shared, decoder, **rest)
+
+
+def experts_alone(loss, arrays, decoder, **rest):
+    """Of experts and a joint posterior, without data or decoders."""
+
+    def densities(key, inputs, mean, log_var, decode, *, joint, **keywords):
+        return loss(key, mean, log_var, joint=joint, **keywords)
+
+    arrays = {f"input{m}": arrays["joint_mean"] for m in range(3)} | arrays
+    return multimodal_joint(densities, arrays, decoder, **rest)
+
+
+def conditional(loss, arrays, decoder, **rest):
+    prior = arrays["prior_mean"], arrays["prior_log_var"]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("prior")}
+    return unimodal(partial(loss, prior=prior), shared, decoder, **rest)
 
 
 def embeddings(loss, arrays, decoder, **rest):
@@ -115,6 +154,11 @@ NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
 MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
+OWN = {f"private_{n}{m}": (1,) for n in ("mean", "log_var") for m in range(2)}
+JOINT = {"joint_mean": (DIM,), "joint_log_var": (DIM,)}
+EXPERTS = {"mean": (3, DIM), "log_var": (3, DIM)}
+CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
+PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
     "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
@@ -124,7 +168,23 @@ ROWS = {
     "mmvae": Row(partial(multimodal, num_samples=2), TWO, 2),
     "mmvae_iwae": Row(partial(multimodal, num_samples=2, distribution=laplace), TWO, 2),
     "mmvae_tight": Row(partial(multimodal, num_samples=2), TWO, 2),
-    "mopoe": Row(multimodal, THREE, 3),
+    "mopoe": Row(partial(multimodal, draw=subsets.stratified), THREE, 3),
+    "mvtcae": Row(multimodal, THREE, 3),
+    "mmjsd": Row(multimodal_private, TWO | OWN, 2),
+    "mmjsd_arithmetic": Row(multimodal, THREE, 3),
+    "crmvae": Row(multimodal, THREE, 3),
+    "mmvm": Row(multimodal, THREE, 3),
+    "mmvm_mixture": Row(partial(multimodal, standard_weight=0.25), TWO, 2),
+    "masked_elbo": Row(multimodal, THREE, 3),
+    "jmvae": Row(multimodal_joint, THREE | JOINT, 3),
+    "joint_elbo": Row(multimodal_joint, THREE | JOINT, 3),
+    "unimodal_elbo": Row(multimodal, THREE, 3),
+    "joint_to_unimodal": Row(experts_alone, EXPERTS | JOINT, 3),
+    "cvae": Row(conditional, CONDITIONAL),
+    "dmvae": Row(multimodal_private, TWO | OWN, 2),
+    "mmvae_plus": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
+    "mmvae_plus_dreg": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
+    "mmvae_plus_tight": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
     "info_nce": Row(embeddings, QUERIES),
     "symmetric_info_nce": Row(embeddings, VIEWS),
     "nt_xent": Row(embeddings, VIEWS),

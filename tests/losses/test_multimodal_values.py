@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import likelihood
+from repr_jax.ops import likelihood, subsets
 
 LOG_P = -4.720517
 EXACT_EXPERTS = ((0.5, 0.5), (1.5, 0.5))  # (mean, variance)
@@ -24,6 +24,9 @@ FAMILY = ("mmvae", "mmvae_iwae", "mmvae_tight")
 def scalar_model(name, key, *, batch=2_000, experts=EXACT_EXPERTS, **options):
     """Minus the loss on `batch` rows of x = (1, 3), experts as (mean, variance)."""
     one = jnp.ones((batch, 1))
+    if "joint" in options:
+        mean, variance = options["joint"]
+        options = options | {"joint": (mean * one, math.log(variance) * one)}
     inputs = tuple(x * one for x in (1.0, 3.0)[: len(experts)])
     mean = jnp.stack([m * one for m, _ in experts])
     log_var = jnp.stack([math.log(v) * one for _, v in experts])
@@ -53,6 +56,7 @@ def assert_estimates(name, expected, tolerance=0.0, **options):
 
 
 LIKELIHOOD_EXPERTS = ((1.0, 1.0), (3.0, 1.0))
+EXACT_JOINT = {"joint": (4 / 3, 1 / 3), "unimodal_weight": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,17 @@ LIKELIHOOD_EXPERTS = ((1.0, 1.0), (3.0, 1.0))
         ("moe_elbo", -5.309451, {}),
         ("mopoe", -5.273832, {}),
         ("mopoe", -5.174975, {"prior_expert": "none"}),
+        ("mopoe", -5.309451, {"subsets": subsets.singles, "draw": subsets.stratified}),
+        ("mopoe", -5.202596, {"subsets": np.ones((1, 2), bool)}),
         ("mvae", -9.751541, {"experts": LIKELIHOOD_EXPERTS}),
+        ("mvtcae", -3.648268, {"correlation": 0.5}),
+        ("mvtcae", -4.906024, {"correlation": 0.0}),
+        ("mmjsd", -4.957958, {}),
+        ("jmvae", -4.799952, {"joint": (4 / 3, 1 / 3)}),
+        ("jmvae", -4.720517 - 0.730510 - 0.063844, EXACT_JOINT),
+        ("crmvae", -1.783057, {"beta": 1.0}),
+        ("mmvm", -4.587877, {}),
+        ("masked_elbo", LOG_P, {"experts": LIKELIHOOD_EXPERTS}),
     ],
 )
 def test_bounds_of_the_scalar_model_by_hand(name, expected, options):
@@ -121,3 +135,136 @@ def test_equal_experts_make_the_average_bound_that_of_the_mixture():
     average, _ = estimate("moe_elbo", **options)
     mixture, error = estimate("mmvae_iwae", num_samples=1, **options)
     assert abs(average - mixture) < 5 * error
+
+
+def divergence(name, experts, **options):
+    """The Jensen-Shannon divergence: at beta 1, less at beta 0."""
+
+    def both(key):
+        arrays = dict(experts=experts, batch=4_000, **options)
+        values = [scalar_model(name, key, beta=b, **arrays) for b in (0.0, 1.0)]
+        return values[0] - values[1]
+
+    return jax.jit(both)(jax.random.key(1))
+
+
+@pytest.mark.parametrize(
+    "experts, options, expected",
+    [
+        (((1.0, 1.0), (-1.0, 1.0)), {}, 0.333333),
+        (((1.0, 2.0), (3.0, 1.0)), {}, 0.681192),
+        (((1.0, 1.0), (1.0, 1.0)), {}, 0.111111),
+        (((0.0, 1.0), (0.0, 1.0)), {}, 0.0),
+        (((1.0, 1.0),), {}, 0.125),
+        (EXACT_EXPERTS, {}, 0.370081),
+        (((1.0, 1.0), (1.0, 1.0)), {"prior_weight": 0.0}, 0.0),
+        # N(1, 1) with two thirds of the weight: the same as two of them
+        (((1.0, 1.0), (5.0, 1.0)), {"expert_weights": (2.0, 0.0)}, 0.111111),
+    ],
+)
+def test_geometric_divergence_by_hand(experts, options, expected):
+    actual = divergence("mmjsd", experts, **options)
+    np.testing.assert_allclose(actual, expected, atol=2e-6)
+
+
+def test_mmjsd_can_exceed_the_evidence():
+    """Three experts at the exact posterior N(1, 1): JS .09375 < KL .5."""
+    experts = ((1.0, 1.0),) * 3
+    where = np.ones((3, 1), bool)
+    mean = np.ones((3, 1, 1), "f")
+    loss = lambda beta: losses.mmjsd(  # noqa: E731
+        jax.random.key(0),
+        (np.ones((1, 1), "f"),) * len(experts),
+        mean,
+        0 * mean,
+        lambda z: (0 * z,) * 3,
+        beta=beta,
+        where=where,
+    )
+    np.testing.assert_allclose(loss(1.0) - loss(0.0), 0.09375, atol=1e-6)
+
+
+def test_arithmetic_divergence_is_between_0_and_the_entropy():
+    far = divergence("mmjsd_arithmetic", ((40.0, 1.0), (-40.0, 1.0)))
+    np.testing.assert_allclose(far, math.log(3), rtol=1e-5)
+    same = divergence("mmjsd_arithmetic", ((0.0, 1.0), (0.0, 1.0)))
+    np.testing.assert_allclose(same, 0, atol=1e-6)
+    near = divergence("mmjsd_arithmetic", ((1.0, 1.0), (-1.0, 1.0)))
+    geometric = divergence("mmjsd", ((1.0, 1.0), (-1.0, 1.0)))
+    assert 0 < near < geometric  # the mixture is the nearest of all to its parts
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3])
+def test_one_modality_of_mvtcae_is_a_share_of_the_elbo(correlation):
+    """(1 - a) (log p - KL), at the exact posterior of x = 1."""
+    expected = -(1 - correlation) * 1.515512
+    options = dict(experts=((0.5, 0.5),), correlation=correlation)
+    assert_estimates("mvtcae", expected, **options)
+
+
+@pytest.mark.parametrize(
+    "name", ["moe_elbo", "masked_elbo", "unimodal_elbo", "jmvae", "joint_elbo"]
+)
+def test_one_modality_is_the_elbo(name):
+    """masked_elbo multiplies the prior: its expert N(1, 1) has the posterior."""
+    expert = (1.0, 1.0) if name == "masked_elbo" else (0.5, 0.5)
+    options = {"joint": (0.5, 0.5)} if name in ("jmvae", "joint_elbo") else {}
+    assert_estimates(name, -1.515512, experts=(expert,), **options)
+
+
+def test_mmvm_of_one_standard_prior_is_unimodal():
+    """standard_weight 1 are the unimodal bounds; 0 with equal experts has no KL."""
+    options = dict(batch=500, experts=((0.5, 0.5), (1.5, 0.5)))
+    key = jax.random.key(0)
+    alone = scalar_model("unimodal_elbo", key, **options)
+    for name in ("mmvm", "mmvm_mixture"):
+        value = scalar_model(name, key, standard_weight=1.0, **options)
+        tolerance = 1e-5 if name == "mmvm" else 0.1  # of one sample
+        np.testing.assert_allclose(value, alone, rtol=tolerance)
+
+
+def test_the_average_of_kls_bounds_the_kl_from_the_mixture():
+    """N(1, .5) of {N(1, .5), N(-1, 2)}: .659074 on average, .380796 exactly."""
+    experts = ((1.0, 0.5), (-1.0, 2.0))
+
+    def first(name, key):
+        """beta 1 less beta 0, of the first expert: of both, less of the second."""
+        values = [scalar_model(name, key, experts=experts, beta=b) for b in (0.0, 1.0)]
+        return values[0] - values[1]
+
+    average = first("mmvm", jax.random.key(0))
+    back = 0.5 * (2 / 0.5 - 1 + math.log(0.5 / 2) + 4 / 0.5) / 2  # of the other
+    np.testing.assert_allclose(average - back, 0.659074, atol=1e-5)
+    mixture = np.mean(
+        [first("mmvm_mixture", k) for k in jax.random.split(jax.random.key(0), 5)]
+    )
+    z = np.linspace(-15, 15, 30_001)
+    density = [
+        np.exp(-((z - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v)
+        for m, v in experts
+    ]
+    h = sum(density) / 2
+    exact = [
+        np.sum(q * np.log((q + 1e-300) / (h + 1e-300))) * (z[1] - z[0]) for q in density
+    ]
+    np.testing.assert_allclose(exact[0], 0.380796, atol=1e-5)
+    np.testing.assert_allclose(mixture, sum(exact), atol=0.05)
+
+
+def test_a_dozen_modalities_take_little_memory():
+    """A dozen modalities: 4,095 subsets, or those that are asked for."""
+    count, rows = 12, 16
+    rng = np.random.default_rng(0)
+    x = tuple(rng.normal(size=(rows, 1)).astype("f") for _ in range(count))
+    mean, log_var = rng.normal(size=(2, count, rows, 3)).astype("f")
+
+    def loss(mean, **options):
+        arrays = (jax.random.key(0), x, mean, log_var)
+        return losses.mopoe(*arrays, lambda z: (z[:, :1],) * count, **options)
+
+    pairs = np.array([np.isin(np.arange(count), [m, m + 1]) for m in range(count - 1)])
+    for options in ({}, {"subsets": pairs}):
+        compiled = jax.jit(jax.grad(partial(loss, **options))).lower(mean).compile()
+        memory = compiled.memory_analysis()
+        assert memory.temp_size_in_bytes < 20e6
+        assert np.isfinite(compiled(mean)).all()
