@@ -4,7 +4,7 @@ Real are the examples of the test split that have the modality; generated are as
 from the prior or a sampler, and from subsets A of the modalities of the test examples.
 Features are those of a classifier that is trained here (see `evaluators.classifiers`):
 the distance is then called "fd_clf", which is not FID and compares runs on one dataset
-alone. With `features` of one's own it is called "fd".
+alone. With `features` of one's own it is called "fd"; see `evaluators.inception`.
 """
 
 from collections.abc import Callable, Sequence
