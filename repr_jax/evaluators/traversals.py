@@ -39,7 +39,7 @@ def directions(z, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def along(z, mean, axis, spread, offsets) -> tuple[np.ndarray, int]:
-    """[offset, dim], z moved to mean + offset * spread on the axis; the nearest to z."""
+    """[offset, dim], z at mean + offset * spread on the axis; which is nearest to z."""
     place = (z - mean) @ axis
     walk = z + (offsets * spread - place)[:, None] * axis
     return walk, int(np.argmin(np.abs(offsets * spread - place)))

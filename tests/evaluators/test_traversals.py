@@ -70,7 +70,8 @@ def test_a_walk_changes_one_direction_alone():
     np.testing.assert_allclose(spreads, [5, 1], rtol=0.15)
     offsets = np.linspace(-2, 2, 41)
     walk, own = traversals.along(z[0], mean, axes[0], spreads[0], offsets)
-    np.testing.assert_allclose((walk - mean) @ axes[0], offsets * spreads[0])
+    places = (walk - mean) @ axes[0]
+    np.testing.assert_allclose(places, offsets * spreads[0], atol=1e-12)
     np.testing.assert_allclose(walk[own], z[0], atol=0.06 * spreads[0])
     other = walk - np.outer((walk - mean) @ axes[0], axes[0])
     np.testing.assert_allclose(other, np.tile(other[:1], (41, 1)), atol=1e-12)
