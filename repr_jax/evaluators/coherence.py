@@ -182,12 +182,8 @@ def evaluate(
     samples = samplers.generated(
         trained, dataset, keys[1], num=num_random, fitted=fitted, **sizes
     )
-    found = summary(
-        names, num_classes, *seen, unconditional(judge, samples, num_random)
-    )
-    if fitted is None:
-        return found
-    return found._replace(numbers={**found.numbers, "novelty": fitted.novelty})
+    free = unconditional(judge, samples, num_random)
+    return samplers.with_novelty(summary(names, num_classes, *seen, free), fitted)
 
 
 def summary(names, num_classes, originals, generated, free) -> Evaluation:
