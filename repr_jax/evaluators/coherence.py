@@ -227,7 +227,8 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     tables = tabulate(names, num_classes, judged, outside, macro, inside)
     if len(names) > 1:
         tables = (*tables, by_class(names, generated))
-    return Evaluation(found, {}, tables, chance, ("1_view", "2_views", "joint"))
+    headline = ("1_view", "2_views", "joint", "joint_entropy")
+    return Evaluation(found, {}, tables, chance, headline)
 
 
 def agreed_entropy(free, num_classes) -> float:
