@@ -182,12 +182,8 @@ def evaluate(
     samples = samplers.generated(
         trained, dataset, keys[1], num=num_random, fitted=fitted, **sizes
     )
-    found = summary(
-        names, num_classes, *seen, unconditional(judge, samples, num_random)
-    )
-    if fitted is None:
-        return found
-    return found._replace(numbers={**found.numbers, "novelty": fitted.novelty})
+    free = unconditional(judge, samples, num_random)
+    return samplers.with_novelty(summary(names, num_classes, *seen, free), fitted)
 
 
 def summary(names, num_classes, originals, generated, free) -> Evaluation:
@@ -231,7 +227,8 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     tables = tabulate(names, num_classes, judged, outside, macro, inside)
     if len(names) > 1:
         tables = (*tables, by_class(names, generated))
-    return Evaluation(found, {}, tables, chance, ("1_view", "2_views", "joint"))
+    headline = ("1_view", "2_views", "joint", "joint_entropy")
+    return Evaluation(found, {}, tables, chance, headline)
 
 
 def agreed_entropy(free, num_classes) -> float:

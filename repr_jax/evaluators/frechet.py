@@ -4,7 +4,7 @@ Real are the examples of the test split that have the modality; generated are as
 from the prior or a sampler, and from subsets A of the modalities of the test examples.
 Features are those of a classifier that is trained here (see `evaluators.classifiers`):
 the distance is then called "fd_clf", which is not FID and compares runs on one dataset
-alone. With `features` of one's own it is called "fd".
+alone. With `features` of one's own it is called "fd"; see `evaluators.inception`.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,12 +101,16 @@ def _alone(trained, name):
     return np.array([name == other for other in trained.modalities])
 
 
-def _extractor(network):
+def _extractor(trained, dataset, features, settings):
     """(name, arrays) -> float64 features on the host; images clipped to [0, 1]."""
+    own = None
+    if features is None:
+        params = classifiers.kept(trained, dataset, **settings)
+        own = classifiers.features(params, settings["num_classes"])
 
     def extract(name, x):
         x = jnp.clip(x, 0, 1) if x.ndim == 4 else x
-        return np.asarray(network(name, x), np.float64)
+        return np.asarray(own(name, x) if own else features(x), np.float64)
 
     return extract
 
@@ -160,20 +164,15 @@ def evaluate(
     """
     if not trained.modalities:
         raise ValueError("frechet: expected a model of named modalities; got none.")
-    if features is None:
-        params = classifiers.kept(
-            trained,
-            dataset,
-            num_classes=num_classes,
-            num_steps=classifier_steps,
-            batch_size=classifier_batch,
-            peak=classifier_peak,
-            dropout=classifier_dropout,
-            seed=seed,
-        )
-        extract = _extractor(classifiers.features(params, num_classes))
-    else:
-        extract = _extractor(lambda name, x: features(x))
+    settings = dict(
+        num_classes=num_classes,
+        num_steps=classifier_steps,
+        batch_size=classifier_batch,
+        peak=classifier_peak,
+        dropout=classifier_dropout,
+        seed=seed,
+    )
+    extract = _extractor(trained, dataset, features, settings)
     keys, sizes = jax.random.split(jax.random.key(seed), 3), dict(batch_size=batch_size)
     fitted = sampler and samplers.fit(trained, dataset, sampler, keys[0], **sizes)
     real, sets = collected(
@@ -189,9 +188,7 @@ def evaluate(
     options = dict(num_neighbors=num_neighbors, num_fits=num_fits, key=keys[2])
     scores = {name: compare(real[m], x, **options) for name, (m, x) in sets.items()}
     found = summary(trained.modalities, scores, features is None)
-    if fitted is None:
-        return found
-    return found._replace(numbers={**found.numbers, "novelty": fitted.novelty})
+    return samplers.with_novelty(found, fitted)
 
 
 def collected(trained, dataset, extract, asked, fitted, key, *, batch_size, limit):

@@ -139,9 +139,10 @@ ABOUT = (
 )
 BETWEEN = (
     "Of what follows the arrow, given what precedes it. difference: log p of both less "
-    "log p of the given, each with the posterior of its own modalities as proposal. "
-    "cross: log E p(x | z), z from the posterior of the given; it is the same if that "
-    "posterior is exact, and lower for one that is too narrow."
+    "log p of the given, each with the posterior of its own modalities as proposal; "
+    "both are low on average, so that their difference is no bound. cross: log E "
+    "p(x | z), z from the posterior of the given, which is low on average too; in the "
+    "limit it is the same if that posterior is exact."
 )
 CURVE = "By the first so many samples, all rows; at 1 the evidence bound."
 
@@ -158,6 +159,8 @@ def evaluate(
     seed: int = 0,
 ) -> Evaluation:
     """Mean log-likelihood of the test split, in nats an example.
+
+    Every modality is decoded `num_samples` times for each row and each `given`.
 
     Args:
       trained: Trained, with `log_weights`: a batch -> "log_likelihood" [sample,

@@ -18,7 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from repr_jax.estimators import coupling_flow, gaussian_mixture
-from repr_jax.evaluators.common import batches, needs, rows_with, with_present
+from repr_jax.evaluators.common import (
+    Evaluation,
+    batches,
+    needs,
+    rows_with,
+    with_present,
+)
 from repr_jax.ops.batch import by_block
 from repr_jax.ops.similarity import negative_squared_distance
 
@@ -145,3 +151,12 @@ def generated(trained, dataset, key, *, num, batch_size, fitted=None) -> Iterato
         else:
             z = fitted.draw(own_key, rows)
             yield trained.outputs["decode"]({**template, "z": z}, own_key)
+
+
+def with_novelty(evaluation: Evaluation, fitted: Fitted | None) -> Evaluation:
+    """With the number "novelty", if a sampler was fitted."""
+    if fitted is None:
+        return evaluation
+    return evaluation._replace(
+        numbers={**evaluation.numbers, "novelty": fitted.novelty}
+    )

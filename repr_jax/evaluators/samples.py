@@ -86,18 +86,12 @@ def evaluate(
         real = figures.Row(f"{name} given", real, given=True)
         given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name][rows])])
         if len(names) > 1:
+            first = len(names) + 1 + m * num_draws
+            requests = [m + 1, *range(first + 1, first + num_draws)]
+            drawn = [ask(request, alone) for request in requests]
             given = real._replace(label=f"from {name}")
-            numbers = [m + 1] + [
-                len(names) + 2 + m * num_draws + d for d in range(1, num_draws)
-            ]
-            drawn = [
-                {n: images[n][rows] for n in names}
-                for images in (ask(number, alone) for number in numbers)
-            ]
-            others = [figures.Row(f"to {n}", drawn[0][n]) for n in names if n != name]
+            others, again = from_one(drawn, names, m, rows)
             between.append([given, *others])
-            other = names[(m + 1) % len(names)]
-            again = [figures.Row(f"to {other}", images[other]) for images in drawn]
             variety.append([given, *again])
     free = ask(len(names) + 1, ~every)
     of_prior = [figures.Row(name, free[name][:num_random]) for name in names]
@@ -109,6 +103,21 @@ def evaluate(
     }
     mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
     return Evaluation({}, mosaics)
+
+
+def from_one(drawn, names, m, rows):
+    """Rows of a mosaic: all other views of the first draw, the next view of all draws.
+
+    drawn: [{name: [batch, ...]}], given view number m.
+    """
+    others = [*names[m + 1 :], *names[:m]]
+    return tuple(
+        [figures.Row(f"to {name}", images[name][rows]) for name, images in pairs]
+        for pairs in (
+            [(name, drawn[0]) for name in names if name in others],
+            [(others[0], images) for images in drawn],
+        )
+    )
 
 
 def asking(trained, batch, seed):

@@ -15,10 +15,11 @@ from repr_jax.evaluators.common import (
 
 ALONG = (
     "Directions of latent space",
-    "Each block starts at the latent of one test example, in the middle column, and "
-    "walks along one direction of large variance, from {0} standard deviations below "
-    "to {0} above the mean of all; the other directions stay. A row a view. Look for "
-    "what changes along a row, and whether it changes in all views alike.",
+    "Each block takes the latent of one test example and moves it along one direction "
+    "of large variance, from {0} standard deviations below the mean of all to {0} "
+    "above; the other directions stay. The frame marks the column nearest to the "
+    "example itself. A row a view. Look for what changes along a row, and whether it "
+    "changes in all views alike.",
 )
 BETWEEN = (
     "Between two examples",
@@ -37,15 +38,11 @@ def directions(z, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, axes[:count], scale[:count] / np.sqrt(len(z))
 
 
-def along(z, mean, axis, spread, offsets) -> np.ndarray:
-    """[offset, dim]: z, but at mean + offset * spread on the axis, and itself inside.
-
-    The middle one of an odd number of offsets is z itself.
-    """
+def along(z, mean, axis, spread, offsets) -> tuple[np.ndarray, int]:
+    """[offset, dim], z at mean + offset * spread on the axis; which is nearest to z."""
     place = (z - mean) @ axis
-    steps = offsets * spread - place
-    steps[len(offsets) // 2] = 0
-    return z + steps[:, None] * axis
+    walk = z + (offsets * spread - place)[:, None] * axis
+    return walk, int(np.argmin(np.abs(offsets * spread - place)))
 
 
 @needs("latents", "decode")
@@ -69,7 +66,7 @@ def evaluate(
       dataset: Dataset; examples are of different classes, if it has a `label`.
       num_directions: principal axes of the latents of a batch of test examples.
       num_pairs: walks between examples.
-      num_steps: odd; columns.
+      num_steps: > 1, columns.
       reach: > 0, standard deviations to each side of the mean.
       batch_size: random test rows that the directions are those of, at least num_steps.
       seed: of the latents.
@@ -79,12 +76,12 @@ def evaluate(
       No numbers.
 
     Raises:
-      ValueError: an even num_steps, or one above batch_size; fewer than two test rows
+      ValueError: num_steps above batch_size, or below 2; fewer than two test rows
         that have any modality.
     """
-    if num_steps % 2 == 0 or not 1 < num_steps <= batch_size:
+    if not 1 < num_steps <= batch_size:
         raise ValueError(
-            f"traversals: expected num_steps odd and up to batch_size; got {num_steps}."
+            f"traversals: expected num_steps from 2 to batch_size; got {num_steps}."
         )
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
     key = jax.random.key(seed)
@@ -99,29 +96,35 @@ def evaluate(
     offsets = np.linspace(-reach, reach, num_steps)
     walks = {
         "directions": [
-            (f"axis {n + 1}", along(z[rows[0]], mean, axis, spread, offsets))
+            (f"axis {n + 1}", *along(z[rows[0]], mean, axis, spread, offsets))
             for n, (axis, spread) in enumerate(zip(axes, spreads))
         ],
         "between": [
-            (f"pair {n + 1}", np.linspace(z[a], z[b], num_steps))
+            (f"pair {n + 1}", np.linspace(z[a], z[b], num_steps), None)
             for n, (a, b) in enumerate(zip(rows[: len(rows) // 2], rows[::-1]))
         ],
     }
     text = {"directions": (ALONG[0], ALONG[1].format(reach)), "between": BETWEEN}
     pictures = {}
     for name, parts in walks.items():
-        blocks = [decoded(trained, batch, label, walk, key) for label, walk in parts]
+        blocks = [decoded(trained, batch, key, *part) for part in parts]
         if blocks and all(blocks):
             pictures[name] = Picture(*text[name], figures.mosaic(blocks))
     return Evaluation({}, pictures)
 
 
-def decoded(trained, batch, label, walk, key) -> list[figures.Row]:
-    """A row of images for each modality of them, of latents [step, dim]."""
+def decoded(trained, batch, key, label, walk, own) -> list[figures.Row]:
+    """A row of images for each modality of them, of latents [step, dim].
+
+    own: the column to frame; None frames none.
+    """
     padded = np.zeros((len(batch["where"]), walk.shape[1]), np.float32)
     padded[: len(walk)] = walk
     made = trained.outputs["decode"]({**batch, "z": padded}, key)
     images = {name: np.asarray(x)[: len(walk)] for name, x in made.items()}
+    frames = {} if own is None else {own: figures.GIVEN}
     return [
-        figures.Row(f"{label}, {name}", x) for name, x in images.items() if x.ndim == 4
+        figures.Row(f"{label}, {name}", x, frames=frames)
+        for name, x in images.items()
+        if x.ndim == 4
     ]

@@ -32,7 +32,7 @@ def test_a_perfect_generator_is_coherent(perfect, dataset):
             expected.add(f"{'self/' if subset[m] else ''}{name}->m{m}")
     assert set(found) == expected
     assert evaluation.chance == dict.fromkeys(expected, 1 / 4) | {"joint": 1 / 16}
-    assert evaluation.headline == ("1_view", "2_views", "joint")
+    assert evaluation.headline == ("1_view", "2_views", "joint", "joint_entropy")
     by_size, by_subset, by_class = evaluation.tables
     assert by_size.rows[2] == ("3 views", None, None, 1.0)
     assert by_class.rows == [(str(c), 1.0, 1.0) for c in range(4)]

@@ -8,9 +8,13 @@ from repr_jax.evaluators import (
     coherence,
     common,
     factors,
+    frechet,
+    latent_clusters,
     latents,
+    likelihood,
     linear_probe,
     projection,
+    reconstruction,
     retrieval,
     samples,
 )
@@ -124,13 +128,29 @@ def test_limit_above_the_split_is_everything(dataset):
     ("output", "evaluators"),
     [
         ("bound", [bound]),
-        ("generate", [coherence, samples]),
-        ("represent", [factors, latents, linear_probe, projection, retrieval]),
+        ("generate", [coherence, frechet, reconstruction, samples]),
+        ("log_weights", [likelihood]),
+        ("represent", [factors, latent_clusters, latents, linear_probe, projection]),
+        ("represent", [retrieval]),
     ],
 )
 def test_evaluators_say_what_they_need(output, evaluators):
     for evaluator in evaluators:
         assert evaluator.evaluate.needs == (output,), evaluator.__name__
+
+
+def test_subsets_are_asked_for_by_name():
+    names = ("m0", "m1", "m2", "m3")
+    found = common.given_subsets(names, ("m2+m0", "m3"))
+    assert list(found) == ["m0+m2", "m3"]
+    np.testing.assert_array_equal(found["m0+m2"], [True, False, True, False])
+    sizes = [row.sum() for row in common.given_subsets(names).values()]
+    assert sizes == [1] * 4 + [3] * 4
+    assert [*common.given_subsets(names[:2])] == ["m0", "m1"]
+    assert common.given_subsets(names[:1]) == common.given_subsets(()) == {}
+    for wrong in (("m0", "m0"), ("m9",), ("m0+m9",), ("m0+m1", "m1+m0"), ("",)):
+        with pytest.raises(ValueError, match="given: expected different subsets"):
+            common.given_subsets(names, wrong)
 
 
 def test_mean_by_views():

@@ -56,8 +56,11 @@ def test_along_the_directions_of_largest_variance(walked):
     blocks = walked(num_directions=2, num_steps=5, reach=2.0)["directions"]
     values = np.stack([block[0].images[:, 0, 0, 0] for block in blocks])
     assert values.shape == (2, 5)
-    np.testing.assert_allclose(values[:, 2], 0, atol=1e-6)  # the example, of class 0
     assert np.ptp(values[0]) > 3 > 1 > np.ptp(values[1])
+    steps = np.diff(values, axis=1)
+    np.testing.assert_allclose(steps, np.tile(steps[:, :1], (1, 4)), atol=1e-5)
+    ((own, _),) = blocks[0][0].frames.items()  # of class 0, the lowest
+    assert own == np.abs(values[0]).argmin()
 
 
 def test_a_walk_changes_one_direction_alone():
@@ -65,12 +68,13 @@ def test_a_walk_changes_one_direction_alone():
     mean, axes, spreads = traversals.directions(z, 2)
     np.testing.assert_allclose(np.abs(axes[0]), [0, 1, 0], atol=0.1)
     np.testing.assert_allclose(spreads, [5, 1], rtol=0.15)
-    walk = traversals.along(z[0], mean, axes[0], spreads[0], np.array([-2.0, 0, 2]))
-    np.testing.assert_array_equal(walk[1], z[0])
+    offsets = np.linspace(-2, 2, 41)
+    walk, own = traversals.along(z[0], mean, axes[0], spreads[0], offsets)
     places = (walk - mean) @ axes[0]
-    np.testing.assert_allclose(places[[0, 2]], [-2 * spreads[0], 2 * spreads[0]])
+    np.testing.assert_allclose(places, offsets * spreads[0], atol=1e-12)
+    np.testing.assert_allclose(walk[own], z[0], atol=0.06 * spreads[0])
     other = walk - np.outer((walk - mean) @ axes[0], axes[0])
-    np.testing.assert_allclose(other, np.tile(other[:1], (3, 1)), atol=1e-12)
+    np.testing.assert_allclose(other, np.tile(other[:1], (41, 1)), atol=1e-12)
 
 
 def test_rows_without_a_modality_are_not_walked_from(walked, gaps):
@@ -86,8 +90,8 @@ def test_rows_without_a_modality_are_not_walked_from(walked, gaps):
 
 
 def test_refusals(walked, gaps):
-    with pytest.raises(ValueError, match="traversals: expected num_steps odd"):
-        walked(num_steps=4)
+    with pytest.raises(ValueError, match="traversals: expected num_steps from 2"):
+        walked(num_steps=1)
 
     def nothing(*arguments):
         for batch in gaps.evaluate(*arguments):
