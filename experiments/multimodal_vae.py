@@ -77,13 +77,29 @@ def observed(batch, names):
     return inputs, here.T
 
 
+def _of_each(config, name) -> tuple:
+    """A module for each modality: of one kind, or config.{name}s has one by its name.
+
+    Raises:
+      ValueError: a modality has none.
+    """
+    if f"{name}s" not in config:
+        choice = bind(config[name], f"config.{name}")
+        return tuple(choice() for _ in config.modalities)
+    choices = config[f"{name}s"]
+    missing = [m for m in config.modalities if m not in choices]
+    if missing:
+        raise ValueError(
+            f"config.{name}s: expected one for each of config.modalities; got none for "
+            f"{', '.join(missing)}."
+        )
+    return tuple(bind(choices[m], f"config.{name}s.{m}")() for m in config.modalities)
+
+
 def _model(config) -> MultimodalVAE:
-    """An encoder and a decoder of one kind for each modality."""
-    encoder = bind(config.encoder, "config.encoder")
-    decoder = bind(config.decoder, "config.decoder")
+    """An encoder and a decoder for each modality."""
     return MultimodalVAE(
-        encoders=tuple(encoder() for _ in config.modalities),
-        decoders=tuple(decoder() for _ in config.modalities),
+        encoders=_of_each(config, "encoder"), decoders=_of_each(config, "decoder")
     )
 
 

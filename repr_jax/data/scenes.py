@@ -41,6 +41,7 @@ from repr_jax.data.dataset import (
     check_modalities,
     check_seed,
     of_rows,
+    uniform,
 )
 from repr_jax.data.scene_captions import ATTRIBUTES, PHOTOGRAPHS, TINTS
 
@@ -124,14 +125,11 @@ def with_captions(
     words = vocabulary()
 
     def text(split: str, rows: np.ndarray) -> np.ndarray:
-        said = [
-            scene_captions.sentence(
-                np.random.default_rng((scene_seed, STREAMS[split], 2, row)),
-                made[split].label[row // NUM_CAPTIONS],
-                made[split].attributes[row // NUM_CAPTIONS],
-            )
-            for row in rows.tolist()
-        ]
+        stream = 16 + STREAMS[split]
+        draws = uniform(scene_seed, stream, rows, scene_captions.NUM_DRAWS).tolist()
+        number = rows // NUM_CAPTIONS
+        facts = made[split].label[number], made[split].attributes[number]
+        said = [scene_captions.sentence(*row) for row in zip(draws, *facts)]
         return words.encode(said, NUM_WORDS)
 
     one_hot = functools.partial(captions.one_hot_words, num_words=len(words.words))
