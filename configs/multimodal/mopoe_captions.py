@@ -19,6 +19,7 @@ from repr_jax.ops import likelihood
 def get_config(mode=""):
     config = mopoe_scenes.get_config(mode)
     config.dataset.fn = scenes.with_captions
+    config.dataset.num_captions = 1 if mode == "smoke" else 10
     config.latent_dim = 4 if mode == "smoke" else 64  # published for CUB
     mopoe_scenes.networks(
         config,
