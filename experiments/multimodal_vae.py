@@ -110,23 +110,38 @@ def observed(batch, names):
     return inputs, here.T
 
 
+def _of_each(config, name) -> tuple:
+    """A module for each modality: of one kind, or config.{name}s has one by its name.
+
+    Raises:
+      ValueError: a modality has none.
+    """
+    if f"{name}s" not in config:
+        choice = bind(config[name], f"config.{name}")
+        return tuple(choice() for _ in config.modalities)
+    choices = config[f"{name}s"]
+    missing = [m for m in config.modalities if m not in choices]
+    if missing:
+        raise ValueError(
+            f"config.{name}s: expected one for each of config.modalities; got none for "
+            f"{', '.join(missing)}."
+        )
+    return tuple(bind(choices[m], f"config.{name}s.{m}")() for m in config.modalities)
+
+
 def _model(config) -> MultimodalVAE:
     """An encoder and a decoder for each modality, and what else the config names."""
 
-    def of_each(name):
-        choice = bind(config[name], f"config.{name}")
-        return tuple(choice() for _ in config.modalities)
-
-    private = of_each("private_encoder") if "private_encoder" in config else ()
+    own = "private_encoder" in config or "private_encoders" in config
     joint = "joint_encoder" in config
     learned = {
         name: bind(choice, f"config.learned.{name}")()
         for name, choice in config.get("learned", {}).items()
     }
     return MultimodalVAE(
-        encoders=of_each("encoder"),
-        decoders=of_each("decoder"),
-        private_encoders=private,
+        encoders=_of_each(config, "encoder"),
+        decoders=_of_each(config, "decoder"),
+        private_encoders=_of_each(config, "private_encoder") if own else (),
         joint_encoder=bind(config.joint_encoder)() if joint else None,
         learned=learned,
     )

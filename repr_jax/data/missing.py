@@ -28,6 +28,7 @@ from repr_jax.data.dataset import (
     check_modalities,
     check_seed,
     resolve,
+    uniform,
 )
 from repr_jax.ops import checks
 
@@ -187,26 +188,6 @@ def complete_rows(*, dataset: Dataset | Callable) -> Dataset:
         return map(only_complete, dataset.evaluate(split, batch_size))
 
     return dataset._replace(train=train, evaluate=evaluate)
-
-
-def uniform(seed: int, stream: int, rows: np.ndarray, count: int) -> np.ndarray:
-    """[rows, count] float64 in [0, 1): numbers of a row depend on nothing but these.
-
-    By the finalizer of SplitMix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom
-    Number Generators", 2014, https://doi.org/10.1145/2714064.2660195.
-    """
-    step = np.uint64(0x9E3779B97F4A7C15)
-    with np.errstate(over="ignore"):
-        state = _mixed(np.full(1, seed, np.uint64) * step + np.uint64(stream))
-        state = _mixed(state + np.asarray(rows, np.uint64) * step)[:, None]
-        state = _mixed(state + np.arange(1, count + 1, dtype=np.uint64)[None] * step)
-    return (state >> np.uint64(11)) / 2.0**53
-
-
-def _mixed(x: np.ndarray) -> np.ndarray:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _checked(

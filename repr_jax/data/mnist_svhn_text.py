@@ -11,7 +11,7 @@ MNIST-SVHN is the first two: modalities=("mnist", "svhn").
 Pairs are made as published: of each class the first images of both sets, as many as the
 smaller one has, 10,000 at most; they are matched by an independent random permutation
 of either side, `num_matches` times. With the full sets and 20 matches that is 1,121,360
-training pairs and 200,000 test pairs. The pairs of one match come in
+training pairs, and 10,000 test pairs a match. The pairs of one match come in
 random order. In the stand-in for SVHN, about one pair of a class and match shows the
 same handwriting twice.
 
@@ -59,6 +59,7 @@ def load(
     svhn: str = "drawn",
     data_dir: str | None = None,
     num_matches: int = 20,
+    num_test_matches: int = 1,
     pair_seed: int = 0,
     seed: int = 0,
 ) -> Dataset:
@@ -70,7 +71,9 @@ def load(
       svhn: "drawn", a stand-in made of the digits of `source`, see `street_digits`, or
         "tfds", SVHN itself, `svhn_cropped` of tensorflow-datasets.
       data_dir: where tfds looks, see `tfds_images.arrays`.
-      num_matches: how often each image takes part; published 20, and 30 without text.
+      num_matches: how often each training image takes part; published 20, and 30
+        without text.
+      num_test_matches: the same of test images, published 20; 1 has each of them once.
       pair_seed: of pairs, of words in evaluation and of drawn house numbers; apart from
         `seed`, so that runs of several seeds see the same pairs.
       seed: of the order of training and its words.
@@ -83,7 +86,8 @@ def load(
     who = "mnist_svhn_text.load"
     modalities = check_modalities(who, modalities, MODALITIES)
     checks.one_of(who, HOUSE_NUMBERS, svhn=svhn)
-    checks.count(who, num_matches=num_matches)
+    matches = {"train": num_matches, "test": num_test_matches}
+    checks.count(who, num_matches=num_matches, num_test_matches=num_test_matches)
     check_seed(who, pair_seed)
     check_seed(who, seed)
     digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
@@ -96,7 +100,7 @@ def load(
     for split in SPLITS:
         rng = np.random.default_rng((pair_seed, STREAMS[split]))
         labels = digits[split][1], houses[split][1]
-        pairs[split] = match(rng, *labels, num_matches=num_matches)
+        pairs[split] = match(rng, *labels, num_matches=matches[split])
 
     def of_pairs(split: str, rows: np.ndarray, start: np.ndarray) -> dict:
         first, second = pairs[split][rows].T

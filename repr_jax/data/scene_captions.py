@@ -5,6 +5,8 @@ several wordings, in any order. All that it says is true; what it leaves out may
 as well. It has at most 30 words.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 PHOTOGRAPHS = ("Astronaut", "Chelsea", "Coffee", "Flower", "China")
@@ -55,29 +57,30 @@ CLAUSES = {
     "China": ("by a temple", "under a roof"),
 }
 MENTIONED = 0.6  # chance of each thing that could be said
+NUM_DRAWS = 6 + 3 * 7  # six of the noun, three of each clause, of which there are seven
 
 
-def sentence(rng: np.random.Generator, digit: int, attributes: np.ndarray) -> str:
-    """A true sentence; digit: 0 to 9, attributes: [20] bool of ATTRIBUTES."""
-    known = dict(zip(ATTRIBUTES, attributes.tolist()))
+def sentence(draws: Sequence[float], digit: int, attributes: np.ndarray) -> str:
+    """A true sentence.
 
-    def pick(words: tuple[str, ...]) -> str:
-        return words[rng.integers(len(words))]
+    draws: NUM_DRAWS uniform numbers in [0, 1), which choose what is said, in what words
+    and order. digit: 0 to 9. attributes: [20] bool of ATTRIBUTES.
+    """
+    known, draws = dict(zip(ATTRIBUTES, attributes.tolist())), iter(draws)
 
-    adjectives = []
-    if rng.random() < MENTIONED:
-        adjectives.append(pick(SIZES[known["Large"]]))
+    def pick(words: Sequence[str]) -> str:
+        return words[int(next(draws) * len(words))]
+
     color = next(name for name in TINTS if known[name])
-    if rng.random() < MENTIONED:
-        adjectives.append(pick(COLORS[color]))
-    noun = pick(NUMBERS).format(DIGITS[digit])
-    article, _, rest = noun.partition(" ")
-    noun = " ".join([article, *adjectives, rest])
+    adjectives = [pick(SIZES[known["Large"]]), pick(COLORS[color])]
+    adjectives = [word for word in adjectives if next(draws) < MENTIONED]
+    article, _, noun = pick(NUMBERS).format(DIGITS[digit]).partition(" ")
+    start = [pick(OPENERS), article, *adjectives, noun]
     said = [pick(CLAUSES[name]) for name in CLAUSES if known[name]]
     said.append(pick(PLACES[known["Left"], known["Top"]]))
-    said = [clause for clause in said if rng.random() < MENTIONED]
-    rng.shuffle(said)
-    return " ".join([pick(OPENERS), noun, *said])
+    said = [clause for clause in said if next(draws) < MENTIONED]
+    order = sorted((next(draws), clause) for clause in said)
+    return " ".join([*start, *(clause for _, clause in order)])
 
 
 def every_text() -> list[str]:

@@ -41,12 +41,13 @@ from repr_jax.data.dataset import (
     check_modalities,
     check_seed,
     of_rows,
+    uniform,
 )
 from repr_jax.data.scene_captions import ATTRIBUTES, PHOTOGRAPHS, TINTS
+from repr_jax.ops import checks
 
 MODALITIES = ("image", "text")
 SIZE = 64  # pixels
-NUM_CAPTIONS = 10  # of a scene
 NUM_WORDS = 32  # of a caption, its end included
 STREAMS = {"train": 1, "test": 2}
 COLORS = {"Red": (0.95, 0.05, 0.05), "Green": (0.05, 0.85, 0.1), "Blue": (0.1, 0.2, 1)}
@@ -102,20 +103,26 @@ def with_attributes(
 def with_captions(
     *,
     modalities: Sequence[str] = MODALITIES,
+    num_captions: int = 10,
     source: str = "embedded",
     data_dir: str | None = None,
     scene_seed: int = 0,
     seed: int = 0,
 ) -> Dataset:
-    """Scenes with ten sentences each; text is [batch, 32, words of `vocabulary()`].
+    """Scenes with sentences; text is [batch, 32, words of `vocabulary()`].
 
-    Row i is sentence i % 10 of scene i // 10. Of the 50 pairs of digit and photograph,
-    10 are tested and the others trained on: digit d is tested on photograph d % 5. What
-    follows the end of a sentence is encoded as zeros, see `captions.one_hot_words`.
+    Row i is sentence i % num_captions of scene i // num_captions. Of the 50 pairs of
+    digit and photograph, 10 are tested and the others trained on: digit d is tested on
+    photograph d % 5. What follows the end of a sentence is encoded as zeros, see
+    `captions.one_hot_words`.
 
-    Arguments and errors are those of `with_attributes`.
+    Args:
+      num_captions: sentences of a scene, as many as CUB has.
+      modalities, source, data_dir, scene_seed, seed: as of `with_attributes`, and so
+        are errors.
     """
     who = "scenes.with_captions"
+    checks.count(who, num_captions=num_captions)
     check_seed(who, scene_seed)
     digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
     tested = np.arange(10)[:, None] % len(PHOTOGRAPHS) == np.arange(len(PHOTOGRAPHS))
@@ -124,19 +131,16 @@ def with_captions(
     words = vocabulary()
 
     def text(split: str, rows: np.ndarray) -> np.ndarray:
-        said = [
-            scene_captions.sentence(
-                np.random.default_rng((scene_seed, STREAMS[split], 2, row)),
-                made[split].label[row // NUM_CAPTIONS],
-                made[split].attributes[row // NUM_CAPTIONS],
-            )
-            for row in rows.tolist()
-        ]
+        stream = 16 + STREAMS[split]
+        draws = uniform(scene_seed, stream, rows, scene_captions.NUM_DRAWS).tolist()
+        number = rows // num_captions
+        facts = made[split].label[number], made[split].attributes[number]
+        said = [scene_captions.sentence(*row) for row in zip(draws, *facts)]
         return words.encode(said, NUM_WORDS)
 
     one_hot = functools.partial(captions.one_hot_words, num_words=len(words.words))
     return _dataset(
-        who, modalities, digits, made, text, one_hot, NUM_CAPTIONS, scene_seed, seed
+        who, modalities, digits, made, text, one_hot, num_captions, scene_seed, seed
     )
 
 
@@ -203,8 +207,7 @@ def compose(key: Array, digits: Array, attributes: Array) -> Array:
         front = jnp.where(known[name], jnp.array([[color]], jnp.float32), front)
     ink = _ink(keys[1], digits.astype(jnp.float32) / 255, known)[..., None]
     image = (1 - ink) * back + ink * front
-    soft = jax.vmap(street_digits.blurred, (2, None), 2)(image, 1.5)
-    return jnp.where(known["Blurred"], soft, image)
+    return jnp.where(known["Blurred"], street_digits.blurred(image, 1.5), image)
 
 
 def _ink(key: Array, digits: Array, known: Mapping[str, Array]) -> Array:

@@ -60,18 +60,19 @@ def _ink(key: Array, digits: Array) -> Array:
 
 
 def blurred(image: Array, width: float | Array) -> Array:
-    """[height, width] -> the same, under a Gaussian of 7 pixels each way.
+    """[height, width, ...] -> the same, under a Gaussian of 7 pixels each way.
 
     Beyond the border the image goes on as it ends.
     """
     kernel = jnp.exp(-0.5 * (jnp.arange(-3, 4) / width) ** 2)
     kernel = kernel / jnp.sum(kernel)
-
-    def along(line):
-        line = jnp.pad(line, 3, mode="edge")
-        return jnp.convolve(line, kernel, mode="valid", precision="highest")
-
-    return jax.vmap(along)(jax.vmap(along)(image).T).T
+    for axis in (0, 1):
+        size = image.shape[axis]
+        pads = [(3, 3) if a == axis else (0, 0) for a in range(image.ndim)]
+        padded = jnp.pad(image, pads, mode="edge")
+        parts = [jax.lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(7)]
+        image = sum(weight * part for weight, part in zip(kernel, parts))
+    return image
 
 
 def _colors(key: Array) -> tuple[Array, Array, Array]:

@@ -14,6 +14,7 @@ from repr_jax.data import (
     mnist,
     mnist_svhn_text,
     polymnist,
+    scenes,
     streams,
     synthetic,
 )
@@ -31,6 +32,7 @@ DATASETS = {
     "mnist_svhn_text": lambda seed=0: mnist_svhn_text.load(num_matches=1, seed=seed),
     "graph": lambda seed=0: synthetic.graph(num_nodes=60, seed=seed),
     "polymnist": lambda seed=0: polymnist.composed(modalities=("m0", "m3"), seed=seed),
+    "scenes": lambda seed=0: scenes.with_attributes(seed=seed),
     "translated": lambda seed=0: polymnist.composed(
         modalities=("m0", "m3"), scale=0.75, seed=seed
     ),
@@ -40,6 +42,9 @@ DATASETS = {
         evaluated="blobs",
     ),
 }
+
+
+COMMON = ("label", "where", "attributes")
 
 
 @pytest.fixture(params=DATASETS)
@@ -91,6 +96,21 @@ def test_padded_rows_cover_everything_once():
     np.testing.assert_array_equal(where.sum(axis=1), [4, 4, 2])
     assert rows.shape == where.shape == (3, 4) and where.dtype == bool
     assert list(dataset.padded_rows(0, 4)) == []
+
+
+def test_uniform_numbers_are_uniform_and_those_of_their_row():
+    rows = np.arange(20_000)
+    numbers = dataset.uniform(3, 1, rows, 4)
+    assert numbers.min() >= 0 and numbers.max() < 1
+    counts = np.stack([np.histogram(x, 20, (0, 1))[0] for x in numbers.T])
+    assert np.abs(counts - 1000).max() < 5 * 1000**0.5
+    both = np.concatenate([numbers, np.roll(numbers, 1, axis=0)], axis=1)
+    off = np.corrcoef(both.T)[~np.eye(8, dtype=bool)]
+    assert np.abs(off).max() < 5 / len(rows) ** 0.5
+    np.testing.assert_array_equal(dataset.uniform(3, 1, rows[7:9], 4), numbers[7:9])
+    np.testing.assert_array_equal(dataset.uniform(3, 1, rows[:5], 2), numbers[:5, :2])
+    for seed, stream in ((4, 1), (3, 2), (2**32 - 1, 1)):
+        assert (dataset.uniform(seed, stream, rows, 4) != numbers).all()
 
 
 def test_training_depends_on_seed_and_step_alone(make):
@@ -146,7 +166,7 @@ def test_prepared_batches_are_images_in_range(make):
     batch = next(data.evaluate("test", 4))
     prepared = jax.jit(data.prepare)(batch)
     names = data.modalities or ("image",)
-    assert set(prepared) == {*names, "label", "where"}
+    assert {*names, "label", "where"} <= set(prepared) <= {*names, *COMMON}
     assert prepared["label"].dtype == np.int32
     for name in names:
         assert prepared[name].dtype == np.float32

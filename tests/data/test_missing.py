@@ -182,21 +182,6 @@ def test_processes_share_the_rows_of_a_batch(monkeypatch):
         np.testing.assert_array_equal(joined, whole[name])
 
 
-def test_uniform_numbers_are_uniform_and_those_of_their_row():
-    rows = np.arange(20_000)
-    numbers = missing.uniform(3, 1, rows, 4)
-    assert numbers.min() >= 0 and numbers.max() < 1
-    counts = np.stack([np.histogram(x, 20, (0, 1))[0] for x in numbers.T])
-    assert np.abs(counts - 1000).max() < 5 * 1000**0.5
-    both = np.concatenate([numbers, np.roll(numbers, 1, axis=0)], axis=1)
-    off = np.corrcoef(both.T)[~np.eye(8, dtype=bool)]
-    assert np.abs(off).max() < 5 / len(rows) ** 0.5
-    np.testing.assert_array_equal(missing.uniform(3, 1, rows[7:9], 4), numbers[7:9])
-    np.testing.assert_array_equal(missing.uniform(3, 1, rows[:5], 2), numbers[:5, :2])
-    for seed, stream in ((4, 1), (3, 2), (2**32 - 1, 1)):
-        assert (missing.uniform(seed, stream, rows, 4) != numbers).all()
-
-
 @pytest.mark.parametrize(
     "call, error, message",
     [
