@@ -129,6 +129,16 @@ def test_modalities_that_are_absent_do_not_count(cloud):
     )
     np.testing.assert_array_equal(real["m0"], x)
     np.testing.assert_allclose(means["m0"], x.mean(axis=0), rtol=1e-5)
+    made = frechet.made_features(
+        model,
+        dataset,
+        {"m0": np.array([True, False])},
+        lambda name, x: np.asarray(x),
+        jax.random.key(0),
+        batch_size=128,
+        limit=None,
+    )
+    assert len(made["m0->m1"]) == np.sum(np.all(batch["present"], axis=1))
 
 
 def test_features_of_the_classifiers_that_judge(perfect, dataset, monkeypatch):

@@ -155,18 +155,19 @@ def test_calls_add_up_to_their_union():
     assert list(estimate(1).curve) == [1, 2, 4, 8, 12]
 
 
-def test_what_a_row_lacks_does_not_count():
-    """Row r has x = (1, 3) + r; NaN stands where it lacks one, and in row 3 it all."""
+@pytest.mark.parametrize("filler", [np.nan, 0.0])
+def test_what_a_row_lacks_does_not_count(filler):
+    """Row r has x = (1, 3) + r; the filler stands where it lacks one, row 3 both."""
     present = np.array([[1, 1], [1, 0], [0, 1], [0, 0], [1, 1]], bool)
     x = X + np.arange(5)[:, None]
 
     def output(batch, rng):
-        found = exact(batch, rng, x[batch["row"]])
-        of_each = np.where(batch["present"].T, found["log_likelihood"], np.nan)
+        found = exact(batch, rng, x[batch["row"]], num=40_000)
+        of_each = np.where(batch["present"].T, found["log_likelihood"], filler)
         return {**found, "log_likelihood": of_each}
 
-    dataset = rows_of(5, present=present)
-    found = likelihood.evaluate(model(output), dataset, num_samples=2, batch_size=4)
+    dataset, sizes = rows_of(5, present=present), dict(num_samples=9, batch_size=4)
+    found = likelihood.evaluate(model(output), dataset, **sizes)
     numbers = found.numbers
     alone = log_normal(x, 0.0, 2.0)  # [row, modality]
     both = alone[:, 0] + log_normal(x[:, 1], x[:, 0] / 2, 1.5)
@@ -179,6 +180,8 @@ def test_what_a_row_lacks_does_not_count():
     pair = np.mean((both - alone[:, 1])[[0, 4]])
     assert numbers["conditional/m1->m0"] == pytest.approx(pair, abs=1e-4)
     assert np.isfinite(list(numbers.values())).all()
+    conditional = np.mean(both[[0, 4]] - alone[[0, 4], 0])
+    assert numbers["cross/m0->m1"] == pytest.approx(conditional, abs=0.02)
     rows = {row[0]: row[3] for row in found.tables[0].rows}
     assert rows == {"joint": 2, "observed": 4, "m0": 3, "m1": 3}
 
