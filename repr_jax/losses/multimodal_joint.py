@@ -62,13 +62,10 @@ def jmvae(
     checks.non_negative("jmvae", beta=beta, unimodal_weight=unimodal_weight)
     arrays = (inputs, mean, log_var, log_likelihood, likelihood_weights, where)
     views = checked("jmvae", *arrays)
-    joint = _joint("jmvae", joint, views.mean.shape[1:], views.rows)
-    z = gaussian.sample(row_keys(key, views.rows, axis_name), *joint)
-    log_p = log_likelihood_of(views, decode, z, views.where)
+    bounds, joint = _joint_bounds("jmvae", key, views, decode, joint, beta, axis_name)
     wide = (jnp.broadcast_to(x, views.mean.shape) for x in joint)
     to_experts = present(gaussian.kl(*wide, views.mean, views.log_var), views.where)
-    total = beta * gaussian.kl(*joint) - log_p
-    total = total + unimodal_weight * jnp.sum(to_experts, axis=0)
+    total = unimodal_weight * jnp.sum(to_experts, axis=0) - bounds
     return masked_mean(total, where=views.rows, axis_name=axis_name)
 
 
@@ -89,7 +86,7 @@ def joint_elbo(
     """Minus the bound of a joint posterior: the first stage of TELBO and JNF.
 
     mean_i [ beta * KL(q_J || N(0, I)) - sum_m weight_m log p(x_m | z) ], z ~ q_J. The
-    experts, mean and log_var, get no gradient.
+    experts, mean and log_var, play no part.
 
     Args:
       beta: >= 0, weight of the divergence.
@@ -97,20 +94,11 @@ def joint_elbo(
     Source: Vedantam et al., "Generative Models of Visually Grounded Imagination", 2018,
       https://arxiv.org/abs/1705.10762.
     """
-    return jmvae(
-        key,
-        inputs,
-        lax.stop_gradient(mean),
-        lax.stop_gradient(log_var),
-        decode,
-        joint=joint,
-        unimodal_weight=0.0,
-        log_likelihood=log_likelihood,
-        likelihood_weights=likelihood_weights,
-        beta=beta,
-        where=where,
-        axis_name=axis_name,
-    )
+    who, arrays = "joint_elbo", (inputs, mean, log_var)
+    checks.non_negative(who, beta=beta)
+    views = checked(who, *arrays, log_likelihood, likelihood_weights, where)
+    bounds, _ = _joint_bounds(who, key, views, decode, joint, beta, axis_name)
+    return masked_mean(-bounds, where=views.rows, axis_name=axis_name)
 
 
 def unimodal_elbo(
@@ -227,6 +215,14 @@ def joint_to_unimodal(
         log_q = gaussian.log_prob(u, mean[m], log_var[m]) + log_det
         total = total - present(log_q, where[m])
     return masked_mean(total, where=rows, axis_name=axis_name)
+
+
+def _joint_bounds(who, key, views, decode, joint, beta, axis_name):
+    """[batch] bounds with posterior q_J, and q_J, checked."""
+    joint = _joint(who, joint, views.mean.shape[1:], views.rows)
+    z = gaussian.sample(row_keys(key, views.rows, axis_name), *joint)
+    log_p = log_likelihood_of(views, decode, z, views.where)
+    return log_p - beta * gaussian.kl(*joint), joint
 
 
 def _identity(z):

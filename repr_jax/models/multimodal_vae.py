@@ -99,15 +99,15 @@ class JointEncoder(nn.Module):
     modalities are present. Source: two of 512 are the default of MultiVae 1.0.3.
     """
 
-    encoders: Sequence[nn.Module]  # x, train -> Posterior
+    encoder: Callable  # () -> a module: x, train -> Posterior; a new one per modality
     latent_dim: int
     widths: Sequence[int] = (512, 512)
     log_var: Callable = gaussian_log_var  # of the second head
 
     @nn.compact
     def __call__(self, inputs, where, *, train):
-        pairs = zip(self.encoders, inputs, strict=True)
-        parts = [jnp.concatenate(encoder(x, train=train), -1) for encoder, x in pairs]
+        parts = [self.encoder()(x, train=train) for x in inputs]
+        parts = [jnp.concatenate(posterior, axis=-1) for posterior in parts]
         parts = [jnp.where(here[:, None], x, 0) for x, here in zip(parts, where)]
         x = jnp.concatenate([*parts, where.T.astype(parts[0].dtype)], axis=-1)
         for width in self.widths:

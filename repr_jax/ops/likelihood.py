@@ -6,7 +6,7 @@ if the shapes differ, TypeError for integers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,18 @@ def categorical(x: Array, logits: Array) -> Array:
     """Sum of log softmax(logits)[class]; x is one-hot over the last axis."""
     x, logits = _pair("likelihood.categorical", x, logits)
     return _total(x * jax.nn.log_softmax(logits, axis=-1))
+
+
+def by_size(shapes: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
+    """Weights that give every modality the say of the largest: max_n dim_n / dim_m.
+
+    shapes: of one example of each modality. For `likelihood_weights`: with weights
+    other than 1 a loss bounds no likelihood, so evaluate with 1.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"likelihood.by_size: expected shapes of sizes; got {shapes}.")
+    return tuple(max(sizes) / size for size in sizes)
 
 
 def by_row(

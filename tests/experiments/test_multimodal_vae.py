@@ -1,24 +1,30 @@
 """The multimodal experiment, on three tiny views."""
 
 import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 import pytest
 
 from experiments import multimodal_vae
 from repr_jax import losses
 from repr_jax.data import synthetic
 from repr_jax.models import vae
+from repr_jax.models.multimodal_vae import Clusters, JointEncoder, LogVars
+from repr_jax.ops import likelihood, subsets
 
 NAMES = ("m0", "m1", "m2")
 BATCH, DIM = 6, 4
+KEY = jax.random.key(4)
 
 
 def config(loss=losses.mopoe, posterior=multimodal_vae.product_of_experts, **options):
     c = ml_collections.ConfigDict()
+    c.likelihood_samples = 3
     c.modalities = NAMES
     c.encoder = dict(
         fn=vae.ConvEncoder, latent_dim=DIM, widths=(4,), hidden=8, shape=(8, 8, 3)
@@ -125,3 +131,162 @@ def test_a_modality_that_the_batch_lacks_is_named():
         experiment.loss(
             params, extras, {"m0": batch["m0"], "m2": batch["m2"]}, jax.random.key(0), 0
         )
+
+
+def with_private(c, dim=2):
+    c.private_encoder = c.encoder.copy_and_resolve_references()
+    c.private_encoder.latent_dim = dim
+    return c
+
+
+def started(c, batch=None):
+    """The experiment of a config, and its parameters."""
+    _, _, _, default = made()
+    experiment = multimodal_vae.make(c)
+    init = jax.jit(experiment.init)
+    return experiment, init(jax.random.key(0), batch or default)[0]
+
+
+def plus():
+    """MMVAE+ with a learned scale of the auxiliary priors and a clustered prior."""
+    c = config(losses.mmvae_plus, multimodal_vae.mixture_of_experts, prior_log_var=0.3)
+    del c.bound
+    c.learned = {
+        "auxiliary": dict(fn=LogVars, modalities=NAMES, dim=2),
+        "prior": dict(fn=Clusters, num_clusters=5, dim=DIM),
+    }
+    return with_private(c)
+
+
+def jmvae():
+    c = config(losses.jmvae, multimodal_vae.joint_or_product)
+    own = c.encoder.copy_and_resolve_references()
+    c.joint_encoder = dict(fn=JointEncoder, encoder=own, latent_dim=DIM, widths=(8,))
+    del c.bound
+    return c
+
+
+WHOLE = {
+    "mmvae_plus": plus,
+    "jmvae": jmvae,
+    "mopoe": lambda: with_private(config()),
+    "mmjsd": lambda: config(losses.mmjsd, multimodal_vae.geometric_mean),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
+    _, _, _, batch = made()
+    experiment, params = started(WHOLE[name]())
+    grads = jax.jit(jax.grad(lambda p: experiment.loss(p, {}, batch, KEY, 0)[0]))
+    for part, leaves in grads(params).items():
+        for leaf in jax.tree.leaves(leaves):
+            assert np.isfinite(leaf).all(), part
+        assert any((leaf != 0).any() for leaf in jax.tree.leaves(leaves)), part
+    asked = {
+        name: jax.jit(lambda b, ask=ask: ask(params, {}, b, KEY))
+        for name, ask in experiment.outputs.items()
+        if name != "bound"
+    }
+    partly = with_present(batch, 0, 2)
+    broken = {**partly, "m1": jnp.full_like(batch["m1"], jnp.nan)}
+    for ask in asked.values():
+        for a, b in zip(jax.tree.leaves(ask(partly)), jax.tree.leaves(ask(broken))):
+            assert np.isfinite(b).all()
+            np.testing.assert_array_equal(a, b)
+    weights = asked["log_weights"](partly)
+    assert weights["log_likelihood"].shape == (3, 3, BATCH)
+    assert weights["log_ratio"].shape == (3, BATCH)
+    assert (weights["log_likelihood"][:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["mmvae_plus", "mopoe"])
+def test_nothing_given_draws_from_the_prior_and_weighs_nothing(name):
+    _, _, _, batch = made()
+    experiment, params = started(WHOLE[name]())
+    given = jnp.zeros((BATCH, 3), bool)
+    found = experiment.outputs["log_weights"](
+        params, {}, {**batch, "given": given}, KEY
+    )
+    np.testing.assert_allclose(found["log_ratio"], 0, atol=1e-5)
+    assert (found["log_likelihood"] < 0).all()
+
+
+def wide(h):
+    """Log-variances of proposals that reach further than what they propose for."""
+    return h + 0.7
+
+
+PROPOSALS = (
+    (losses.mopoe, multimodal_vae.product_of_experts),
+    (losses.mopoe, multimodal_vae.mixture_of_products),
+    (losses.moe_elbo, multimodal_vae.mixture_of_experts),
+)
+
+
+@pytest.mark.parametrize(("loss", "proposal"), PROPOSALS)
+def test_every_proposal_estimates_the_evidence_that_the_prior_does(loss, proposal):
+    """Whatever is given, with private latents; within five standard errors."""
+    _, _, _, batch = made()
+    batch = {name: x[:2] for name, x in batch.items()}
+    c = config(loss, proposal)
+    c.encoder.log_var = wide
+    c = with_private(c)
+    c.likelihood_samples = 4_000
+    c.loss.log_likelihood = dict(fn=likelihood.laplace, scale=8.0)  # smooth
+    experiment, params = started(c)
+    ask = jax.jit(partial(experiment.outputs["log_weights"], params, {}))
+
+    def evidence(*given):
+        """Estimates of two rows, and their relative standard errors."""
+        given = jnp.tile(jnp.array(given, bool), (2, 1))
+        found = ask({**batch, "given": given}, KEY)
+        total = found["log_likelihood"].sum(axis=1) + found["log_ratio"]
+        highest = total.max(axis=0, keepdims=True)
+        weights = np.exp(total - highest)
+        error = weights.std(axis=0) / weights.mean(axis=0) / np.sqrt(len(weights))
+        return highest[0] + np.log(weights.mean(axis=0)), error
+
+    expected, own_error = evidence(0, 0, 0)
+    for given in ((1, 1, 1), (0, 1, 0), (1, 0, 1)):
+        value, error = evidence(*given)
+        assert (error < 0.12).all()
+        assert (abs(value - expected) < 5 * np.hypot(error, own_error)).all()
+
+
+def test_a_schedule_scales_an_argument_of_the_loss_by_the_step():
+    _, _, _, batch = made()
+    c = config(beta=3.0)
+    c.schedules = dict(
+        beta=dict(fn=optax.linear_schedule, init_value=0.0, end_value=1.0)
+    )
+    c.schedules.beta.transition_steps = 10
+    experiment, params = started(c)
+    traced = []
+
+    @jax.jit
+    def loss(step):
+        traced.append(step)
+        return experiment.loss(params, {}, batch, KEY, step)[0]
+
+    values = [loss(step) for step in (0, 5, 10, 20)]
+    assert len(traced) == 1
+    fixed = [started(config(beta=beta))[0] for beta in (0.0, 1.5, 3.0, 3.0)]
+    for value, one in zip(values, fixed):
+        expected = jax.jit(one.loss)(params, {}, batch, KEY, 0)[0]
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_thinning_trains_on_fewer_modalities_and_evaluates_all():
+    plain, params, extras, batch = made()
+    c = config()
+    c.thin = dict(fn=subsets.thin, drop_rate=1.0)  # one remains
+    experiment = multimodal_vae.make(c)
+    thinned = jax.jit(experiment.loss)(params, extras, batch, KEY, 0)[0]
+    whole = jax.jit(plain.loss)(params, extras, batch, KEY, 0)[0]
+    assert thinned < whole / 2  # of one modality, not of three
+    bounds = [
+        jax.jit(e.outputs["bound"])(params, extras, batch, KEY)
+        for e in (plain, experiment)
+    ]
+    assert bounds[0] == bounds[1]

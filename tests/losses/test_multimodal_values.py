@@ -138,14 +138,10 @@ def test_equal_experts_make_the_average_bound_that_of_the_mixture():
 
 
 def divergence(name, experts, **options):
-    """The Jensen-Shannon divergence: at beta 1, less at beta 0."""
-
-    def both(key):
-        arrays = dict(experts=experts, batch=4_000, **options)
-        values = [scalar_model(name, key, beta=b, **arrays) for b in (0.0, 1.0)]
-        return values[0] - values[1]
-
-    return jax.jit(both)(jax.random.key(1))
+    """The Jensen-Shannon divergence: the loss without likelihoods."""
+    options |= dict(experts=experts, batch=4_000)
+    options["likelihood_weights"] = (0.0,) * len(experts)
+    return -jax.jit(partial(scalar_model, name, **options))(jax.random.key(1))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +181,7 @@ def test_mmjsd_can_exceed_the_evidence():
 
 
 def test_arithmetic_divergence_is_between_0_and_the_entropy():
-    far = divergence("mmjsd_arithmetic", ((40.0, 1.0), (-40.0, 1.0)))
+    far = divergence("mmjsd_arithmetic", ((15.0, 1.0), (-15.0, 1.0)))
     np.testing.assert_allclose(far, math.log(3), rtol=1e-5)
     same = divergence("mmjsd_arithmetic", ((0.0, 1.0), (0.0, 1.0)))
     np.testing.assert_allclose(same, 0, atol=1e-6)

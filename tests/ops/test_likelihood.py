@@ -107,3 +107,11 @@ def test_errors_name_who_and_what():
         likelihood.bernoulli(x.astype(int), x)
     with pytest.raises(ValueError, match=r"likelihood\.gaussian: expected scale > 0"):
         likelihood.gaussian(x, x, scale=-1.0)
+
+
+def test_weights_by_size_are_those_of_mnist_svhn_text():
+    weights = likelihood.by_size([(28, 28, 1), (32, 32, 3), (8,)])
+    np.testing.assert_allclose(weights, (3072 / 784, 1.0, 384.0))
+    assert likelihood.by_size([(5, 2)]) == (1.0,)
+    with pytest.raises(ValueError, match=r"likelihood\.by_size: expected shapes"):
+        likelihood.by_size([(3,), (0, 2)])

@@ -1,0 +1,77 @@
+"""Mixtures against sums over components, and their samples."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax.ops import gaussian, laplace, mixture
+from repr_jax.ops.mixture import Mixture
+
+
+def draw(shape):
+    rng = np.random.default_rng(0)
+    mean, log_var = rng.normal(size=(2, *shape)).astype("f")
+    logits = rng.normal(size=shape[:-1]).astype("f")
+    return Mixture(mean, log_var, logits)
+
+
+def weights(logits):
+    weights = np.exp(np.float64(logits))
+    return weights / weights.sum(axis=0)
+
+
+@pytest.mark.parametrize("distribution", [gaussian, laplace])
+def test_density_and_responsibilities_are_sums_over_components(distribution):
+    z = np.random.default_rng(1).normal(size=(5, 3, 2)).astype("f")  # [sample, batch]
+    shared, by_row = draw((4, 2)), draw((4, 3, 2))
+    by_row.logits[1, 0] = -np.inf
+    for one in (shared, by_row):
+        share = weights(one.logits).reshape(4, 1, -1)
+        log_q = [distribution.log_prob(z, m, v) for m, v in zip(one.mean, one.log_var)]
+        joint = share * np.exp(np.float64(log_q))  # [component, sample, batch]
+        actual = mixture.log_prob(one, z, distribution)
+        np.testing.assert_allclose(actual, np.log(joint.sum(axis=0)), rtol=1e-5)
+        found = mixture.responsibilities(one, z, distribution)
+        np.testing.assert_allclose(
+            found, joint / joint.sum(axis=0), rtol=1e-4, atol=1e-7
+        )
+    assert (found[1, :, 0] == 0).all()
+    expected = (weights(by_row.logits)[..., None] * by_row.mean).sum(axis=0)
+    np.testing.assert_allclose(mixture.mean(by_row), expected, rtol=1e-5)
+
+
+def test_samples_are_stratified_over_the_components():
+    """Of 10 samples of a row, 3 or 4 of each of three; one component has none."""
+    far = 100.0 * np.arange(4, dtype="f")[:, None, None] * np.ones((4, 50, 1), "f")
+    logits = np.zeros((4, 50), "f")
+    logits[2] = -np.inf
+    keys = jax.random.split(jax.random.key(0), 50)
+    z = mixture.sample(keys, Mixture(far, 0 * far, logits), 10)
+    component = np.round(np.asarray(z)[..., 0] / 100).astype(int)  # [10, 50]
+    counts = np.stack([(component == n).sum(axis=0) for n in range(4)])
+    assert (counts[2] == 0).all()
+    assert set(counts[[0, 1, 3]].ravel()) == {3, 4}
+
+
+def test_fewer_samples_than_components_are_of_each_alike():
+    rows = 6_000
+    far = 100.0 * np.arange(5, dtype="f")[:, None]
+    one = Mixture(far, 0 * far, np.log(np.array([1, 2, 3, 2, 2], "f")))
+    z = mixture.sample(jax.random.split(jax.random.key(0), rows), one, 2)
+    component = np.round(np.asarray(z)[..., 0] / 100).astype(int)
+    for n, share in enumerate([0.1, 0.2, 0.3, 0.2, 0.2]):
+        found = np.mean(component == n)
+        assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / rows)
+
+
+def test_moments_of_samples():
+    one = draw((3, 2))
+    z = np.asarray(mixture.sample(jax.random.split(jax.random.key(0), 200), one, 300))
+    share, variance = weights(one.logits)[:, None], np.exp(np.float64(one.log_var))
+    mean = (share * one.mean).sum(axis=0)
+    square = (share * (variance + np.float64(one.mean) ** 2)).sum(axis=0)
+    deviation = z.std(axis=(0, 1)) / math.sqrt(z[..., 0].size)
+    assert (abs(z.mean(axis=(0, 1)) - mean) < 4 * deviation).all()
+    np.testing.assert_allclose((z**2).mean(axis=(0, 1)), square, rtol=0.05)
