@@ -10,6 +10,7 @@ rows that are present, and `present` [batch, modality], the modalities that are.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from repr_jax.config import bind
 from repr_jax.models.multimodal_vae import MultimodalVAE
@@ -279,6 +280,18 @@ def make(config) -> Experiment:
         z, *w = (x[0] for x in samples)
         return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
 
+    def latents(params, extras, batch, key):
+        """[batch, dim], shared and private latents side by side."""
+        samples, _ = draw(subset_posterior, params, batch, key, True, 1)
+        return jnp.concatenate([x[0] for x in samples], axis=-1)
+
+    def decode(params, extras, batch, key):
+        """Of the entry "z", as `latents` gives it."""
+        posterior, private, *_ = infer(subset_posterior, params, batch, True)
+        sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
+        z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
+        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
+
     def log_weights(params, extras, batch, key):
         inputs, where = observed(batch, names)
         given = batch["given"].T if "given" in batch else where
@@ -292,6 +305,7 @@ def make(config) -> Experiment:
         return -objective(bound_fn, params, batch, key, train=False)[0]
 
     outputs = {"represent": represent, "generate": generate, "log_weights": log_weights}
+    outputs |= {"latents": latents, "decode": decode}
     if bound_fn:
         outputs["bound"] = bound
     return Experiment(init, loss, outputs)

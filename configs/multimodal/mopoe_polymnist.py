@@ -16,9 +16,12 @@ from repr_jax.evaluators import (
     bound,
     coherence,
     frechet,
+    latent_clusters,
     linear_probe,
     projection,
+    reconstruction,
     samples,
+    traversals,
 )
 from repr_jax.evaluators import likelihood as likelihoods
 from repr_jax.models import vae
@@ -84,8 +87,15 @@ def get_config(mode=""):
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate, max_train=10_000)
     config.evals.coherence = dict(fn=coherence.evaluate, limit=10_000)
-    config.evals.likelihood = dict(fn=likelihoods.evaluate, limit=64)
-    config.evals.frechet = dict(fn=frechet.evaluate, limit=2_000)
+    config.evals.likelihood = dict(
+        fn=likelihoods.evaluate, num_samples=1_000, given=("m0",), limit=100
+    )
+    config.evals.frechet = dict(fn=frechet.evaluate, limit=10_000)
+    config.evals.reconstruction = dict(fn=reconstruction.evaluate, limit=1_000)
+    config.evals.clusters = dict(
+        fn=latent_clusters.evaluate, max_train=10_000, num_fits=5
+    )
+    config.evals.traversals = dict(fn=traversals.evaluate)
     config.evals.samples = dict(fn=samples.evaluate)
     config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
@@ -93,7 +103,10 @@ def get_config(mode=""):
         config.evals.linear_probe.update(max_train=64, num_train=32)
         config.evals.coherence.update(classifier_steps=2, num_random=32, limit=32)
         config.evals.likelihood.update(limit=8, num_samples=16)
-        config.evals.frechet.update(classifier_steps=2, limit=32)
+        config.evals.frechet.update(classifier_steps=2, limit=32, num_fits=1)
+        config.evals.reconstruction.limit = 32
+        config.evals.clusters.update(max_train=64, num_fits=1)
+        config.evals.traversals.update(num_directions=1, num_pairs=1, num_steps=2)
         config.evals.samples.update(num_examples=2, num_random=2)
         config.evals.projection.max_points = 64
     return config

@@ -22,4 +22,5 @@ def get_config(mode=""):
     config.num_steps = 3_600
     config.checkpoint_every = 400
     config.optimizer.learning_rate = 2e-3
+    del config.evals.likelihood, config.evals.frechet, config.evals.clusters  # minutes
     return config

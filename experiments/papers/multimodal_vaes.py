@@ -46,6 +46,10 @@ CPU = {  # ours, for two cores
     "batch_size": 64,
     "evals.linear_probe.max_train": 5_000,
     "evals.coherence.limit": 2_000,
+    "evals.frechet.limit": 2_000,
+    "evals.likelihood.limit": 32,
+    "evals.clusters.max_train": 5_000,
+    "evals.clusters.num_fits": 1,
 }
 MAIN_BETA = {"paper": 2.5, "cpu": 1.0, "smoke": 1.0}  # published; ours
 QUALITY = "frechet/fd_clf/m0"  # of what is generated from nothing
@@ -57,7 +61,7 @@ PANELS = {
 LIKELIHOODS = {
     "log p(x)": "likelihood/joint",
     "log p(m0)": "likelihood/m0",
-    "log p(others | m0)": "likelihood/conditional/m0->m1+m2+m3+m4",
+    "log E p(others | z), z from m0": "likelihood/cross/m0->m1+m2+m3+m4",
 }
 ABOUT = (
     "Coherence: how often a classifier sees the digit of the given views in one that "
