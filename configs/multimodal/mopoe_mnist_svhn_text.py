@@ -89,13 +89,12 @@ def fused(config, log_likelihood):
 
 
 def evaluators(config, *, smoke):
-    """The bound, linear probes of every subset, pictures."""
+    """The bound, pictures, and linear probes of every subset; smoke: the first two."""
     config.evals.bound = dict(fn=bound.evaluate)
-    config.evals.linear_probe = dict(fn=linear_probe.evaluate)
     config.evals.samples = dict(fn=samples.evaluate)
-    config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.bound.limit = 32
-        config.evals.linear_probe.update(max_train=64, num_train=32)
         config.evals.samples.update(num_examples=2, num_random=2)
-        config.evals.projection.max_points = 64
+    else:
+        config.evals.linear_probe = dict(fn=linear_probe.evaluate)
+        config.evals.projection = dict(fn=projection.evaluate)
