@@ -209,6 +209,17 @@ def _unraisable(found):
         sys.__unraisablehook__(found)
 
 
+def _missing_field(error, argv) -> str:
+    """What a KeyError, which names a field alone, means for the flag that it is of."""
+    name, *suggestion = str(error.args[0]).splitlines()
+    name = name.strip("'")
+    for argument in argv:
+        if argument.partition("=")[0].endswith(f".{name}"):
+            text = f"{argument}: expected a field that the config sets; got {name!r}."
+            return " ".join([text, *suggestion])
+    return str(error.args[0])
+
+
 def _parse(argv):
     """Parses flags; what is wrong with --config is one line, too."""
     argv = [
@@ -223,7 +234,7 @@ def _parse(argv):
             len(CONFIG.value.keys())  # raises if there was no such file
         return arguments
     except Exception as error:  # a config is a program, and may raise anything
-        text = error.args[0] if isinstance(error, KeyError) else error  # no quotes
+        text = _missing_field(error, argv) if isinstance(error, KeyError) else error
         kind = "" if isinstance(error, EXPECTED) else f"{type(error).__name__}: "
         _exit(2, " ".join(f"{kind}{text}".split()))
 

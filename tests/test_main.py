@@ -87,6 +87,8 @@ def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
         (["--config.latent_dim=0"], "expected latent_dim of 1 or more; got 0"),
         (["--config.loss.beta=-1.0"], "beta >= 0; got -1.0"),
         (["--config.los.beta=1.0"], 'Did you mean "loss"'),
+        (["--config.loss.bta=1"], "expected a field that the config sets; got 'bta'"),
+        (["--config.evals.coherence.many=1"], "coherence.many=1: expected a field"),
         (["--config.batch_size=many"], "batch_size"),
         (["--config.data_source=imagenet"], "imagenet"),
         (["--config.best_metric=los"], "expected one of grad_norm"),
