@@ -211,13 +211,15 @@ def _unraisable(found):
 
 def _missing_field(error, argv) -> str:
     """What a KeyError, which names a field alone, means for the flag that it is of."""
-    name, *suggestion = str(error.args[0]).splitlines()
+    while isinstance(error, KeyError | AttributeError) and error.args:
+        error = error.args[0]  # of the KeyError that an AttributeError may hold
+    name, *suggestion = str(error).splitlines()
     name = name.strip("'")
     for argument in argv:
         if argument.partition("=")[0].endswith(f".{name}"):
             text = f"{argument}: expected a field that the config sets; got {name!r}."
             return " ".join([text, *suggestion])
-    return str(error.args[0])
+    return str(error)
 
 
 def _parse(argv):
@@ -234,7 +236,8 @@ def _parse(argv):
             len(CONFIG.value.keys())  # raises if there was no such file
         return arguments
     except Exception as error:  # a config is a program, and may raise anything
-        text = _missing_field(error, argv) if isinstance(error, KeyError) else error
+        of_a_field = isinstance(error, KeyError | AttributeError)
+        text = _missing_field(error, argv) if of_a_field else error
         kind = "" if isinstance(error, EXPECTED) else f"{type(error).__name__}: "
         _exit(2, " ".join(f"{kind}{text}".split()))
 
