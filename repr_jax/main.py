@@ -216,7 +216,7 @@ def _missing_field(error, argv) -> str:
     name, *suggestion = str(error).splitlines()
     name = name.strip("'")
     for argument in argv:
-        if argument.partition("=")[0].endswith(f".{name}"):
+        if name in argument.partition("=")[0].split(".")[1:]:
             text = f"{argument}: expected a field that the config sets; got {name!r}."
             return " ".join([text, *suggestion])
     return str(error)
