@@ -175,9 +175,12 @@ ROWS = {
     "crmvae": Row(multimodal, THREE, 3),
     "mmvm": Row(multimodal, THREE, 3),
     "mmvm_mixture": Row(partial(multimodal, standard_weight=0.25), TWO, 2),
+    "fused_elbo": Row(multimodal, THREE, 3),
+    "consensus_elbo": Row(
+        partial(multimodal, logits=np.arange(7.0, dtype="f")), THREE, 3
+    ),
     "masked_elbo": Row(multimodal, THREE, 3),
     "jmvae": Row(multimodal_joint, THREE | JOINT, 3),
-    "joint_elbo": Row(multimodal_joint, THREE | JOINT, 3),
     "unimodal_elbo": Row(multimodal, THREE, 3),
     "joint_to_unimodal": Row(experts_alone, EXPERTS | JOINT, 3),
     "cvae": Row(conditional, CONDITIONAL),

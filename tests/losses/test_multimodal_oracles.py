@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import gaussian, mixture
+from repr_jax.ops import fusion, gaussian, mixture
 from tests.losses import multimodal_oracle as oracle
 from tests.losses.multimodal_oracle import BATCH, LIKELIHOOD, WHERE, case, four
 
 KEY = jax.random.key(3)
+ALL = np.ones((1, 3), bool)
 
 
 def shared(name, **options):
@@ -22,7 +23,7 @@ def shared(name, **options):
     def call(key, o, where):
         loss = partial(getattr(losses, name), log_likelihood=LIKELIHOOD, **options)
         keywords = {"where": where}
-        if name in ("jmvae", "joint_elbo"):
+        if name == "jmvae":
             keywords["joint"] = o.jm, o.jlv
         return loss(key, o.x, o.mean, o.lv, partial(oracle.decode, o), **keywords)
 
@@ -62,8 +63,8 @@ MANY = {
         shared("jmvae", unimodal_weight=0.3, beta=0.6),
         four(18.106620, 14.084928, 16.353122, 11.314027),
     ),
-    "joint_elbo": (
-        shared("joint_elbo"),
+    "jmvae, first stage of telbo": (
+        shared("jmvae", unimodal_weight=0.0),
         four(16.392838, 12.568157, 15.465119, 10.680901),
     ),
     "unimodal_elbo": (
@@ -157,6 +158,32 @@ def test_the_second_stage_of_telbo_has_a_least_log_variance():
     slope = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(least, keys)
     error = np.std(slope, axis=0) / np.sqrt(len(keys))
     assert (abs(np.mean(slope, axis=0)) < 4 * error).all()
+
+
+FUSED = {
+    "barycenter": (fusion.barycenter, 16.629075, 12.602830, 18.744159, 13.049466),
+    "consensus": (fusion.consensus, 16.566918, 12.192672, 18.566393, 12.854012),
+    "hellinger": (fusion.hellinger, 18.285093, 12.890301, 19.521453, 13.188405),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_bounds_are_the_figures_on_average(name):
+    """Of the subset of all, and of the seven subsets."""
+    fuse, *figures = FUSED[name]
+    for options, pair in (({"subsets": ALL}, figures[:2]), ({}, figures[2:])):
+        call = shared("fused_elbo", fuse=fuse, **options)
+        oracle.assert_estimates(call, {(s, "full"): x for s, x in enumerate(pair)})
+    evidence = (12.461940, 9.952444)
+    assert all(bound > log_p for bound, log_p in zip(figures[:2], evidence))
+
+
+def test_consensus_elbo_is_the_figure_on_average():
+    logits = np.arange(7, dtype="f") / 7
+    call = shared("consensus_elbo", logits=logits)
+    oracle.assert_estimates(
+        call, {(0, "full"): 16.081973, (1, "full"): 10.835990}, times=200
+    )
 
 
 def cvae_loss(o, key, prior):
