@@ -39,6 +39,7 @@ from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
 from repr_jax.losses.multimodal_fusion import consensus_elbo, fused_elbo
+from repr_jax.losses.multimodal_hierarchy import mhvae, nexus_top
 from repr_jax.losses.multimodal_joint import (
     cvae,
     jmvae,
@@ -86,6 +87,7 @@ __all__ = [
     "jmvae",
     "joint_to_unimodal",
     "masked_elbo",
+    "mhvae",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -101,6 +103,7 @@ __all__ = [
     "mopoe",
     "mvae",
     "mvtcae",
+    "nexus_top",
     "nt_xent",
     "pairwise",
     "siglip",
