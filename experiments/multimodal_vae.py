@@ -145,8 +145,8 @@ def make(config) -> Experiment:
       private_encoder: of each modality's own latents, the `private` of the loss.
       joint_encoder: (inputs, where) -> posterior, the `joint` of the loss.
       learned: modules without input, by the argument of the loss that each returns.
-      schedules: functions that return step -> factor, by the argument of the loss, which
-        the config gives, that is multiplied: KL warm-up.
+      schedules: functions that return step -> factor, by the argument of the loss that
+        is multiplied, which config.loss must give: KL warm-up.
       thin: (keys, where) -> where, which modalities a row keeps while training.
       proposal: a posterior as of `config.posterior`, that of importance samples.
       likelihood_samples: importance samples of a call of `log_weights`, 16 by default.
