@@ -64,6 +64,11 @@ def geometric_mean(
     return _of_one(*gaussian.geometric_mean(mean, log_var, **options))
 
 
+def fused_experts(mean, log_var, *, where, fuse) -> Mixture:
+    """Of what is present, by one of the functions of `ops.fusion`."""
+    return _of_one(*fuse(mean, log_var, where))
+
+
 def joint_or_product(mean, log_var, *, where, joint) -> Mixture:
     """The posterior of JMVAE: of all modalities that of the joint encoder.
 
@@ -156,10 +161,14 @@ def make(config) -> Experiment:
       private_encoder: of each modality's own latents, the `private` of the loss.
       joint_encoder: (inputs, where) -> posterior, the `joint` of the loss.
       learned: modules without input, by the argument of the loss that each returns.
-      schedules: functions that return step -> factor, by the argument that is scaled.
+      schedules: functions that return step -> factor, by the argument of the loss that
+        is multiplied, which config.loss must give: KL warm-up.
       thin: (keys, where) -> where, which modalities a row keeps while training.
       proposal: a posterior as of `config.posterior`, that of importance samples.
       likelihood_samples: importance samples of a call of `log_weights`, 16 by default.
+
+    Raises:
+      ValueError: a schedule of an argument that config.loss does not give.
     """
     names = tuple(config.modalities)
     model, loss_fn = _model(config), bind(config.loss, "config.loss")
@@ -173,6 +182,12 @@ def make(config) -> Experiment:
         name: bind(choice, f"config.schedules.{name}")()
         for name, choice in config.get("schedules", {}).items()
     }
+    unknown = sorted(set(schedules) - set(loss_fn.keywords))
+    if unknown:
+        raise ValueError(
+            f"config.schedules: expected arguments that config.loss gives; got "
+            f"{', '.join(unknown)}."
+        )
     distribution = loss_fn.keywords.get("distribution", gaussian)
     log_likelihood = loss_fn.keywords.get("log_likelihood", likelihood.laplace)
     log_likelihoods = (
@@ -258,7 +273,7 @@ def make(config) -> Experiment:
             keys = row_keys(jax.random.fold_in(key, THIN), jnp.any(where, axis=0))
             batch = {**batch, "present": thin(keys, where).T}
         scaled = {
-            name: loss_fn.keywords.get(name, 1.0) * factor(step)
+            name: loss_fn.keywords[name] * factor(step)
             for name, factor in schedules.items()
         }
         value, posterior, where = objective(

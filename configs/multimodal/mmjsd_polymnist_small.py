@@ -20,6 +20,7 @@ def get_config(mode=""):
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
     del config.bound, config.evals.bound  # it can exceed log p(x)
+    del config.proposal  # the posterior itself
     config.posterior = dict(
         fn=multimodal_vae.geometric_mean,
         prior_weight=config.loss.get_ref("prior_weight"),

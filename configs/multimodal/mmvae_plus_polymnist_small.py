@@ -41,5 +41,6 @@ def get_config(mode=""):
         log_var=vae.laplace_simplex_log_var,
     )
     del config.bound, config.evals.bound  # of a model with other private priors
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.mixture_of_experts)
     return config

@@ -38,5 +38,6 @@ def get_config(mode=""):
         ),
         **shared,
     )
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.mixture_of_experts)
     return config

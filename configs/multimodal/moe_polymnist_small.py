@@ -16,5 +16,6 @@ def get_config(mode=""):
     config = mopoe_polymnist_small.get_config(mode)  # networks, data, batch, rate
     config.loss.update(subsets=subsets.singles, prior_expert="none")
     config.bound.subsets = config.loss.get_ref("subsets")
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.mixture_of_experts)
     return config

@@ -83,6 +83,10 @@ def get_config(mode=""):
         fn=multimodal_vae.product_of_experts,
         prior_expert=config.loss.get_ref("prior_expert"),
     )
+    config.proposal = dict(  # of importance samples: what training draws from
+        fn=multimodal_vae.mixture_of_products,
+        prior_expert=config.loss.get_ref("prior_expert"),
+    )
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published
     config.evals.bound = dict(fn=bound.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate, max_train=10_000)

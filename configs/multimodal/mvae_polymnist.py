@@ -20,5 +20,6 @@ def get_config(mode=""):
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
     del config.bound, config.evals.bound  # a sum of bounds is a bound of nothing
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.product_of_experts, prior_expert="all")
     return config

@@ -26,5 +26,6 @@ def get_config(mode=""):
             fn=likelihood.laplace, scale=config.loss.log_likelihood.get_ref("scale")
         ),
     )
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.product_of_experts, prior_expert="none")
     return config

@@ -25,5 +25,6 @@ def get_config(mode=""):
             fn=likelihood.laplace, scale=config.loss.log_likelihood.get_ref("scale")
         ),
     )
+    del config.proposal  # the posterior itself
     config.posterior = dict(fn=multimodal_vae.mixture_of_experts)
     return config

@@ -38,10 +38,11 @@ from repr_jax.losses.decorrelation import barlow_twins
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
+from repr_jax.losses.multimodal_fusion import consensus_elbo, fused_elbo
+from repr_jax.losses.multimodal_hierarchy import mhvae, nexus_top
 from repr_jax.losses.multimodal_joint import (
     cvae,
     jmvae,
-    joint_elbo,
     joint_to_unimodal,
     unimodal_elbo,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "alignment_uniformity",
     "barlow_twins",
     "clip",
+    "consensus_elbo",
     "cpc",
     "crmvae",
     "cross_entropy",
@@ -71,6 +73,7 @@ __all__ = [
     "dreg",
     "elbo",
     "fresh_negatives_nce",
+    "fused_elbo",
     "gan_discriminator",
     "gan_generator",
     "gradient_penalty",
@@ -82,9 +85,9 @@ __all__ = [
     "instance_discrimination",
     "iwae",
     "jmvae",
-    "joint_elbo",
     "joint_to_unimodal",
     "masked_elbo",
+    "mhvae",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -100,6 +103,7 @@ __all__ = [
     "mopoe",
     "mvae",
     "mvtcae",
+    "nexus_top",
     "nt_xent",
     "pairwise",
     "siglip",

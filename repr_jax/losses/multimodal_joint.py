@@ -52,7 +52,8 @@ def jmvae(
     equal q_J, and moves q_J as well.
 
     Args:
-      unimodal_weight: >= 0, of the sum over experts. The paper writes alpha.
+      unimodal_weight: >= 0, of the sum over experts. The paper writes alpha. 0 is the
+        bound of the joint posterior alone: the first stage of TELBO and JNF.
       beta: >= 0, weight of the divergence from the prior.
 
     Source: Suzuki, Nakayama and Matsuo, "Joint Multimodal Learning with Deep Generative
@@ -62,43 +63,14 @@ def jmvae(
     checks.non_negative("jmvae", beta=beta, unimodal_weight=unimodal_weight)
     arrays = (inputs, mean, log_var, log_likelihood, likelihood_weights, where)
     views = checked("jmvae", *arrays)
-    bounds, joint = _joint_bounds("jmvae", key, views, decode, joint, beta, axis_name)
+    joint = _joint("jmvae", joint, views.mean.shape[1:], views.rows)
+    z = gaussian.sample(row_keys(key, views.rows, axis_name), *joint)
+    log_p = log_likelihood_of(views, decode, z, views.where)
     wide = (jnp.broadcast_to(x, views.mean.shape) for x in joint)
     to_experts = present(gaussian.kl(*wide, views.mean, views.log_var), views.where)
-    total = unimodal_weight * jnp.sum(to_experts, axis=0) - bounds
+    total = beta * gaussian.kl(*joint) - log_p
+    total = total + unimodal_weight * jnp.sum(to_experts, axis=0)
     return masked_mean(total, where=views.rows, axis_name=axis_name)
-
-
-def joint_elbo(
-    key: Array,
-    inputs: Sequence[Array],
-    mean: Array,
-    log_var: Array,
-    decode: Decode,
-    *,
-    joint: Pair,
-    log_likelihood: Likelihood | Sequence[Likelihood] = likelihood.laplace,
-    likelihood_weights: Sequence[float] | Array | None = None,
-    beta: float | Array = 1.0,
-    where: Array | None = None,
-    axis_name: str | None = None,
-) -> Array:
-    """Minus the bound of a joint posterior: the first stage of TELBO and JNF.
-
-    mean_i [ beta * KL(q_J || N(0, I)) - sum_m weight_m log p(x_m | z) ], z ~ q_J. The
-    experts, mean and log_var, play no part.
-
-    Args:
-      beta: >= 0, weight of the divergence.
-
-    Source: Vedantam et al., "Generative Models of Visually Grounded Imagination", 2018,
-      https://arxiv.org/abs/1705.10762.
-    """
-    who, arrays = "joint_elbo", (inputs, mean, log_var)
-    checks.non_negative(who, beta=beta)
-    views = checked(who, *arrays, log_likelihood, likelihood_weights, where)
-    bounds, _ = _joint_bounds(who, key, views, decode, joint, beta, axis_name)
-    return masked_mean(-bounds, where=views.rows, axis_name=axis_name)
 
 
 def unimodal_elbo(
@@ -122,7 +94,8 @@ def unimodal_elbo(
     Args:
       beta: >= 0, weight of the divergence.
 
-    Source: Vedantam et al. 2018 (as `joint_elbo`).
+    Source: Vedantam et al., "Generative Models of Visually Grounded Imagination", 2018,
+      https://arxiv.org/abs/1705.10762.
     """
     checks.non_negative("unimodal_elbo", beta=beta)
     arrays = (inputs, mean, log_var, log_likelihood, likelihood_weights, where)
@@ -215,14 +188,6 @@ def joint_to_unimodal(
         log_q = gaussian.log_prob(u, mean[m], log_var[m]) + log_det
         total = total - present(log_q, where[m])
     return masked_mean(total, where=rows, axis_name=axis_name)
-
-
-def _joint_bounds(who, key, views, decode, joint, beta, axis_name):
-    """[batch] bounds with posterior q_J, and q_J, checked."""
-    joint = _joint(who, joint, views.mean.shape[1:], views.rows)
-    z = gaussian.sample(row_keys(key, views.rows, axis_name), *joint)
-    log_p = log_likelihood_of(views, decode, z, views.where)
-    return log_p - beta * gaussian.kl(*joint), joint
 
 
 def _identity(z):

@@ -277,6 +277,13 @@ def test_a_schedule_scales_an_argument_of_the_loss_by_the_step():
         np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
+def test_a_schedule_of_what_the_loss_is_not_given_is_refused():
+    c = config()
+    c.schedules = {"beta": dict(fn=optax.constant_schedule, value=1.0)}
+    with pytest.raises(ValueError, match=r"config\.schedules: .* gives; got beta"):
+        multimodal_vae.make(c)
+
+
 def test_thinning_trains_on_fewer_modalities_and_evaluates_all():
     plain, params, extras, batch = made()
     c = config()

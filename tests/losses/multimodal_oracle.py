@@ -77,7 +77,7 @@ def case(seed, form=""):
         n(DIM, DIM),
         0.5 * n(DIM),
     ]
-    levels = [n(DIM, DIM), n(DIM), 0.5 * n(MODALITIES, DIM, DIM), n(*shape)]
+    levels = [n(DIM, DIM), 0.5 * n(DIM), 0.5 * n(MODALITIES, DIM, DIM), n(*shape)]
     levels += [0.5 * n(MODALITIES, DIM)]
     samples = [n(MODALITIES, 3, BATCH, DIM), n(MODALITIES, 3, BATCH, 1)]
     samples += [n(MODALITIES, MODALITIES, 3, BATCH, 1)]

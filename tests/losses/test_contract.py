@@ -80,6 +80,29 @@ def experts_alone(loss, arrays, decoder, **rest):
     return multimodal_joint(densities, arrays, decoder, **rest)
 
 
+def upper(loss, arrays, decoder, *, where, **rest):
+    """Latents of modalities of m + 1 dimensions, and linear messages of them."""
+    latents = tuple(arrays.values())
+
+    def message(latents):
+        parts = [z @ decoder.T[: m + 1] for m, z in enumerate(latents)]
+        return jnp.stack(parts)
+
+    def decode(z):
+        return tuple((z @ decoder)[:, : m + 1] for m in range(len(latents)))
+
+    def encode(h):
+        return h, 0.1 * h
+
+    return loss(KEY, latents, message, encode, decode, where=where.T, **rest)
+
+
+def below(z):
+    """Prior and three experts of a level, given that above it."""
+    experts = jnp.stack([z, 0.5 * z, -z])
+    return (0.5 * z, jnp.zeros_like(z)), (experts, jnp.zeros_like(experts))
+
+
 def conditional(loss, arrays, decoder, **rest):
     prior = arrays["prior_mean"], arrays["prior_log_var"]
     shared = {k: x for k, x in arrays.items() if not k.startswith("prior")}
@@ -175,9 +198,14 @@ ROWS = {
     "crmvae": Row(multimodal, THREE, 3),
     "mmvm": Row(multimodal, THREE, 3),
     "mmvm_mixture": Row(partial(multimodal, standard_weight=0.25), TWO, 2),
+    "nexus_top": Row(upper, {f"latent{m}": (m + 1,) for m in range(3)}, 3),
+    "mhvae": Row(partial(multimodal, conditionals=(below, below)), THREE, 3),
+    "fused_elbo": Row(multimodal, THREE, 3),
+    "consensus_elbo": Row(
+        partial(multimodal, logits=np.arange(7.0, dtype="f")), THREE, 3
+    ),
     "masked_elbo": Row(multimodal, THREE, 3),
     "jmvae": Row(multimodal_joint, THREE | JOINT, 3),
-    "joint_elbo": Row(multimodal_joint, THREE | JOINT, 3),
     "unimodal_elbo": Row(multimodal, THREE, 3),
     "joint_to_unimodal": Row(experts_alone, EXPERTS | JOINT, 3),
     "cvae": Row(conditional, CONDITIONAL),

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import gaussian, mixture
+from repr_jax.ops import fusion, gaussian, mixture
 from tests.losses import multimodal_oracle as oracle
 from tests.losses.multimodal_oracle import BATCH, LIKELIHOOD, WHERE, case, four
 
 KEY = jax.random.key(3)
+ALL = np.ones((1, 3), bool)
 
 
 def shared(name, **options):
@@ -22,7 +23,7 @@ def shared(name, **options):
     def call(key, o, where):
         loss = partial(getattr(losses, name), log_likelihood=LIKELIHOOD, **options)
         keywords = {"where": where}
-        if name in ("jmvae", "joint_elbo"):
+        if name == "jmvae":
             keywords["joint"] = o.jm, o.jlv
         return loss(key, o.x, o.mean, o.lv, partial(oracle.decode, o), **keywords)
 
@@ -62,8 +63,8 @@ MANY = {
         shared("jmvae", unimodal_weight=0.3, beta=0.6),
         four(18.106620, 14.084928, 16.353122, 11.314027),
     ),
-    "joint_elbo": (
-        shared("joint_elbo"),
+    "jmvae, first stage of telbo": (
+        shared("jmvae", unimodal_weight=0.0),
         four(16.392838, 12.568157, 15.465119, 10.680901),
     ),
     "unimodal_elbo": (
@@ -157,6 +158,115 @@ def test_the_second_stage_of_telbo_has_a_least_log_variance():
     slope = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(least, keys)
     error = np.std(slope, axis=0) / np.sqrt(len(keys))
     assert (abs(np.mean(slope, axis=0)) < 4 * error).all()
+
+
+def nexus(key, o, where):
+    """Linear messages and top decoders; the bottom latents are drawn here."""
+    noise_key, key = jax.random.split(key)
+    latents = o.mean + jnp.exp(o.lv / 2) * jax.random.normal(noise_key, o.mean.shape)
+
+    def message(latents):
+        return jnp.stack([z @ T.T for z, T in zip(latents, o.T)])
+
+    def encode(h):
+        mean = h @ o.C.T
+        return mean, jnp.broadcast_to(o.nlv, mean.shape)
+
+    def decode(z):
+        return tuple(z @ U.T for U in o.U)
+
+    return losses.nexus_top(
+        key, tuple(latents), message, encode, decode, drop_rate=0.0, where=where
+    )
+
+
+def mhvae(key, o, where):
+    def below(z):
+        mean = z @ o.P.T
+        experts = jnp.stack([z @ R.T for R in o.R]) + o.r
+        log_var = jnp.broadcast_to(o.R_lv[:, None], experts.shape)
+        return (mean, jnp.broadcast_to(o.P_lv, mean.shape)), (experts, log_var)
+
+    return losses.mhvae(
+        key,
+        o.x,
+        o.mean,
+        o.lv,
+        partial(oracle.decode, o),
+        conditionals=(below,),
+        log_likelihood=LIKELIHOOD,
+        where=where,
+    )
+
+
+@pytest.mark.parametrize(
+    "call, figures",
+    [
+        (nexus, four(24.444482, 19.635031, 25.124564, 21.729707)),
+        (mhvae, four(18.011603, 14.668791, 11.536140, 8.652907)),
+    ],
+)
+def test_hierarchies_are_the_figures_on_average(call, figures):
+    oracle.assert_estimates(call, figures, times=2_000)
+
+
+def test_nexus_drops_messages_and_decodes_all():
+    """Without messages beyond one, a top latent of their mean tells which was kept."""
+    latents = tuple(np.full((3_000, 1), x, "f") for x in (1.0, 2.0, 4.0))
+    seen = []
+
+    def encode(h):
+        seen.append(np.asarray(h)[:, 0])
+        return h, 0 * h
+
+    def loss(latents, rate):
+        decode = lambda z: (z,) * 3  # noqa: E731
+        message = jnp.stack
+        return losses.nexus_top(KEY, latents, message, encode, decode, drop_rate=rate)
+
+    loss(latents, 0.4)
+    means = {
+        round(sum(s) / len(s), 4) for s in [(1,), (2,), (4,), (1, 2), (1, 4), (2, 4)]
+    }
+    found = np.round(seen[0], 4)
+    share = np.mean(abs(found - 7 / 3) > 1e-3)
+    assert abs(share - 0.4) < 4 * 0.5 / np.sqrt(3_000)
+    assert set(found[abs(found - 7 / 3) > 1e-3].tolist()) == means
+    seen.clear()
+    loss(latents, 0.0)
+    np.testing.assert_allclose(seen[0], 7 / 3, rtol=1e-6)
+    decoded = losses.nexus_top(
+        KEY, latents, jnp.stack, lambda h: (h, 0 * h - 30), lambda z: (z,) * 3,
+        drop_rate=0.0, beta=0.0,
+    )  # fmt: skip
+    errors = sum((x - 7 / 3) ** 2 for x in (1, 2, 4)) / 2 + 1.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(decoded, errors, rtol=1e-5)
+
+
+FUSED = {
+    "barycenter": (fusion.barycenter, 16.629075, 12.602830, 18.744159, 13.049466),
+    "consensus": (fusion.consensus, 16.566918, 12.192672, 18.566393, 12.854012),
+    "hellinger": (fusion.hellinger, 18.285093, 12.890301, 19.521453, 13.188405),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_bounds_are_the_figures_on_average(name):
+    """Of the subset of all, and of the seven subsets."""
+    fuse, *figures = FUSED[name]
+    for options, pair in (({"subsets": ALL}, figures[:2]), ({}, figures[2:])):
+        call = shared("fused_elbo", fuse=fuse, **options)
+        oracle.assert_estimates(call, {(s, "full"): x for s, x in enumerate(pair)})
+    evidence = (12.461940, 9.952444)
+    assert all(bound > log_p for bound, log_p in zip(figures[:2], evidence))
+
+
+def test_consensus_elbo_is_the_figure_on_average():
+    logits = np.arange(7, dtype="f") / 7
+    call = shared("consensus_elbo", logits=logits)
+    oracle.assert_estimates(
+        call, {(0, "full"): 16.081973, (1, "full"): 10.835990}, times=200
+    )
 
 
 def cvae_loss(o, key, prior):

@@ -198,13 +198,11 @@ def test_one_modality_of_mvtcae_is_a_share_of_the_elbo(correlation):
     assert_estimates("mvtcae", expected, **options)
 
 
-@pytest.mark.parametrize(
-    "name", ["moe_elbo", "masked_elbo", "unimodal_elbo", "jmvae", "joint_elbo"]
-)
+@pytest.mark.parametrize("name", ["moe_elbo", "masked_elbo", "unimodal_elbo", "jmvae"])
 def test_one_modality_is_the_elbo(name):
     """masked_elbo multiplies the prior: its expert N(1, 1) has the posterior."""
     expert = (1.0, 1.0) if name == "masked_elbo" else (0.5, 0.5)
-    options = {"joint": (0.5, 0.5)} if name in ("jmvae", "joint_elbo") else {}
+    options = {"joint": (0.5, 0.5)} if name == "jmvae" else {}
     assert_estimates(name, -1.515512, experts=(expert,), **options)
 
 
