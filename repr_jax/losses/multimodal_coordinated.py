@@ -52,8 +52,9 @@ def mvtcae(
       beta: >= 0, weight of the divergences; 2.5 on PolyMNIST.
 
     Source: Hwang et al., "Multi-View Representation Learning via Total Correlation
-      Objective", 2021, https://openreview.net/forum?id=Euop96pFWA, with M the number of
-      modalities that a row has. Private latents are ours.
+      Objective", 2021, https://proceedings.neurips.cc/paper/2021/hash/
+      65a99bb7a3115fdede20da98b08a370f-Abstract.html, with M the number of modalities
+      that a row has. Private latents are ours.
     """
     checks.non_negative(
         "mvtcae", beta=beta, private_beta=private_beta, correlation=correlation
