@@ -189,6 +189,7 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
         if name != "bound"
     }
     partly = with_present(batch, 0, 2)
+    partly["z"] = asked["latents"](partly)
     broken = {**partly, "m1": jnp.full_like(batch["m1"], jnp.nan)}
     for ask in asked.values():
         for a, b in zip(jax.tree.leaves(ask(partly)), jax.tree.leaves(ask(broken))):
@@ -198,6 +199,9 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     assert weights["log_likelihood"].shape == (3, 3, BATCH)
     assert weights["log_ratio"].shape == (3, BATCH)
     assert (weights["log_likelihood"][:, 1] == 0).all()
+    decoded, generated = asked["decode"](partly), asked["generate"](partly)
+    for name in generated:  # of the same latents, in two programs
+        np.testing.assert_allclose(decoded[name], generated[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mmvae_plus", "mopoe"])
