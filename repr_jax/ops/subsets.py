@@ -18,7 +18,8 @@ from repr_jax.ops.numerics import bounded_exp
 
 PRIOR_EXPERTS = ("full", "all", "none")
 BELOW_1 = 1 - 2**-23  # times a count it is still below that count in float32
-BLOCK = 128  # subsets whose posteriors are held at once
+BLOCK = 128  # subsets at most whose posteriors are held at once,
+ELEMENTS = 2**19  # and their entries, unless four have more: they stay in the cache
 
 
 def non_empty(num_modalities: int) -> np.ndarray:
@@ -133,14 +134,14 @@ def mean_kl(
     mean, log_var: [modality, batch, dim] floats; where: [modality, batch] bool;
     members: [subset, modality] bool. A row's subsets are those whose
     members it has; without any the mean is 0. The posteriors are one product of
-    `members` with the experts, of at most BLOCK subsets at a time.
+    `members` with the experts, of a block of subsets at a time.
     """
     checks.one_of("subsets.mean_kl", PRIOR_EXPERTS, prior_expert=prior_expert)
     allowed = valid(members, where)  # [subset, batch]
     shares = allowed / jnp.maximum(jnp.sum(allowed, axis=0, keepdims=True), 1)
     full = members.all(axis=1)
     of_prior = {"full": full, "all": full | True, "none": full & False}[prior_expert]
-    size = min(BLOCK, len(members))
+    size = min(BLOCK, len(members), max(4, ELEMENTS // max(mean[0].size, 1)))
     pad = -len(members) % size  # with priors of no share
     members = np.pad(members, [(0, pad), (0, 0)]).reshape(-1, size, len(mean))
     of_prior = np.pad(of_prior, (0, pad), constant_values=True).reshape(-1, size, 1, 1)
