@@ -1,6 +1,8 @@
 """What the commands of experiments accept on their command lines."""
 
 import argparse
+import os
+import pathlib
 from collections.abc import Callable
 
 
@@ -16,3 +18,17 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def writable_folder(text: str) -> str:
+    """A `type` of argparse: a folder that is writable, or can be made."""
+    path = os.path.expanduser(text)
+    there = pathlib.Path(path).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(
+            f"expected a folder that can be written or made; got {path}: {there} is "
+            f"{'not writable' if there.is_dir() else 'a file'}."
+        )
+    return path

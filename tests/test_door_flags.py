@@ -175,6 +175,7 @@ def of_scale(rng, files):
 
 
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
+PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]
@@ -204,6 +205,10 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
     [
         "papers.multimodal_identifiability --scale=smoke --only=table --workdir=FILE",
         "papers.logits_to_hierarchies --smoke --workdir=FILE",
+        "papers.imagenet_hierarchy --workdir=FILE",
+        "papers.multimodal_vae_limits --scale=smoke --workdir=FILE",
+        "papers.mopoe --scale=smoke --workdir=FOLDER --only=polymist",
+        "benchmarks.hierarchy --rows=10 --file=FILE",
         "benchmarks.conv --batch=-1",
         "benchmarks.conv --modalities=0",
         "benchmarks.contrastive --chunks 256 0",

@@ -217,9 +217,15 @@ def opened(path, num_rows, num_classes):
     """The map of the logits, written first if there are none, and in memory."""
     if not os.path.exists(path):
         write_logits(path, num_rows, num_classes)
-    logits = np.load(path, mmap_mode="r")
-    if logits.shape != (num_rows, num_classes):
-        raise SystemExit(f"{path}: expected the size asked for; got {logits.shape}.")
+    try:
+        logits = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError):
+        raise ValueError(f"{path}: expected an .npy file of numbers.") from None
+    if logits.shape != (num_rows, num_classes) or logits.dtype != np.float16:
+        raise ValueError(
+            f"{path}: expected float16 {(num_rows, num_classes)}; got {logits.dtype} "
+            f"{logits.shape}."
+        )
     np.max(logits.view(np.int16)[::64])  # brings the pages in, for all alike
     return logits
 
@@ -238,7 +244,10 @@ def main():
     print(f"{store.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
-        logits = opened(path, args.rows, args.classes)
+        try:
+            logits = opened(path, args.rows, args.classes)
+        except ValueError as error:
+            parser.error(str(error))
         rows, words = compare(logits, args.turns)
         if args.scipy_gb:
             num = min(scipy_rows(args.scipy_gb), args.rows)

@@ -31,6 +31,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from experiments.arguments import writable_folder
 from experiments.results import store, tables
 from repr_jax import config as configs
 from repr_jax import logs
@@ -325,7 +326,7 @@ def parse(arguments) -> argparse.Namespace:
     )
     add(
         "--workdir",
-        type=os.path.expanduser,
+        type=writable_folder,
         required=True,
         help="folder of a folder a run, and of the table",
     )

@@ -33,6 +33,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from experiments.arguments import writable_folder
 from experiments.papers import hierarchy_scores, imagenet_audit, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.results import store
@@ -269,7 +270,7 @@ def parse(arguments) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--workdir", type=os.path.expanduser, required=True, help="folder of results")
+    add("--workdir", type=writable_folder, required=True, help="folder of results")
     add(
         "--images",
         type=os.path.expanduser,

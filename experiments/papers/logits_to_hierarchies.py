@@ -34,6 +34,7 @@ import time
 
 import numpy as np
 
+from experiments.arguments import writable_folder
 from experiments.launch import sweep
 from experiments.papers import (
     hierarchy_data,
@@ -181,7 +182,7 @@ def parse(arguments) -> argparse.Namespace:
     )
     parser.add_argument(
         "--workdir",
-        type=os.path.expanduser,
+        type=writable_folder,
         required=True,
         help="folder of runs and results",
     )

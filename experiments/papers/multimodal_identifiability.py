@@ -24,7 +24,6 @@ Source: Daunhawer et al., "Identifiability Results for Multimodal Contrastive Le
 
 import argparse
 import functools
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.arguments import writable_folder
 from experiments.launch import sweep
 from experiments.papers import multimodal3dident
 from experiments.results import store, tables
@@ -285,7 +285,7 @@ def parse(arguments) -> argparse.Namespace:
     parser.add_argument("--scale", choices=tuple(SIZES), default="cpu")
     parser.add_argument(
         "--workdir",
-        type=os.path.expanduser,
+        type=writable_folder,
         required=True,
         help="folder of runs and results",
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.arguments import writable_folder
 from experiments.launch import sweep
 from experiments.results import store, tables
 from experiments.results.tables import Number, Table
@@ -334,9 +335,14 @@ def parse(prog: str, doc: str, parts: Mapping[str, Part], arguments):
     )
     add = parser.add_argument
     add("--scale", choices=SCALES, default="cpu")
-    path = dict(type=os.path.expanduser)
-    add("--workdir", required=True, help="folder of runs and results", **path)
-    add("--data_dir", default="", help="of tfds' MNIST; a part of it if empty", **path)
+    folder = dict(type=writable_folder, help="folder of runs and results")
+    add("--workdir", required=True, **folder)
+    add(
+        "--data_dir",
+        default="",
+        type=os.path.expanduser,
+        help="of tfds' MNIST; a part if empty",
+    )
     add("--only", default=",".join(parts), help="parts, with commas")
     add("--seeds", type=int, default=3, help="runs of each kind")
     add("--jobs", type=int, help="runs side by side: 2, at --scale=paper 1")

@@ -43,6 +43,8 @@ FIELDS = {  # of a file: what it must have, and of which type
     "content": list,
 }
 
+NUMERIC = int | float | None  # as JSON has it; NaN is null
+
 
 class Picture(NamedTuple):
     """A file beside the JSON, or in a folder there."""
@@ -138,7 +140,45 @@ def read(path) -> Result:
             raise ValueError(
                 f"{path}: expected {name} as {kind.__name__}; got {fields[name]!r}."
             )
+    for block in fields["content"]:
+        if not _is_block(block):
+            raise ValueError(
+                f"{path}: expected content of texts, pictures (file, caption) and "
+                f"tables (header, rows, formats, title); got {str(block)[:200]}."
+            )
     return Result(**{**fields, "content": [_decode(x) for x in fields["content"]]})
+
+
+def _is_block(block) -> bool:
+    """Has it the form of a text, a picture or a table?"""
+    if not isinstance(block, dict):
+        return isinstance(block, str)
+    if set(block) == set(Picture._fields):
+        return all(isinstance(value, str) for value in block.values())
+    lists = [block.get(name, []) for name in ("header", "rows", "formats")]
+    if not {"header", "rows"} <= set(block) <= set(Table._fields) or not all(
+        isinstance(value, list) for value in lists
+    ):
+        return False
+    header, rows, formats = lists
+    texts = [*header, *formats, block.get("title", "")]
+    return all(isinstance(text, str) for text in texts) and all(map(_is_row, rows))
+
+
+def _is_row(row) -> bool:
+    """Is it a list of texts, numbers, lists of numbers, and objects of `Number`?"""
+
+    def is_cell(value):
+        if isinstance(value, dict):
+            return {"mean"} <= set(value) <= set(tables.Number._fields) and all(
+                isinstance(x, str if name == "format" else NUMERIC)
+                for name, x in value.items()
+            )
+        if isinstance(value, list):
+            return all(isinstance(x, NUMERIC) for x in value)
+        return isinstance(value, NUMERIC | str)
+
+    return isinstance(row, list) and all(map(is_cell, row))
 
 
 def _decode(block):

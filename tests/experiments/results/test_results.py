@@ -148,10 +148,18 @@ def test_results_are_taken_in_with_their_pictures(tmp_path):
         ("{", "expected JSON"),
         ("[]", "expected title, command.*got list"),
         ('{"title": "a"}', "expected title, command.*got title"),
+        ({"header": None, "rows": []}, "expected content of texts.*'header': None"),
+        ({"header": ["a"], "rows": [[{"mean": "b"}]]}, "expected content of texts"),
+        ({"file": "p.png", "caption": 3}, "expected content of texts, pictures"),
+        (3, "expected content of texts.*got 3"),
     ],
 )
 def test_a_file_of_another_form_is_one_line(tmp_path, capsys, text, message):
     path = tmp_path / "method.json"
+    if text is not None and not isinstance(text, str):  # a block of a file else right
+        path, _ = written(tmp_path, ["a"])
+        fields = json.loads(path.read_text()) | {"content": ["a", text]}
+        text = json.dumps(fields)
     if text is not None:
         path.write_text(text)
     assert render.main([str(path)], tmp_path) == 2
