@@ -67,17 +67,19 @@ def independent(key: Array, rows: Array, axis_name: str | None = None) -> Array:
 
 
 def stratified(key: Array, rows: Array, axis_name: str | None = None) -> Array:
-    """As `independent`, each uniform by itself, but one per interval of 1 / batch.
+    """As `independent`, each uniform by itself, but all at distances of 1 / batch.
 
-    A random order of the present rows gives each its interval, so that rows that have
-    the same modalities draw each of K subsets batch / K times, rounded up or down.
+    The present rows stand in a random order, from a random start, so that rows that
+    have the same modalities draw each of K subsets batch / K times, rounded up or down.
     """
     order_key, key = jax.random.split(key)
-    order = independent(order_key, rows, axis_name)
-    order, everyone = (jnp.where(r, x, 2.0) for r, x in ((rows, order),) * 2)
-    everyone = gather_rows(everyone, axis_name)
-    rank = jnp.sum(everyone[None] < order[:, None], axis=1)
-    place = rank + independent(key, rows, axis_name)
+    random = (independent(order_key, rows, axis_name), ~rows)
+    order = jnp.lexsort(gather_rows(random, axis_name))  # absent rows last
+    rank = jnp.zeros_like(order).at[order].set(jnp.arange(len(order)))
+    if axis_name is not None:
+        start = jax.lax.axis_index(axis_name) * len(rows)
+        rank = jax.lax.dynamic_slice_in_dim(rank, start, len(rows))
+    place = rank + jax.random.uniform(key)
     place = place / jnp.maximum(num_present(rows, axis_name), 1)
     return jnp.minimum(place, BELOW_1)
 

@@ -112,6 +112,16 @@ def test_a_stratified_row_draws_every_subset_alike_over_keys():
     assert (drawn[:, 1] < 1).all()
 
 
+def test_rows_whose_random_numbers_are_equal_still_share_the_subsets_out(monkeypatch):
+    """Among thousands of float32 numbers some are equal."""
+    monkeypatch.setattr(
+        subsets, "independent", lambda key, rows, _: np.zeros(len(rows))
+    )
+    rows = np.array([True, True, False, True, True])
+    drawn = np.asarray(subsets.stratified(jax.random.key(0), rows))[rows]
+    np.testing.assert_allclose(np.diff(drawn), 0.25, atol=1e-6)
+
+
 def test_a_row_without_modalities_draws_nothing():
     where = np.zeros((2, 3), bool)
     assert not drawn_codes(subsets.independent, where, subsets.non_empty(2)).any()
