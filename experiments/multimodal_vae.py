@@ -137,7 +137,6 @@ def _of_each(config, name) -> tuple:
 
 def _model(config) -> MultimodalVAE:
     """An encoder and a decoder for each modality, and what else the config names."""
-
     own = "private_encoder" in config or "private_encoders" in config
     joint = "joint_encoder" in config
     learned = {

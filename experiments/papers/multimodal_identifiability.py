@@ -31,9 +31,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.arguments import writable_folder
 from experiments.launch import sweep
-from experiments.papers import multimodal3dident
+from experiments.papers import grid, multimodal3dident
 from experiments.results import store, tables
 from experiments.results.tables import Number, Table
 from repr_jax import config as configs
@@ -277,33 +276,8 @@ TITLES = {
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.papers.multimodal_identifiability",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--scale", choices=tuple(SIZES), default="cpu")
-    parser.add_argument(
-        "--workdir",
-        type=writable_folder,
-        required=True,
-        help="folder of runs and results",
-    )
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
-    parser.add_argument(
-        "--jobs", type=int, help="runs side by side: 2, at --scale=paper 1"
-    )
-    found = parser.parse_args(arguments)
-    found.only = tuple(found.only.split(","))
-    unknown = [name for name in found.only if name not in PARTS]
-    if unknown:
-        parser.error(f"--only: expected some of {', '.join(PARTS)}; got {unknown[0]}.")
-    if found.jobs is None:
-        found.jobs = 1 if found.scale == "paper" else 2
-    if found.seeds < 1 or found.jobs < 1:
-        parser.error("expected --seeds and --jobs of at least 1.")
-    return found
+    prog = "python -m experiments.papers.multimodal_identifiability"
+    return grid.parse(prog, __doc__, PARTS, arguments)
 
 
 def main(arguments=None) -> int:
@@ -311,16 +285,9 @@ def main(arguments=None) -> int:
     asked = parse(arguments)
     rows = {name: PARTS[name].rows(asked.scale, asked.seeds) for name in asked.only}
     runs = {run.name: run for part in rows.values() for row in part for run in row.runs}
-    try:
-        found = sweep.complete(
-            list(runs.values()),
-            asked.workdir,
-            jobs=asked.jobs,
-            threads=None if asked.scale == "paper" else 1,
-        )
-    except (sweep.FailedError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, sweep.FailedError) else 2
+    found, code = grid.complete(list(runs.values()), asked)
+    if found is None:
+        return code
     for name in dict.fromkeys(PARTS[part].file for part in asked.only):
         mine = {n: part for n, part in rows.items() if PARTS[n].file == name}
         print(f"\n{write_results(name, mine, found, asked)}")

@@ -4,18 +4,15 @@ A row is a model on a dataset at one weight beta of the divergence, and its runs
 by their seed alone.
 """
 
-import argparse
 import itertools
-import os
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.arguments import writable_folder
 from experiments.launch import sweep
+from experiments.papers import grid
 from experiments.results import store, tables
 from experiments.results.tables import Number, Table
 from repr_jax import figures
@@ -41,7 +38,6 @@ MODELS = {  # name in tables: its small config, and what else is of the publishe
     "MVTCAE": ("mvtcae_polymnist_small", LATENTS),
     "MMVAE+": ("mmvae_plus_polymnist_small", PRIVATE),  # 32 + 32 latents as it is
 }
-SCALES = ("paper", "cpu", "smoke")
 CPU = {  # ours, for two cores
     "num_steps": 5_000,
     "batch_size": 64,
@@ -326,53 +322,19 @@ def draw_quality(rows: Sequence[Row], found) -> bytes:
     return figures.png(figure)
 
 
-def parse(prog: str, doc: str, parts: Mapping[str, Part], arguments):
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--scale", choices=SCALES, default="cpu")
-    folder = dict(type=writable_folder, help="folder of runs and results")
-    add("--workdir", required=True, **folder)
-    add(
-        "--data_dir",
-        default="",
-        type=os.path.expanduser,
-        help="of tfds' MNIST; a part if empty",
-    )
-    add("--only", default=",".join(parts), help="parts, with commas")
-    add("--seeds", type=int, default=3, help="runs of each kind")
-    add("--jobs", type=int, help="runs side by side: 2, at --scale=paper 1")
-    found = parser.parse_args(arguments)
-    found.only = tuple(found.only.split(","))
-    unknown = [name for name in found.only if name not in parts]
-    if unknown:
-        parser.error(f"--only: expected some of {', '.join(parts)}; got {unknown[0]}.")
-    if found.jobs is None:
-        found.jobs = 1 if found.scale == "paper" else 2
-    if found.seeds < 1 or found.jobs < 1:
-        parser.error("expected --seeds and --jobs of at least 1.")
-    return found
-
-
 def command(
     arguments, *, prog: str, doc: str, title: str, parts: Mapping[str, Part]
 ) -> int:
     """Completes the runs of the parts asked for, writes the results; the exit code."""
-    asked = parse(prog, doc, parts, arguments)
+    mnist = "of tfds' MNIST; a part if empty"
+    asked = grid.parse(prog, doc, parts, arguments, data_dir=mnist)
     rows = {name: parts[name].rows(asked) for name in asked.only}
     runs = {run.name: run for part in rows.values() for one in part for run in one.runs}
     # One seed of everything first, so that what is stopped early is a table already.
     order = sorted(runs.values(), key=lambda run: run.overrides["seed"])
-    threads = None if asked.scale == "paper" else 1
-    try:
-        found = sweep.complete(order, asked.workdir, jobs=asked.jobs, threads=threads)
-    except (sweep.FailedError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, sweep.FailedError) else 2
+    found, code = grid.complete(order, asked)
+    if found is None:
+        return code
     content = []
     for name in asked.only:
         content += parts[name].write(rows[name], found, asked)
