@@ -27,7 +27,7 @@ import numpy as np
 
 from experiments.arguments import at_least
 from experiments.results import store, tables
-from repr_jax import figures, metrics
+from repr_jax import figures, metrics, trees
 from repr_jax.estimators import hierarchy
 
 DIM = 64
@@ -205,7 +205,8 @@ def compare(logits, turns) -> tuple[list, str]:
     for step, pair in enumerate(merges):
         parents[pair] = num_classes + step
     same = metrics.triplet_agreement(parents, tree.parents)
-    reads = tree.rows[tree.merges[:, 0] >= num_classes].sum() / num_rows
+    merged = tree.merges[tree.merges[:, 0] >= num_classes, 0]
+    reads = trees.node_sums(tree.parents, tree.counts)[merged].sum() / num_rows
     return rows, (
         f"Ours is {ratio:.2f} times as fast; triplets that agree: {same:.4f}; "
         f"classes without rows: {np.sum(tree.counts == 0)}; rows read "

@@ -169,7 +169,8 @@ def write(asked, part: str, found, tree, taxonomy, names, *, support, page) -> s
     facts = dict(
         command=command + (" --images=FOLDER" if part == "images" else ""), seeds=[0]
     )
-    merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, support)
+    of_merges = None if support is None else support[len(names) :]
+    merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, of_merges)
     store.write_csv(workdir / part / "audit.csv", imagenet_audit.COLUMNS, merges)
     content = imagenet_audit.content(merges)
     path = workdir / f"{name}_audit.json"
@@ -207,7 +208,7 @@ def class_vectors(asked, nouns, names) -> str:
         others = feature_bootstrap(
             kernel, bias, length=asked.tau, num_samples=asked.bootstrap
         )
-        support = hierarchy.clade_support(tree, others)
+        support = trees.clade_support(tree.parents, [x.parents for x in others])
     return write(
         asked,
         "class_vectors",
@@ -239,7 +240,7 @@ def of_images(asked, nouns, names) -> str:
     support = None
     if asked.bootstrap:
         others = hierarchy.bootstrap(logits, num_samples=asked.bootstrap)
-        support = hierarchy.clade_support(tree, others)
+        support = trees.clade_support(tree.parents, [x.parents for x in others])
     taxonomy = wordnet.tree(nouns, [imagenet.synsets()[c] for c in present])
     row = scores(tree.parents, taxonomy)
     row |= dict(depth=depth(tree.parents), seconds=seconds)
@@ -254,7 +255,6 @@ def of_images(asked, nouns, names) -> str:
         page=dict(
             labels=labels and np.unique(labels, return_inverse=True)[1],
             images=imagenet_images.Images(paths),
-            logits=logits,
             title="ImageNet from images",
             note=f"EfficientNet-Lite0's logits of {len(paths):,} images, for the "
             f"{len(present):,} classes that are some image's best.",

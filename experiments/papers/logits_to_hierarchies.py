@@ -81,7 +81,6 @@ def write_page(folder: pathlib.Path, tree: Tree, names, images) -> None:
         hierarchy.fit(tree.logits),
         names,
         images=np.round(255 * images).astype(np.uint8),
-        logits=tree.logits,
         title=folder.name.replace("_", " "),
     )
     files.write(folder, content)

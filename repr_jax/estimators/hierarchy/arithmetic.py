@@ -139,10 +139,9 @@ def normalizer(x, best, scale, buffers, ops: Ops):
     return ops.sum_in_halves(power(y, scale, lowest, (r, x), ops))
 
 
-def to_fixed(sums, ops: Ops):
+def to_fixed(sums):
     """1 / sums as int32 multiples of 2^-FRACTION."""
-    product = ops.multiply(np.float32(2**FRACTION), ONE / sums)
-    return product.round().astype(np.int32)
+    return (np.float32(2**FRACTION) / sums).round().astype(np.int32)
 
 
 def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
@@ -160,7 +159,7 @@ def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
     x = ops.add(x, bias[None], out=x)
     index = ops.argmax(x, axis=1)
     best = x[np.arange(len(x)), index]
-    return index, to_fixed(normalizer(x, best, scale, buffers, ops), ops)
+    return index, to_fixed(normalizer(x, best, scale, buffers, ops))
 
 
 def both_choices(x, scale, buffers=(None, None), ops: Ops = HOST):
@@ -186,4 +185,4 @@ def both_choices(x, scale, buffers=(None, None), ops: Ops = HOST):
     sums = normalizer(x, second_best, scale, buffers, ops)
     ratio = power(second_best - best, scale, LOWEST, ops=ops)
     total = ops.add(ONE, ops.multiply(sums, ratio))
-    return first, to_fixed(total, ops), second, to_fixed(sums, ops)
+    return first, to_fixed(total), second, to_fixed(sums)
