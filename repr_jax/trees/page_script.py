@@ -31,10 +31,9 @@ const fewest = 8, mostRows = 40, mostImages = 48, mostNames = 80;
 const isLeaf = n => !n.children.length;
 nodes.forEach(n => {  // children come before their parents
   n.below = isLeaf(n) ? [n] : n.children.flatMap(c => nodes[c].below);
+  n.below.sort((a, b) => (b.rows || 0) - (a.rows || 0) || a.node - b.node);
   n.lowest = Math.min(...n.below.map(leaf => leaf.node));
 });
-nodes.forEach(n => n.below.sort((a, b) => (b.rows || 0) - (a.rows || 0)
-  || a.node - b.node));
 const make = (tag, text, parent) => {
   const element = document.createElement(tag);
   element.textContent = text;
@@ -46,8 +45,7 @@ const title = n => {
   return names.join(", ") + (more > 0 ? " and " + more + " more" : "");
 };
 const heading = n => n.node === root ? "All leaves" : title(n);
-const number = x => Math.abs(x) >= 1e6 || Number.isInteger(x)
-  ? x.toLocaleString("en") : x.toPrecision(4);
+const number = x => Number.isInteger(x) ? x.toLocaleString("en") : x.toPrecision(4);
 const size = n => (n.leaves === 1 ? "1 leaf" : number(n.leaves) + " leaves")
   + (n.rows === undefined ? "" : `, ${number(n.rows)} row${n.rows === 1 ? "" : "s"}`);
 const choose = n => { location.hash = n.node; };

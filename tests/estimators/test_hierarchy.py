@@ -281,6 +281,24 @@ def test_bootstrap_draws_rows_with_replacement():
         assert_same(tree, expected)
 
 
+def test_bootstrap_supports_clear_blocks_and_doubts_the_rest():
+    rng = np.random.default_rng(0)
+    y, block = rng.integers(12, size=600), np.arange(12) // 3
+    logits = np.where(block[y][:, None] == block, 3.0, 0.0)
+    logits[np.arange(600), y] = 6
+    logits += rng.normal(size=logits.shape) * 0.3
+    tree = hierarchy.fit(logits)
+    drawn = hierarchy.bootstrap(logits, num_samples=8)
+    support = trees.clade_support(tree.parents, [x.parents for x in drawn])
+    np.testing.assert_array_equal(support[:12], 1)
+    below, support = trees.below(tree.parents)[12:], support[12:]
+    is_block = [any(np.array_equal(row, block == b) for b in range(4)) for row in below]
+    assert sum(is_block) == 4
+    np.testing.assert_array_equal(support[is_block], 1)
+    assert support[-1] == 1
+    assert support[~np.array(is_block)].min() < 1
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_rows_that_are_not_finite_are_named(bad, dtype):
@@ -298,7 +316,7 @@ def test_rows_that_are_not_finite_are_named(bad, dtype):
 def test_errors():
     logits = np.zeros((3, 2), np.float32)
     cases = [
-        (TypeError, "floats", lambda: hierarchy.fit(logits.astype(int))),
+        (TypeError, "of floats; got int", lambda: hierarchy.fit(logits.astype(int))),
         (ValueError, "rank 2", lambda: hierarchy.fit(logits[0])),
         (ValueError, "rows of two classes", lambda: hierarchy.fit(logits[:0])),
         (ValueError, r"more; got shape \(3, 1\)", lambda: hierarchy.fit(logits[:, :1])),

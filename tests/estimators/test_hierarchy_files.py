@@ -328,8 +328,7 @@ def test_errors_of_sparse_logits():
     for sparse, words in cases:
         with pytest.raises(ValueError, match=words):
             hierarchy.fit_sparse(sparse, num_classes=5)
-    with pytest.raises(ValueError, match="num_kept <= 4; got 5"):
-        hierarchy.sparsify(np.zeros((2, 4)), 5)
+    assert hierarchy.sparsify(np.zeros((2, 4)), 5).values.shape == (2, 4)
 
 
 def test_a_killed_run_leaves_no_output(repository, tmp_path):

@@ -13,7 +13,6 @@ each row. What is done with a tree is in `repr_jax.trees`. From a shell:
     python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
 """
 
-from repr_jax.estimators.hierarchy.classes import class_vector_logits
 from repr_jax.estimators.hierarchy.device import fit_sharded
 from repr_jax.estimators.hierarchy.host import bootstrap, fit, fit_stream
 from repr_jax.estimators.hierarchy.merging import Hierarchy
@@ -24,7 +23,6 @@ __all__ = [
     "Sparse",
     "SparseFit",
     "bootstrap",
-    "class_vector_logits",
     "fit",
     "fit_sharded",
     "fit_sparse",

@@ -12,16 +12,12 @@ from repr_jax.estimators import hierarchy
 from repr_jax.estimators.hierarchy import Sparse, files, host, merging
 from repr_jax.ops import checks
 
-EXAMPLE = "python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=Y.npy --out=DIR"
-
 
 def parse(argv) -> argparse.Namespace:
     """The command line."""
-    out = argparse.ArgumentParser(
-        prog="python -m repr_jax.estimators.hierarchy",
-        description="A tree over the classes of any model, from its logits.",
-        epilog=f"Example: {EXAMPLE}",
-    )
+    prog = "python -m repr_jax.estimators.hierarchy"
+    what = "A tree over the classes of any model, from its logits."
+    out = argparse.ArgumentParser(prog=prog, description=what)
     add = out.add_argument
     add("logits", help=".npy [rows, classes]; .npz with indices, values, rest (top-m)")
     add("--labels", help=".npy of each row's true class: writes metrics.json")

@@ -1,4 +1,4 @@
-"""A tree as a folder of files, and files as what the algorithm takes."""
+"""A tree as a folder of files, and files as what `fit` takes."""
 
 import contextlib
 import io
@@ -47,11 +47,9 @@ def read_labels(path, num_rows: int) -> np.ndarray:
 def read_images(path, num_rows: int) -> np.ndarray:
     """[rows, height, width, 1 or 3] uint8, or floats in [0, 1]."""
     images = files.map_npy("images", path)
-    shape = images.shape
-    if len(shape) != 4 or shape[0] != num_rows or shape[3] not in (1, 3):
-        raise ValueError(
-            f"{path}: expected [{num_rows}, height, width, 1 or 3]; got {shape}."
-        )
+    if images.ndim != 4 or len(images) != num_rows or images.shape[3] not in (1, 3):
+        wanted = f"[{num_rows}, height, width, 1 or 3]"
+        raise ValueError(f"{path}: expected {wanted}; got {images.shape}.")
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ValueError(f"{path}: expected uint8 or floats; got {images.dtype}.")
     return images

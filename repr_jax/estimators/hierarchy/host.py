@@ -106,9 +106,9 @@ def check_logits(who: str, logits):
     logits = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
     if not logits.dtype.isnative:
         raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
-    checks.same_shape(who, rank=2, logits=logits)
     if logits.dtype.kind != "f" and logits.dtype != jnp.bfloat16:
         raise TypeError(f"{who}: expected logits of floats; got {logits.dtype}.")
+    checks.same_shape(who, rank=2, logits=logits)
     if len(logits) < 1 or logits.shape[1] < 2:
         raise ValueError(
             f"{who}: expected rows of two classes or more; got shape {logits.shape}."
@@ -265,10 +265,9 @@ def _joined(who: str, batches: Iterable):
                 f"{who}: expected every batch with {shape[0]} columns of {shape[1]}; "
                 f"got {batch.shape[1]} of {batch.dtype}."
             )
-        step = max(1, CHUNK_BYTES // batch[:1].nbytes)
-        for start in range(0, len(batch), step):
-            held.append(np.array(batch[start : start + step]))  # batches may be reused
-            size += held[-1].nbytes
+        for part in np.array_split(batch, -(-batch.nbytes // CHUNK_BYTES)):
+            held.append(np.array(part))  # batches may be reused
+            size += part.nbytes
             if size >= CHUNK_BYTES:
                 yield np.concatenate(held)
                 held, size = [], 0

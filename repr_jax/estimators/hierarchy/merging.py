@@ -36,18 +36,11 @@ class Hierarchy(NamedTuple):
         return trees.to_linkage(self.parents, self.heights)
 
 
-def quotient(total, divisor, fraction: int):
-    """floor(2^fraction total / divisor) in int64, without overflow on the way."""
-    whole = total // divisor
-    return (whole << fraction) + ((total - whole * divisor) << fraction) // divisor
-
-
 def highest_average(total, size, eligible) -> int:
     """The index of the highest total / size, exactly; of equals, the lowest."""
-    whole = total // size
-    rest = ((total - whole * size) << AVERAGE_FRACTION) // size
-    top = np.where(eligible, whole, -1)
-    return int(np.where(eligible & (whole == top.max()), rest, -1).argmax())
+    whole, rest = np.divmod(total, size)
+    top = eligible & (whole == whole[eligible].max())
+    return int(np.where(top, (rest << AVERAGE_FRACTION) // size, -1).argmax())
 
 
 def exact_bincount(index, values, length: int) -> np.ndarray:
@@ -74,7 +67,9 @@ def grow(assignments, sums, draw: Callable, aggregation: str) -> Hierarchy:
     group, node, size = index.copy(), index.copy(), np.ones(k, np.int64)
     score, score_unit = sums.copy(), unit  # of groups, each at its lowest class
     if aggregation == "sum_mean":
-        score = quotient(sums, np.maximum(counts, 1), MEAN_FRACTION)
+        rows = np.maximum(counts, 1)
+        whole, rest = np.divmod(sums, rows)
+        score = (whole << MEAN_FRACTION) + (rest << MEAN_FRACTION) // rows
         score_unit = unit * 2**MEAN_FRACTION
     parents, heights = np.full(2 * k - 1, -1, np.int32), np.zeros(2 * k - 1)
     merges, affinities = np.empty((k - 1, 2), np.int32), np.empty(k - 1)

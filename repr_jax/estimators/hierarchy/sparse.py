@@ -28,14 +28,10 @@ class SparseFit(NamedTuple):
 
 
 def sparsify(logits, num_kept: int) -> Sparse:
-    """The num_kept largest logits of each row of [rows, K], and the rest's sum."""
+    """The num_kept largest logits of each row of [rows, K], or all; the rest's sum."""
     logits = np.asarray(logits)
     checks.same_shape("sparsify", rank=2, logits=logits)
     checks.count("sparsify", num_kept=num_kept)
-    if num_kept > logits.shape[1]:
-        raise ValueError(
-            f"sparsify: expected num_kept <= {logits.shape[1]}; got {num_kept}."
-        )
     order = np.argsort(-logits.astype(np.float32), axis=1, kind="stable")
     indices = order[:, :num_kept].astype(np.int32)
     others = np.take_along_axis(logits, order[:, num_kept:], axis=1).astype(np.float64)
@@ -61,8 +57,7 @@ def _checked(who: str, sparse: Sparse, num_classes: int) -> Sparse:
     indices = np.take_along_axis(indices, order, axis=1).astype(np.int64)
     values = np.take_along_axis(values, order, axis=1).astype(np.float64)
     rest = rest.astype(np.float64)
-    missing = num_classes - values.shape[1]
-    bound = values.min(axis=1) + np.log(max(missing, 1e-300))
+    bound = values.min(axis=1) + np.log(max(num_classes - values.shape[1], 1e-300))
     bound = bound + 1e-2 + 1e-2 * np.abs(bound)  # both may have been rounded
     for wanted, right in [
         ("different classes", (np.diff(indices, axis=1) > 0).all(axis=1)),
