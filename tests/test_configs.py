@@ -1,6 +1,7 @@
 """Every config: the full form traced, and one smoke run for each structure."""
 
 import pathlib
+import re
 
 import jax
 import ml_collections
@@ -33,13 +34,21 @@ RUN = [  # a smoke run speaks for all of its kind whose evaluators it has
     for (kind, evaluators), name in STRUCTURES.items()
     if not any(kind == k and evaluators < e for k, e in STRUCTURES)
 ]
+# Many evaluators, which others run, of outputs that tests of their experiments ask for.
+SLOW = re.compile(r"multimodal/(cmvae|cvae|jnf|mhvae|nexus)_")
 
 
 def test_there_are_configs():
     assert len(FILES) >= 5 and 3 <= len(RUN) <= len(FILES)
 
 
-@pytest.mark.parametrize("name", sorted(RUN))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if SLOW.search(name) else ())
+        for name in sorted(RUN)
+    ],
+)
 def test_smoke_form_trains_and_is_evaluated(name, tmp_path):
     config = configs.load(f"{CONFIGS / name}:smoke")
     run.train(config, tmp_path)
