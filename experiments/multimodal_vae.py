@@ -233,7 +233,6 @@ def make(config) -> Experiment:
         """From given [modality, batch]: q(z) and all q(w), priors for what is not."""
         inputs, where = observed(batch, names)
         given = where & given
-        inputs = tuple(present(x, here) for x, here in zip(inputs, given))
         experts = apply(params, "encode", inputs, train=False)
         keywords = arguments(params, inputs, given, train=False)
         joint = {name: x for name, x in keywords.items() if name == "joint"}
@@ -286,8 +285,16 @@ def make(config) -> Experiment:
         }
         return value, (extras, terms)
 
-    def represent(params, extras, batch, key):
-        return mixture.mean(infer(subset_posterior, params, batch, True)[0])
+    def represent(params, extras, batch, key, given=True):
+        return mixture.mean(infer(subset_posterior, params, batch, given)[0])
+
+    def represent_subsets(params, extras, batch, key):
+        """[batch, subset, dim] of `given` [batch, subset, modality], encoded once."""
+
+        def of_subset(given):
+            return represent(params, extras, batch, key, given=given.T)
+
+        return jax.vmap(of_subset, in_axes=1, out_axes=1)(batch["given"])
 
     def generate(params, extras, batch, key):
         samples, _ = draw(subset_posterior, params, batch, key, True, 1)
@@ -320,6 +327,7 @@ def make(config) -> Experiment:
 
     outputs = {"represent": represent, "generate": generate, "log_weights": log_weights}
     outputs |= {"latents": latents, "decode": decode}
+    outputs["represent_subsets"] = represent_subsets
     if bound_fn:
         outputs["bound"] = bound
     return Experiment(init, loss, outputs)
