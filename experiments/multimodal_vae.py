@@ -254,7 +254,6 @@ def infer(c: Choices, fuse, params, batch, given):
     """From given [modality, batch]: q(z) and all q(w), priors for what is not."""
     inputs, where = modalities.observed(batch, c.names)
     given = where & given
-    inputs = tuple(present(x, here) for x, here in zip(inputs, given))
     experts = apply(c, params, "encode", inputs, train=False)
     keywords = arguments(c, params, inputs, given, train=False)
     joint = {name: x for name, x in keywords.items() if name == "joint"}
@@ -287,9 +286,18 @@ def draw(c: Choices, fuse, params, batch, key, given, num_samples: int):
 # What a trained model can be asked for
 
 
-def represent(c: Choices, params, extras, batch, key):
+def represent(c: Choices, params, extras, batch, key, given=True):
     """[batch, dim], the mean of the posterior."""
-    return mixture.mean(infer(c, c.posterior, params, batch, True)[0])
+    return mixture.mean(infer(c, c.posterior, params, batch, given)[0])
+
+
+def represent_subsets(c: Choices, params, extras, batch, key):
+    """[batch, subset, dim] of `given` [batch, subset, modality], encoded once."""
+
+    def of_subset(given):
+        return represent(c, params, extras, batch, key, given=given.T)
+
+    return jax.vmap(of_subset, in_axes=1, out_axes=1)(batch["given"])
 
 
 def generate(c: Choices, params, extras, batch, key):
@@ -360,7 +368,7 @@ def make(config) -> Experiment:
       ValueError: a schedule of an argument that config.loss does not give.
     """
     c = choices(config)
-    asked = [represent, generate, log_weights, latents, decode]
+    asked = [represent, represent_subsets, generate, log_weights, latents, decode]
     asked += [bound] if c.bound else []
     asked += [assign] if "prior" in c.model.learned else []
     outputs = {f.__name__: functools.partial(f, c) for f in asked}

@@ -186,7 +186,7 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     asked = {
         name: jax.jit(lambda b, ask=ask: ask(params, {}, b, KEY))
         for name, ask in experiment.outputs.items()
-        if name != "bound"
+        if name not in ("bound", "represent_subsets")
     }
     partly = with_present(batch, 0, 2)
     partly["z"] = asked["latents"](partly)
@@ -202,6 +202,27 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     decoded, generated = asked["decode"](partly), asked["generate"](partly)
     for name in generated:  # of the same latents, in two programs
         np.testing.assert_allclose(decoded[name], generated[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_subsets_are_represented_together_as_apart(name):
+    """Of a batch that lacks a modality, whose subsets are those of what is left."""
+    _, _, _, batch = made()
+    experiment, params = started(WHOLE[name]())
+    ask = {n: jax.jit(partial(f, params, {})) for n, f in experiment.outputs.items()}
+    batch = with_present(batch, 0, 2)
+    batch["m1"] = jnp.full_like(batch["m1"], jnp.nan)
+    chosen = [(0,), (2,), (0, 1), (0, 2), (0, 1, 2)]
+    members = np.array([[m in columns for m in range(3)] for columns in chosen])
+    given = np.broadcast_to(members, (BATCH, *members.shape))
+    together = ask["represent_subsets"]({**batch, "given": given}, KEY)
+    assert together.shape == (BATCH, len(chosen), DIM)
+    for n, columns in enumerate(chosen):
+        own = with_present(batch, *sorted({0, 2} & set(columns)))
+        apart = ask["represent"](own, KEY)
+        np.testing.assert_allclose(together[:, n], apart, atol=1e-6)
+    assert np.ptp(together[:, :2], axis=1).max() > 1e-4  # m0 is not m2
+    np.testing.assert_allclose(together[:, 0], together[:, 2], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mmvae_plus", "mopoe"])
