@@ -192,6 +192,7 @@ def make(config) -> Experiment:
     log_likelihoods = (
         [log_likelihood] * len(names) if callable(log_likelihood) else log_likelihood
     )
+    means = [likelihood.mean_of(one) for one in log_likelihoods]
     num_samples = config.get("likelihood_samples", 16)
 
     def apply(params, method, *arrays, train):
@@ -289,10 +290,15 @@ def make(config) -> Experiment:
     def represent(params, extras, batch, key):
         return mixture.mean(infer(subset_posterior, params, batch, True)[0])
 
+    def shown(params, z, w):
+        """{name: [batch, ...]}, the mean of each modality."""
+        decoded = decoding(params, train=False)(z, tuple(w))
+        return {name: mean(x) for name, mean, x in zip(names, means, decoded)}
+
     def generate(params, extras, batch, key):
         samples, _ = draw(subset_posterior, params, batch, key, True, 1)
         z, *w = (x[0] for x in samples)
-        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
+        return shown(params, z, w)
 
     def latents(params, extras, batch, key):
         """[batch, dim], shared and private latents side by side."""
@@ -304,7 +310,7 @@ def make(config) -> Experiment:
         posterior, private, *_ = infer(subset_posterior, params, batch, True)
         sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
         z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
-        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
+        return shown(params, z, w)
 
     def log_weights(params, extras, batch, key):
         inputs, where = observed(batch, names)

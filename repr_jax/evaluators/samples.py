@@ -1,4 +1,6 @@
-"""Pictures of what a model generates: from everything, from one view, from nothing."""
+"""What a model generates, to look at: from everything, from one view, from nothing."""
+
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -7,6 +9,7 @@ from repr_jax import figures
 from repr_jax.evaluators.common import (
     Evaluation,
     Picture,
+    Table,
     batches,
     examples,
     needs,
@@ -33,6 +36,14 @@ VARIETY = (
     "column: what the views share should stay the same, the rest should vary as it "
     "does among real ones.",
 )
+FROM_TEXT = (
+    "Generated from text",
+    "Each column was made of one text alone, that of the same number in the table.",
+)
+TEXTS = (
+    "Of test rows, and what the model writes about them when it is given one view "
+    "alone. The last lines are drawn from the prior, those of the picture in its order."
+)
 FROM_NOTHING = (
     "Samples from the prior",
     "Nothing was given; one random latent a column, decoded into every view. Look for "
@@ -45,6 +56,7 @@ def evaluate(
     trained,
     dataset,
     *,
+    read: Mapping[str, Callable] | None = None,
     num_examples: int = 10,
     num_random: int = 12,
     num_draws: int = 4,
@@ -57,6 +69,8 @@ def evaluate(
       trained: Trained, with a `generate` that gives {name: array}; images [batch,
         height, width, 1 or 3] by the name of an entry of the batch are drawn.
       dataset: Dataset; examples are of as many classes as may be, if it has a `label`.
+      read: by modality of text, its arrays [rows, ...] -> a text for each row, such as
+        `characters.texts`; None if there is none.
       num_examples: test examples in a picture, of those that have what is given.
       num_random: samples of the prior; at most batch_size.
       num_draws: of the next modality from each one, for the same examples.
@@ -65,7 +79,8 @@ def evaluate(
 
     Returns:
       The pictures "reconstructions", "conditional" and "variety" of several modalities,
-      and "unconditional"; none of a model that generates no images. No numbers.
+      and "unconditional"; none of a model that generates no images. With `read` the
+      picture "from_text", and a table of each modality of text. No numbers.
     """
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
     prepared = trained.prepare(batch)
@@ -101,8 +116,37 @@ def evaluate(
         "unconditional": (FROM_NOTHING, [of_prior] if names else []),
         "variety": (VARIETY, variety),
     }
+    tables = []
+    for name, words in (read or {}).items():
+        new = words(free[name][:num_random])
+        table, images = texts(trained, batch, name, words, new, num_examples, seed)
+        tables.append(table)
+        drawn.setdefault("from_text", (FROM_TEXT, []))[1].append(images)
     mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
-    return Evaluation({}, mosaics)
+    return Evaluation({}, mosaics, tuple(tables))
+
+
+def texts(trained, batch, name, words, new, num_examples, seed):
+    """What is written from each view and read by `words`; images made of the texts.
+
+    new: texts of the prior. Images are rows of a mosaic, an example a column.
+    """
+    prepared, names = trained.prepare(batch), trained.modalities
+    alone = dict(zip(names, np.eye(len(names), dtype=bool)))
+    labels = batch.get("label", prepared.get("label"))
+    labels = None if labels is None else np.asarray(labels)
+    rows = examples(labels, rows_with(batch, alone[name]), num_examples)
+    ask, first = asking(trained, batch, seed), 2**16 * (1 + names.index(name))
+    made = {other: ask(first + m, row) for m, (other, row) in enumerate(alone.items())}
+    columns = {"text": words(np.asarray(prepared[name])[rows])}
+    for other, row in alone.items():
+        written, known = words(made[other][name][rows]), rows_with(batch, row)[rows]
+        columns[f"from {other}"] = [t if k else None for t, k in zip(written, known)]
+    lines = [(str(n + 1), *line) for n, line in enumerate(zip(*columns.values()))]
+    lines += [("new", text, *[None] * len(names)) for text in new]
+    table = Table(f"Texts: {name}", TEXTS, ("column", *columns), lines)
+    images = {n: x[rows] for n, x in made[name].items() if x.ndim == 4}
+    return table, [figures.Row(f"{name} to {n}", x) for n, x in images.items()]
 
 
 def from_one(drawn, names, m, rows):

@@ -1,6 +1,7 @@
 """Which images are drawn: of rows that have what is given, and what came of it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -115,3 +116,35 @@ def test_what_is_no_image_is_not_drawn(perfect, dataset, answering):
 
     found = samples.evaluate(answering(perfect, generate=generate), dataset)
     assert found == samples.Evaluation({}, {})
+
+
+def test_texts_are_read_from_each_view(perfect, gaps, here, blocks, answering):
+    """m1 is text: a letter a class; the model writes what each view tells it."""
+
+    def prepare(batch):
+        return {**gaps.prepare(batch), "m1": jax.nn.one_hot(batch["label"], 4)[:, None]}
+
+    def generate(batch, key=None):
+        views = perfect.outputs["generate"](batch, key)
+        said = jnp.where(batch["present"][:, 1], batch["label"], 3)
+        return {**views, "m1": jax.nn.one_hot(said, 4)[:, None]}
+
+    def letters(rows):
+        return ["abcd"[i] for i in np.argmax(rows[:, 0], axis=-1)]
+
+    model = answering(perfect, generate=generate)._replace(prepare=prepare)
+    found = samples.evaluate(
+        model, gaps, read={"m1": letters}, num_examples=21, num_random=2, batch_size=21
+    )
+    (table,) = found.tables
+    assert table.header == ("column", "text", "from m0", "from m1", "from m2")
+    rows = np.flatnonzero(here[:, 1])
+    truth = ["abcd"[n] for n in np.sort(rows // 6)]
+    assert [line[1] for line in table.rows] == [*truth, "d", "d"]
+    assert [line[3] for line in table.rows] == [*truth, None, None]
+    assert {line[2] for line in table.rows} == {"d", None}  # absent where m0 is
+    assert sum(line[2] == "d" for line in table.rows) == here[rows, 0].sum()
+    ((of_m0, of_m2),) = blocks[-1]
+    assert (of_m0.label, of_m2.label) == ("m1 to m0", "m1 to m2")
+    np.testing.assert_array_equal(places(of_m0.images), np.sort(rows // 6))
+    assert "from_text" in found.pictures
