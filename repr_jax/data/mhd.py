@@ -82,9 +82,10 @@ def _read(path: str | os.PathLike, split: str, names: Sequence[str]) -> dict:
         shape = (rows, *SHAPES.get(name, ()))
         kinds = "fiu" if name in SHAPES else "iu"
         if array.shape != shape or array.dtype.kind not in kinds:
+            kind = "numbers" if name in SHAPES else "whole numbers"
             raise ValueError(
-                f"{WHO}: expected {name} {shape} of {'' if name in SHAPES else 'whole '}"
-                f"numbers in {file}; got {array.dtype} {array.shape}."
+                f"{WHO}: expected {name} {shape} of {kind} "
+                f"in {file}; got {array.dtype} {array.shape}."
             )
     checks.within(f"{WHO}: {file}", 10, label=found["label"])
     checks.finite(f"{WHO}: {file}", **{name: found[name] for name in names})
