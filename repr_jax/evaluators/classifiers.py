@@ -25,6 +25,7 @@ from jax.experimental import multihost_utils
 from repr_jax import files, optim
 from repr_jax.models.classifier import ConvClassifier, SequenceClassifier
 from repr_jax.models.mlp import MLP
+from repr_jax.ops import checks
 from repr_jax.ops.batch import masked_mean, present
 
 
@@ -139,7 +140,13 @@ def fingerprint(prepare, dataset, modalities, settings) -> str:
 
 
 def kept(trained, dataset, **settings) -> dict:
-    """As `train_classifiers`, kept in workdir/classifiers and trained only once."""
+    """As `train_classifiers`, kept in workdir/classifiers and trained only once.
+
+    Raises:
+      ValueError: a prepared batch has no `target`, or a class is not below num_classes
+        in the first training rows.
+    """
+    _check_target(trained, dataset, settings.get("target", "label"), settings)
     settings = dict(modalities=trained.modalities, **settings)
     name = fingerprint(trained.prepare, dataset, trained.modalities, settings)
     folder = epath.Path(trained.workdir) / "classifiers"
@@ -158,6 +165,17 @@ def kept(trained, dataset, **settings) -> dict:
     if jax.process_index() == 0 and not path.exists():
         files.write(path, serialization.msgpack_serialize(params))
     return params
+
+
+def _check_target(trained, dataset, target, settings):
+    batch = trained.prepare(next(iter(dataset.evaluate("train", 64))))
+    if target not in batch:
+        raise ValueError(
+            f"classifiers: expected an entry {target!r} of a batch, that they learn to "
+            f"tell; got {', '.join(sorted(batch))}."
+        )
+    if batch[target].ndim == 1:
+        checks.within("classifiers", settings["num_classes"], label=batch[target])
 
 
 def make_scorer(params, modalities, num_classes):

@@ -29,6 +29,7 @@ from repr_jax.evaluators.common import (
     subsets,
     with_present,
 )
+from repr_jax.ops import checks
 
 
 def unconditional(judge, samples, num_random):
@@ -163,6 +164,10 @@ def evaluate(
 
     Returns:
       Fractions in [0, 1], see `summary`.
+
+    Raises:
+      ValueError: a model of one input; no `label`, or one that is not below
+        num_classes.
     """
     names = trained.modalities
     if not names:
@@ -180,6 +185,7 @@ def evaluate(
     judge = classifiers.make_judge(params, names, num_classes)
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
     seen = conditional(trained, dataset, judge, keys[0], limit=limit, **sizes)
+    checks.within("coherence", num_classes, label=seen[0][1])
     if len(names) == 1:
         return summary(names, num_classes, *seen, None)
     fitted = sampler and samplers.fit(

@@ -155,3 +155,15 @@ def test_what_is_no_image_has_a_classifier_too(perfect, dataset, axes, hidden):
         21,
         hidden,
     )
+
+
+def test_what_classifiers_lack_is_named(perfect, dataset):
+    def prepare(batch):
+        batch = dict(dataset.prepare(batch))
+        del batch["label"]
+        return batch
+
+    with pytest.raises(ValueError, match=r"an entry 'label' of a batch.*got m0, m1"):
+        classifiers.kept(perfect._replace(prepare=prepare), dataset, **QUICK)
+    with pytest.raises(ValueError, match=r"classifiers: expected label in \[0, 3\)"):
+        classifiers.kept(perfect, dataset, **{**QUICK, "num_classes": 3})

@@ -137,14 +137,41 @@ def test_texts_are_read_from_each_view(perfect, gaps, here, blocks, answering):
         model, gaps, read={"m1": letters}, num_examples=21, num_random=2, batch_size=21
     )
     (table,) = found.tables
-    assert table.header == ("column", "text", "from m0", "from m1", "from m2")
-    rows = np.flatnonzero(here[:, 1])
+    assert table.header == ("column", "m1", "from m0", "from m1", "from m2")
+    rows = np.flatnonzero(here.all(axis=1))  # some have all, so that images are shown
     truth = ["abcd"[n] for n in np.sort(rows // 6)]
     assert [line[1] for line in table.rows] == [*truth, "d", "d"]
     assert [line[3] for line in table.rows] == [*truth, None, None]
-    assert {line[2] for line in table.rows} == {"d", None}  # absent where m0 is
-    assert sum(line[2] == "d" for line in table.rows) == here[rows, 0].sum()
-    ((of_m0, of_m2),) = blocks[-1]
-    assert (of_m0.label, of_m2.label) == ("m1 to m0", "m1 to m2")
-    np.testing.assert_array_equal(places(of_m0.images), np.sort(rows // 6))
-    assert "from_text" in found.pictures
+    assert [line[2] for line in table.rows] == ["d"] * len(rows) + [None] * 2
+    (block,) = blocks[-1]
+    labels = [(row.label, row.given) for row in block]
+    assert labels[:2] == [("m0, real", True), ("from m1", False)] and len(labels) == 4
+    for row in block:
+        np.testing.assert_array_equal(places(row.images), np.sort(rows // 6))
+    assert "from_others" in found.pictures
+
+
+def test_a_text_that_comes_without_images(perfect, gaps, here, blocks, answering):
+    """No row has m1 and an image: nothing real is shown above, and views are absent."""
+
+    def prepare(batch):
+        return {**gaps.prepare(batch), "m1": jax.nn.one_hot(batch["label"], 4)[:, None]}
+
+    def evaluate(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            yield {**batch, "present": np.array([[False, True, False]] * 21)}
+
+    def generate(batch, key=None):
+        return {**perfect.outputs["generate"](batch, key), "m1": np.ones((21, 1, 4))}
+
+    model = answering(perfect, generate=generate)._replace(prepare=prepare)
+    found = samples.evaluate(
+        model,
+        gaps._replace(evaluate=evaluate),
+        read={"m1": lambda rows: ["a"] * len(rows)},
+        num_examples=2,
+        num_random=1,
+        batch_size=21,
+    )
+    assert [row.label for row in blocks[-1][0]] == ["from m1"] * 2
+    assert found.tables[0].rows[0] == ("1", "a", None, "a", None)
