@@ -125,8 +125,7 @@ class Choices(NamedTuple):
     @property
     def log_likelihoods(self):
         """One for each modality."""
-        given = self.loss.keywords.get("log_likelihood", likelihood.laplace)
-        return [given] * len(self.names) if callable(given) else given
+        return modalities.log_likelihoods(self.loss, self.names)
 
 
 def choices(config) -> Choices:
@@ -301,10 +300,11 @@ def represent_subsets(c: Choices, params, extras, batch, key):
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of latents that are drawn from what is there."""
+    """{name: means} of latents that are drawn from what is there."""
     samples, _ = draw(c, c.posterior, params, batch, key, True, 1)
     z, *w = (x[0] for x in samples)
-    return dict(zip(c.names, decoding(c, params, train=False)(z, tuple(w))))
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def latents(c: Choices, params, extras, batch, key):
@@ -314,11 +314,12 @@ def latents(c: Choices, params, extras, batch, key):
 
 
 def decode(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of the entry "z", as `latents` gives it."""
+    """{name: means} of the entry "z", as `latents` gives it."""
     posterior, private, *_ = infer(c, c.posterior, params, batch, True)
     sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
     z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
-    return dict(zip(c.names, decoding(c, params, train=False)(z, tuple(w))))
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def assign(c: Choices, params, extras, batch, key):
