@@ -219,7 +219,8 @@ def by_lift(domains: np.ndarray, labels: np.ndarray, num_labels: int) -> tuple:
     """An assignment of each label to the domain where it is most over-represented.
 
     lift(d, y) = P(y | d) / P(y), taken in descending order; a domain that has its share
-    of labels, rounded up, gets no more. A tuple of labels for each domain.
+    of labels, rounded up, gets no more. A tuple of labels for each domain, which is
+    empty for some if there are fewer labels than domains.
     """
     num_domains = int(domains.max()) + 1
     table = np.zeros((num_domains, num_labels))
