@@ -1,4 +1,4 @@
-"""Moving averages: their ends, their schedule, and a center that batches move."""
+"""Moving averages: their ends, and a center that batches move."""
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +23,6 @@ def test_an_average_by_hand_and_at_its_ends():
 def test_an_average_has_no_gradient():
     gradient = jax.grad(lambda x: jnp.sum(ema.update(x, 2 * x, decay=0.5)))(np.ones(3))
     assert (gradient == 0).all()
-
-
-def test_the_decay_rises_along_a_cosine_from_its_initial_value_to_1():
-    schedule = jax.jit(lambda k: ema.cosine_decay(k, initial=0.9, num_steps=100))
-    for step, expected in ((0, 0.9), (50, 0.95), (100, 1.0), (150, 1.0)):
-        np.testing.assert_allclose(schedule(step), expected, rtol=1e-6)
-    k = 30
-    formula = 1 - (1 - 0.9) * (np.cos(np.pi * k / 100) + 1) / 2
-    np.testing.assert_allclose(schedule(k), formula, rtol=1e-6)
 
 
 TARGETS = np.random.default_rng(0).normal(size=(2, 8, 3)).astype("f")
