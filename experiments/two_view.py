@@ -14,6 +14,7 @@ import jax
 from experiments.autoencoder import observed
 from repr_jax.config import bind
 from repr_jax.models.joint_embedding import JointEmbedding
+from repr_jax.models.vit import ClassToken, ViT
 from repr_jax.train import Experiment
 
 
@@ -78,15 +79,17 @@ def representation(model, params, extras, batch):
 
 
 def joint_embedding(config) -> JointEmbedding:
-    """Reads encoder, projector, and predictor if there is one."""
+    """Reads encoder, projector, and predictor if there is one.
+
+    A `vit.ViT` as encoder is represented by its class token.
+    """
     names = ("encoder", "projector", "predictor")
-    return JointEmbedding(
-        **{
-            name: bind(config[name], f"config.{name}")()
-            for name in names
-            if name in config
-        }
-    )
+    parts = {
+        name: bind(config[name], f"config.{name}")() for name in names if name in config
+    }
+    if isinstance(parts["encoder"], ViT):
+        parts["encoder"] = ClassToken(parts["encoder"])
+    return JointEmbedding(**parts)
 
 
 def _experiment(config, objective) -> Experiment:

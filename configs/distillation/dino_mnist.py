@@ -12,7 +12,6 @@ from experiments import ema_target
 from repr_jax import losses, optim
 from repr_jax.data import augment
 from repr_jax.models import joint_embedding, vit
-from repr_jax.models.mlp import MLP
 from repr_jax.ops import schedules
 
 
@@ -27,19 +26,16 @@ def get_config(mode=""):
     )
     config.num_local = 2 if smoke else 4
     config.encoder = dict(
-        fn=vit.ClassToken,
-        vit=dict(
-            fn=vit.ViT,
-            patch_size=7,
-            dim=8 if smoke else 64,
-            depth=1 if smoke else 4,
-            num_heads=4,
-            shape=(28, 28, 1),
-        ),
+        fn=vit.ViT,
+        patch_size=7,
+        dim=8 if smoke else 64,
+        depth=1 if smoke else 4,
+        num_heads=4,
+        shape=(28, 28, 1),
     )
     config.projector = dict(
         fn=joint_embedding.PrototypeHead,
-        body=dict(fn=MLP, widths=(8, 4) if smoke else (256, 256, 64)),
+        widths=(8, 4) if smoke else (256, 256, 64),
         num_prototypes=16 if smoke else 1_024,
     )
     config.loss = dict(fn=losses.dino, temperature=0.1)

@@ -1,10 +1,12 @@
 """An encoder whose output is kept, and heads whose output the loss compares."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
 from jax import Array
 
+from repr_jax.models.mlp import MLP
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
 
 
@@ -38,15 +40,17 @@ class JointEmbedding(nn.Module):
 class PrototypeHead(nn.Module):
     """[batch, dim] -> [batch, num_prototypes] cosines, float32.
 
-    Of what `body` makes of its input, and of learned directions.
+    Of what a fully connected network makes of its input, and of learned directions.
     """
 
-    body: nn.Module
+    widths: Sequence[int]  # of the network
     num_prototypes: int
+    batch_norm: bool = False
+    dtype: str = "float32"  # of the network's arithmetic; parameters stay float32
 
     @nn.compact
     def __call__(self, x, *, train):
-        x = self.body(x, train=train)
+        x = MLP(self.widths, self.batch_norm, dtype=self.dtype)(x, train=train)
         shape = (self.num_prototypes, x.shape[-1])
         prototypes = self.param("prototypes", nn.initializers.normal(1.0), shape)
         return pairwise_dot(l2_normalize(x), l2_normalize(prototypes))

@@ -58,18 +58,13 @@ def moco(config):
 
 def dino(config):
     config.experiment = ema_target.make_centered
-    body = dict(fn=MLP, widths=(5, 4))
-    config.projector = dict(fn=prototype_head, body=body, num_prototypes=6)
+    config.projector = dict(fn=PrototypeHead, widths=(5, 4), num_prototypes=6)
     config.local_augment, config.num_local = dict(fn=quarter), 2
     config.center_decay = 0.9
     config.target_temperature = dict(
         fn=schedules.linear, start=0.2, end=0.3, num_steps=STEPS
     )
     config.loss = dict(fn=losses.dino)
-
-
-def prototype_head(body, num_prototypes):
-    return PrototypeHead(body(), num_prototypes)
 
 
 def swav(config):
