@@ -61,13 +61,13 @@ def log_plan(
         mean = log_mean_exp(scores + u[:, None], where=where, axis_name=axis_name)
         return log_columns - mean - jnp.log(count)
 
-    v = jnp.zeros_like(scores[0])
-    u = over_rows(v) if num_half_steps % 2 else jnp.zeros_like(scores[:, 0])
-    if num_half_steps > 1:
-        u = lax.fori_loop(
-            1, num_half_steps // 2, lambda _, u: over_rows(over_columns(u)), u
-        )
-        v = over_columns(u)
+    if num_half_steps % 2:
+        v = jnp.zeros_like(scores[0])
+    else:
+        v = over_columns(jnp.zeros_like(scores[:, 0]))
+    v = lax.fori_loop(
+        0, (num_half_steps - 1) // 2, lambda _, v: over_columns(over_rows(v)), v
+    )
     shares = jax.nn.log_softmax(scores + v[None], axis=1)  # exact, unlike s + u + v
     plan = log_rows[:, None] + shares
     return jnp.where(where[:, None], plan, jnp.finfo(plan.dtype).min)
