@@ -66,7 +66,13 @@ def buffered(size: int, batch_size: int, dim: int) -> Buffered:
     return Buffered(empty(size, dim), empty(batch_size, dim))
 
 
-def wait(state: Buffered, rows: Array, *, where=None, axis_name=None) -> Buffered:
+def wait(
+    state: Buffered,
+    rows: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Buffered:
     """`push` to the rows that wait."""
     waiting = push(state.waiting, rows, where=where, axis_name=axis_name)
     return state._replace(waiting=waiting)
