@@ -6,9 +6,9 @@
     labels = trees.cut(tree.parents, 10)  # [K], ten groups of classes
 
 `fit` reads arrays and memory maps on the host, `fit_stream` batches that need not fit
-in memory, `fit_sharded` is one jitted program, rows split over devices. They return the
-same tree, bit for bit: `arithmetic` says how. `fit_sparse` takes the largest logits of
-each row. What is done with a tree is in `repr_jax.trees`. From a shell:
+in memory, `fit_sharded` splits rows over devices. They return the same tree, bit for
+bit: `arithmetic` says how. `fit_sparse` takes the largest logits of each row. What is
+done with a tree is in `repr_jax.trees`. From a shell:
 
     python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
 """
