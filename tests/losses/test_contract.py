@@ -148,8 +148,23 @@ def clustered(loss, arrays, decoder, **rest):
 
 
 def heads(loss, arrays, decoder, **rest):
-    """Logits of two heads, which are on the first axis."""
+    """Of two heads, or of several views, which are on the first axis."""
     return loss(**{name: jnp.moveaxis(x, 1, 0) for name, x in arrays.items()}, **rest)
+
+
+def prototyped(loss, arrays, decoder, **rest):
+    """Three prototypes that are learned, and a queue with an empty place."""
+    views = jnp.moveaxis(arrays["views"], 1, 0)
+    where = np.arange(len(STORED)) != 1
+    stored = np.stack([STORED, STORED[::-1]])
+    return loss(views, decoder.T, queue=stored, queue_where=where, **rest)
+
+
+def hiding(loss, arrays, decoder, **rest):
+    """Of two patches the first is hidden, or both."""
+    both = arrays["predictions"][:, 0, 0] > 0
+    hidden = jnp.stack([jnp.ones_like(both), both], axis=1)
+    return loss(hidden=hidden, **arrays, **rest)
 
 
 def branching(loss, arrays, decoder, **rest):
@@ -175,6 +190,8 @@ LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3
 NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
 NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
 MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
+PREDICTED = {"predictions": (DIM,), "targets": (DIM,)}
+CROPS = {"online": (3, 3), "targets": (2, 3)}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 OWN = {f"private_{n}{m}": (1,) for n in ("mean", "log_var") for m in range(2)}
@@ -228,6 +245,16 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
+    "vicreg": Row(embeddings, VIEWS),
+    "vicreg_invariance": Row(embeddings, VIEWS),
+    "vicreg_variance": Row(embeddings, {"x": (DIM,)}),
+    "vicreg_covariance": Row(embeddings, {"x": (DIM,)}),
+    "negative_cosine": Row(embeddings, PREDICTED),
+    "byol": Row(embeddings, PREDICTED),
+    "cross_view": Row(heads, CROPS),
+    "dino": Row(partial(heads, center=MARGINAL[0]), CROPS),
+    "swav": Row(prototyped, {"views": (3, DIM)}),
+    "masked_patches": Row(hiding, {"predictions": (2, 3), "patches": (2, 3)}),
     "cross_entropy": Row(labeled, LABELED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
