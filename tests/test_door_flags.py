@@ -15,7 +15,7 @@ import pytest
 from repr_jax import config as configs
 from tests.runs import CONFIG
 
-NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
+NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 15))
 
 # Imports once and forks for every case: jax starts no thread before it is used.
 SERVER = """

@@ -27,7 +27,7 @@ import numpy as np
 
 from experiments.arguments import at_least
 from experiments.results import store, tables
-from repr_jax import figures, metrics, trees
+from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
 
 DIM = 64
@@ -218,10 +218,7 @@ def opened(path, num_rows, num_classes):
     """The map of the logits, written first if there are none, and in memory."""
     if not os.path.exists(path):
         write_logits(path, num_rows, num_classes)
-    try:
-        logits = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError):
-        raise ValueError(f"{path}: expected an .npy file of numbers.") from None
+    logits = files.map_npy("--file", path)
     if logits.shape != (num_rows, num_classes) or logits.dtype != np.float16:
         raise ValueError(
             f"{path}: expected float16 {(num_rows, num_classes)}; got {logits.dtype} "
@@ -247,7 +244,7 @@ def main():
         path = args.file or os.path.join(folder, "logits.npy")
         try:
             logits = opened(path, args.rows, args.classes)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             parser.error(str(error))
         rows, words = compare(logits, args.turns)
         if args.scipy_gb:
