@@ -100,10 +100,11 @@ def represent(c: Choices, params, extras, batch, key):
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{target: means or logits}, rebuilt where it is there; else from the others."""
+    """{target: mean}, rebuilt where it is there; else from the others."""
     posterior, decode = infer(c, params, batch)
     z = gaussian.sample(row_keys(key, jnp.ones(len(posterior[0]), bool)), *posterior)
-    return {c.names[c.target]: decode(z)}
+    target = c.names[c.target]
+    return modalities.shown(c.loss, (target,), (decode(z),))
 
 
 def bound(c: Choices, params, extras, batch, key):

@@ -113,19 +113,21 @@ def latents(c: Choices, params, extras, batch, key):
 
 
 def decode(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of the top latent "z"; what is below it of the priors."""
+    """{name: means} of the top latent "z"; what is below it of the priors."""
     _, conditionals, given = infer(c, params, batch)
     z, _ = descend(conditionals, batch["z"], key, jnp.zeros_like(given))
-    return dict(zip(c.names, c.of(params, "decode", train=False)(z)))
+    decoded = c.of(params, "decode", train=False)(z)
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of latents of all levels, from what is there."""
+    """{name: means} of latents of all levels, from what is there."""
     top, conditionals, given = infer(c, params, batch)
     top_key, key = jax.random.split(key)
     z = gaussian.sample(row_keys(top_key, jnp.ones(len(top[0]), bool)), *top)
     z, _ = descend(conditionals, z, key, given)
-    return dict(zip(c.names, c.of(params, "decode", train=False)(z)))
+    decoded = c.of(params, "decode", train=False)(z)
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def log_weights(c: Choices, params, extras, batch, key):
@@ -144,8 +146,7 @@ def log_weights(c: Choices, params, extras, batch, key):
 
     z, log_ratio = jax.vmap(one)(jax.random.split(key, c.num_samples))
     decoded = by_row(c.of(params, "decode", train=False), z)
-    given = c.loss.keywords.get("log_likelihood", likelihood.laplace)
-    each = [given] * len(c.names) if callable(given) else given
+    each = modalities.log_likelihoods(c.loss, c.names)
     log_p = map(likelihood.by_row, each, inputs, decoded, where)
     return {"log_likelihood": jnp.stack([*log_p], axis=1), "log_ratio": log_ratio}
 

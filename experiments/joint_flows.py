@@ -100,13 +100,13 @@ def latents(c: Choices, params, extras, batch, key):
 
 
 def decode(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of the entry "z", as `latents` gives it."""
+    """{name: means} of the entry "z", as `latents` gives it."""
     outputs = multimodal_vae.decoding(c, params, train=False)(batch["z"])
-    return dict(zip(c.names, outputs))
+    return modalities.shown(c.loss, c.names, outputs)
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of latents that are drawn from what is there."""
+    """{name: means} of latents that are drawn from what is there."""
     z = latents(c, params, extras, batch, key)
     return decode(c, params, extras, {"z": z}, key)
 

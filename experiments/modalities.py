@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from repr_jax.config import bind
+from repr_jax.ops import likelihood
 from repr_jax.ops.batch import present, row_keys
 
 THIN = 2**31  # folded into a key that rows fold in too
@@ -32,6 +33,18 @@ def observed(batch, names):
     here = here & batch.get("where", jnp.ones(rows, bool))[:, None]
     inputs = tuple(present(batch[name], here[:, m]) for m, name in enumerate(names))
     return inputs, here.T
+
+
+def log_likelihoods(loss: Callable, names) -> list[Callable]:
+    """Those of a bound loss, one for each modality; Laplace if it names none."""
+    given = loss.keywords.get("log_likelihood", likelihood.laplace)
+    return [given] * len(names) if callable(given) else list(given)
+
+
+def shown(loss: Callable, names, decoded) -> dict:
+    """{name: [batch, ...]}: means of the modalities, of what their decoders return."""
+    means = map(likelihood.mean_of, log_likelihoods(loss, names))
+    return {name: mean(x) for name, mean, x in zip(names, means, decoded)}
 
 
 def thinned(thin: Callable | None, names, batch, key):

@@ -1,9 +1,9 @@
 """Several modalities around one latent space: a VAE per modality, fused by the loss.
 
-MVAE, MMVAE, MMVAE+, CMVAE, MoPoE, MWB-VAE, CoDE-VAE, mmJSD, MVTCAE, CRMVAE, MMVM, DMVAE,
-JMVAE and TELBO are this file. They differ in `config.loss` and in `config.posterior`,
-how the experts of the modalities at hand become one posterior, a mixture of one
-component or more.
+MVAE, MMVAE, MMVAE+, CMVAE, MoPoE, MWB-VAE, CoDE-VAE, mmJSD, MVTCAE, CRMVAE, MMVM,
+DMVAE, JMVAE and TELBO are this file. They differ in `config.loss` and in
+`config.posterior`, how the experts of the modalities at hand become one posterior, a
+mixture of one component or more.
 
 A batch has an array for each of `config.modalities`, and may have `where` [batch], the
 rows that are present, and `present` [batch, modality], the modalities that are.
@@ -125,8 +125,7 @@ class Choices(NamedTuple):
     @property
     def log_likelihoods(self):
         """One for each modality."""
-        given = self.loss.keywords.get("log_likelihood", likelihood.laplace)
-        return [given] * len(self.names) if callable(given) else given
+        return modalities.log_likelihoods(self.loss, self.names)
 
 
 def choices(config) -> Choices:
@@ -301,10 +300,11 @@ def represent_subsets(c: Choices, params, extras, batch, key):
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of latents that are drawn from what is there."""
+    """{name: means} of latents that are drawn from what is there."""
     samples, _ = draw(c, c.posterior, params, batch, key, True, 1)
     z, *w = (x[0] for x in samples)
-    return dict(zip(c.names, decoding(c, params, train=False)(z, tuple(w))))
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def latents(c: Choices, params, extras, batch, key):
@@ -314,11 +314,12 @@ def latents(c: Choices, params, extras, batch, key):
 
 
 def decode(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of the entry "z", as `latents` gives it."""
+    """{name: means} of the entry "z", as `latents` gives it."""
     posterior, private, *_ = infer(c, c.posterior, params, batch, True)
     sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
     z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
-    return dict(zip(c.names, decoding(c, params, train=False)(z, tuple(w))))
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def assign(c: Choices, params, extras, batch, key):

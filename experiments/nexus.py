@@ -98,13 +98,14 @@ def latents(c: Choices, params, extras, batch, key):
 
 
 def decode(c: Choices, params, extras, batch, key):
-    """{name: means or logits} of the entry "z", as `latents` gives it."""
+    """{name: means} of the entry "z", as `latents` gives it."""
     below = c.of(params, "decode_top", train=False)(batch["z"])
-    return dict(zip(c.names, c.of(params, "decode", train=False)(below)))
+    decoded = c.of(params, "decode", train=False)(below)
+    return modalities.shown(c.loss, c.names, decoded)
 
 
 def generate(c: Choices, params, extras, batch, key):
-    """{name: means or logits}, all by way of the top latent."""
+    """{name: means}, all by way of the top latent."""
     z = latents(c, params, extras, batch, key)
     return decode(c, params, extras, {"z": z}, key)
 

@@ -115,6 +115,20 @@ def test_generation_makes_every_modality_from_any_subset_and_from_none():
         )
 
 
+def test_what_is_generated_are_means_and_no_logits():
+    """Of a categorical likelihood probabilities, also of latents that are given."""
+    c = config(log_likelihood=(likelihood.bernoulli, *[likelihood.laplace] * 2))
+    experiment = multimodal_vae.make(c)
+    _, params, extras, batch = made()
+    outputs, old = experiment.outputs, made()[0].outputs
+    z = outputs["latents"](params, extras, batch, KEY)
+    for name, asked in (("generate", batch), ("decode", {**batch, "z": z})):
+        new, logits = (o[name](params, extras, asked, KEY) for o in (outputs, old))
+        sigmoid = jax.nn.sigmoid(logits["m0"])
+        np.testing.assert_allclose(new["m0"], sigmoid, rtol=1e-6)
+        np.testing.assert_array_equal(new["m1"], logits["m1"])
+
+
 def test_the_bound_is_minus_its_own_loss():
     heavy = multimodal_vae.make(config(beta=3.0))
     plain, params, extras, batch = made()
