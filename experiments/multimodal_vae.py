@@ -1,8 +1,9 @@
 """Several modalities around one latent space: a VAE per modality, fused by the loss.
 
-MVAE, MMVAE, MMVAE+, MoPoE, mmJSD, MVTCAE and JMVAE are this file. They differ in
-`config.loss` and in `config.posterior`, how the experts of the modalities at hand
-become one posterior, a mixture of one component or more.
+MVAE, MMVAE, MMVAE+, CMVAE, MoPoE, MWB-VAE, CoDE-VAE, mmJSD, MVTCAE, CRMVAE, MMVM,
+DMVAE, JMVAE and TELBO are this file. They differ in `config.loss` and in
+`config.posterior`, how the experts of the modalities at hand become one posterior, a
+mixture of one component or more.
 
 A batch has an array for each of `config.modalities`, and may have `where` [batch], the
 rows that are present, and `present` [batch, modality], the modalities that are.

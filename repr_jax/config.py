@@ -29,7 +29,7 @@ COMMANDS = ("experiments.launch", "experiments.papers", "experiments.benchmarks"
 COMMANDS += ("experiments.results", "experiments.make_assets", "experiments.make_emoji")
 COMMANDS += ("jax.numpy:load", "jax.numpy:fromfile")
 COMMANDS += ("repr_jax.estimators.hierarchy.files",)
-COMMANDS += ("repr_jax.data.multimodal3dident_files",)
+COMMANDS += ("repr_jax.data.multimodal3dident_files", "repr_jax.models.from_torch")
 
 
 def bind(choice, who: str = "config") -> Callable:

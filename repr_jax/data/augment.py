@@ -1,13 +1,21 @@
 """Random changes of what a model is shown, on the device: (key, batch) -> batch.
 
-Rows are changed independently of each other.
+Rows are changed independently of each other, so that a batch may be split over devices.
+Those of images take [batch, height, width, channels] float in [0, 1] and return float32
+in [0, 1]. Changes of color are in `data.colors`; `data.recipes` puts both together as
+published methods do.
 """
+
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
+
+ATTEMPTS = 10  # to draw a crop that fits into the image
 
 
 def jitter(
@@ -72,3 +80,180 @@ def dropout(key: Array, features: Array, *, rate: float = 0.2) -> Array:
     checks.same_shape("augment.dropout", rank=2, features=features)
     checks.non_negative("augment.dropout", rate=rate)
     return features * jax.random.bernoulli(key, 1 - rate, features.shape)
+
+
+def linear(t: Array) -> Array:
+    """The kernel of linear interpolation, max(1 - |t|, 0)."""
+    return jnp.maximum(1 - jnp.abs(t), 0)
+
+
+def cubic(t: Array) -> Array:
+    """The kernel of Keys' cubic interpolation with a = -0.5, Pillow's bicubic."""
+    t = jnp.abs(t)
+    near = (1.5 * t - 2.5) * t**2 + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return jnp.where(t < 1, near, jnp.where(t < 2, far, 0))
+
+
+def random_resized_crop(
+    key: Array,
+    images: Array,
+    *,
+    size: int,
+    scale: Sequence[float] = (0.08, 1.0),
+    ratio: Sequence[float] = (3 / 4, 4 / 3),
+    kernel: Callable = linear,
+) -> Array:
+    """A random part of each image, as a square.
+
+    Args:
+      key: PRNG key.
+      images: [batch, height, width, channels] float in [0, 1].
+      size: pixels of a side of what is returned.
+      scale: smallest and largest area of the part, of that of the image; uniform.
+      ratio: smallest and largest width / height of the part; its logarithm is uniform.
+      kernel: `linear`, or `cubic` (PIL's bicubic), see `resized_crop`.
+
+    Returns:
+      [batch, size, size, channels] float32 in [0, 1].
+
+    Raises:
+      ValueError: images are not of rank 4, or a range is not ascending and positive.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", 2015, section 6,
+      https://arxiv.org/abs/1409.4842.
+    """
+    who = "augment.random_resized_crop"
+    checks.same_shape(who, rank=4, images=images)
+    for name, (low, high) in (("scale", scale), ("ratio", ratio)):
+        checks.positive(who, **{name: low})
+        if high < low:
+            raise ValueError(f"{who}: expected {name} (low, high); got {low}, {high}.")
+    boxes = crop_boxes(key, images.shape, scale=scale, ratio=ratio)
+    return resized_crop(images, boxes, size=size, kernel=kernel)
+
+
+def crop_boxes(
+    key: Array,
+    shape: Sequence[int],
+    *,
+    scale: Sequence[float],
+    ratio: Sequence[float],
+) -> Array:
+    """[batch, 4] int32 random boxes (top, left, height, width) in images of `shape`.
+
+    The first of ten draws of area and ratio that fits; if none does, the largest box in
+    the middle whose ratio is allowed. As torchvision draws. scale, ratio: as of
+    `random_resized_crop`.
+    """
+    batch, *image = shape[:3]
+    key_area, key_ratio, key_place = jax.random.split(key, 3)
+    draws = (batch, ATTEMPTS)
+    area = jax.random.uniform(key_area, draws, minval=scale[0], maxval=scale[1])
+    low, high = (float(np.log(r)) for r in ratio)
+    aspect = jnp.exp(jax.random.uniform(key_ratio, draws, minval=low, maxval=high))
+    area = area * (image[0] * image[1])
+    sides = jnp.stack([jnp.sqrt(area / aspect), jnp.sqrt(area * aspect)], axis=-1)
+    sides = jnp.round(sides).astype(jnp.int32)  # [batch, attempt, 2]
+    limit = jnp.array(image)[None]
+    fits = jnp.all((sides >= 1) & (sides <= limit[None]), axis=-1)
+    first = jnp.argmax(fits, axis=1)[:, None, None]
+    sides = jnp.take_along_axis(sides, first, axis=1)[:, 0]
+    place = jax.random.uniform(key_place, (batch, 2))
+    corner = jnp.floor(place * (limit - sides + 1)).astype(jnp.int32)
+    middle = jnp.array(_middle_box(*image, ratio))[None]
+    found = jnp.concatenate([jnp.minimum(corner, limit - sides), sides], axis=1)
+    return jnp.where(jnp.any(fits, axis=1)[:, None], found, middle)
+
+
+def _middle_box(height: int, width: int, ratio: Sequence[float]) -> tuple[int, ...]:
+    """(top, left, height, width) of the largest box in the middle of this ratio."""
+    tall, wide = height, width
+    if width / height < ratio[0]:
+        tall = round(width / ratio[0])
+    elif width / height > ratio[1]:
+        wide = round(height * ratio[1])
+    return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+
+def resized_crop(
+    images: Array, boxes: Array, *, size: int, kernel: Callable = linear
+) -> Array:
+    """[batch, size, size, channels] float32 in [0, 1]: the boxes of images, resized.
+
+    Each pixel is a mean of those of the box, weighted by the kernel of their distance;
+    where the box shrinks the kernel is as wide as a pixel (antialias). Nothing outside
+    the box is seen.
+
+    boxes: [batch, 4] int, (top, left, height, width).
+    """
+    checks.rows("augment.resized_crop", len(images), boxes=boxes)
+
+    def weights(start: Array, length: Array, pixels: int) -> Array:
+        """[batch, size, pixels]"""
+        start, length = (x.astype(jnp.float32)[:, None, None] for x in (start, length))
+        step = length / size
+        centers = start + (jnp.arange(size) + 0.5)[None, :, None] * step
+        places = (jnp.arange(pixels) + 0.5)[None, None]
+        found = kernel((places - centers) / jnp.maximum(step, 1.0))
+        inside = (places > start) & (places < start + length)
+        found = jnp.where(inside, found, 0.0)
+        return found / jnp.sum(found, axis=-1, keepdims=True)
+
+    rows = weights(boxes[:, 0], boxes[:, 2], images.shape[1])
+    columns = weights(boxes[:, 1], boxes[:, 3], images.shape[2])
+    return jnp.clip(_both_axes(images, rows, columns), 0.0, 1.0)
+
+
+def _both_axes(images: Array, rows: Array, columns: Array) -> Array:
+    """Each image times [batch, to, from] matrices from both sides, in float32."""
+    exact = jax.lax.Precision.HIGHEST  # accelerators would round to 16 bits
+    images = images.astype(jnp.float32)
+    images = jnp.einsum("boh,bhwc->bowc", rows, images, precision=exact)
+    return jnp.einsum("bpw,bowc->bopc", columns, images, precision=exact)
+
+
+def horizontal_flip(key: Array, images: Array, *, rate: float = 0.5) -> Array:
+    """Left and right exchanged in a share `rate` of the images."""
+    return sometimes(key, images, images[:, :, ::-1], rate)
+
+
+def sometimes(key: Array, images: Array, changed: Array, rate: float) -> Array:
+    """Rows of `changed` with probability `rate`, and else of images."""
+    chosen = jax.random.bernoulli(key, rate, (len(images),))
+    return jnp.where(chosen[:, None, None, None], changed, images.astype(jnp.float32))
+
+
+def gaussian_blur(
+    key: Array,
+    images: Array,
+    *,
+    sigma: Sequence[float] = (0.1, 2.0),
+    rate: float = 0.5,
+) -> Array:
+    """A share `rate` of the images smoothed by Gaussians of random width.
+
+    sigma: smallest and largest standard deviation, in pixels; uniform. The kernel is
+    not cut off, and the image is reflected at its edges.
+    """
+    key_sigma, key_rate = jax.random.split(key)
+    shape = (len(images),)
+    widths = jax.random.uniform(key_sigma, shape, minval=sigma[0], maxval=sigma[1])
+    return sometimes(key_rate, images, blur(images, widths), rate)
+
+
+def blur(images: Array, sigma: Array) -> Array:
+    """Images smoothed by Gaussians; sigma: [batch] standard deviations in pixels."""
+
+    def weights(pixels: int) -> Array:
+        """[batch, pixels, pixels], of the image and its mirror images."""
+        to, of = jnp.arange(pixels)[:, None], jnp.arange(pixels)[None]
+        last = pixels - 1
+        before = jnp.where(of > 0, to + of, jnp.inf)  # distances to the mirror images
+        after = jnp.where(of < last, 2 * last - to - of, jnp.inf)
+        distances = jnp.stack([jnp.abs(to - of).astype(jnp.float32), before, after])
+        spread = sigma.astype(jnp.float32)[:, None, None, None]
+        found = jnp.sum(jnp.exp(-0.5 * (distances[None] / spread) ** 2), axis=1)
+        return found / jnp.sum(found, axis=-1, keepdims=True)
+
+    return _both_axes(images, weights(images.shape[1]), weights(images.shape[2]))

@@ -42,7 +42,8 @@ class Dataset(NamedTuple):
 
     train: Callable  # (batch_size, start_step=0) -> endless iterator over batches
     # batch_size counts the rows of all processes; each process gets its own rows
-    evaluate: Callable  # (split, batch_size) -> iterator; split is "train" or "test"
+    evaluate: Callable  # (split, batch_size) -> iterator; split is "train" or "test",
+    # or another that `num_examples` names
     prepare: Callable = identity  # batch -> batch, pure and jittable, on the device
     num_examples: Mapping[str, int] = MappingProxyType({})  # by split
     modalities: tuple[str, ...] = ()  # names of the modality entries, in order
@@ -137,7 +138,7 @@ def of_draws(
         return (draw(step, batch_size) for step in itertools.count(start_step))
 
     def evaluate(split: str, batch_size: int) -> Iterator[dict]:
-        check_evaluate(who, split, batch_size)
+        check_evaluate(who, split, batch_size, tuple(num_examples))
         return (
             {**take(split, rows), "where": where}
             for rows, where in padded_rows(num_examples[split], batch_size)
@@ -232,9 +233,11 @@ def check_train(who: str, batch_size: int, start_step: int) -> None:
         )
 
 
-def check_evaluate(who: str, split: str, batch_size: int) -> None:
+def check_evaluate(
+    who: str, split: str, batch_size: int, splits: tuple[str, ...] = SPLITS
+) -> None:
     """What every `evaluate` asks of its arguments, before the first batch."""
-    checks.one_of(who, SPLITS, split=split)
+    checks.one_of(who, splits, split=split)
     checks.count(who, batch_size=batch_size)
 
 

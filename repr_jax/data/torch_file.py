@@ -1,24 +1,29 @@
-"""Files of weights in the first format of torch, read without torch.
+"""Files of weights that torch has written, read without torch.
 
-Such a file, which torch wrote until version 1.6 and still reads, is five pickles (a
-number that marks the format, its version, facts of the machine, a dict of tensors that
-name storages, the names of the storages in order) and, for each storage, an int64 count
-and its elements.
+The first format, which torch wrote until version 1.6, is five pickles (a number that
+marks the format, its version, facts of the machine, a dict of tensors that name
+storages, the names of the storages in order) and, for each storage, an int64 count and
+its elements. The second, since then, is a zip archive without compression of a folder:
+the dict in data.pkl, and the elements of each storage in data/NAME.
 
 A pickle is a program: it may call any function, and a few bytes of it may build what
 takes forever to print or to hash. None is run here. The few instructions that such
 files need are followed one by one, keys must be text, and anything else is refused.
 """
 
+import io
 import math
 import os
 import pickletools
+import struct
+import zipfile
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+ZIP = b"PK\x03\x04"
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
 DTYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -33,6 +38,8 @@ DTYPES = {
     "BoolStorage": np.dtype("?"),
 }
 BROKEN = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError)
+BROKEN_ZIP = (*BROKEN, zipfile.BadZipFile, EOFError, OSError, struct.error)
+BROKEN_ZIP += (NotImplementedError, RuntimeError)
 MAX_RANK = 32
 MAX_REPEATED = 2**20  # elements of a tensor that repeats its storage, by a stride of 0
 LARGEST = 2**96  # of whole numbers; MAGIC has 77 bits
@@ -50,17 +57,20 @@ class ForeignError(Exception):
 class Tensor(NamedTuple):
     """What a pickle says of a tensor: a view of a storage, in elements."""
 
-    storage: tuple  # ("storage", its class, name, place, count, None)
+    storage: tuple  # ("storage", its class, name, place, count), first format: + None
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """{name: array} of a state dict in torch's first format.
+def read(path: str | os.PathLike, *, entry: str | None = None) -> dict[str, np.ndarray]:
+    """{name: array} of a state dict in a file of torch.
 
     Args:
       path: the file, often .pth.
+      entry: where the state dict is the value of a key of a larger dict, as "model" or
+        "state_dict"; nothing but dicts of tensors may be beside it. None if the file
+        is the state dict.
 
     Raises:
       FileNotFoundError: there is none.
@@ -69,52 +79,112 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     path = os.path.expanduser(path)
     with open(path, "rb") as file:
-        if file.read(4) == b"PK\x03\x04":
-            raise ValueError(
-                f"{path}: expected torch's first format; got its zip format. Save it "
-                f"again by torch.save(..., _use_new_zipfile_serialization=False)."
-            )
+        zipped = file.read(4) == ZIP
         file.seek(0)
-        if _unpickled(file, path) != MAGIC:
-            raise ValueError(f"{path}: expected torch's first format; got another.")
-        version, machine = _unpickled(file, path), _unpickled(file, path)
-        little = isinstance(machine, dict) and machine.get("little_endian") is True
-        if version != VERSION or not little:
-            raise ValueError(
-                f"{path}: expected version {VERSION}, little-endian; got "
-                f"{_brief(version)}, {'' if little else 'not '}little-endian."
-            )
-        tensors, names = _unpickled(file, path), _unpickled(file, path)
-        _check_tensors(path, tensors, names)
-        storages = _storages(file, path, tensors, names)
+        tensors, storages = (_read_zip if zipped else _read_first)(file, path, entry)
     return {name: _view(path, name, x, storages) for name, x in tensors.items()}
 
 
-def _check_tensors(path: str, tensors: Any, names: Any) -> None:
-    """ValueError unless these are a dict of tensors and the names of its storages."""
-    if not isinstance(tensors, dict):
+def _read_first(file: BinaryIO, path: str, entry: str | None) -> tuple[dict, dict]:
+    """The tensors and the storages of a file in the first format."""
+    if _unpickled(file, path) != MAGIC:
+        raise ValueError(f"{path}: expected a format of torch; got another.")
+    version, machine = _unpickled(file, path), _unpickled(file, path)
+    little = isinstance(machine, dict) and machine.get("little_endian") is True
+    if version != VERSION or not little:
         raise ValueError(
-            f"{path}: expected a dict of tensors; got {type(tensors).__name__}."
+            f"{path}: expected version {VERSION}, little-endian; got "
+            f"{_brief(version)}, {'' if little else 'not '}little-endian."
         )
-    for name, x in tensors.items():
-        if not _is_tensor(x):
-            raise ValueError(
-                f"{path}: expected {_brief(name)} a dense tensor; got {_brief(x)}."
-            )
-    wanted = sorted({x.storage[2] for x in tensors.values()})
+    found, names = _unpickled(file, path), _unpickled(file, path)
+    tensors = _entry(path, found, entry)
+    wanted = _stated(found)
     texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
-    if not texts or sorted(names) != wanted:
+    if not texts or sorted(names) != sorted(wanted):
         raise ValueError(f"{path}: expected the storages of its tensors and no others.")
+    return tensors, _storages(file, path, wanted, names)
+
+
+def _read_zip(file: BinaryIO, path: str, entry: str | None) -> tuple[dict, dict]:
+    """The tensors and their storages of a file in the format since version 1.6."""
+    members = _members(file, path)
+    pickled = next((name for name in members if name.endswith("/data.pkl")), None)
+    if pickled is None:
+        raise ValueError(f"{path}: expected an archive of torch with a data.pkl.")
+    folder = pickled.removesuffix("data.pkl")
+    if members.get(f"{folder}byteorder", b"little") != b"little":
+        raise ValueError(f"{path}: expected little-endian numbers.")
+    found = _unpickled(io.BytesIO(members[pickled]), path)
+    tensors, storages = _entry(path, found, entry), {}
+    for name, (_, kind, _, _, count, *_) in _stated(tensors).items():
+        dtype, content = DTYPES[kind], members.get(f"{folder}data/{name}", b"")
+        if len(content) != count * dtype.itemsize:
+            raise ValueError(
+                f"{path}: expected {count} elements of storage {_brief(name)}; got "
+                f"{len(content)} bytes."
+            )
+        storages[name] = np.frombuffer(content, dtype)
+    return tensors, storages
+
+
+def _members(file: BinaryIO, path: str) -> dict[str, bytes]:
+    """Everything in an archive, of which nothing may be compressed."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = archive.infolist()
+            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+                raise zipfile.BadZipFile("compressed members")
+            if sum(info.file_size for info in infos) > os.path.getsize(path):
+                raise zipfile.BadZipFile("members larger than the file")
+            return {info.filename: archive.read(info) for info in infos}
+    except BROKEN_ZIP as error:
+        raise ValueError(
+            f"{path}: expected a whole archive of torch; got {_brief(str(error))}."
+        ) from None
+
+
+def _entry(path: str, found: Any, entry: str | None) -> dict[str, Tensor]:
+    """The dict of tensors that is asked for; ValueError if it is none."""
+    if entry is not None:
+        if not isinstance(found, dict) or entry not in found:
+            keys = ", ".join(map(_brief, found)) if isinstance(found, dict) else "none"
+            raise ValueError(
+                f"{path}: expected an entry {entry!r}; got {_brief(keys)}."
+            )
+        found = found[entry]
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{path}: expected a dict of tensors; got {type(found).__name__}."
+        )
+    for name, x in found.items():
+        if not _is_tensor(x):
+            hint = f"; with entry={_brief(name)!r} it may be" if type(x) is dict else ""
+            raise ValueError(
+                f"{path}: expected {_brief(name)} a dense tensor; got "
+                f"{_brief(x)}{hint}."
+            )
+    return found
+
+
+def _stated(found: dict) -> dict[str, tuple]:
+    """{name: storage} of all tensors in a dict, and in the dicts in it."""
+    tensors = []
+    for x in found.values():
+        tensors += x.values() if isinstance(x, dict) else [x]
+    return {x.storage[2]: x.storage for x in tensors if _is_tensor(x)}
 
 
 def _is_tensor(x: Any) -> bool:
     """Whether it is a Tensor of the right parts."""
     if not isinstance(x, Tensor) or not isinstance(x.storage, tuple):
         return False
-    if len(x.storage) != 6 or not all(isinstance(n, str) for n in x.storage[:3]):
+    # The first format names a part of a storage last, which is always None.
+    if len(x.storage) not in (5, 6) or x.storage[5:] not in ((), (None,)):
         return False
-    kind, dtype, _, _, count, view = x.storage
-    if kind != "storage" or dtype not in DTYPES or view is not None:
+    kind, dtype, name, _, count, *_ = x.storage
+    if kind != "storage" or not isinstance(dtype, str) or dtype not in DTYPES:
+        return False
+    if not isinstance(name, str):
         return False
     if not isinstance(x.shape, tuple) or not isinstance(x.strides, tuple):
         return False
@@ -146,7 +216,7 @@ def _unpickled(file: BinaryIO, path: str) -> Any:
         ) from None
     except BROKEN as error:
         raise ValueError(
-            f"{path}: expected torch's first format, whole; got "
+            f"{path}: expected a pickle of torch, whole; got "
             f"{type(error).__name__} ({_brief(str(error))}) before byte {file.tell()}."
         ) from None
 
@@ -230,10 +300,9 @@ def _tensor(*arguments: Any) -> Tensor:
 
 
 def _storages(
-    file: BinaryIO, path: str, tensors: dict[str, Tensor], names: list[str]
+    file: BinaryIO, path: str, stated: dict[str, tuple], names: list[str]
 ) -> dict[str, np.ndarray]:
     """Every storage that a tensor names, as a flat array."""
-    stated = {x.storage[2]: x.storage for x in tensors.values()}
     size, storages = os.path.getsize(path), {}
     for name in names:
         dtype, count = DTYPES[stated[name][1]], stated[name][4]

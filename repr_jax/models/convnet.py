@@ -1,4 +1,7 @@
-"""A small convolutional encoder of images, where a ResNet would be too slow."""
+"""A small convolutional encoder of images, where a ResNet would be too slow.
+
+`vae.ConvDecoder` with the widths in reverse order is its mirror.
+"""
 
 from collections.abc import Sequence
 

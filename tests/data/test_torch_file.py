@@ -1,4 +1,4 @@
-"""torch's first format: files written here by hand, and files that lie."""
+"""torch's two formats: files written here by hand, and files that lie."""
 
 import collections
 import io
@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import types
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,10 +66,10 @@ def written(state, storages, *, magic=torch_file.MAGIC, version=1001, machine=No
     return file.getvalue()
 
 
-def read(tmp_path, content):
+def read(tmp_path, content, **options):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
-    return torch_file.read(path)
+    return torch_file.read(path, **options)
 
 
 def test_every_kind_of_tensor_is_read(tmp_path, named_as_torch):
@@ -142,9 +143,9 @@ def test_other_files_are_told(tmp_path, named_as_torch):
         return {"x": Tensor(storage, offset, shape, strides)}
 
     cases = [
-        (b"PK\x03\x04 and more", "_use_new_zipfile_serialization=False"),
-        (b"no pickle at all", "first format, whole"),
-        (pickle.dumps([1, 2]), "first format; got another"),
+        (b"PK\x03\x04 and more", "a whole archive of torch"),
+        (b"no pickle at all", "a pickle of torch, whole"),
+        (pickle.dumps([1, 2]), "a format of torch; got another"),
         (written(state(), [one], version=1000), "version 1001, little-endian"),
         (written(state(), [one], machine={}), "version 1001, little-endian"),
         (written(state(), [one], machine=3), "version 1001, little-endian"),
@@ -166,6 +167,74 @@ def test_other_files_are_told(tmp_path, named_as_torch):
     assert read(tmp_path, written({"x": Tensor(one, 0, *whole)}, [one]))["x"].size == 4
     with pytest.raises(FileNotFoundError):
         torch_file.read(tmp_path / "absent.pth")
+
+
+class ZipPickler(Pickler):
+    def persistent_id(self, x):
+        found = super().persistent_id(x)
+        return found if found is None else found[:-1]
+
+
+def zipped(state, storages, *, order=b"little", compression=zipfile.ZIP_STORED):
+    """The format since version 1.6."""
+    pickled, file = io.BytesIO(), io.BytesIO()
+    ZipPickler(pickled, 2).dump(state)
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("weights/data.pkl", pickled.getvalue())
+        archive.writestr("weights/byteorder", order)
+        for storage in storages:
+            archive.writestr(f"weights/data/{storage.name}", storage.values.tobytes())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("write", [written, zipped])
+def test_both_formats_hold_a_state_dict_or_a_dict_of_them(
+    write, tmp_path, named_as_torch
+):
+    a = Storage("FloatStorage", "0", np.arange(6, dtype=np.float32))
+    b = Storage("LongStorage", "1", np.arange(3))
+    x = {"w": Tensor(a, 0, (3, 2), (1, 3)), "n": Tensor(b, 2, (), ())}
+    found = read(tmp_path, write(collections.OrderedDict(x), [a, b]))
+    np.testing.assert_array_equal(found["w"], np.arange(6).reshape(2, 3).T)
+    assert found["n"] == 2
+    content = write({"model": x, "other": {"v": Tensor(b, 0, (3,), (1,))}}, [a, b])
+    found = read(tmp_path, content, entry="model")
+    np.testing.assert_array_equal(found["w"], np.arange(6).reshape(2, 3).T)
+    with pytest.raises(ValueError, match="with entry='model' it may be"):
+        read(tmp_path, content)
+    with pytest.raises(ValueError, match="expected an entry 'teacher'; got model, oth"):
+        read(tmp_path, content, entry="teacher")
+
+
+def test_damaged_archives_are_one_line(tmp_path, named_as_torch):
+    one = Storage("FloatStorage", "0", np.arange(10, dtype=np.float32))
+    state = {"x": Tensor(one, 0, (10,), (1,))}
+    content = zipped(state, [one])
+    cases = [
+        (zipped(state, []), "expected 10 elements of storage 0; got 0 bytes"),
+        (zipped(state, [one], order=b"big"), "little-endian"),
+        (zipped(state, [one], compression=zipfile.ZIP_DEFLATED), "compressed"),
+        (zipped({"x": 3}, []), "x a dense tensor; got 3"),
+        (zipped([1], []), "dict of tensors; got list"),
+        (content.replace(b"data.pkl", b"data.bkl"), "a data.pkl"),
+    ]
+    for damaged, words in cases:
+        with pytest.raises(ValueError, match=r"weights\.pth: expected") as error:
+            read(tmp_path, damaged)
+        assert words in str(error.value)
+    for length in range(4, len(content)):
+        with pytest.raises(ValueError, match=r"weights\.pth: expected"):
+            read(tmp_path, content[:length])
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[rng.integers(4, len(content))] = rng.integers(256)
+        try:
+            found = read(tmp_path, bytes(changed))
+        except ValueError as error:
+            assert "weights.pth" in str(error) and "\n" not in str(error)
+        else:
+            assert isinstance(found, dict)
 
 
 def nested(kind, depth=60):

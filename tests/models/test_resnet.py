@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from repr_jax.models.resnet import Block, ResNet
+from repr_jax.models.resnet import Block, Bottleneck, ResNet
 
 KEY = jax.random.key(0)
 
@@ -17,6 +17,8 @@ def num_parameters(model, shape):
 
 def test_sizes_are_the_published_ones():
     assert num_parameters(ResNet(1000), (2, 64, 64, 3)) == 11_689_512  # ResNet-18
+    large = ResNet(1000, (3, 4, 6, 3), Bottleneck)  # ResNet-50
+    assert num_parameters(large, (2, 64, 64, 3)) == 25_557_032
     encoder = ResNet(4, hidden=100)
     assert num_parameters(encoder, (2, 64, 64, 3)) == 11_228_216
 
@@ -88,3 +90,53 @@ def test_images_are_shifted_and_scaled_first_and_running_means_move():
     found, expected, running = encodings()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(running).min() > 0
+
+
+def test_bottleneck_is_that_of_loops():
+    block = Bottleneck(2, stride=2)
+    x = jax.random.normal(KEY, (2, 5, 5, 3))
+    variables = jax.jit(lambda: block.init(KEY, x, train=False))()
+    found = jax.jit(lambda: block.apply(variables, x, train=False))()
+    kernels = [
+        np.asarray(variables["params"][f"NormalizedConv_{i}"]["kernel"], np.float64)
+        for i in range(4)
+    ]
+    norm = 1 / np.sqrt(1 + 1e-5)
+    for image, y in zip(np.asarray(x, np.float64), found):
+        z = np.maximum(norm * conv_in_loops(image, kernels[0], 1), 0)
+        z = np.maximum(norm * conv_in_loops(z, kernels[1], 2), 0)
+        z = norm * conv_in_loops(z, kernels[2], 1)
+        through = norm * conv_in_loops(image, kernels[3], 2)
+        np.testing.assert_allclose(y, np.maximum(z + through, 0), atol=1e-5)
+
+
+def test_without_features_the_mean_is_returned_and_bfloat16_is_near_it():
+    x = jax.random.uniform(KEY, (4, 8, 8, 3))
+    options = dict(blocks=(1, 1), width=8, small_images=True)
+    model, brief = ResNet(0, **options), ResNet(0, **options, dtype="bfloat16")
+    variables = jax.jit(lambda: model.init(KEY, x, train=False))()
+    assert not any(name.startswith("Dense") for name in variables["params"])
+
+    @jax.jit
+    def both(variables):
+        return [
+            m.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+            for m in (model, brief)
+        ]
+
+    exact, near = both(variables)
+    assert exact.shape == (4, 16) and near.dtype == jnp.float32
+    np.testing.assert_allclose(near, exact, atol=0.1)
+
+
+def test_batch_statistics_are_of_the_whole_batch_on_four_devices():
+    x = jax.random.uniform(KEY, (8, 8, 8, 3))
+    model = ResNet(3, blocks=(1,), width=4, small_images=True)
+    variables = jax.jit(lambda: model.init(KEY, x, train=False))()
+    apply = jax.jit(
+        lambda x: model.apply(variables, x, train=True, mutable=["batch_stats"])
+    )
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.device_put(x, jax.NamedSharding(mesh, jax.P("data")))
+    for one, four in zip(jax.tree.leaves(apply(x)), jax.tree.leaves(apply(split))):
+        np.testing.assert_allclose(one, four, atol=1e-5)

@@ -1,0 +1,69 @@
+"""Images as sequences of square patches, row by row, and which of them are kept."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops import checks
+
+
+def patch_grid(who: str, shape: tuple[int, ...], patch_size: int) -> tuple[int, int]:
+    """(rows, columns) of patches of an image [height, width, ...].
+
+    Raises:
+      ValueError: a side is not a multiple of patch_size.
+    """
+    height, width = shape[:2]
+    if patch_size < 1 or height % patch_size or width % patch_size:
+        raise ValueError(
+            f"{who}: expected sides that are multiples of patch_size {patch_size}; got "
+            f"{height} x {width}."
+        )
+    return height // patch_size, width // patch_size
+
+
+def patchify(images: Array, patch_size: int) -> Array:
+    """[batch, height, width, channels] -> [batch, patches, patch_size^2 * channels].
+
+    Patches row by row; in each, pixels row by row, the channels of a pixel together.
+
+    Raises:
+      ValueError: images are not of rank 4, or not a whole number of patches.
+    """
+    checks.same_shape("patchify", rank=4, images=images)
+    batch, *shape = images.shape
+    rows, columns = patch_grid("patchify", shape, patch_size)
+    x = images.reshape(batch, rows, patch_size, columns, patch_size, shape[2])
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1)
+
+
+def unpatchify(patches: Array, shape: tuple[int, int, int], patch_size: int) -> Array:
+    """[batch, patches, patch_size^2 * channels] -> [batch, *shape]; undoes `patchify`.
+
+    shape: (height, width, channels).
+
+    Raises:
+      ValueError: patches are not those of such images.
+    """
+    rows, columns = patch_grid("unpatchify", shape, patch_size)
+    wanted = (rows * columns, patch_size**2 * shape[2])
+    if patches.ndim != 3 or patches.shape[1:] != wanted:
+        raise ValueError(
+            f"unpatchify: expected patches [batch, *{wanted}]; got {patches.shape}."
+        )
+    x = patches.reshape(-1, rows, columns, patch_size, patch_size, shape[2])
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, *shape)
+
+
+def random_patches(key: Array, batch: int, num_patches: int, num_kept: int) -> Array:
+    """[batch, num_kept] int32: ascending places, each subset as likely as any other.
+
+    Raises:
+      ValueError: num_kept is not in 1..num_patches.
+    """
+    if not 1 <= num_kept <= num_patches:
+        raise ValueError(
+            f"random_patches: expected num_kept in 1..{num_patches}; got {num_kept}."
+        )
+    order = jnp.argsort(jax.random.uniform(key, (batch, num_patches)), axis=-1)
+    return jnp.sort(order[:, :num_kept], axis=-1).astype(jnp.int32)
