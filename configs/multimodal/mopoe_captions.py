@@ -48,4 +48,7 @@ def get_config(mode=""):
     judged(config, smoke=smoke)
     read = dict(fn=captions.sentences, vocabulary=words, end=captions.EOS)
     config.evals.samples.read = dict(text=read)
+    if smoke:  # others are tried where networks are smaller
+        del config.evals.likelihood, config.evals.linear_probe
+        del config.evals.reconstruction
     return config
