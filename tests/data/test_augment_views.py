@@ -5,9 +5,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
+from repr_jax import config
 from repr_jax.data import augment, colors, recipes
 
 KEY = jax.random.key(0)
@@ -266,6 +268,24 @@ def test_views_are_in_range_unlike_and_a_view_is_one_of_them():
     key = jax.random.split(jax.random.fold_in(KEY, 0), 1)[0]
     alone = jax.jit(lambda k: recipes.view(k, images, **small[0]))(key)
     np.testing.assert_allclose(found[0], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        dict(fn=recipes.view, **recipes.SIMSIAM),
+        dict(fn=recipes.views, recipes=recipes.SWAV),
+    ],
+)
+def test_recipes_are_stored_with_a_config(choice):
+    given = config.to_json(ml_collections.ConfigDict({"augment": choice}))
+    stored = config.from_json(given)
+    assert config.to_json(stored) == given
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    found, expected = (
+        jax.eval_shape(config.bind(c), KEY, images) for c in (stored.augment, choice)
+    )
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, expected)
 
 
 def test_a_view_without_colors_takes_any_channels():
