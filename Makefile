@@ -19,10 +19,10 @@ demo: $(VENV)/installed-train
 	  --config=configs/multimodal/mopoe_polymnist_demo.py --workdir=$(DEMO)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest -n $(JOBS) -m 'not slow'
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'not slow'
 
 test-all: $(VENV)/installed-test
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .

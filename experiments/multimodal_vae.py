@@ -1,17 +1,24 @@
 """Several modalities around one latent space: a VAE per modality, fused by the loss.
 
-MVAE, MMVAE, MMVAE+, MoPoE, mmJSD, MVTCAE and JMVAE are this file. They differ in
-`config.loss` and in `config.posterior`, how the experts of the modalities at hand
-become one posterior, a mixture of one component or more.
+MVAE, MMVAE, MMVAE+, CMVAE, MoPoE, MWB-VAE, CoDE-VAE, mmJSD, MVTCAE, CRMVAE, MMVM,
+DMVAE, JMVAE and TELBO are this file. They differ in `config.loss` and in
+`config.posterior`, how the experts of the modalities at hand become one posterior, a
+mixture of one component or more.
 
 A batch has an array for each of `config.modalities`, and may have `where` [batch], the
 rows that are present, and `present` [batch, modality], the modalities that are.
 """
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import modalities
 from repr_jax.config import bind
 from repr_jax.models.multimodal_vae import MultimodalVAE
 from repr_jax.ops import gaussian, likelihood, mixture, subsets
@@ -19,7 +26,7 @@ from repr_jax.ops.batch import by_row, masked_mean, present, row_keys
 from repr_jax.ops.mixture import Mixture
 from repr_jax.train import Experiment
 
-PRIVATE, THIN = 2**32 - 1, 2**31  # folded into keys that rows fold in too
+PRIVATE = 2**32 - 1  # folded into keys that rows fold in too
 
 
 def product_of_experts(mean, log_var, *, where, prior_expert="full") -> Mixture:
@@ -97,42 +104,53 @@ def or_prior(posterior, prior, given) -> Mixture:
     return Mixture(*(jnp.concatenate(pair) for pair in parts))
 
 
-def observed(batch, names):
-    """Inputs with zeros where absent, a tuple, and presence [modality, batch].
+class Choices(NamedTuple):
+    """What a config is bound to; see `make`."""
+
+    names: tuple[str, ...]  # of the modalities
+    model: MultimodalVAE
+    loss: Callable
+    bound: Callable | None
+    posterior: Callable
+    proposal: Callable
+    thin: Callable | None
+    schedules: Mapping[str, Callable]  # step -> factor, by argument of the loss
+    num_samples: int
+
+    @property
+    def distribution(self):
+        """`ops.gaussian` or `ops.laplace`, of all posteriors and priors."""
+        return self.loss.keywords.get("distribution", gaussian)
+
+    @property
+    def log_likelihoods(self):
+        """One for each modality."""
+        return modalities.log_likelihoods(self.loss, self.names)
+
+
+def choices(config) -> Choices:
+    """The config bound, and checked.
 
     Raises:
-      ValueError: the batch lacks a modality.
+      ValueError: a schedule of an argument that config.loss does not give.
     """
-    missing = [name for name in names if name not in batch]
-    if missing:
-        raise ValueError(
-            f"config.modalities: expected names that the dataset has; got "
-            f"{', '.join(missing)}."
-        )
-    rows = batch[names[0]].shape[0]
-    here = batch.get("present", jnp.ones((rows, len(names)), bool))
-    here = here & batch.get("where", jnp.ones(rows, bool))[:, None]
-    inputs = tuple(present(batch[name], here[:, m]) for m, name in enumerate(names))
-    return inputs, here.T
 
+    def optional(name):
+        return bind(config[name], f"config.{name}") if name in config else None
 
-def _of_each(config, name) -> tuple:
-    """A module for each modality: of one kind, or config.{name}s has one by its name.
-
-    Raises:
-      ValueError: a modality has none.
-    """
-    if f"{name}s" not in config:
-        choice = bind(config[name], f"config.{name}")
-        return tuple(choice() for _ in config.modalities)
-    choices = config[f"{name}s"]
-    missing = [m for m in config.modalities if m not in choices]
-    if missing:
-        raise ValueError(
-            f"config.{name}s: expected one for each of config.modalities; got none for "
-            f"{', '.join(missing)}."
-        )
-    return tuple(bind(choices[m], f"config.{name}s.{m}")() for m in config.modalities)
+    posterior = bind(config.posterior, "config.posterior")
+    loss_fn = bind(config.loss, "config.loss")
+    return Choices(
+        names=tuple(config.modalities),
+        model=_model(config),
+        loss=loss_fn,
+        bound=optional("bound"),
+        posterior=posterior,
+        proposal=optional("proposal") or posterior,
+        thin=optional("thin"),
+        schedules=modalities.schedules(config, loss_fn),
+        num_samples=config.get("likelihood_samples", 16),
+    )
 
 
 def _model(config) -> MultimodalVAE:
@@ -144,12 +162,192 @@ def _model(config) -> MultimodalVAE:
         for name, choice in config.get("learned", {}).items()
     }
     return MultimodalVAE(
-        encoders=_of_each(config, "encoder"),
-        decoders=_of_each(config, "decoder"),
-        private_encoders=_of_each(config, "private_encoder") if own else (),
+        encoders=modalities.of_each(config, "encoder"),
+        decoders=modalities.of_each(config, "decoder"),
+        private_encoders=modalities.of_each(config, "private_encoder") if own else (),
         joint_encoder=bind(config.joint_encoder)() if joint else None,
         learned=learned,
+        flows=modalities.of_each(config, "flow") if "flow" in config else (),
     )
+
+
+# The networks, with parameters
+
+
+def init(c: Choices, key, batch):
+    """First parameters, and no extras."""
+    inputs, where = modalities.observed(batch, c.names)
+    return c.model.init(key, inputs, where, train=False)["params"], {}
+
+
+def apply(c: Choices, params, method: str, *arrays, train: bool):
+    """A method of the model."""
+    return c.model.apply({"params": params}, *arrays, train=train, method=method)
+
+
+def decoding(c: Choices, params, *, train: bool) -> Callable:
+    """(z, w) -> a tuple of means or logits, one of each modality."""
+
+    def decode(z, w=()):
+        return apply(c, params, "decode", z, w, train=train)
+
+    return decode
+
+
+def arguments(c: Choices, params, inputs, where, *, train: bool) -> dict:
+    """What a loss takes by keyword, of the networks that the config names."""
+    found = dict(c.model.apply({"params": params}, method="learned_arguments"))
+    if c.model.private_encoders:
+        found["private"] = apply(c, params, "encode_private", inputs, train=train)
+    if c.model.joint_encoder:
+        found["joint"] = apply(c, params, "encode_joint", inputs, where, train=train)
+    return found
+
+
+def objective(c: Choices, function, params, batch, key, *, train: bool, scaled):
+    """(value, posteriors, presence): a loss of the batch, with arguments in `scaled`.
+
+    A joint encoder is nothing to losses without an argument `joint`: those of a second
+    stage, which train beside it.
+    """
+    inputs, where = modalities.observed(batch, c.names)
+    posterior = apply(c, params, "encode", inputs, train=train)
+    keywords = arguments(c, params, inputs, where, train=train) | scaled
+    if "joint" not in inspect.signature(function).parameters:
+        keywords.pop("joint", None)
+    decode = decoding(c, params, train=train)
+    value = function(key, inputs, *posterior, decode, where=where, **keywords)
+    return value, posterior, where
+
+
+def loss(c: Choices, params, extras, batch, key, step):
+    """The loss of a step, and each expert's divergence from the prior."""
+    batch = modalities.thinned(c.thin, c.names, batch, key)
+    scaled = modalities.scaled(c.loss, c.schedules, step)
+    value, posterior, where = objective(
+        c, c.loss, params, batch, key, train=True, scaled=scaled
+    )
+    prior_log_var = c.loss.keywords.get("prior_log_var", 0.0)
+    divergence = c.distribution.kl(*posterior, 0.0, prior_log_var)
+    terms = {
+        f"kl/{name}": masked_mean(divergence[m], where=where[m])
+        for m, name in enumerate(c.names)
+    }
+    return value, (extras, terms)
+
+
+# Latents of what is given
+
+
+def prior(c: Choices, params, dim: int):
+    """p(z) as a mixture [component, dim], and the log-variance of p(w)."""
+    given = c.loss.keywords | dict(
+        c.model.apply({"params": params}, method="learned_arguments")
+    )
+    log_var, zero = given.get("prior_log_var", 0.0), jnp.zeros((1, dim))
+    standard = Mixture(zero, jnp.broadcast_to(log_var, zero.shape), zero[:, 0])
+    return given.get("prior") or standard, log_var
+
+
+def infer(c: Choices, fuse, params, batch, given):
+    """From given [modality, batch]: q(z) and all q(w), priors for what is not."""
+    inputs, where = modalities.observed(batch, c.names)
+    given = where & given
+    experts = apply(c, params, "encode", inputs, train=False)
+    keywords = arguments(c, params, inputs, given, train=False)
+    joint = {name: x for name, x in keywords.items() if name == "joint"}
+    p, log_var = prior(c, params, experts.mean.shape[-1])
+    posterior = or_prior(fuse(*experts, where=given, **joint), p, given)
+    private = [
+        (present(mean, here), jnp.where(here[:, None], own_log_var, log_var))
+        for mean, own_log_var, here in zip(*keywords.get("private", ((), ())), given)
+    ]
+    return posterior, private, p, log_var
+
+
+def draw(c: Choices, fuse, params, batch, key, given, num_samples: int):
+    """(z, w_1, ...) [sample, batch, dim], and log p - log q of them."""
+    posterior, private, p, log_var = infer(c, fuse, params, batch, given)
+    distribution = c.distribution
+    rows = jnp.ones(posterior.mean.shape[1], bool)
+    z = mixture.sample(row_keys(key, rows), posterior, num_samples, distribution)
+    log_ratio = mixture.log_prob(p, z, distribution)
+    log_ratio = log_ratio - mixture.log_prob(posterior, z, distribution)
+    w = []
+    for m, own in enumerate(private):
+        keys = row_keys(jax.random.fold_in(key, PRIVATE - m), rows)
+        w.append(distribution.sample(keys, *own, num_samples))
+        log_ratio = log_ratio + distribution.log_prob(w[m], 0.0, log_var)
+        log_ratio = log_ratio - distribution.log_prob(w[m], *own)
+    return (z, *w), log_ratio
+
+
+# What a trained model can be asked for
+
+
+def represent(c: Choices, params, extras, batch, key, given=True):
+    """[batch, dim], the mean of the posterior."""
+    return mixture.mean(infer(c, c.posterior, params, batch, given)[0])
+
+
+def represent_subsets(c: Choices, params, extras, batch, key):
+    """[batch, subset, dim] of `given` [batch, subset, modality], encoded once."""
+
+    def of_subset(given):
+        return represent(c, params, extras, batch, key, given=given.T)
+
+    return jax.vmap(of_subset, in_axes=1, out_axes=1)(batch["given"])
+
+
+def generate(c: Choices, params, extras, batch, key):
+    """{name: means} of latents that are drawn from what is there."""
+    samples, _ = draw(c, c.posterior, params, batch, key, True, 1)
+    z, *w = (x[0] for x in samples)
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
+
+
+def latents(c: Choices, params, extras, batch, key):
+    """[batch, dim], shared and private latents side by side."""
+    samples, _ = draw(c, c.posterior, params, batch, key, True, 1)
+    return jnp.concatenate([x[0] for x in samples], axis=-1)
+
+
+def decode(c: Choices, params, extras, batch, key):
+    """{name: means} of the entry "z", as `latents` gives it."""
+    posterior, private, *_ = infer(c, c.posterior, params, batch, True)
+    sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
+    z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
+    decoded = decoding(c, params, train=False)(z, tuple(w))
+    return modalities.shown(c.loss, c.names, decoded)
+
+
+def assign(c: Choices, params, extras, batch, key):
+    """[batch], the likeliest component of the prior, by all experts of a row.
+
+    The responsibilities at the means of its experts are averaged.
+    """
+    experts = infer(c, mixture_of_experts, params, batch, True)
+    posterior, p = experts[0], experts[2]
+    odds = mixture.responsibilities(p, posterior.mean, c.distribution)
+    weights = jnp.exp(mixture.log_weights(posterior))
+    return jnp.argmax(jnp.sum(weights[None] * odds, axis=1), axis=0)
+
+
+def log_weights(c: Choices, params, extras, batch, key):
+    """Of importance samples, as `evaluators.likelihood` asks for them."""
+    inputs, where = modalities.observed(batch, c.names)
+    given = batch["given"].T if "given" in batch else where
+    samples, log_ratio = draw(c, c.proposal, params, batch, key, given, c.num_samples)
+    decode = decoding(c, params, train=False)
+    decoded = by_row(lambda z, *w: decode(z, w), *samples)
+    log_p = map(likelihood.by_row, c.log_likelihoods, inputs, decoded, where)
+    return {"log_likelihood": jnp.stack([*log_p], axis=1), "log_ratio": log_ratio}
+
+
+def bound(c: Choices, params, extras, batch, key):
+    """The mean of the bound over the rows."""
+    return -objective(c, c.bound, params, batch, key, train=False, scaled={})[0]
 
 
 def make(config) -> Experiment:
@@ -160,6 +358,7 @@ def make(config) -> Experiment:
       private_encoder: of each modality's own latents, the `private` of the loss.
       joint_encoder: (inputs, where) -> posterior, the `joint` of the loss.
       learned: modules without input, by the argument of the loss that each returns.
+        With a `prior` of several components rows are assigned to them: "assign".
       schedules: functions that return step -> factor, by the argument of the loss that
         is multiplied, which config.loss must give: KL warm-up.
       thin: (keys, where) -> where, which modalities a row keeps while training.
@@ -169,157 +368,10 @@ def make(config) -> Experiment:
     Raises:
       ValueError: a schedule of an argument that config.loss does not give.
     """
-    names = tuple(config.modalities)
-    model, loss_fn = _model(config), bind(config.loss, "config.loss")
-    bound_fn = bind(config.bound, "config.bound") if "bound" in config else None
-    subset_posterior = bind(config.posterior, "config.posterior")
-    proposal = subset_posterior
-    if "proposal" in config:
-        proposal = bind(config.proposal, "config.proposal")
-    thin = bind(config.thin, "config.thin") if "thin" in config else None
-    schedules = {
-        name: bind(choice, f"config.schedules.{name}")()
-        for name, choice in config.get("schedules", {}).items()
-    }
-    unknown = sorted(set(schedules) - set(loss_fn.keywords))
-    if unknown:
-        raise ValueError(
-            f"config.schedules: expected arguments that config.loss gives; got "
-            f"{', '.join(unknown)}."
-        )
-    distribution = loss_fn.keywords.get("distribution", gaussian)
-    log_likelihood = loss_fn.keywords.get("log_likelihood", likelihood.laplace)
-    log_likelihoods = (
-        [log_likelihood] * len(names) if callable(log_likelihood) else log_likelihood
-    )
-    num_samples = config.get("likelihood_samples", 16)
-
-    def apply(params, method, *arrays, train):
-        return model.apply({"params": params}, *arrays, train=train, method=method)
-
-    def decoding(params, *, train):
-        def decode(z, w=()):
-            return apply(params, "decode", z, w, train=train)
-
-        return decode
-
-    def arguments(params, inputs, where, *, train):
-        """What a loss takes by keyword, of the networks that the config names."""
-        found = dict(model.apply({"params": params}, method="learned_arguments"))
-        if model.private_encoders:
-            found["private"] = apply(params, "encode_private", inputs, train=train)
-        if model.joint_encoder:
-            found["joint"] = apply(params, "encode_joint", inputs, where, train=train)
-        return found
-
-    def objective(function, params, batch, key, *, train, **scaled):
-        inputs, where = observed(batch, names)
-        posterior = apply(params, "encode", inputs, train=train)
-        keywords = arguments(params, inputs, where, train=train) | scaled
-        decode = decoding(params, train=train)
-        value = function(key, inputs, *posterior, decode, where=where, **keywords)
-        return value, posterior, where
-
-    def prior(params, dim):
-        """p(z) as a mixture [component, dim], and the log-variance of p(w)."""
-        given = loss_fn.keywords | dict(
-            model.apply({"params": params}, method="learned_arguments")
-        )
-        log_var, zero = given.get("prior_log_var", 0.0), jnp.zeros((1, dim))
-        standard = Mixture(zero, jnp.broadcast_to(log_var, zero.shape), zero[:, 0])
-        return given.get("prior") or standard, log_var
-
-    def infer(fuse, params, batch, given):
-        """From given [modality, batch]: q(z) and all q(w), priors for what is not."""
-        inputs, where = observed(batch, names)
-        given = where & given
-        inputs = tuple(present(x, here) for x, here in zip(inputs, given))
-        experts = apply(params, "encode", inputs, train=False)
-        keywords = arguments(params, inputs, given, train=False)
-        joint = {name: x for name, x in keywords.items() if name == "joint"}
-        p, log_var = prior(params, experts.mean.shape[-1])
-        posterior = or_prior(fuse(*experts, where=given, **joint), p, given)
-        private = [
-            (present(mean, here), jnp.where(here[:, None], own_log_var, log_var))
-            for mean, own_log_var, here in zip(
-                *keywords.get("private", ((), ())), given
-            )
-        ]
-        return posterior, private, p, log_var
-
-    def draw(fuse, params, batch, key, given, num_samples):
-        """(z, w_1, ...) [sample, batch, dim], and log p - log q of them."""
-        posterior, private, p, log_var = infer(fuse, params, batch, given)
-        rows = jnp.ones(posterior.mean.shape[1], bool)
-        z = mixture.sample(row_keys(key, rows), posterior, num_samples, distribution)
-        log_ratio = mixture.log_prob(p, z, distribution)
-        log_ratio = log_ratio - mixture.log_prob(posterior, z, distribution)
-        w = []
-        for m, own in enumerate(private):
-            keys = row_keys(jax.random.fold_in(key, PRIVATE - m), rows)
-            w.append(distribution.sample(keys, *own, num_samples))
-            log_ratio = log_ratio + distribution.log_prob(w[m], 0.0, log_var)
-            log_ratio = log_ratio - distribution.log_prob(w[m], *own)
-        return (z, *w), log_ratio
-
-    def init(key, batch):
-        inputs, where = observed(batch, names)
-        return model.init(key, inputs, where, train=False)["params"], {}
-
-    def loss(params, extras, batch, key, step):
-        if thin:
-            _, where = observed(batch, names)
-            keys = row_keys(jax.random.fold_in(key, THIN), jnp.any(where, axis=0))
-            batch = {**batch, "present": thin(keys, where).T}
-        scaled = {
-            name: loss_fn.keywords[name] * factor(step)
-            for name, factor in schedules.items()
-        }
-        value, posterior, where = objective(
-            loss_fn, params, batch, key, train=True, **scaled
-        )
-        prior_log_var = loss_fn.keywords.get("prior_log_var", 0.0)
-        divergence = distribution.kl(*posterior, 0.0, prior_log_var)
-        terms = {
-            f"kl/{name}": masked_mean(divergence[m], where=where[m])
-            for m, name in enumerate(names)
-        }
-        return value, (extras, terms)
-
-    def represent(params, extras, batch, key):
-        return mixture.mean(infer(subset_posterior, params, batch, True)[0])
-
-    def generate(params, extras, batch, key):
-        samples, _ = draw(subset_posterior, params, batch, key, True, 1)
-        z, *w = (x[0] for x in samples)
-        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
-
-    def latents(params, extras, batch, key):
-        """[batch, dim], shared and private latents side by side."""
-        samples, _ = draw(subset_posterior, params, batch, key, True, 1)
-        return jnp.concatenate([x[0] for x in samples], axis=-1)
-
-    def decode(params, extras, batch, key):
-        """Of the entry "z", as `latents` gives it."""
-        posterior, private, *_ = infer(subset_posterior, params, batch, True)
-        sizes = [x.shape[-1] for x in (posterior.mean, *(mean for mean, _ in private))]
-        z, *w = jnp.split(batch["z"], np.cumsum(sizes)[:-1], axis=-1)
-        return dict(zip(names, decoding(params, train=False)(z, tuple(w))))
-
-    def log_weights(params, extras, batch, key):
-        inputs, where = observed(batch, names)
-        given = batch["given"].T if "given" in batch else where
-        samples, log_ratio = draw(proposal, params, batch, key, given, num_samples)
-        decode = decoding(params, train=False)
-        decoded = by_row(lambda z, *w: decode(z, w), *samples)
-        log_p = map(likelihood.by_row, log_likelihoods, inputs, decoded, where)
-        return {"log_likelihood": jnp.stack([*log_p], axis=1), "log_ratio": log_ratio}
-
-    def bound(params, extras, batch, key):
-        return -objective(bound_fn, params, batch, key, train=False)[0]
-
-    outputs = {"represent": represent, "generate": generate, "log_weights": log_weights}
-    outputs |= {"latents": latents, "decode": decode}
-    if bound_fn:
-        outputs["bound"] = bound
-    return Experiment(init, loss, outputs)
+    c = choices(config)
+    asked = [represent, represent_subsets, generate, log_weights, latents, decode]
+    asked += [bound] if c.bound else []
+    asked += [assign] if "prior" in c.model.learned else []
+    outputs = {f.__name__: functools.partial(f, c) for f in asked}
+    init_fn, loss_fn = functools.partial(init, c), functools.partial(loss, c)
+    return Experiment(init_fn, loss_fn, outputs)

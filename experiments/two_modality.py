@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from experiments.multimodal_vae import observed
+from experiments.modalities import observed
 from repr_jax import losses
 from repr_jax.config import bind
 from repr_jax.ops import checks

@@ -184,6 +184,24 @@ def by_name(
     return optax.multi_transform(optimizers, labels)
 
 
+def cyclical(*, period: int, rise: float = 0.5) -> Callable:
+    """step -> factor that rises from 0 to 1 and stays, anew every `period` steps.
+
+    A choice for `config.schedules`: KL weights that start again.
+
+    Args:
+      period: >= 1, steps of a cycle.
+      rise: in (0, 1], the share of it in which the factor rises, linearly.
+
+    Source: Fu et al., "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL
+      Vanishing", 2019, eqs. 6 and 7, https://arxiv.org/abs/1903.10145.
+    """
+    checks.count("cyclical", period=period)
+    if not 0 < rise <= 1:
+        raise ValueError(f"cyclical: expected rise in (0, 1]; got {rise}.")
+    return lambda step: jnp.minimum(step % period / (rise * period), 1.0)
+
+
 def _by_path(tree, function):
     """function("encoder/Dense_0/kernel") in place of every leaf."""
     return jax.tree_util.tree_map_with_path(

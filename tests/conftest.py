@@ -16,7 +16,10 @@ import pytest
 from tests import older_jax, runs
 
 NUM_DEVICES = 4
-QUICK = "--xla_cpu_use_fusion_emitters=false"
+QUICK = (
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".pytest_cache"
 DROP_ABOVE = 3 << 29  # bytes: compiled programs that one file may keep, and the rest
@@ -50,8 +53,8 @@ def add_xla_flag(flag: str) -> None:
 if not os.environ.get("FULL_COMPILATION"):
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     jax.config.update("jax_disable_most_optimizations", True)
-    if xla_knows(QUICK):
-        add_xla_flag(QUICK)
+    for flag in filter(xla_knows, QUICK):
+        add_xla_flag(flag)
 
 # What a job in the background is told to ignore, the processes that tests start heed.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -192,7 +195,7 @@ def fake_tfds(tmp_path):
 
     from repr_jax.data import tfds_images
 
-    for name in ("cifar10", "cifar100", "food101"):
+    for name in ("celeb_a", "cifar10", "cifar100", "food101"):
         (tmp_path / name).mkdir()
     with tfds.testing.mock_data(num_examples=10):
         yield str(tmp_path)

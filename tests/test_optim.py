@@ -149,3 +149,12 @@ def test_rules_in_a_config_are_bound():
 def test_rules_that_fit_nothing_and_parameters_without_one_are_refused(rules, message):
     with pytest.raises(ValueError, match=message):
         optim.by_name(rules).init(PARAMS)
+
+
+def test_a_cyclical_schedule_rises_stays_and_starts_again():
+    factor = optim.cyclical(period=8, rise=0.5)
+    expected = [0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 0, 0.25]
+    found = [float(factor(jnp.int32(step))) for step in range(10)]
+    np.testing.assert_allclose(found, expected)
+    with pytest.raises(ValueError, match=r"cyclical: expected rise in \(0, 1\]; got 2"):
+        optim.cyclical(period=8, rise=2)

@@ -8,10 +8,10 @@ Expect: not yet run.
 """
 
 from configs.base import base
-from configs.multimodal.mopoe_mnist_svhn_text import evaluators, fused
+from configs.multimodal.mopoe_mnist_svhn_text import evaluators, fused, judged
 from experiments import multimodal_vae
 from repr_jax import optim
-from repr_jax.data import emoji, synthetic
+from repr_jax.data import characters, emoji, synthetic
 from repr_jax.models import vae, vae_layers
 from repr_jax.ops import likelihood
 
@@ -65,4 +65,7 @@ def get_config(mode=""):
         config.loss.likelihood_weights = (1.0, 1.0, 10.0)
     config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
     evaluators(config, smoke=smoke)
+    judged(config, smoke=smoke, num_classes=10 if smoke else 9)  # categories
+    if not smoke:
+        config.evals.samples.read = dict(text=characters.texts)
     return config

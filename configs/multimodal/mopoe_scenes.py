@@ -14,7 +14,8 @@ from configs.base import base
 from configs.multimodal.mopoe_mnist_svhn_text import evaluators, fused
 from experiments import multimodal_vae
 from repr_jax import optim
-from repr_jax.data import scenes
+from repr_jax.data import characters, scenes
+from repr_jax.evaluators import attributes
 from repr_jax.models import vae_layers
 from repr_jax.ops import likelihood
 
@@ -39,6 +40,8 @@ def get_config(mode=""):
     config.dataset = dict(
         fn=scenes.with_attributes,
         modalities=config.get_ref("modalities"),
+        source="embedded",  # of the digits; tfds: all of MNIST
+        data_dir="",
         seed=config.get_ref("seed"),
     )
     networks(config, length=TEXT[0], letters=TEXT[1], smoke=smoke)
@@ -47,7 +50,18 @@ def get_config(mode=""):
     config.loss.beta = 2.5  # published
     config.optimizer = dict(fn=optim.adam, learning_rate=5e-4)  # published
     evaluators(config, smoke=smoke)
+    described(config, scenes.ATTRIBUTES, smoke=smoke)
+    config.evals.samples.read = dict(text=characters.texts)
     return config
+
+
+def described(config, names, *, smoke):
+    """Precision of attributes, in what is generated and in the latents."""
+    config.evals.attributes = dict(fn=attributes.evaluate, names=names, limit=10_000)
+    config.evals.attribute_probe = dict(fn=attributes.probe, limit=10_000)
+    if smoke:
+        config.evals.attributes.update(classifier_steps=2, num_random=32, limit=32)
+        config.evals.attribute_probe.update(limit=64, num_train=32)
 
 
 def networks(config, *, length, letters, smoke):

@@ -6,8 +6,9 @@
 Every combination of the values of all --set, with every seed, is a run of
 `repr_jax.main` in a folder of its own. Runs that are finished are read, those that were
 stopped go on from their checkpoint: the same command continues, also with more values
-or seeds. Writes DIR/sweep.json, .md and .csv; the JSON is what `experiments/results`
-takes in. With --dry-run only the commands are printed.
+or seeds. Classifiers that evaluators train are kept once for all runs. Writes
+DIR/sweep.json, .md and .csv; the JSON is what `experiments/results` takes in. With
+--dry-run only the commands are printed.
 
 Exit codes: 0 done; 2 the input was wrong; 3 some runs failed, and the table is of the
 others; 128 + a signal's number, such as 143, stopped by it.
@@ -91,7 +92,9 @@ def finished(run: Run, workdir) -> dict[str, float] | None:
 def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = None):
     """Does what is left of the runs, and returns the metrics of all by name.
 
-    Every run is a process of `repr_jax.main` with its output in DIR/NAME/log.txt. When
+    Every run is a process of `repr_jax.main` with its output in DIR/NAME/log.txt. Its
+    DIR/NAME/classifiers is a link to DIR/classifiers, so that runs on the same data
+    are judged by the same classifiers, see `evaluators.classifiers`. When
     this process is asked to stop, so are they, and they save their state; the same
     call continues. Asked twice, it ends them at once.
 
@@ -169,6 +172,10 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
     """The process of one run, in a session of its own: a terminal signals us alone."""
     folder = pathlib.Path(workdir) / run.name
     folder.mkdir(parents=True, exist_ok=True)
+    shared, own = pathlib.Path(workdir) / "classifiers", folder / "classifiers"
+    shared.mkdir(exist_ok=True)
+    if not os.path.lexists(own):  # a run from before has its own
+        own.symlink_to(os.path.relpath(shared, folder), target_is_directory=True)
     environment = dict(os.environ)
     if threads is not None:  # of XLA, and of the LAPACK that it calls
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}

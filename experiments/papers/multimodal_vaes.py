@@ -257,6 +257,15 @@ def csv_lines(rows: Sequence[Row], found) -> list[tuple]:
     ]
 
 
+def line_of(model: str) -> dict:
+    """One color a model in all pictures; dashed if it is one with private latents."""
+    color = f"C{[*MODELS].index(model.removesuffix(' (MS)'))}"
+    style = "--" if model.endswith(" (MS)") else "-"
+    return dict(
+        color=color, linestyle=style, marker="o", markersize=4, capsize=2, label=model
+    )
+
+
 def draw_by_views(rows: Sequence[Row], found, panels: Mapping[str, str]) -> bytes:
     """A panel a measure: curves over the number of views, a color a model."""
     from matplotlib.figure import Figure
@@ -274,12 +283,17 @@ def draw_by_views(rows: Sequence[Row], found, panels: Mapping[str, str]) -> byte
                 range(1, len(numbers) + 1),
                 [x.mean for x in numbers],
                 [x.sd or 0.0 for x in numbers],
-                marker="o",
-                markersize=4,
-                capsize=2,
-                label=one.model,
+                **line_of(one.model),
             )
         axis.axhline(0.1, color=figures.INK, linewidth=0.8, linestyle=":")
+        axis.text(
+            1.0,
+            0.11,
+            "chance",
+            fontsize=8,
+            ha="right",
+            transform=axis.get_yaxis_transform(),
+        )
         axis.set_xticks(range(1, width + 1))
         axis.set_xlabel("views given")
         axis.set_title(title, fontsize=10, loc="left", color=figures.INK)
@@ -308,15 +322,18 @@ def draw_quality(rows: Sequence[Row], found) -> bytes:
             [value.mean for value in y],
             [value.sd or 0.0 for value in y],
             [value.sd or 0.0 for value in x],
-            marker="o",
-            markersize=4,
-            capsize=2,
-            label=model,
+            **line_of(model),
         )
         for one, a, b in zip(mine, x, y):
-            axis.annotate(f"{one.beta:g}", (a.mean, b.mean), fontsize=7)
-    axis.set_xlabel("coherence of views that were not given")
-    axis.set_ylabel("Fréchet distance of generated views, lower is better")
+            axis.annotate(
+                f"β {one.beta:g}",
+                (a.mean, b.mean),
+                fontsize=7,
+                xytext=(4, 4),
+                textcoords="offset points",
+            )
+    axis.set_xlabel("coherence, one view given; chance 0.1")
+    axis.set_ylabel("Fréchet distance of generated m0, lower is better")
     axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figures.tidy(axis)
     return figures.png(figure)

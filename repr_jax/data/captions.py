@@ -170,6 +170,20 @@ def one_hot_words(tokens: Array, num_words: int, *, padding: int = PAD) -> Array
     return jnp.where((tokens == padding)[..., None], 0.0, code)
 
 
+def sentences(
+    words: np.ndarray, *, vocabulary: Sequence[str], end: int = EOS
+) -> list[str]:
+    """[text, length, words], one-hot or probabilities -> the likeliest words of each.
+
+    vocabulary: the words. end: the number of what ends a text; so do zeros.
+    """
+    said = np.where(np.any(words > 0, axis=-1), np.argmax(words, axis=-1), end)
+    return [
+        " ".join(vocabulary[i] for i in itertools.takewhile(lambda i: i != end, row))
+        for row in said
+    ]
+
+
 def vocabulary(texts: Iterable[str]) -> Vocabulary:
     """The specials, then all words in the order of their first appearance."""
     words = itertools.chain.from_iterable(map(split, texts))

@@ -46,6 +46,14 @@ def decode(codes: Iterable[int]) -> str:
     return "".join(ALPHABET[i] if i < SIZE else "?" for i in codes)
 
 
+def texts(letters: np.ndarray) -> list[str]:
+    """[text, length, 71], one-hot or probabilities -> the likeliest letters of each.
+
+    Blanks and stars around a text are left out.
+    """
+    return [decode(row).strip(" *") for row in np.argmax(letters, axis=-1)]
+
+
 def one_hot(codes: Array) -> Array:
     """[..., length] -> [..., length, 71] float32; the code of an unknown one is 0."""
     return jax.nn.one_hot(codes, SIZE, dtype=jnp.float32)

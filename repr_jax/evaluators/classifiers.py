@@ -1,13 +1,16 @@
 """Classifiers of the modalities, trained once and kept: judges of what is generated.
 
 One a modality, kept in workdir/classifiers under a name of their data and settings, so
-that all evaluators share them. Their dropout is off when they judge, while the code of
-published systems leaves it on. Their hidden layer is a space of features.
+that all evaluators share them; so do runs of a grid, where that folder is a link to one
+of theirs. What they tell is the class of a row, or each of its attributes. Their
+dropout is off when they judge, while the code of published systems leaves it on. Their
+hidden layer is a space of features.
 """
 
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 
 import jax
@@ -20,23 +23,40 @@ from flax import serialization
 from jax.experimental import multihost_utils
 
 from repr_jax import files, optim
-from repr_jax.models.classifier import ConvClassifier
+from repr_jax.models.classifier import ConvClassifier, SequenceClassifier
 from repr_jax.models.mlp import MLP
+from repr_jax.ops import checks
 from repr_jax.ops.batch import masked_mean, present
 
 
 def network(shape, num_classes: int, dropout: float = 0.0):
-    """For arrays [batch, ...]: ConvClassifier of images, or else a small MLP."""
+    """For arrays [batch, ...]: of images, of text and other sequences, or of vectors.
+
+    That of images has the published widths up to 32 x 32 pixels, else more layers.
+    """
     if len(shape) == 4:
-        return ConvClassifier(num_classes, dropout=dropout)
+        widths = (10, 20) if max(shape[1:3]) <= 32 else (32, 64, 64, 128)
+        return ConvClassifier(num_classes, widths, dropout=dropout)
+    if len(shape) == 3:
+        return SequenceClassifier(num_classes)
     return MLP((256, num_classes))
+
+
+def nll(logits, target):
+    """[batch] cross-entropy of classes [batch]; or its mean over attributes, 0 or 1.
+
+    Attributes are [batch, attribute], as logits are then.
+    """
+    if target.ndim == 1:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, target)
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, target), axis=-1)
 
 
 def present_rows(batch, column):
     """[batch] bool: the rows that have modality number `column`."""
     where = jnp.asarray(batch["where"]) if "where" in batch else None
     if where is None:
-        where = jnp.ones(batch["label"].shape, bool)
+        where = jnp.ones(len(next(iter(batch.values()))), bool)
     return where & batch["present"][:, column] if "present" in batch else where
 
 
@@ -51,11 +71,13 @@ def train_classifiers(
     peak,
     dropout,
     seed,
+    target="label",
 ):
     """One network per modality, all trained on the same training batches.
 
-    Adam, learning rate from `peak` to 0 on a cosine, cross-entropy. dropout: of images'
-    classifiers.
+    Adam, learning rate from `peak` to 0 on a cosine, cross-entropy, see `nll`. dropout:
+    of images' classifiers. target: entry of a prepared batch; num_classes is that of
+    classes, or of attributes.
 
     Returns:
       dict of parameters by name of the modality.
@@ -83,10 +105,7 @@ def train_classifiers(
                 model = network(x.shape, num_classes, dropout)
                 drop = {"key": own_key} if isinstance(model, ConvClassifier) else {}
                 logits = model.apply({"params": params[name]}, x, train=True, **drop)
-                nll = optax.softmax_cross_entropy_with_integer_labels(
-                    logits, batch["label"]
-                )
-                total += masked_mean(nll, where=where)
+                total += masked_mean(nll(logits, batch[target]), where=where)
             return total, extras
 
         root = jax.random.fold_in(key, len(modalities))
@@ -116,21 +135,31 @@ def fingerprint(prepare, dataset, modalities, settings) -> str:
     for name in modalities:
         x = np.nan_to_num(np.asarray(prepared[name], np.float64))
         digest.update(f"{name} {x.shape} {x.mean():.4f} {x.std():.4f}".encode())
+        digest.update(repr(network(x.shape, 1)).encode())
     return digest.hexdigest()[:16]
 
 
 def kept(trained, dataset, **settings) -> dict:
-    """As `train_classifiers`, kept in workdir/classifiers and trained only once."""
+    """As `train_classifiers`, kept in workdir/classifiers and trained only once.
+
+    Raises:
+      ValueError: a prepared batch has no `target`, or a class is not below num_classes
+        in the first training rows.
+    """
+    _check_target(trained, dataset, settings.get("target", "label"), settings)
     settings = dict(modalities=trained.modalities, **settings)
     name = fingerprint(trained.prepare, dataset, trained.modalities, settings)
     folder = epath.Path(trained.workdir) / "classifiers"
+    if os.path.islink(folder) and not folder.exists():  # a run that left its grid
+        os.unlink(folder)
     path = folder / f"{name}.msgpack"
-    if path.exists():
-        logging.info("classifiers: reading classifiers from %s", path)
-        params = serialization.msgpack_restore(path.read_bytes())
-    else:
+    params = None
+    if not path.exists():
         logging.info("classifiers: training")
         params = train_classifiers(trained.prepare, dataset, **settings)
+    if path.exists():  # or another run of the grid has written them in the meantime
+        logging.info("classifiers: reading classifiers from %s", path)
+        params = serialization.msgpack_restore(path.read_bytes())
     if jax.process_count() > 1:  # each has seen its own rows: all judge as the first
         params = multihost_utils.broadcast_one_to_all(params)
     if jax.process_index() == 0 and not path.exists():
@@ -138,20 +167,37 @@ def kept(trained, dataset, **settings) -> dict:
     return params
 
 
-def make_judge(params, modalities, num_classes):
-    """dict of arrays by modality -> [modality, batch] int32, the classes they show."""
+def _check_target(trained, dataset, target, settings):
+    batch = trained.prepare(next(iter(dataset.evaluate("train", 64))))
+    if target not in batch:
+        raise ValueError(
+            f"classifiers: expected an entry {target!r} of a batch, that they learn to "
+            f"tell; got {', '.join(sorted(batch))}."
+        )
+    if batch[target].ndim == 1:
+        checks.within("classifiers", settings["num_classes"], label=batch[target])
+
+
+def make_scorer(params, modalities, num_classes):
+    """dict of arrays by modality -> logits [modality, batch, num_classes] float32."""
 
     @jax.jit
-    def predict(params, images):
+    def score(params, arrays):
         logits = [
-            network(images[name].shape, num_classes).apply(
-                {"params": params[name]}, images[name], train=False
+            network(arrays[name].shape, num_classes).apply(
+                {"params": params[name]}, arrays[name], train=False
             )
             for name in modalities
         ]
-        return jnp.argmax(jnp.stack(logits), axis=-1).astype(jnp.int32)
+        return jnp.stack(logits)
 
-    return lambda images: predict(params, {name: images[name] for name in modalities})
+    return lambda arrays: score(params, {name: arrays[name] for name in modalities})
+
+
+def make_judge(params, modalities, num_classes):
+    """dict of arrays by modality -> [modality, batch] int32, the classes they show."""
+    score = make_scorer(params, modalities, num_classes)
+    return lambda arrays: jnp.argmax(score(arrays), axis=-1).astype(jnp.int32)
 
 
 def features(params: Mapping, num_classes: int) -> Callable:

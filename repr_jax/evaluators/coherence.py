@@ -1,7 +1,8 @@
 """Do generated modalities show what the given ones show? Classifiers are the judges.
 
-Conditional: images of modality m generated from the modalities A of a test example, z
-drawn from their posterior, show its label. Joint: all modalities generated from one z
+Conditional: what is generated for modality m from the modalities A of a test example, z
+drawn from their posterior, shows its label. It is the mean of m given z: of text the
+probability of each letter. Joint: all modalities generated from one z
 of the prior, or of a sampler fitted to latents, show the same class. The classifiers
 are those of `evaluators.classifiers`.
 
@@ -28,6 +29,7 @@ from repr_jax.evaluators.common import (
     subsets,
     with_present,
 )
+from repr_jax.ops import checks
 
 
 def unconditional(judge, samples, num_random):
@@ -36,33 +38,38 @@ def unconditional(judge, samples, num_random):
     return np.concatenate(seen, axis=1)[:, :num_random]
 
 
-def conditional(trained, dataset, judge, key, *, batch_size, limit):
-    """What the judges see in the test images, and in those generated from subsets.
+def conditional(trained, dataset, judge, key, *, batch_size, limit, target="label"):
+    """What the judges see in the test rows, and in what is generated from subsets.
+
+    target: entry of a prepared batch, [rows] classes or [rows, attribute].
 
     Returns:
-      originals: (classes seen [modality, rows], labels [rows], where [modality, rows]),
-        False where the test set lacks the image.
-      generated: dict by name of the subset -> (classes seen [modality, rows], labels
-        [rows]) of the rows that have all of it.
+      originals: (what the judges say [modality, rows, ...], targets [rows, ...], where
+        [modality, rows]), False where the test set lacks the modality.
+      generated: dict by name of the subset -> (what the judges say [modality, rows,
+        ...], targets [rows, ...]) of the rows that have all of it.
     """
     names = trained.modalities
     chosen = subsets(names)
     originals, generated = [], {name: [] for name in chosen}
     for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
         there = np.stack([rows_with(batch, row) for row in np.eye(len(names))])
-        labels = np.asarray(batch["label"], np.int32)
-        originals.append((judge(trained.prepare(batch)), labels, there))
+        prepared = trained.prepare(batch)
+        truth = np.asarray(prepared[target])
+        originals.append((judge(prepared), truth, there))
         for s, (name, subset) in enumerate(chosen.items()):
             rows = rows_with(batch, subset)
             if not np.any(rows):
                 continue
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
-            images = trained.outputs["generate"](with_present(batch, subset), own_key)
-            seen = np.asarray(judge(images))[:, rows]
-            generated[name].append((seen, labels[rows]))
+            made = trained.outputs["generate"](with_present(batch, subset), own_key)
+            seen = np.asarray(judge(made))[:, rows]
+            generated[name].append((seen, truth[rows]))
 
     def joined(parts):
-        return tuple(np.concatenate(arrays, axis=-1) for arrays in zip(*parts))
+        seen, truth, *there = zip(*parts)
+        found = np.concatenate(seen, axis=1), np.concatenate(truth)
+        return *found, *(np.concatenate(x, axis=1) for x in there)
 
     return joined(originals), {n: joined(x) for n, x in generated.items() if x}
 
@@ -98,7 +105,7 @@ def by_class(names, generated) -> Table:
 ABOUT = (
     "How often a generated view shows the class that it should, as a classifier sees "
     "it; macro: the mean over classes; self: of views that were among the given ones. "
-    "The classifiers are right on {} of real test images. Chance: {:.3f}."
+    "The classifiers are right on {} of real test rows. Chance: {:.3f}."
 )
 
 
@@ -138,7 +145,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """How often generated images show the class that they should, by classifiers.
+    """How often generated modalities show the class that they should, by classifiers.
 
     Args:
       trained: Trained with a `generate`.
@@ -157,6 +164,10 @@ def evaluate(
 
     Returns:
       Fractions in [0, 1], see `summary`.
+
+    Raises:
+      ValueError: a model of one input; no `label`, or one that is not below
+        num_classes.
     """
     names = trained.modalities
     if not names:
@@ -174,6 +185,7 @@ def evaluate(
     judge = classifiers.make_judge(params, names, num_classes)
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
     seen = conditional(trained, dataset, judge, keys[0], limit=limit, **sizes)
+    checks.within("coherence", num_classes, label=seen[0][1])
     if len(names) == 1:
         return summary(names, num_classes, *seen, None)
     fitted = sampler and samplers.fit(
@@ -190,7 +202,7 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     """The numbers and tables of what the judges saw; free: in samples, or None.
 
     1 is best and 1 / num_classes is chance, except of the last three.
-      "classifier/m0": accuracy of a judge on test images, the ceiling of the others.
+      "classifier/m0": accuracy of a judge on test rows, the ceiling of the others.
       "m0+m1->m2": for every proper subset and target outside it, of the rows that have
         all of the subset.
       "1_view", "2_views", ...: means of those, by size of subset; "macro/1_view", ...:

@@ -16,6 +16,8 @@ import numpy as np
 
 from repr_jax.ops.subsets import non_empty
 
+SUBSETS = 8  # of the modalities, whose representations are in memory together
+
 
 class Trained(NamedTuple):
     """A model after training: parameters applied, each output jitted."""
@@ -206,6 +208,54 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
         trained, dataset, split, batch_size, ("label",), present, limit
     )
     return x, y["label"].astype(np.int32)
+
+
+def collect_subsets(
+    trained, dataset, batch_size, max_train=None
+) -> Iterator[tuple[str, tuple, tuple]]:
+    """For each subset of the modalities its name, and `collect` of both splits.
+
+    A model with the output `represent_subsets` encodes a row once for SUBSETS of them.
+    Subsets without a row in one of the splits are left out; of a model with one input
+    there is one, named "".
+
+    Args:
+      max_train: number of random rows of the training split to look at; None for all.
+
+    Yields:
+      name, (x, y) of the training split, (x, y) of the test split.
+    """
+    chosen = list((subsets(trained.modalities) or {"": None}).items())
+    several = SUBSETS if "represent_subsets" in trained.outputs else 1
+    for first in range(0, len(chosen), several):
+        group = dict(chosen[first : first + several])
+        train, test = (
+            _of_group(trained, dataset, split, batch_size, group, limit)
+            for split, limit in (("train", max_train), ("test", None))
+        )
+        for name in group:
+            found = train.pop(name), test.pop(name)
+            if all(len(x) for x, _ in found):
+                yield name, *found
+
+
+def _of_group(trained, dataset, split, batch_size, group, limit):
+    """{name: `collect` of the split} of subsets that are encoded together."""
+    if len(group) == 1:
+        ((name, subset),) = group.items()
+        return {name: collect(trained, dataset, split, batch_size, subset, limit)}
+    of_rows, members = {name: ([], []) for name in group}, np.stack([*group.values()])
+    for batch in batches(dataset, split, batch_size, limit=limit):
+        entries = batch if "label" in batch else trained.prepare(batch)
+        label = np.asarray(entries["label"], np.int32)
+        given = np.broadcast_to(members, (len(label), *members.shape))
+        encoded = trained.outputs["represent_subsets"]({**batch, "given": given})
+        encoded = np.asarray(encoded, np.float32)
+        for n, (name, subset) in enumerate(group.items()):
+            where = rows_with(batch, subset)
+            of_rows[name][0].append(encoded[where, n])
+            of_rows[name][1].append(label[where])
+    return {n: tuple(map(np.concatenate, parts)) for n, parts in of_rows.items()}
 
 
 def collect_targets(

@@ -160,7 +160,8 @@ def evaluate(
       training examples in place of generated ones. "novelty": of a sampler.
 
     Raises:
-      ValueError: a model of one input; fewer than num_neighbors + 1 rows of a modality.
+      ValueError: a model of one input; fewer than num_neighbors + 1 rows of a modality;
+        without `features`, no `label`, or one that is not below num_classes.
     """
     if not trained.modalities:
         raise ValueError("frechet: expected a model of named modalities; got none.")

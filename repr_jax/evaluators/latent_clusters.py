@@ -8,10 +8,9 @@ from repr_jax.estimators import kmeans
 from repr_jax.evaluators.common import (
     Evaluation,
     Table,
-    collect,
+    collect_subsets,
     mean_by_views,
     needs,
-    subsets,
     views,
 )
 from repr_jax.ops import checks
@@ -87,11 +86,8 @@ def evaluate(
     checks.count("latent_clusters", num_fits=num_fits)
     found, level = {}, {}
     options = dict(num_clusters=num_clusters, num_fits=num_fits, seed=seed)
-    for name, present in (subsets(trained.modalities) or {"": None}).items():
-        fit = collect(trained, dataset, "train", batch_size, present, max_train)
-        test = collect(trained, dataset, "test", batch_size, present)
-        if len(fit[0]) and len(test[0]):
-            found[name], level[name] = scores(fit, test, **options)
+    for name, *splits in collect_subsets(trained, dataset, batch_size, max_train):
+        found[name], level[name] = scores(*splits, **options)
     if not found:
         raise ValueError("latent_clusters: expected rows of both splits; got none.")
     numbers, chance = (

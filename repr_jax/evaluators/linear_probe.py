@@ -9,7 +9,7 @@ from repr_jax.evaluators.common import (
     Evaluation,
     Table,
     by_size,
-    collect,
+    collect_subsets,
     mean_by_views,
     needs,
     subsets,
@@ -78,7 +78,7 @@ def evaluate(
       dataset: Dataset with a `label`.
       num_train: rows of the small fit, classes in proportion.
       max_train: rows of the large fit; a longer training split is thinned at random to
-        so many, since all are encoded once for each of the 2^M - 1 subsets.
+        so many, since each of the 2^M - 1 subsets has a fit.
       inverse_penalty: C, > 0.
       batch_size: rows encoded at a time.
       seed: of the choice of the `num_train` rows.
@@ -93,11 +93,8 @@ def evaluate(
       https://arxiv.org/abs/2105.02470. They draw the 500 rows with replacement.
     """
     large, small, largest = {}, {}, {}
-    for name, present in (subsets(trained.modalities) or {"": None}).items():
-        x, y = collect(trained, dataset, "train", batch_size, present, max_train)
-        test = collect(trained, dataset, "test", batch_size, present)
-        if not len(y) or not len(test[1]):
-            continue
+    collected = collect_subsets(trained, dataset, batch_size, max_train)
+    for name, (x, y), test in collected:
         few = stratified(y, num_train, seed)
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
         small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)

@@ -1,4 +1,6 @@
-"""Pictures of what a model generates: from everything, from one view, from nothing."""
+"""What a model generates, to look at: from everything, from one view, from nothing."""
+
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -7,6 +9,7 @@ from repr_jax import figures
 from repr_jax.evaluators.common import (
     Evaluation,
     Picture,
+    Table,
     batches,
     examples,
     needs,
@@ -33,6 +36,16 @@ VARIETY = (
     "column: what the views share should stay the same, the rest should vary as it "
     "does among real ones.",
 )
+FROM_OTHERS = (
+    "Generated from what is no image",
+    "Below real images of test rows, marked in orange, what the model makes of another "
+    "modality of theirs alone; texts are in the table, a line for each column. What "
+    "the two share should be the same.",
+)
+TEXTS = (
+    "Of test rows, and what the model writes about them when it is given one view "
+    "alone. The last lines are drawn from the prior, as the picture of it."
+)
 FROM_NOTHING = (
     "Samples from the prior",
     "Nothing was given; one random latent a column, decoded into every view. Look for "
@@ -45,6 +58,7 @@ def evaluate(
     trained,
     dataset,
     *,
+    read: Mapping[str, Callable] | None = None,
     num_examples: int = 10,
     num_random: int = 12,
     num_draws: int = 4,
@@ -57,6 +71,8 @@ def evaluate(
       trained: Trained, with a `generate` that gives {name: array}; images [batch,
         height, width, 1 or 3] by the name of an entry of the batch are drawn.
       dataset: Dataset; examples are of as many classes as may be, if it has a `label`.
+      read: by modality of text, its arrays [rows, ...] -> a text for each row, such as
+        `characters.texts`; None if there is none.
       num_examples: test examples in a picture, of those that have what is given.
       num_random: samples of the prior; at most batch_size.
       num_draws: of the next modality from each one, for the same examples.
@@ -65,7 +81,8 @@ def evaluate(
 
     Returns:
       The pictures "reconstructions", "conditional" and "variety" of several modalities,
-      and "unconditional"; none of a model that generates no images. No numbers.
+      and "unconditional"; none of a model that generates no images. Of
+      modalities that are no images "from_others"; with `read` their tables. No numbers.
     """
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
     prepared = trained.prepare(batch)
@@ -101,8 +118,62 @@ def evaluate(
         "unconditional": (FROM_NOTHING, [of_prior] if names else []),
         "variety": (VARIETY, variety),
     }
+    tables = []
+    new = {name: words(free[name][:num_random]) for name, words in (read or {}).items()}
+    options = dict(num_examples=num_examples, seed=seed)
+    tables, blocks = of_no_images(trained, batch, names, read or {}, new, **options)
+    drawn["from_others"] = FROM_OTHERS, blocks
     mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
-    return Evaluation({}, mosaics)
+    return Evaluation({}, mosaics, tuple(tables))
+
+
+def of_no_images(trained, batch, images, read, new, *, num_examples, seed):
+    """Tables of what is read, and blocks of a mosaic, of modalities that are no images.
+
+    new: {name: texts of the prior}; the rest as of `of_no_image`.
+    """
+    tables, blocks, names = [], [], trained.modalities
+    options = dict(num_examples=num_examples, seed=seed)
+    for name in (name for name in names if name not in images):
+        words = read.get(name)
+        block, lines = of_no_image(trained, batch, name, images, words, **options)
+        blocks += [block] if block else []
+        if words:
+            lines += [("new", text, *[None] * len(names)) for text in new[name]]
+            header = ("column", name, *(f"from {n}" for n in names))
+            tables.append(Table(f"Texts: {name}", TEXTS, header, lines))
+    return tables, blocks
+
+
+def of_no_image(trained, batch, name, images, read, *, num_examples, seed):
+    """Images made of a modality that is none, rows of a mosaic; lines of its table.
+
+    Examples have it and the images, if some do, which are drawn too. Without `read`, as
+    of `evaluate` for this modality, there are no lines.
+    """
+    prepared, names = trained.prepare(batch), trained.modalities
+    alone = dict(zip(names, np.eye(len(names), dtype=bool)))
+    labels = batch.get("label", prepared.get("label"))
+    labels = None if labels is None else np.asarray(labels)
+    whole = alone[name] | np.isin(names, images)
+    complete = np.any(rows_with(batch, whole))
+    has_it = rows_with(batch, whole if complete else alone[name])
+    rows = examples(labels, has_it, num_examples)
+    ask, first = asking(trained, batch, seed), 2**16 * (1 + names.index(name))
+    made = {name: ask(first, alone[name])}
+    block = []
+    for n in images if len(rows) else ():
+        real = np.asarray(prepared[n])[rows]
+        block += [figures.Row(f"{n}, real", real, given=True)] if complete else []
+        block.append(figures.Row(f"from {name}", made[name][n][rows]))
+    if read is None:
+        return block, []
+    columns = [read(np.asarray(prepared[name])[rows])]
+    for m, (other, row) in enumerate(alone.items()):
+        views = made.get(other) or ask(first + 1 + m, row)
+        written, known = read(views[name][rows]), rows_with(batch, row)[rows]
+        columns.append([t if k else None for t, k in zip(written, known)])
+    return block, [(str(n + 1), *line) for n, line in enumerate(zip(*columns))]
 
 
 def from_one(drawn, names, m, rows):

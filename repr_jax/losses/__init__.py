@@ -9,6 +9,7 @@ from repr_jax.losses.adversarial import (
 )
 from repr_jax.losses.classification import cross_entropy
 from repr_jax.losses.clustering import temi, turtle
+from repr_jax.losses.clustering_prototypes import swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
     clip,
@@ -34,7 +35,14 @@ from repr_jax.losses.contrastive_spread import (
     spectral_contrastive,
     uniformity,
 )
-from repr_jax.losses.decorrelation import barlow_twins
+from repr_jax.losses.decorrelation import (
+    barlow_twins,
+    vicreg,
+    vicreg_covariance,
+    vicreg_invariance,
+    vicreg_variance,
+)
+from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -53,6 +61,7 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_dreg,
     mmvae_plus_tight,
 )
+from repr_jax.losses.reconstruction import masked_patches
 from repr_jax.losses.variational import dreg, elbo, iwae
 from repr_jax.losses.variational_tree import tree_elbo
 
@@ -60,15 +69,18 @@ __all__ = [
     "alignment",
     "alignment_uniformity",
     "barlow_twins",
+    "byol",
     "clip",
     "consensus_elbo",
     "cpc",
     "crmvae",
     "cross_entropy",
+    "cross_view",
     "cvae",
     "dcl",
     "debiased",
     "deep_ect",
+    "dino",
     "dmvae",
     "dreg",
     "elbo",
@@ -87,6 +99,7 @@ __all__ = [
     "jmvae",
     "joint_to_unimodal",
     "masked_elbo",
+    "masked_patches",
     "mhvae",
     "mmjsd",
     "mmjsd_arithmetic",
@@ -103,12 +116,14 @@ __all__ = [
     "mopoe",
     "mvae",
     "mvtcae",
+    "negative_cosine",
     "nexus_top",
     "nt_xent",
     "pairwise",
     "siglip",
     "spectral_contrastive",
     "sup_con",
+    "swav",
     "symmetric_info_nce",
     "temi",
     "tree_elbo",
@@ -118,4 +133,8 @@ __all__ = [
     "turtle",
     "uniformity",
     "unimodal_elbo",
+    "vicreg",
+    "vicreg_covariance",
+    "vicreg_invariance",
+    "vicreg_variance",
 ]

@@ -1,13 +1,14 @@
 """Losses that push a covariance or correlation of features towards a target.
 
-Statistics are of the present rows of the whole batch, biased: divided by their number.
+Statistics are of the present rows of the whole batch, also where it is split.
 """
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops.batch import centered, checked_rows, masked_mean, num_present
-from repr_jax.ops.numerics import pairwise_dot
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_rows, masked_mean, num_present
+from repr_jax.ops.covariance import cross_covariance, unbiased_factor, variance
 
 
 def barlow_twins(
@@ -23,6 +24,7 @@ def barlow_twins(
 
     sum_k (1 - C_kk)^2 + off_diagonal_weight sum_{k != l} C_kl^2, with C_kl the
     correlation over the batch of feature k of one view and feature l of the other.
+    Moments are biased: divided by the number of rows.
 
     Args:
       view_a, view_b: [batch, dim] float, any scale; row i of both shows example i.
@@ -45,22 +47,111 @@ def barlow_twins(
     view_a, view_b, where = checked_rows(
         "barlow_twins", where, view_a=view_a, view_b=view_b
     )
-    standard = (standardized(x, epsilon, where, axis_name) for x in (view_a, view_b))
-    products = pairwise_dot(*(x.T for x in standard))  # [dim, dim]
-    count = num_present(where, axis_name)
-    if axis_name is not None:
-        products = lax.psum(products, axis_name)
-    correlation = products / jnp.maximum(count, 1)
+    statistics = dict(where=where, axis_name=axis_name)
+    scale_a, scale_b = (
+        lax.rsqrt(variance(x, **statistics) + epsilon) for x in (view_a, view_b)
+    )
+    covariance = cross_covariance(view_a, view_b, **statistics)
+    correlation = covariance * scale_a[:, None] * scale_b[None]
     diagonal = jnp.diagonal(correlation)
     off_diagonal = jnp.sum(correlation**2) - jnp.sum(diagonal**2)
     value = jnp.sum((1 - diagonal) ** 2) + off_diagonal_weight * off_diagonal
-    return jnp.where(count > 0, value, 0)
+    return jnp.where(num_present(where, axis_name) > 0, value, 0)
 
 
-def standardized(
-    x: Array, epsilon: float, where: Array, axis_name: str | None
+def vicreg(
+    view_a: Array,
+    view_b: Array,
+    *,
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+    epsilon: float = 1e-4,
+    where: Array | None = None,
+    axis_name: str | None = None,
 ) -> Array:
-    """[batch, dim], columns of mean 0 and variance 1 over present rows; absent: 0."""
-    x, _ = centered(x, where=where, axis_name=axis_name)
-    variance = masked_mean(x**2, where=where, axis_name=axis_name)[None]
-    return x * lax.rsqrt(variance + epsilon)
+    """Views agree, every feature varies, and no two features vary together.
+
+    invariance_weight * `vicreg_invariance`(view_a, view_b)
+    + variance_weight / 2 * sum over views of `vicreg_variance`
+    + covariance_weight * sum over views of `vicreg_covariance`.
+
+    Args:
+      view_a, view_b: [batch, dim] float; row i of both shows example i.
+      invariance_weight, variance_weight, covariance_weight: >= 0. The paper writes
+        lambda, mu and nu.
+      epsilon: > 0, added to each variance.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar, >= 0; variance_weight (1 - sqrt(epsilon)) if all rows are equal.
+
+    Raises:
+      ValueError: the two differ in shape or are not [batch, dim].
+
+    Source: Bardes, Ponce and LeCun, "VICReg: Variance-Invariance-Covariance
+      Regularization for Self-Supervised Learning", 2022, eq. 1 to 6,
+      https://arxiv.org/abs/2105.04906. As in the authors' code the variance term is
+      halved and the invariance is a mean over features.
+    """
+    view_a, view_b, where = checked_rows("vicreg", where, view_a=view_a, view_b=view_b)
+    statistics = dict(where=where, axis_name=axis_name)
+    invariance = vicreg_invariance(view_a, view_b, **statistics)
+    spread = sum(
+        vicreg_variance(x, epsilon=epsilon, **statistics) for x in (view_a, view_b)
+    )
+    redundancy = sum(vicreg_covariance(x, **statistics) for x in (view_a, view_b))
+    return (
+        invariance_weight * invariance
+        + variance_weight / 2 * spread
+        + covariance_weight * redundancy
+    )
+
+
+def vicreg_invariance(
+    view_a: Array,
+    view_b: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Mean over rows and features of (view_a - view_b)^2; arguments as in `vicreg`."""
+    view_a, view_b, where = checked_rows(
+        "vicreg_invariance", where, view_a=view_a, view_b=view_b
+    )
+    squares = jnp.mean((view_a - view_b) ** 2, axis=-1)
+    return masked_mean(squares, where=where, axis_name=axis_name)
+
+
+def vicreg_variance(
+    x: Array,
+    *,
+    epsilon: float = 1e-4,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Mean over features of max(0, 1 - sqrt(variance + epsilon)), unbiased variances.
+
+    x: [batch, dim] float, of one view; the rest as in `vicreg`.
+    """
+    x, where = checked_rows("vicreg_variance", where, x=x)
+    checks.non_negative("vicreg_variance", epsilon=epsilon)
+    variances = variance(x, where=where, axis_name=axis_name)
+    deviation = jnp.sqrt(variances * unbiased_factor(where, axis_name) + epsilon)
+    value = jnp.mean(jnp.maximum(1 - deviation, 0))
+    return jnp.where(num_present(where, axis_name) > 0, value, 0)
+
+
+def vicreg_covariance(
+    x: Array, *, where: Array | None = None, axis_name: str | None = None
+) -> Array:
+    """sum_{k != l} C_kl^2 / dim, with C the unbiased covariance of features.
+
+    x: [batch, dim] float, of one view; the rest as in `vicreg`.
+    """
+    x, where = checked_rows("vicreg_covariance", where, x=x)
+    covariance = cross_covariance(x, x, where=where, axis_name=axis_name)
+    covariance = covariance * unbiased_factor(where, axis_name)
+    others = 1 - jnp.eye(len(covariance), dtype=covariance.dtype)
+    return jnp.sum((covariance * others) ** 2) / len(covariance)

@@ -14,15 +14,15 @@ from repr_jax.losses.multimodal_views import (
     Decode,
     Likelihood,
     Private,
-    Views,
     checked,
     log_likelihood_of,
     mean_observed,
+    mixture_of,
     private_sample,
     without_gradient,
 )
 from repr_jax.losses.variational import scale_gradient
-from repr_jax.ops import checks, gaussian, likelihood
+from repr_jax.ops import checks, gaussian, likelihood, mixture
 from repr_jax.ops.batch import log_mean_exp, masked_mean, row_keys
 
 
@@ -157,12 +157,4 @@ def _log_weights(views, samples, decode, distribution, prior_log_var):
     for n, (own, posterior) in enumerate(zip(w, views.private)):
         ratio = distribution.log_prob(own) - distribution.log_prob(own, *posterior)
         log_p = log_p + jnp.where(views.where[n], ratio, 0.0)
-    return log_p - mixture_log_prob(views, z, distribution)
-
-
-def mixture_log_prob(views: Views, z: Array, distribution: ModuleType) -> Array:
-    """[..., batch] log density of z in the mixture of the experts that a row has."""
-    experts = zip(views.mean, views.log_var)
-    log_q = jnp.stack([distribution.log_prob(z, *expert) for expert in experts])
-    where = views.where.reshape(len(log_q), *(1,) * (z.ndim - 2), -1)
-    return log_mean_exp(log_q, where=where)
+    return log_p - mixture.log_prob(mixture_of(views), z, distribution)

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.multimodal_mixture import mixture_log_prob
 from repr_jax.losses.multimodal_views import (
     PRIVATE,
     Decode,
@@ -20,6 +19,7 @@ from repr_jax.losses.multimodal_views import (
     checked,
     log_likelihood_of,
     mean_observed,
+    mixture_of,
     private_kl,
     private_sample,
     without_gradient,
@@ -282,5 +282,6 @@ def _log_weights(views, draws, decode, priors, beta):
         density(w, 0.0, log_var) - density(w, *posterior)
         for w, posterior in zip(own, views.private)
     ]
-    ratio = priors.log_prob(z) - mixture_log_prob(views, z, priors.distribution)
+    log_q = mixture.log_prob(mixture_of(views), z, priors.distribution)
+    ratio = priors.log_prob(z) - log_q
     return log_p + beta * (ratio + jnp.stack(ratios, axis=1))

@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks, gaussian, likelihood
 from repr_jax.ops.batch import by_row, checked_where, present, row_keys
+from repr_jax.ops.mixture import Mixture
 from repr_jax.ops.numerics import to_float
 
 Likelihood = Callable[[Array, Array], Array]  # x, decoded -> [batch] log density
@@ -167,6 +168,11 @@ def private_kl(
     for m, posterior in enumerate(views.private):
         total = total + weights[m] * present(distribution.kl(*posterior), where[m])
     return total
+
+
+def mixture_of(views: Views) -> Mixture:
+    """The experts that a row has, equally likely."""
+    return Mixture(views.mean, views.log_var, jnp.where(views.where, 0.0, -jnp.inf))
 
 
 def without_gradient(views: Views) -> Views:

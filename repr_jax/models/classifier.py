@@ -1,4 +1,4 @@
-"""A small convolutional classifier of digit images, the judge of generated ones."""
+"""Small convolutional classifiers of images and of text: judges of generated ones."""
 
 from collections.abc import Sequence
 
@@ -38,4 +38,31 @@ class ConvClassifier(nn.Module):
         x = nn.Dense(self.hidden, dtype=self.dtype)(x.reshape(x.shape[0], -1))
         drop = nn.Dropout(self.dropout)
         x = nn.relu(drop(x, deterministic=not train, rng=keys[-1]))
+        return nn.Dense(self.num_classes, dtype=self.dtype)(x).astype(jnp.float32)
+
+
+class SequenceClassifier(nn.Module):
+    """[batch, length, features] -> [batch, num_classes] logits, such as one-hot text.
+
+    A linear layer of each place, convolutions of 4 places and stride 2, each followed
+    by a ReLU, as many as can halve the sequence; of what is left the largest value of
+    each feature, so that a word counts wherever it is; and one hidden layer.
+    """
+
+    num_classes: int = 10
+    widths: Sequence[int] = (64, 64, 128)
+    hidden: int = 128
+    dtype: str = "float32"  # of the arithmetic; parameters stay float32
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        del train  # nothing here differs in training
+        x = x[:, :, None].astype(self.dtype)  # an image of one column
+        x = nn.relu(Conv(self.widths[0], (1, 1), dtype=self.dtype)(x))
+        for width in self.widths:
+            if x.shape[1] > 1:
+                conv = Conv(width, (4, 1), (2, 1), (1, 0), dtype=self.dtype)
+                x = nn.relu(conv(x))
+        x = jnp.max(x, axis=(1, 2))
+        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
         return nn.Dense(self.num_classes, dtype=self.dtype)(x).astype(jnp.float32)

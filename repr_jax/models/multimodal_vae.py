@@ -25,6 +25,7 @@ class MultimodalVAE(nn.Module):
     ] = ()  # x, train -> Posterior of its own latent
     joint_encoder: nn.Module | None = None  # inputs, where, train -> Posterior
     learned: Mapping[str, nn.Module] | None = None  # () -> an argument of the loss
+    flows: Sequence[nn.Module] = ()  # with the methods of those in `models.flows`
 
     def encode(self, inputs, *, train):
         """A tuple of [batch, ...] -> Posterior of [modality, batch, latent_dim] arrays.
@@ -71,6 +72,14 @@ class MultimodalVAE(nn.Module):
             decoder(x, train=train) for decoder, x in zip(self.decoders, latents)
         )
 
+    def to_noise(self, modality, z):
+        """[batch, latent_dim] -> noise of the flow of a modality, log-determinants."""
+        return self.flows[modality].to_noise(z)
+
+    def from_noise(self, modality, u):
+        """[batch, latent_dim] -> the same, the inverse of `to_noise`."""
+        return self.flows[modality].from_noise(u)
+
     def learned_arguments(self):
         """What the modules of `learned` return, by name."""
         return {name: module() for name, module in (self.learned or {}).items()}
@@ -88,6 +97,8 @@ class MultimodalVAE(nn.Module):
             w, _ = self.encode_private(inputs, train=train)
         if self.joint_encoder is not None:
             self.encode_joint(inputs, where, train=train)
+        for flow in self.flows:
+            flow.to_noise(posterior.mean[0])
         self.learned_arguments()
         return posterior, self.decode(posterior.mean[0], w, train=train)
 
@@ -142,6 +153,17 @@ class LogVars(nn.Module):
         return tuple(
             LogVar(self.dim, self.log_var, name=name)() for name in self.modalities
         )
+
+
+class SubsetLogits(nn.Module):
+    """() -> [subset], log-odds of the non-empty subsets, at first equal."""
+
+    modalities: Sequence[str]
+
+    @nn.compact
+    def __call__(self):
+        shape = (2 ** len(self.modalities) - 1,)
+        return self.param("logits", nn.initializers.zeros, shape)
 
 
 class Clusters(nn.Module):

@@ -2,9 +2,11 @@
 
 Every function takes x and decoded of one shape [batch, ...] and returns [batch]: the
 sum over the trailing axes. Floats only, float32 inside (float64 is kept). ValueError
-if the shapes differ, TypeError for integers.
+if the shapes differ, TypeError for integers. One whose decoder does not return the mean
+of x, but logits, has a function `mean` of them as its attribute, see `mean_of`.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -44,6 +46,42 @@ def categorical(x: Array, logits: Array) -> Array:
     """Sum of log softmax(logits)[class]; x is one-hot over the last axis."""
     x, logits = _pair("likelihood.categorical", x, logits)
     return _total(x * jax.nn.log_softmax(logits, axis=-1))
+
+
+def words(x: Array, logits: Array, *, end: int) -> Array:
+    """As `categorical`, of text [batch, length, words] that word number `end` ends.
+
+    What follows it is zeros in x, which does not count, so that there the logits may be
+    anything; the mean is zeros after the first word whose most likely value is `end`.
+    """
+    if not 0 <= end < x.shape[-1]:
+        raise ValueError(
+            f"likelihood.words: expected end in [0, {x.shape[-1]}); got {end}."
+        )
+    return categorical(x, logits)
+
+
+def _until_end(logits: Array, *, end: int) -> Array:
+    ends = jnp.argmax(logits, axis=-1) == end
+    after = jnp.cumsum(ends, axis=-1) > ends  # of an earlier word
+    return jnp.where(after[..., None], 0.0, jax.nn.softmax(logits, axis=-1))
+
+
+bernoulli.mean = jax.nn.sigmoid
+categorical.mean = jax.nn.softmax
+words.mean = _until_end
+
+
+def mean_of(log_likelihood: Callable[[Array, Array], Array]) -> Callable:
+    """decoded -> the mean of x: `log_likelihood.mean` of it, or itself without one.
+
+    log_likelihood: a function of this form; keywords that are bound to it are those of
+    its `mean` too.
+    """
+    function = getattr(log_likelihood, "func", log_likelihood)
+    if not hasattr(function, "mean"):
+        return lambda decoded: decoded
+    return functools.partial(function.mean, **getattr(log_likelihood, "keywords", {}))
 
 
 def by_size(shapes: Sequence[tuple[int, ...]]) -> tuple[float, ...]:

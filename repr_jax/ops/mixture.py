@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import gaussian
+from repr_jax.ops.batch import log_mean_exp
 
 
 class Mixture(NamedTuple):
@@ -29,15 +30,21 @@ def log_weights(mixture: Mixture) -> Array:
 
 
 def log_prob(mixture: Mixture, z: Array, distribution: ModuleType = gaussian) -> Array:
-    """[..., dim] -> [...] log density; z has the batch axis if the mixture has it."""
-    return jax.nn.logsumexp(_log_joint(mixture, z, distribution), axis=0)
+    """[..., dim] -> [...] log density; z has the batch axis if the mixture has it.
+
+    Of a row without any component it is 0, and its gradient too.
+    """
+    density, logits, there = _components(mixture, z, distribution)
+    total = log_mean_exp(density + logits, where=there)
+    return total - log_mean_exp(logits, where=there)
 
 
 def responsibilities(
     mixture: Mixture, z: Array, distribution: ModuleType = gaussian
 ) -> Array:
     """[..., dim] -> [component, ...] probability that z is of each component."""
-    return jax.nn.softmax(_log_joint(mixture, z, distribution), axis=0)
+    density, logits, there = _components(mixture, z, distribution)
+    return jax.nn.softmax(jnp.where(there, density + logits, -jnp.inf), axis=0)
 
 
 def mean(mixture: Mixture) -> Array:
@@ -74,12 +81,15 @@ def sample(
     return distribution.sample(keys[:, 1], *chosen)
 
 
-def _log_joint(mixture, z, distribution):
-    """[component, ...] log weight + log density of z in each component."""
-    weights = log_weights(mixture)
-    there = weights > -jnp.inf
-    density = jax.vmap(lambda *one: distribution.log_prob(z, *one))(*mixture[:2])
-    extra = density.ndim - weights.ndim
-    shape = (len(weights), *(1,) * extra, *weights.shape[1:])
-    there, weights = there.reshape(shape), weights.reshape(shape)
-    return jnp.where(there, density + jnp.where(there, weights, 0), -jnp.inf)
+def _components(mixture, z, distribution):
+    """[component, ...] log density of z in each, and logits, 0 if there is none; there?
+
+    The last two have axes of length 1 where they do not differ.
+    """
+    parameters = zip(mixture.mean, mixture.log_var)
+    density = jnp.stack([distribution.log_prob(z, *one) for one in parameters])
+    extra = density.ndim - mixture.logits.ndim
+    shape = (len(density), *(1,) * extra, *mixture.logits.shape[1:])
+    logits = mixture.logits.reshape(shape)
+    there = logits > -jnp.inf
+    return density, jnp.where(there, logits, 0), there

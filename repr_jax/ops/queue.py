@@ -51,6 +51,40 @@ def push(
     return Queue(pool.rows[source], pool.where[source])
 
 
+class Buffered(NamedTuple):
+    """A queue, and the rows of the step at hand, which it takes when that is over.
+
+    Losses of all parts of a batch see the same queue, which moves once a step.
+    """
+
+    queue: Queue
+    waiting: Queue
+
+
+def buffered(size: int, batch_size: int, dim: int) -> Buffered:
+    """An empty queue for batches of so many rows at most."""
+    return Buffered(empty(size, dim), empty(batch_size, dim))
+
+
+def wait(
+    state: Buffered,
+    rows: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Buffered:
+    """`push` to the rows that wait."""
+    waiting = push(state.waiting, rows, where=where, axis_name=axis_name)
+    return state._replace(waiting=waiting)
+
+
+def release(state: Buffered) -> Buffered:
+    """The queue with what waited, and nothing that waits."""
+    rows, where = state.waiting
+    queue = push(state.queue, rows, where=where)
+    return Buffered(queue, Queue(jnp.zeros_like(rows), jnp.zeros_like(where)))
+
+
 def update_bank(
     bank: Array,
     index: Array,

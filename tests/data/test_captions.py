@@ -1,6 +1,7 @@
 """Sentences, names of colors, and words by number."""
 
 import colorsys
+import functools
 
 import numpy as np
 import pytest
@@ -112,3 +113,15 @@ def test_own_sentences_fit_the_published_network():
         longest = max(longest, len(captions.split(text)))
     assert longest == length - 1
     assert set(shapes3d.NAMES) <= set(vocabulary.words)
+
+
+def test_sentences_end_where_zeros_or_the_end_are_likeliest():
+    words = captions.vocabulary(["here is a cat"])
+    tokens = words.encode(["a cat", "here is"], 6)
+    codes = np.array(captions.one_hot_words(tokens, len(words.words)))
+    read = functools.partial(captions.sentences, vocabulary=words.words)
+    assert read(codes) == ["a cat", "here is"]
+    codes[:, 2] = 0  # no end
+    assert read(codes) == ["a cat", "here is"]
+    codes[0, 2, 5] = 0.1
+    assert read(codes)[0] == "a cat a"

@@ -50,3 +50,9 @@ def test_an_unknown_character_has_a_code_of_zeros():
 def test_text_that_is_too_long_is_named():
     with pytest.raises(ValueError, match="at most 3 characters; got 4 in 'four'"):
         characters.encode(["one", "four"], 3)
+
+
+def test_texts_are_the_likeliest_letters():
+    codes = characters.encode(["  a ?", "**b,c**"], 8)
+    soft = 0.6 * np.asarray(characters.one_hot(codes)) + 0.4 / characters.SIZE
+    assert characters.texts(soft) == ["a ?", "b,c"]

@@ -190,3 +190,11 @@ def test_a_sampler_fitted_to_latents(perfect, dataset, sampler):
     ).numbers
     assert found["joint"] == 1 and found["joint_entropy"] > 0.8
     assert found["novelty"] > 0.3
+
+
+def test_a_class_that_no_judge_knows_is_refused(judged):
+    def classes(key, batch):
+        return jnp.stack([batch["label"]] * 3)
+
+    with pytest.raises(ValueError, match=r"coherence: expected label in \[0, 3\)"):
+        judged(classes, num_random=10, num_classes=3)

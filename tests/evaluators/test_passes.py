@@ -49,6 +49,38 @@ def test_collect_asks_for_a_subset(perfect, dataset, answering):
         np.testing.assert_array_equal(present, [[True, False, True]] * 16)
 
 
+def test_subsets_that_are_encoded_together_are_those_encoded_apart(
+    perfect, gaps, answering, monkeypatch
+):
+    """With gaps, in groups of 2 of the 7 subsets, on all rows and on some."""
+    monkeypatch.setattr(common, "SUBSETS", 2)
+
+    def represent(batch, key=None):
+        return np.column_stack([batch["label"], batch["present"]])
+
+    def represent_subsets(batch, key=None):
+        asked = np.moveaxis(batch["given"], 1, 0)
+        parts = [common.with_present(batch, given[0]) for given in asked]
+        return np.stack([represent(part) for part in parts], axis=1)
+
+    apart = answering(perfect, represent=represent)
+    together = answering(apart, represent_subsets=represent_subsets)
+    for limit in (None, 17):
+        expected, found = (
+            {
+                name: splits
+                for name, *splits in common.collect_subsets(m, gaps, 8, limit)
+            }
+            for m in (apart, together)
+        )
+        assert list(expected) == list(found) == list(common.subsets(perfect.modalities))
+        for name, splits in expected.items():
+            for (x, y), (x_found, y_found) in zip(splits, found[name]):
+                assert np.ptp(x[:, 1:], axis=0).max() == 0 and len(x) > 2
+                np.testing.assert_array_equal(x, x_found)
+                np.testing.assert_array_equal(y, y_found)
+
+
 def test_present_of_the_batch_stays_absent():
     batch = {"label": np.arange(2), "present": np.array([[True, False], [True, True]])}
     present = common.with_present(batch, [False, True])["present"]

@@ -1,6 +1,7 @@
 """Which images are drawn: of rows that have what is given, and what came of it."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -115,3 +116,62 @@ def test_what_is_no_image_is_not_drawn(perfect, dataset, answering):
 
     found = samples.evaluate(answering(perfect, generate=generate), dataset)
     assert found == samples.Evaluation({}, {})
+
+
+def test_texts_are_read_from_each_view(perfect, gaps, here, blocks, answering):
+    """m1 is text: a letter a class; the model writes what each view tells it."""
+
+    def prepare(batch):
+        return {**gaps.prepare(batch), "m1": jax.nn.one_hot(batch["label"], 4)[:, None]}
+
+    def generate(batch, key=None):
+        views = perfect.outputs["generate"](batch, key)
+        said = jnp.where(batch["present"][:, 1], batch["label"], 3)
+        return {**views, "m1": jax.nn.one_hot(said, 4)[:, None]}
+
+    def letters(rows):
+        return ["abcd"[i] for i in np.argmax(rows[:, 0], axis=-1)]
+
+    model = answering(perfect, generate=generate)._replace(prepare=prepare)
+    found = samples.evaluate(
+        model, gaps, read={"m1": letters}, num_examples=21, num_random=2, batch_size=21
+    )
+    (table,) = found.tables
+    assert table.header == ("column", "m1", "from m0", "from m1", "from m2")
+    rows = np.flatnonzero(here.all(axis=1))  # some have all, so that images are shown
+    truth = ["abcd"[n] for n in np.sort(rows // 6)]
+    assert [line[1] for line in table.rows] == [*truth, "d", "d"]
+    assert [line[3] for line in table.rows] == [*truth, None, None]
+    assert [line[2] for line in table.rows] == ["d"] * len(rows) + [None] * 2
+    (block,) = blocks[-1]
+    labels = [(row.label, row.given) for row in block]
+    assert labels[:2] == [("m0, real", True), ("from m1", False)] and len(labels) == 4
+    for row in block:
+        np.testing.assert_array_equal(places(row.images), np.sort(rows // 6))
+    assert "from_others" in found.pictures
+
+
+def test_a_text_that_comes_without_images(perfect, gaps, here, blocks, answering):
+    """No row has m1 and an image: nothing real is shown above, and views are absent."""
+
+    def prepare(batch):
+        return {**gaps.prepare(batch), "m1": jax.nn.one_hot(batch["label"], 4)[:, None]}
+
+    def evaluate(*arguments):
+        for batch in gaps.evaluate(*arguments):
+            yield {**batch, "present": np.array([[False, True, False]] * 21)}
+
+    def generate(batch, key=None):
+        return {**perfect.outputs["generate"](batch, key), "m1": np.ones((21, 1, 4))}
+
+    model = answering(perfect, generate=generate)._replace(prepare=prepare)
+    found = samples.evaluate(
+        model,
+        gaps._replace(evaluate=evaluate),
+        read={"m1": lambda rows: ["a"] * len(rows)},
+        num_examples=2,
+        num_random=1,
+        batch_size=21,
+    )
+    assert [row.label for row in blocks[-1][0]] == ["from m1"] * 2
+    assert found.tables[0].rows[0] == ("1", "a", None, "a", None)

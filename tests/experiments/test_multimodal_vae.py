@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from experiments import multimodal_vae
-from repr_jax import losses
+from repr_jax import losses, optim, sharding
 from repr_jax.data import synthetic
 from repr_jax.models import vae
 from repr_jax.models.multimodal_vae import Clusters, JointEncoder, LogVars
@@ -115,6 +115,20 @@ def test_generation_makes_every_modality_from_any_subset_and_from_none():
         )
 
 
+def test_what_is_generated_are_means_and_no_logits():
+    """Of a categorical likelihood probabilities, also of latents that are given."""
+    c = config(log_likelihood=(likelihood.bernoulli, *[likelihood.laplace] * 2))
+    experiment = multimodal_vae.make(c)
+    _, params, extras, batch = made()
+    outputs, old = experiment.outputs, made()[0].outputs
+    z = outputs["latents"](params, extras, batch, KEY)
+    for name, asked in (("generate", batch), ("decode", {**batch, "z": z})):
+        new, logits = (o[name](params, extras, asked, KEY) for o in (outputs, old))
+        sigmoid = jax.nn.sigmoid(logits["m0"])
+        np.testing.assert_allclose(new["m0"], sigmoid, rtol=1e-6)
+        np.testing.assert_array_equal(new["m1"], logits["m1"])
+
+
 def test_the_bound_is_minus_its_own_loss():
     heavy = multimodal_vae.make(config(beta=3.0))
     plain, params, extras, batch = made()
@@ -186,7 +200,7 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     asked = {
         name: jax.jit(lambda b, ask=ask: ask(params, {}, b, KEY))
         for name, ask in experiment.outputs.items()
-        if name != "bound"
+        if name not in ("bound", "represent_subsets")
     }
     partly = with_present(batch, 0, 2)
     partly["z"] = asked["latents"](partly)
@@ -202,6 +216,27 @@ def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     decoded, generated = asked["decode"](partly), asked["generate"](partly)
     for name in generated:  # of the same latents, in two programs
         np.testing.assert_allclose(decoded[name], generated[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_subsets_are_represented_together_as_apart(name):
+    """Of a batch that lacks a modality, whose subsets are those of what is left."""
+    _, _, _, batch = made()
+    experiment, params = started(WHOLE[name]())
+    ask = {n: jax.jit(partial(f, params, {})) for n, f in experiment.outputs.items()}
+    batch = with_present(batch, 0, 2)
+    batch["m1"] = jnp.full_like(batch["m1"], jnp.nan)
+    chosen = [(0,), (2,), (0, 1), (0, 2), (0, 1, 2)]
+    members = np.array([[m in columns for m in range(3)] for columns in chosen])
+    given = np.broadcast_to(members, (BATCH, *members.shape))
+    together = ask["represent_subsets"]({**batch, "given": given}, KEY)
+    assert together.shape == (BATCH, len(chosen), DIM)
+    for n, columns in enumerate(chosen):
+        own = with_present(batch, *sorted({0, 2} & set(columns)))
+        apart = ask["represent"](own, KEY)
+        np.testing.assert_allclose(together[:, n], apart, atol=1e-6)
+    assert np.ptp(together[:, :2], axis=1).max() > 1e-4  # m0 is not m2
+    np.testing.assert_allclose(together[:, 0], together[:, 2], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mmvae_plus", "mopoe"])
@@ -301,3 +336,71 @@ def test_thinning_trains_on_fewer_modalities_and_evaluates_all():
         for e in (plain, experiment)
     ]
     assert bounds[0] == bounds[1]
+
+
+FIVE = tuple(f"m{m}" for m in range(5))
+SPLIT = {
+    "mopoe": (losses.mopoe, multimodal_vae.product_of_experts),
+    "mmvae": (losses.mmvae, multimodal_vae.mixture_of_experts),
+    "mvae": (losses.mvae, multimodal_vae.product_of_experts),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
+    """From the same parameters and noise, with five views of which some are absent."""
+    options = {"num_subsets": 1} if name == "mvae" else {}
+    options |= {"num_samples": 2} if name == "mmvae" else {}
+    c = with_private(config(*SPLIT[name], **options))
+    c.modalities, rows = FIVE, 8
+    dataset = synthetic.multiview(modalities=FIVE, size=8)
+    batch = dict(next(dataset.train(rows)))
+    here = np.random.default_rng(0).random((rows, 5)) < 0.6
+    here[3] = False  # a row of nothing
+    batch |= {"present": here, "where": np.arange(rows) != 5}
+    experiment, params = started(c, batch)
+
+    @jax.jit
+    def gradient(params, batch):
+        loss = lambda p: experiment.loss(p, {}, batch, KEY, 0)[0]  # noqa: E731
+        return jax.value_and_grad(loss)(params)
+
+    found = []
+    for devices in (jax.devices()[:1], jax.devices()):
+        mesh = sharding.make_mesh(devices)
+        whole = jax.device_put(params, sharding.replicated(mesh))
+        found.append(gradient(whole, sharding.to_global(batch, mesh)))
+    assert len(jax.devices()) == 4
+    for one, four in zip(*map(jax.tree.leaves, found)):
+        scale = np.abs(one).max()
+        np.testing.assert_allclose(one, four, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_rows_are_assigned_to_the_clusters_that_all_their_experts_are_near():
+    _, _, _, batch = made()
+    experiment, params = started(plus())
+    ask = jax.jit(partial(experiment.outputs["assign"], params, {}))
+    means = np.stack(
+        [experiment.outputs["represent"](params, {}, with_present(batch, m), KEY)
+         for m in range(3)]
+    )  # fmt: skip
+    centers = np.asarray(params["learned_prior"]["mean"])
+    logits = -0.5 * ((means[:, :, None] - centers) ** 2 / np.exp(0.3 * 0)).sum(-1)
+    odds = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_array_equal(ask(batch, KEY), odds.mean(axis=0).argmax(axis=-1))
+    one = with_present(batch, 2)
+    np.testing.assert_array_equal(ask(one, KEY), odds[2].argmax(axis=-1))
+
+
+def test_a_second_stage_trains_its_experts_beside_a_joint_encoder_that_stays():
+    _, _, _, batch = made()
+    c = jmvae()
+    c.loss = dict(fn=losses.unimodal_elbo)
+    experiment, params = started(c)
+    adam = dict(fn=optim.adam, learning_rate=0.1)
+    optimizer = optim.by_name(rules=(("^encoders_", adam), ("", None)))
+    grads = jax.jit(jax.grad(lambda p: experiment.loss(p, {}, batch, KEY, 0)[0]))
+    moves, _ = optimizer.update(grads(params), optimizer.init(params), params)
+    for part, leaves in moves.items():
+        moved = any((leaf != 0).any() for leaf in jax.tree.leaves(leaves))
+        assert moved == part.startswith("encoders_"), part

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import two_view
+from repr_jax import losses
 from repr_jax.models.mlp import MLP
 from repr_jax.ops.batch import masked_mean
 
@@ -80,3 +81,51 @@ def test_the_representation_is_the_encoder_before_the_projector(
     }
     expected = encoder.apply(variables, batch["image"], train=False)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_predictor_predicts_the_other_view_which_gets_no_gradient(batch):
+    config = ml_collections.ConfigDict(
+        {
+            "augment": dict(fn=scaled),
+            "second_augment": dict(fn=negative),
+            "encoder": dict(fn=MLP, widths=(6, 5)),
+            "projector": dict(fn=MLP, widths=(4, 3)),
+            "predictor": dict(fn=MLP, widths=(2, 3)),
+            "loss": dict(fn=losses.negative_cosine),
+        }
+    )
+    experiment = two_view.make_predicted(config)
+    params, extras = experiment.init(jax.random.key(0), batch)
+    assert set(params) == {"encoder", "projector", "predictor"}
+    key = jax.random.key(1)
+    value, _ = jax.jit(experiment.loss)(params, extras, batch, key, 0)
+    model = two_view.joint_embedding(config)
+    keys = jax.random.split(key)
+    a, b = (
+        model.apply({"params": params}, augment(k, batch["image"]), train=True)
+        for augment, k in zip((scaled, negative), keys)
+    )
+    forth = losses.negative_cosine(a.prediction, b.projection)
+    back = losses.negative_cosine(b.prediction, a.projection)
+    np.testing.assert_allclose(value, (forth + back) / 2, rtol=1e-5)
+
+
+def negative(key, images):
+    return -images
+
+
+def test_local_views_follow_the_two_global_ones(batch):
+    config = ml_collections.ConfigDict(
+        {
+            "augment": dict(fn=scaled),
+            "local_augment": dict(fn=corner),
+            "num_local": 3,
+        }
+    )
+    found = two_view.views(config)(jax.random.key(0), batch["image"])
+    assert [v.shape[1] for v in found] == [2, 2, 1, 1, 1]
+    assert (found[0] != found[1]).any()
+
+
+def corner(key, images):
+    return images[:, :1, :1]

@@ -148,8 +148,23 @@ def clustered(loss, arrays, decoder, **rest):
 
 
 def heads(loss, arrays, decoder, **rest):
-    """Logits of two heads, which are on the first axis."""
+    """Of two heads, or of several views, which are on the first axis."""
     return loss(**{name: jnp.moveaxis(x, 1, 0) for name, x in arrays.items()}, **rest)
+
+
+def prototyped(loss, arrays, decoder, **rest):
+    """Three prototypes that are learned, and a queue with an empty place."""
+    views = jnp.moveaxis(arrays["views"], 1, 0)
+    where = np.arange(len(STORED)) != 1
+    stored = np.stack([STORED, STORED[::-1]])
+    return loss(views, decoder.T, queue=stored, queue_where=where, **rest)
+
+
+def hiding(loss, arrays, decoder, **rest):
+    """Of two patches the first is hidden, or both."""
+    both = arrays["predictions"][:, 0, 0] > 0
+    hidden = jnp.stack([jnp.ones_like(both), both], axis=1)
+    return loss(hidden=hidden, **arrays, **rest)
 
 
 def branching(loss, arrays, decoder, **rest):
@@ -175,6 +190,8 @@ LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3
 NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
 NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
 MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
+PREDICTED = {"predictions": (DIM,), "targets": (DIM,)}
+CROPS = {"online": (3, 3), "targets": (2, 3)}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
 TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
 OWN = {f"private_{n}{m}": (1,) for n in ("mean", "log_var") for m in range(2)}
@@ -228,6 +245,16 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
+    "vicreg": Row(embeddings, VIEWS),
+    "vicreg_invariance": Row(embeddings, VIEWS),
+    "vicreg_variance": Row(embeddings, {"x": (DIM,)}),
+    "vicreg_covariance": Row(embeddings, {"x": (DIM,)}),
+    "negative_cosine": Row(embeddings, PREDICTED),
+    "byol": Row(embeddings, PREDICTED),
+    "cross_view": Row(heads, CROPS),
+    "dino": Row(partial(heads, center=MARGINAL[0]), CROPS),
+    "swav": Row(prototyped, {"views": (3, DIM)}),
+    "masked_patches": Row(hiding, {"predictions": (2, 3), "patches": (2, 3)}),
     "cross_entropy": Row(labeled, LABELED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
@@ -461,22 +488,38 @@ def by_sharded_arrays(name, params, *batch):
     return value, by_parameter
 
 
-@every_loss
-@pytest.mark.parametrize(
-    "split",
-    [
-        partial(by_shard_map, check_vma=True),
-        partial(by_shard_map, check_vma=False),
-        by_pmap,
-        by_vmap,
-        by_sharded_arrays,
-    ],
-    ids=["shard_map", "shard_map_unchecked", "pmap", "vmap", "sharded_arrays"],
+# Checked, a gradient knows which values differ between shards; under vmap, as in the
+# other forms, it does not. Those compile the same sums, so they are tried where each
+# function of `ops` that looks across an axis is used.
+SPLITS = {
+    "shard_map": partial(by_shard_map, check_vma=True),
+    "vmap": by_vmap,
+    "shard_map_unchecked": partial(by_shard_map, check_vma=False),
+    "pmap": by_pmap,
+    "sharded_arrays": by_sharded_arrays,
+}
+IN_EVERY_FORM = (
+    "barlow_twins",  # sums of products of rows
+    "deep_ect",  # sums over a tree
+    "elbo",  # noise by row
+    "info_nce",  # pairs of rows of all shards, in blocks
+    "mopoe",  # subsets shared out among all rows
+    "sup_con",  # gathered labels
+    "temi",  # a marginal of all rows
+    "uniformity",  # a mean of exponentials
 )
-def test_a_split_batch_has_the_value_and_gradient_of_the_whole(name, split):
+
+
+@pytest.mark.parametrize(
+    ("split", "name"),
+    [(split, name) for split in ("shard_map", "vmap") for name in losses.__all__]
+    + [(split, name) for split in list(SPLITS)[2:] for name in IN_EVERY_FORM],
+)
+def test_a_split_batch_has_the_value_and_gradient_of_the_whole(split, name):
     batch = draw(name)
     value, (by_parameter, _) = value_and_grad(name)(parameters(name), *batch)
-    assert_same(split(name, parameters(name), *batch), (value, by_parameter))
+    actual = SPLITS[split](name, parameters(name), *batch)
+    assert_same(actual, (value, by_parameter))
 
 
 @every_loss_with("chunk_size", without=("ring",))

@@ -1,4 +1,4 @@
-"""Barlow Twins: loops, an oracle, by hand, properties."""
+"""Barlow Twins and VICReg: loops, oracles, by hand, properties."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def test_barlow_twins_matches_the_paper(weight):
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-def test_value_of_lightly():
+def test_value_of_barlow_twins_by_lightly():
     rng = np.random.default_rng(65)
     view_a = rng.normal(size=(6, 3))
     view_b = view_a + 0.5 * rng.normal(size=(6, 3))
@@ -36,7 +36,7 @@ def test_value_of_lightly():
     np.testing.assert_allclose(value, 0.06520473, rtol=1e-5)
 
 
-def test_by_hand():
+def test_barlow_twins_by_hand():
     """Two features that are each other's opposite: C is 1 and -1 everywhere."""
     x = np.array([[1.0, -1.0], [-1.0, 1.0]], np.float32)
     value = losses.barlow_twins(x, x, off_diagonal_weight=0.25, epsilon=0.0)
@@ -51,3 +51,59 @@ def test_shift_and_scale_of_a_feature_do_not_matter_and_collapse_costs_one_each(
     np.testing.assert_allclose(moved, value, rtol=1e-4)
     constant = jnp.ones((50, 4))
     np.testing.assert_allclose(losses.barlow_twins(constant, constant), 4.0)
+
+
+def vicreg_from_the_paper(a, b, weights, epsilon=1e-4):
+    """Eqs. 1 to 6 in loops, the variance term halved as in the authors' code."""
+    n, dim = a.shape
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    invariance = sum((a[i, k] - b[i, k]) ** 2 for i, k in np.ndindex(n, dim)) / n / dim
+    variance = covariance = 0.0
+    for x in (a, b):
+        x = x - x.mean(axis=0)
+        for k in range(dim):
+            for other in range(dim):
+                c = sum(x[i, k] * x[i, other] for i in range(n)) / (n - 1)
+                if k == other:
+                    variance += max(0.0, 1 - np.sqrt(c + epsilon)) / dim
+                else:
+                    covariance += c**2 / dim
+    return weights @ np.array([invariance, variance / 2, covariance])
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("weights", [(25.0, 25.0, 1.0), (1.0, 0.0, 3.0)])
+def test_vicreg_matches_the_paper(scale, weights):
+    rng = np.random.default_rng(2)
+    a, b = (scale * rng.normal(1.0, size=(2, 9, 5))).astype(np.float32)
+    names = ("invariance_weight", "variance_weight", "covariance_weight")
+    actual = jax.jit(losses.vicreg)(a, b, **dict(zip(names, weights)))
+    expected = vicreg_from_the_paper(a, b, np.array(weights))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_value_of_vicreg_by_lightly():
+    rng = np.random.default_rng(65)
+    view_a = rng.normal(size=(6, 3))
+    view_b = view_a + 0.5 * rng.normal(size=(6, 3))
+    np.testing.assert_allclose(losses.vicreg(view_a, view_b), 11.41466, rtol=1e-5)
+
+
+def test_vicreg_is_its_terms_by_hand():
+    """Two rows and two equal features of variance 2, which covary by 2."""
+    x = np.array([[1.0, 1.0], [-1.0, -1.0]], np.float32)
+    np.testing.assert_allclose(losses.vicreg_invariance(x, x + 0.5), 0.25)
+    np.testing.assert_allclose(losses.vicreg_covariance(x), 2 * 2.0**2 / 2)
+    assert losses.vicreg_variance(x) == 0
+    small = losses.vicreg_variance(0.1 * x, epsilon=0.0)
+    np.testing.assert_allclose(small, 1 - np.sqrt(0.02), rtol=1e-6)
+    value = losses.vicreg(x, x + 0.5)
+    np.testing.assert_allclose(value, 25 * 0.25 + 2 * 4.0, rtol=1e-6)
+
+
+def test_collapse_costs_vicreg_all_of_its_variance():
+    constant = jnp.full((50, 4), 3.0)
+    value = losses.vicreg(constant, constant)
+    np.testing.assert_allclose(value, 25 * (1 - 0.01), rtol=1e-5)
+    one = losses.vicreg_variance(constant[:1])
+    np.testing.assert_allclose(one, 0.99, rtol=1e-5)  # a single row has no spread

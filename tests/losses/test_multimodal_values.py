@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import likelihood, subsets
+from repr_jax.ops import fusion, likelihood, subsets
 
 LOG_P = -4.720517
 EXACT_EXPERTS = ((0.5, 0.5), (1.5, 0.5))  # (mean, variance)
@@ -35,7 +35,7 @@ def scalar_model(name, key, *, batch=2_000, experts=EXACT_EXPERTS, **options):
         inputs,
         mean,
         log_var,
-        lambda z: (z,) * len(experts),
+        lambda z, w=(): (z,) * len(experts),
         log_likelihood=likelihood.gaussian,
         **options,
     )
@@ -204,6 +204,40 @@ def test_one_modality_is_the_elbo(name):
     expert = (1.0, 1.0) if name == "masked_elbo" else (0.5, 0.5)
     options = {"joint": (0.5, 0.5)} if name == "jmvae" else {}
     assert_estimates(name, -1.515512, experts=(expert,), **options)
+
+
+POINT = (0.5, math.exp(-30))  # no noise, and the same times the prior
+ZERO = ((np.zeros((2, 1), np.float32),),) * 2
+ONE = {  # arguments, and how many times the bound of a VAE it is
+    "moe_elbo": ({}, 1),
+    "mopoe": ({}, 1),
+    "mvae": ({}, 1),
+    "masked_elbo": ({}, 1),
+    "unimodal_elbo": ({}, 1),
+    "jmvae": ({"joint": POINT}, 1),
+    "fused_elbo": ({"fuse": fusion.barycenter}, 1),
+    "fused_elbo of hellinger": ({"fuse": fusion.hellinger}, 1),
+    "consensus_elbo": ({"logits": np.zeros(1, np.float32)}, 1),
+    "mmvm": ({"standard_weight": 1.0}, 1),
+    "mhvae": ({"conditionals": ()}, 1),
+    "mvtcae": ({"correlation": 0.3}, 0.7),
+    "crmvae": ({"beta": 1.0}, 0.5),
+    "dmvae": ({"private": ZERO}, 2),
+}
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_one_modality_is_a_vae_exactly(name):
+    """Posteriors that are points, so that any key gives the figure."""
+    options, times = ONE[name]
+    key = jax.random.key(0)
+    value = scalar_model(name.split()[0], key, batch=2, experts=(POINT,), **options)
+    x, mean = jnp.ones((2, 1)), jnp.full((2, 1), 0.5)
+    posterior = mean, jnp.full((2, 1), -30.0)
+    expected = losses.elbo(
+        key, x, *posterior, lambda z: z, log_likelihood=likelihood.gaussian
+    )
+    np.testing.assert_allclose(value, -times * expected, rtol=1e-5)
 
 
 def test_mmvm_of_one_standard_prior_is_unimodal():

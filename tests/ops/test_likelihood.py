@@ -1,5 +1,6 @@
 """Log densities against their definitions, one element at a time in float64."""
 
+import functools
 import math
 
 import jax
@@ -97,6 +98,33 @@ def test_by_row_sees_samples_and_forgets_absent_rows():
     np.testing.assert_allclose(scores(samples)[0], expected * where, rtol=1e-6)
     gradient = jax.grad(lambda s: scores(s).sum())(samples)
     assert (gradient[:, :, 1] == 0).all() and (gradient[:, :, 0] != 0).all()
+
+
+def test_the_mean_of_what_a_decoder_returns():
+    logits = jnp.asarray(draw(2, 3, 4)[0])
+    probabilities = jax.nn.softmax(logits, axis=-1)
+    mean = likelihood.mean_of
+    np.testing.assert_array_equal(mean(likelihood.categorical)(logits), probabilities)
+    sigmoid = jax.nn.sigmoid(logits)
+    np.testing.assert_array_equal(mean(likelihood.bernoulli)(logits), sigmoid)
+    narrow = functools.partial(likelihood.laplace, scale=0.1)
+    for own in (likelihood.gaussian, narrow, lambda x, decoded: -((x - decoded) ** 2)):
+        assert mean(own)(logits) is logits
+
+
+def test_a_text_ends_with_its_first_end():
+    """Words 2 1 0 3 0 by the largest logit, where 0 is the end."""
+    said = functools.partial(likelihood.words, end=0)
+    logits = 3.0 * jax.nn.one_hot(jnp.array([[2, 1, 0, 3, 0]]), 4)
+    x = jax.nn.one_hot(jnp.array([[2, 3, 0, 9, 9]]), 4)  # zeros behind its end
+    mean = likelihood.mean_of(said)(logits)
+    expected = np.array(jax.nn.softmax(logits, axis=-1))
+    expected[:, 3:] = 0
+    np.testing.assert_allclose(mean, expected)
+    of_three = likelihood.categorical(x[:, :3], logits[:, :3])
+    np.testing.assert_allclose(said(x, logits), of_three, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"words: expected end in \[0, 4\); got 4"):
+        likelihood.words(x, logits, end=4)
 
 
 def test_errors_name_who_and_what():

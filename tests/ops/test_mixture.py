@@ -75,3 +75,17 @@ def test_moments_of_samples():
     deviation = z.std(axis=(0, 1)) / math.sqrt(z[..., 0].size)
     assert (abs(z.mean(axis=(0, 1)) - mean) < 4 * deviation).all()
     np.testing.assert_allclose((z**2).mean(axis=(0, 1)), square, rtol=0.05)
+
+
+def test_a_row_without_a_component_has_log_density_0_and_no_gradient():
+    one = draw((4, 3, 2))
+    one.logits[:, 1] = -np.inf
+    z = np.random.default_rng(1).normal(size=(3, 2)).astype("f")
+
+    def total(mean):
+        return mixture.log_prob(one._replace(mean=mean), z).sum()
+
+    values = mixture.log_prob(one, z)
+    assert values[1] == 0 and (values[::2] != 0).all()
+    gradient = jax.grad(total)(one.mean)
+    assert np.isfinite(gradient).all() and (gradient[:, 1] == 0).all()

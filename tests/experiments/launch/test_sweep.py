@@ -112,6 +112,27 @@ def test_one_failure_does_not_stop_the_others_and_is_told(tmp_path, script, caps
     assert "to the log" in (tmp_path / "b" / "log.txt").read_text()
 
 
+def test_runs_share_what_their_evaluators_train(tmp_path, script):
+    """What one keeps is there for the others; a folder of its own stays."""
+    (tmp_path / "grid/b/classifiers").mkdir(parents=True)
+    script(
+        "import pathlib, sys\n"
+        f"folder = pathlib.Path({str(tmp_path / 'grid')!r}, sys.argv[1])\n"
+        "(folder / 'classifiers' / f'{folder.name}.msgpack').touch()\n"
+    )
+    runs = [a_run(name) for name in ("a", "b", "deep/c")]
+    for _ in range(2):
+        with pytest.raises(sweep.FailedError):
+            sweep.complete(runs, tmp_path / "grid", jobs=1)
+    (tmp_path / "grid").rename(tmp_path / "moved")
+    found = {
+        name: sorted(x.name for x in (tmp_path / "moved" / name).iterdir())
+        for name in ("classifiers", "a/classifiers", "b/classifiers")
+    }
+    assert found["classifiers"] == found["a/classifiers"] == ["a.msgpack", "c.msgpack"]
+    assert found["b/classifiers"] == ["b.msgpack"]
+
+
 # Runs that wait, and say when they begin and when they are asked to stop.
 WAITS = """
 import os, pathlib, signal, sys, time

@@ -6,7 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from experiments.papers import mmjsd, mopoe, multimodal_vae_limits, multimodal_vaes
+from experiments.papers import (
+    mmjsd,
+    mopoe,
+    multimodal_vae_limits,
+    multimodal_vaes,
+    text_modalities,
+)
 from experiments.results import store, tables
 from repr_jax import config as configs
 
@@ -62,6 +68,79 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
         assert config.dataset.scale == (0.75 if row.dataset == "translated" else 1.0)
         assert config.num_steps == (5_000 if scale == "cpu" else 70_200)
         assert len(config.modalities) == (1 if row.model == "VAE" else 5)
+
+
+@pytest.mark.parametrize("scale", ["cpu", "paper"])
+def test_runs_on_text_are_configs_with_values_that_they_have(scale, tmp_path):
+    """SVHN is read where it is prepared, and else drawn."""
+    (tmp_path / "svhn_cropped").mkdir()
+    for folder, houses in ((str(tmp_path), "tfds"), ("", "drawn")):
+        where = asked(scale, data_dir=folder, seeds=1)
+        parts = [
+            mmjsd.PARTS["digits"],
+            mopoe.PARTS["digits"],
+            mopoe.PARTS["attributes"],
+        ]
+        rows = {row.runs[0].name: row for part in parts for row in part.rows(where)}
+        assert len(rows) == len(text_modalities.CONFIGS) + 3  # shared by both papers
+        for row in rows.values():
+            (run,) = row.runs
+            config = configs.load(run.config, run.overrides)
+            assert config.loss.beta == 2.5
+            assert ("private_encoders" in config) == row.model.endswith("(MS)")
+            assert config.dataset.source == ("tfds" if folder else "embedded")
+            if row.dataset == "mnist_svhn_text":
+                assert config.dataset.svhn == houses
+            assert ("bound" in config) == row.model.startswith(("MoPoE", "MMVAE"))
+
+
+def text_numbers(row):
+    """Metrics of a finished run: each names its place among SUBSETS or PAIRS."""
+    names = [f"linear_probe/500_rows/{n}" for n in text_modalities.SUBSETS]
+    found = {name: 0.01 * n for n, name in enumerate(names)}
+    found |= {f"coherence/{n}": 0.5 for n in (*text_modalities.PAIRS, "joint")}
+    curve = {"MVAE": 0.1}.get(row.model, 0.7)
+    found |= {f"coherence/{n}": curve for n in ("1_view", "2_views")}
+    found |= {f"linear_probe/{n}": 0.9 for n in ("1_view", "2_views", "3_views")}
+    found |= {"attributes/image->text": 0.25, "likelihood/joint": -2000.0}
+    return found | {"attribute_probe/image": 0.75, "step": 2}
+
+
+@pytest.mark.parametrize("paper", [mmjsd, mopoe])
+def test_tables_of_text_hold_the_published_figures(paper, tmp_path):
+    where = asked("smoke", workdir=tmp_path)
+    rows = paper.PARTS["digits"].rows(where)
+    found = {run.name: text_numbers(row) for row in rows for run in row.runs}
+    content = paper.PARTS["digits"].write(rows, found, where)
+    blocks = {x.title: x for x in content if isinstance(x, tables.Table)}
+    title = "MNIST-SVHN-Text, drawn house numbers in place of SVHN"
+    accuracy = {x[0]: x[1:] for x in tables.shown(blocks[f"{title}: accuracy"])}
+    last = {mmjsd: "0.06 ± 0.00 (0.90)", mopoe: "0.06 ± 0.00 (0.96)"}[paper]
+    assert accuracy["MVAE"][-1] == last
+    for model, known in paper.PUBLISHED["accuracy"].items():
+        assert len(known) == len(text_modalities.SUBSETS)
+        assert model in accuracy
+    for known in paper.PUBLISHED["coherence"].values():
+        assert len(known) == len(text_modalities.PAIRS)
+    likelihood = blocks[f"{title}: likelihood"]
+    assert {len(line) for line in likelihood.rows} == {2}
+    assert tables.shown(likelihood)[0][1].startswith("-2,000 ± 0 (-1,")
+    assert blocks["patterns"].rows[0][-1] == "yes"
+    picture = content[-1]
+    assert (tmp_path / picture.file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_attributes_of_scenes_are_gathered(tmp_path):
+    where = asked("smoke", workdir=tmp_path)
+    part = mopoe.PARTS["attributes"]
+    rows = part.rows(where)
+    found = {run.name: text_numbers(row) for row in rows for run in row.runs}
+    _, table, _ = part.write(rows, found, where)
+    header = list(table.header)
+    shown = tables.shown(table)[0]
+    assert shown[header.index("image → text")] == "0.25 ± 0.00"
+    assert shown[header.index("latents of image")] == "0.75 ± 0.00"
+    assert shown[header.index("text → image")] == tables.MISSING
 
 
 def test_papers_share_their_runs_with_the_limits(rows):

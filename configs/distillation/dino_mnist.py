@@ -1,0 +1,57 @@
+"""DINO on MNIST with a small vision transformer, two global and four local views.
+
+python -m repr_jax.main --config=configs/distillation/dino_mnist.py \
+    --workdir=runs/dino
+The numbers of the loss, of its center and of the optimizer are the published ones;
+network, views, prototypes and length are ours.
+Expect: not yet run.
+"""
+
+from configs.contrastive import simclr_mnist
+from experiments import ema_target
+from repr_jax import losses, optim
+from repr_jax.data import augment
+from repr_jax.models import joint_embedding, vit
+from repr_jax.ops import schedules
+
+
+def get_config(mode=""):
+    smoke = mode == "smoke"
+    config = simclr_mnist.get_config(mode)
+    config.num_steps = 2 if smoke else 1_000
+    num_steps = config.get_ref("num_steps")
+    config.experiment = ema_target.make_centered
+    config.local_augment = dict(
+        fn=augment.random_resized_crop, size=14, scale=(0.2, 0.5)
+    )
+    config.num_local = 2 if smoke else 4
+    config.encoder = dict(
+        fn=vit.ViT,
+        patch_size=7,
+        dim=8 if smoke else 64,
+        depth=1 if smoke else 4,
+        num_heads=4,
+        shape=(28, 28, 1),
+    )
+    config.projector = dict(
+        fn=joint_embedding.PrototypeHead,
+        widths=(8, 4) if smoke else (256, 256, 64),
+        num_prototypes=16 if smoke else 1_024,
+    )
+    config.loss = dict(fn=losses.dino, temperature=0.1)
+    config.target_temperature = dict(
+        fn=schedules.linear, start=0.04, end=0.07, num_steps=30 * 70
+    )
+    config.center_decay = 0.9
+    config.decay = dict(
+        fn=schedules.cosine, start=0.99, end=1.0, num_steps=num_steps
+    )  # 0.996 of 100 epochs
+    config.optimizer = dict(
+        fn=optim.adam_cosine,
+        peak=5e-4,  # for 256 images, section 3.2
+        warmup_steps=0 if smoke else 100,
+        weight_decay=0.04,
+        clip_norm=3.0,
+        num_steps=num_steps,
+    )
+    return config

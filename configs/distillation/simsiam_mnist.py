@@ -1,0 +1,32 @@
+"""SimSiam on MNIST: `simclr_mnist` with a predictor, and no negatives.
+
+python -m repr_jax.main --config=configs/distillation/simsiam_mnist.py \
+    --workdir=runs/simsiam
+Loss, optimizer and the predictor's bottleneck are the published ones; network, views
+and length are ours.
+Expect: not yet run.
+"""
+
+from configs.contrastive import simclr_mnist
+from experiments import two_view
+from repr_jax import losses, optim
+from repr_jax.models.mlp import MLP
+
+
+def get_config(mode=""):
+    smoke = mode == "smoke"
+    config = simclr_mnist.get_config(mode)
+    config.num_steps = 2 if smoke else 1_000
+    config.experiment = two_view.make_predicted
+    widths = (8, 4) if smoke else (256, 256)
+    config.projector = dict(fn=MLP, widths=widths, batch_norm=True)
+    widths = (2, 4) if smoke else (64, 256)  # a quarter, section 4.4
+    config.predictor = dict(fn=MLP, widths=widths, batch_norm=True)
+    config.loss = dict(fn=losses.negative_cosine)
+    config.optimizer = dict(
+        fn=optim.sgd_cosine,
+        peak=0.05,  # for 256 images, section 3
+        weight_decay=1e-4,
+        num_steps=config.get_ref("num_steps"),
+    )
+    return config

@@ -1,0 +1,31 @@
+"""Second moments of features over the present rows of the whole batch, biased."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.ops.batch import centered, masked_mean, num_present
+from repr_jax.ops.numerics import pairwise_dot
+
+
+def cross_covariance(
+    a: Array, b: Array, *, where: Array, axis_name: str | None = None
+) -> Array:
+    """[batch, n], [batch, m] -> [n, m] means of products of centered columns; 0 if no
+    row is present."""
+    a, b = (centered(x, where=where, axis_name=axis_name)[0] for x in (a, b))
+    products, count = pairwise_dot(a.T, b.T), num_present(where, axis_name)
+    if axis_name is not None:
+        products = lax.psum(products, axis_name)
+    return products / jnp.maximum(count, 1)
+
+
+def variance(x: Array, *, where: Array, axis_name: str | None = None) -> Array:
+    """[batch, n] -> [n], the diagonal of the covariance of x with itself."""
+    x, _ = centered(x, where=where, axis_name=axis_name)
+    return masked_mean(x**2, where=where, axis_name=axis_name)
+
+
+def unbiased_factor(where: Array, axis_name: str | None = None) -> Array:
+    """n / (n - 1) of the n present rows, which makes a biased moment unbiased."""
+    count = num_present(where, axis_name)
+    return count / jnp.maximum(count - 1, 1)

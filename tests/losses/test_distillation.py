@@ -1,0 +1,125 @@
+"""SimSiam, BYOL, DINO: loops, oracles, by hand, and targets without gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax import losses
+from repr_jax.ops.sinkhorn import balanced_assignment
+
+
+def cosine(a, b):
+    return np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))
+
+
+def softmax(x):
+    e = np.exp(np.asarray(x, np.float64) - np.max(x))
+    return e / e.sum()
+
+
+def dino_from_the_paper(online, targets, center, temperature, target_temperature):
+    """Algorithm 1: a loop over views of both networks, without equal ones."""
+    total, count = 0.0, 0
+    for j, target in enumerate(targets):
+        for i, view in enumerate(online):
+            if i == j:
+                continue
+            for b in range(online.shape[1]):
+                t = softmax((target[b] - center) / target_temperature)
+                total -= np.sum(t * np.log(softmax(view[b] / temperature)))
+            count += online.shape[1]
+    return total / count
+
+
+def test_negative_cosine_and_byol_match_the_papers():
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(size=(2, 7, 5)).astype("f")
+    mean = np.mean([cosine(a, b) for a, b in zip(p, t)])
+    np.testing.assert_allclose(jax.jit(losses.negative_cosine)(p, t), -mean, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(losses.byol)(p, t), 2 - 2 * mean, rtol=1e-5)
+
+
+def test_value_of_byol_in_float64():
+    rng = np.random.default_rng(66)
+    value = losses.byol(rng.normal(size=(5, 3)), rng.normal(size=(5, 3)))
+    np.testing.assert_allclose(value, 2.056885, rtol=1e-6)
+
+
+def test_by_hand_equal_orthogonal_and_opposite_directions():
+    a, b = np.eye(2, dtype="f")[[0, 1]], 5 * np.eye(2, dtype="f")[[1, 0]]
+    for target, cos in ((3 * a, 1), (b, 0), (-a, -1)):
+        np.testing.assert_allclose(losses.negative_cosine(a, target), -cos)
+        np.testing.assert_allclose(losses.byol(a, target), 2 - 2 * cos)
+
+
+@pytest.mark.parametrize("num_views", [2, 4])
+@pytest.mark.parametrize("temperatures", [(0.1, 0.04), (0.5, 0.2)])
+def test_dino_matches_the_paper(num_views, temperatures):
+    rng = np.random.default_rng(1)
+    online = rng.normal(size=(num_views, 5, 6)).astype("f")
+    targets = rng.normal(size=(2, 5, 6)).astype("f")
+    center = rng.normal(size=6).astype("f")
+    names = ("temperature", "target_temperature")
+    keywords = dict(zip(names, temperatures))
+    actual = jax.jit(losses.dino)(online, targets, center, **keywords)
+    expected = dino_from_the_paper(online, targets, center, *temperatures)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_values_of_dino_centered_and_balanced():
+    rng = np.random.default_rng(30)
+    online, targets = rng.normal(size=(3, 4, 5)), rng.normal(size=(2, 4, 5))
+    center = 0.1 * rng.normal(size=5)
+    centered = losses.dino(online, targets, center, target_temperature=0.07)
+    np.testing.assert_allclose(centered, 8.11797, rtol=1e-5)
+    codes = jnp.stack([balanced_assignment(t, epsilon=0.07) for t in targets])
+    np.testing.assert_allclose(losses.cross_view(online, codes), 9.791912, rtol=1e-4)
+
+
+def test_dino_by_hand():
+    """Equal logits, whatever the targets; and targets that are sure."""
+    zeros = np.zeros((3, 2, 4), "f")
+    sure = 100 * np.eye(4, dtype="f")[[[0, 1], [2, 3]]]
+    value = losses.dino(zeros, sure, np.zeros(4, "f"))
+    np.testing.assert_allclose(value, np.log(4), rtol=1e-6)
+    # Both views are sure of their own prototype, 0.1 / temperature above the others.
+    online = 0.1 * np.eye(4, dtype="f")[[[0, 0], [0, 0]]]
+    same = losses.dino(online, 1000 * online, np.zeros(4, "f"), temperature=0.1)
+    np.testing.assert_allclose(same, np.log(1 + 3 * np.exp(-1)), rtol=1e-6)
+
+
+def test_the_center_takes_away_what_all_targets_share():
+    rng = np.random.default_rng(2)
+    online, targets = rng.normal(size=(2, 2, 3, 4)).astype("f")
+    shared = np.array([3.0, 0.0, -1.0, 2.0], "f")
+    expected = losses.dino(online, targets, np.zeros(4, "f"))
+    moved = losses.dino(online, targets + shared, shared)
+    np.testing.assert_allclose(moved, expected, rtol=1e-4)
+
+
+def test_targets_get_no_gradient():
+    rng = np.random.default_rng(3)
+    p, t = rng.normal(size=(2, 4, 3)).astype("f")
+    online, targets = rng.normal(size=(2, 2, 4, 3)).astype("f")
+    calls = (
+        (losses.negative_cosine, (p, t)),
+        (losses.byol, (p, t)),
+        (losses.cross_view, (online, targets)),
+        (losses.dino, (online, targets, np.zeros(3, "f"))),
+    )
+    for loss, arrays in calls:
+        own, target = jax.jit(jax.grad(loss, argnums=(0, 1)))(*arrays)
+        assert (own != 0).any() and (target == 0).all(), loss
+
+
+def test_shapes_that_do_not_fit_are_named():
+    views = np.zeros((3, 4, 5), "f")
+    with pytest.raises(ValueError, match=r"dino: expected online .*\(1, 4, 5\)"):
+        losses.dino(views[:1], views[:1], np.zeros(5, "f"))
+    with pytest.raises(ValueError, match=r"cross_view: expected .* or fewer; got"):
+        losses.cross_view(views[:2], views)
+    with pytest.raises(ValueError, match=r"dino: expected center of shape \(5,\)"):
+        losses.dino(views, views, np.zeros(4, "f"))
+    with pytest.raises(ValueError, match="byol: expected one shape of rank 2"):
+        losses.byol(views[0], views[0, :, :2])

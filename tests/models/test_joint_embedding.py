@@ -1,0 +1,44 @@
+"""Joint embeddings: which part sees what; cosines with prototypes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from repr_jax.models.joint_embedding import JointEmbedding, PrototypeHead
+from repr_jax.models.mlp import MLP
+
+KEY = jax.random.key(0)
+X = np.random.default_rng(0).normal(size=(5, 4)).astype("f")
+
+
+def test_parts_follow_one_another_and_the_predictor_may_be_left_out():
+    parts = dict(encoder=MLP((6, 3)), projector=MLP((4, 2)))
+    model = JointEmbedding(**parts, predictor=MLP((3, 2)))
+    variables = model.init(KEY, X, train=False)
+    out = model.apply(variables, X, train=False)
+
+    def of(module, name, x):
+        return module.apply({"params": variables["params"][name]}, x, train=False)
+
+    representation = of(MLP((6, 3)), "encoder", X)
+    projection = of(MLP((4, 2)), "projector", representation)
+    prediction = of(MLP((3, 2)), "predictor", projection)
+    for found, expected in zip(out, (representation, projection, prediction)):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    two = {name: variables["params"][name] for name in ("encoder", "projector")}
+    without = JointEmbedding(**parts).apply({"params": two}, X, train=False)
+    np.testing.assert_array_equal(without.projection, out.projection)
+    np.testing.assert_array_equal(without.prediction, out.projection)
+
+
+def test_prototypes_are_directions():
+    model = PrototypeHead(widths=(6, 3), num_prototypes=7, dtype="bfloat16")
+    variables = model.init(KEY, X, train=False)
+    out = model.apply(variables, X, train=False)
+    assert out.shape == (5, 7) and out.dtype == jnp.float32
+    assert (np.abs(out) <= 1 + 1e-6).all()
+    prototypes = variables["params"]["prototypes"]
+    longer = {"params": {**variables["params"], "prototypes": 3 * prototypes}}
+    np.testing.assert_allclose(
+        model.apply(longer, X, train=False), out, rtol=1e-4, atol=1e-6
+    )
