@@ -1,10 +1,12 @@
 """Views of images as published methods make them, by the name of the method.
 
 A recipe is the keywords of `view`; where a method treats its views unlike, there is one
-for each. In a config:
+for each, the global ones first. In a config of `experiments.two_view` and its kin:
 
-    config.augment = dict(fn=recipes.view, **recipes.SIMCLR)
-    config.augment = dict(fn=recipes.views, recipes=recipes.DINO)
+    config.augment = dict(fn=recipes.view, **recipes.DINO[0])
+    config.second_augment = dict(fn=recipes.view, **recipes.DINO[1])
+    config.local_augment = dict(fn=recipes.view, **recipes.DINO[2])
+    config.num_local = recipes.DINO_COUNTS[2]
 
 Those that end in CIFAR are of 32 x 32 pixels, from solo-learn's configurations
 (scripts/pretrain/cifar), which trained ResNet-18 for 1000 epochs; the others are of
@@ -89,30 +91,37 @@ def view(
 
 
 def views(
-    key: Array, images: Array, *, recipes: Sequence[Mapping]
+    key: Array,
+    images: Array,
+    *,
+    recipes: Sequence[Mapping],
+    counts: Sequence[int] | None = None,
 ) -> tuple[Array, ...]:
     """Several views of each image, for methods of two views and of many crops.
 
     Args:
       key: PRNG key.
       images: [batch, height, width, channels] float in [0, 1].
-      recipes: each the keywords of `view`, and "count", how many of it; 1 if left out.
+      recipes: each the keywords of `view`.
+      counts: how many views of each recipe; None for one.
 
     Returns:
       one [batch, size, size, channels] float32 a view, in the order of the recipes.
 
     Raises:
-      ValueError, TypeError: no recipe, or as `view`.
+      ValueError, TypeError: no recipe, not as many counts, or as `view`.
     """
-    if not recipes:
-        raise ValueError("recipes.views: expected at least one recipe; got none.")
+    counts = [1] * len(recipes) if counts is None else counts
+    if not recipes or len(counts) != len(recipes):
+        raise ValueError(
+            f"recipes.views: expected at least one recipe, and a count of each; got "
+            f"{len(recipes)} recipes and {len(counts)} counts."
+        )
     found = []
-    for number, recipe in enumerate(recipes):
-        options = dict(recipe)
-        count = options.pop("count", 1)
+    for number, (recipe, count) in enumerate(zip(recipes, counts)):
         checks.count("recipes.views", count=count)
         keys = jax.random.split(jax.random.fold_in(key, number), count)
-        several = jax.vmap(lambda k, options=options: view(k, images, **options))(keys)
+        several = jax.vmap(lambda k, options=recipe: view(k, images, **options))(keys)
         found.extend(several[i] for i in range(count))
     return tuple(found)
 
@@ -147,27 +156,16 @@ BYOL = (  # table 6
 )
 BARLOW_TWINS = BYOL  # its code, main.py
 VICREG = dict(size=224, **_WEAK, blur_rate=0.5, solarize_rate=0.1)  # unconfirmed
-SWAV = (  # its code: 2 x 224 + 6 x 96
-    dict(
-        count=2,
-        size=224,
-        scale=(0.14, 1.0),
-        kernel=augment.linear,
-        **_STRONG,
-        blur_rate=0.5,
-    ),
-    dict(
-        count=6,
-        size=96,
-        scale=(0.05, 0.14),
-        kernel=augment.linear,
-        **_STRONG,
-        blur_rate=0.5,
-    ),
+_SWAV = dict(kernel=augment.linear, **_STRONG, blur_rate=0.5)
+SWAV = (  # its code
+    dict(size=224, scale=(0.14, 1.0), **_SWAV),
+    dict(size=96, scale=(0.05, 0.14), **_SWAV),
 )
-DINO = (  # its code, main_dino.py: 2 x 224 + 8 x 96
+SWAV_COUNTS = (2, 6)
+DINO = (  # its code, main_dino.py
     dict(size=224, scale=(0.4, 1.0), **_WEAK, blur_rate=1.0),
     dict(size=224, scale=(0.4, 1.0), **_WEAK, blur_rate=0.1, solarize_rate=0.2),
-    dict(count=8, size=96, scale=(0.05, 0.4), **_WEAK, blur_rate=0.5),
+    dict(size=96, scale=(0.05, 0.4), **_WEAK, blur_rate=0.5),
 )
+DINO_COUNTS = (1, 1, 8)
 MAE = dict(size=224, scale=(0.2, 1.0))  # its code, main_pretrain.py

@@ -20,16 +20,18 @@ Shift?", 2023, https://arxiv.org/abs/2206.08871. The definition between r = 0 an
 how real rows are chosen, are ours: the paper's own could not be confirmed.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from repr_jax.data.dataset import check_seed, uniform
+from repr_jax.data.dataset import Dataset, check_seed, of_rows, uniform
 from repr_jax.ops import checks
 
 SPLITS = ("train", "test", "ood_head", "ood_test")
-ATTRIBUTE_STREAM = 0xA77  # of `dataset.uniform`
+ATTRIBUTE_STREAM, CELL_STREAM = 0xA77, 0xCE1  # of `dataset.uniform`
 
 
 class Shift(NamedTuple):
@@ -253,3 +255,79 @@ def split_rows(
     order = np.random.default_rng((seed, 2)).permutation(total)
     ends = np.cumsum([0, *num_examples.values()])
     return {n: order[a:b] for n, a, b in zip(num_examples, ends, ends[1:])}
+
+
+def drawn_cells(
+    rows: np.ndarray, rates: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Domains and labels [batch] int32 of examples, drawn with the rates of cells.
+
+    rows: [batch] int, numbers of the examples. rates: [domain, label] of `cell_rates`.
+    """
+    draws = uniform(seed, CELL_STREAM, rows, 1)[:, 0]
+    ends = np.cumsum(rates.reshape(-1))
+    cells = np.searchsorted(ends, draws * ends[-1], side="right")
+    domains, labels = np.divmod(cells, rates.shape[1])
+    return domains.astype(np.int32), labels.astype(np.int32)
+
+
+def of_drawings(
+    who: str,
+    draw: Callable,
+    *,
+    assignment: Mapping[int, Sequence[int]],
+    num_labels: int,
+    shift: Shift,
+    num_examples: Mapping[str, int],
+    held_out: Mapping[str, int],
+    seed: int,
+) -> Dataset:
+    """A dataset of images drawn on the device, whose domains and labels correlate.
+
+    Batches are those of the module; "spurious" is the domain.
+
+    Args:
+      who: the function that makes it, for errors.
+      draw: (keys [batch], labels [batch], domains [batch]) -> images.
+      assignment: {domain: labels that go with it}, see `cell_rates`.
+      num_labels: labels are in [0, num_labels).
+      shift: r in [0, 1], and the seed of cells and of drawings.
+      num_examples: of each of SPLITS.
+      held_out: {split: domain} of further splits, whose labels are equally frequent and
+        which are as large as "ood_test".
+      seed: of the order of training.
+    """
+    check_shift(who, shift, 2)
+    num_examples = dict(num_examples)
+    num_examples |= {split: num_examples["ood_test"] for split in held_out}
+    checks.count(who, **num_examples)
+    known = np.array(sorted(assignment), np.int32)
+    labels_of = [assignment[domain] for domain in known.tolist()]
+    rates = {s: cell_rates(labels_of, num_labels, shift.of(s)) for s in num_examples}
+    ends = np.cumsum([0, *num_examples.values()])
+    first = dict(zip(num_examples, ends.tolist()))
+
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        index = first[split] + rows
+        domains, labels = drawn_cells(index, rates[split], shift.seed)
+        domains = known[domains]
+        if split in held_out:
+            draws = uniform(shift.seed, CELL_STREAM, index, 2)[:, 1]
+            labels = (draws * num_labels).astype(np.int32)
+            domains = np.full(len(rows), held_out[split], np.int32)
+        return {
+            "label": labels,
+            "spurious": domains,
+            "domain": domains,
+            "index": index.astype(np.int32),
+        }
+
+    prepare = functools.partial(_drawn, draw=draw, seed=int(shift.seed))
+    return of_rows(who, take, num_examples, seed=seed, prepare=prepare)
+
+
+def _drawn(batch: Mapping, *, draw: Callable, seed: int) -> dict:
+    """The batch with its images, each of a key of its own."""
+    base = jax.random.key(seed)
+    keys = jax.vmap(lambda n: jax.random.fold_in(base, n))(batch["index"])
+    return {**batch, "image": draw(keys, batch["label"], batch["domain"])}

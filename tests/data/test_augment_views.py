@@ -5,9 +5,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
+from repr_jax import config
 from repr_jax.data import augment, colors, recipes
 
 KEY = jax.random.key(0)
@@ -237,6 +239,7 @@ def test_gray_and_solarized_by_hand():
 
 
 NAMES = [n for n in dir(recipes) if n.isupper() and not n.startswith("_")]
+NAMES = [n for n in NAMES if not n.endswith("_COUNTS")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -245,10 +248,14 @@ def test_recipes_make_views(name):
     recipe = getattr(recipes, name)
     several = recipe if isinstance(recipe, tuple) else (recipe,)
     images = jax.ShapeDtypeStruct((2, 40, 48, 3), jnp.uint8)
+    counts = getattr(recipes, f"{name}_COUNTS", None)
     found = jax.eval_shape(
-        lambda k, x: recipes.views(k, x / 255, recipes=several), KEY, images
+        lambda k, x: recipes.views(k, x / 255, recipes=several, counts=counts),
+        KEY,
+        images,
     )
-    sizes = [r["size"] for r in several for _ in range(r.get("count", 1))]
+    counts = counts or [1] * len(several)
+    sizes = [r["size"] for r, count in zip(several, counts) for _ in range(count)]
     assert [x.shape for x in found] == [(2, n, n, 3) for n in sizes]
     assert all(x.dtype == jnp.float32 for x in found)
 
@@ -256,7 +263,7 @@ def test_recipes_make_views(name):
 def test_views_are_in_range_unlike_and_a_view_is_one_of_them():
     images = np.repeat(draw((1, 16, 16, 3)), 4, axis=0)
     small = [{**recipes.DINO[i], "size": 8} for i in (1, 2)]
-    make = jax.jit(lambda k: recipes.views(k, images, recipes=small))
+    make = jax.jit(lambda k: recipes.views(k, images, recipes=small, counts=(1, 8)))
     found = np.stack(make(KEY))
     assert found.shape == (9, 4, 8, 8, 3) and found.min() >= 0 and found.max() <= 1
     flat = found.reshape(36, -1)
@@ -266,6 +273,24 @@ def test_views_are_in_range_unlike_and_a_view_is_one_of_them():
     key = jax.random.split(jax.random.fold_in(KEY, 0), 1)[0]
     alone = jax.jit(lambda k: recipes.view(k, images, **small[0]))(key)
     np.testing.assert_allclose(found[0], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        dict(fn=recipes.view, **recipes.SIMSIAM),
+        dict(fn=recipes.views, recipes=recipes.SWAV, counts=(2, 6)),
+    ],
+)
+def test_recipes_are_stored_with_a_config(choice):
+    given = config.to_json(ml_collections.ConfigDict({"augment": choice}))
+    stored = config.from_json(given)
+    assert config.to_json(stored) == given
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    found, expected = (
+        jax.eval_shape(config.bind(c), KEY, images) for c in (stored.augment, choice)
+    )
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, expected)
 
 
 def test_a_view_without_colors_takes_any_channels():
@@ -295,7 +320,9 @@ def test_bad_input_is_named():
         colors.color_jitter(KEY, draw()[..., :1])
     with pytest.raises(ValueError, match=r"expected hue <= 0\.5; got 0\.6"):
         colors.color_jitter(KEY, draw(), hue=0.6)
-    with pytest.raises(ValueError, match="at least one recipe"):
+    with pytest.raises(ValueError, match="got 0 recipes and 0 counts"):
         recipes.views(KEY, draw(), recipes=())
+    with pytest.raises(ValueError, match="got 2 recipes and 1 counts"):
+        recipes.views(KEY, draw(), recipes=recipes.SWAV, counts=(1,))
     with pytest.raises(ValueError, match="expected flip_rate >= 0; got -1"):
         recipes.view(KEY, draw(), size=4, flip_rate=-1)

@@ -10,17 +10,21 @@ import pytest
 from repr_jax.data import (
     arrays,
     dataset,
+    dominoes,
+    histology,
     missing,
     mnist,
     mnist_svhn_text,
     polymnist,
     scenes,
+    sprites,
     streams,
     synthetic,
 )
 
 IMAGES = np.random.default_rng(0).integers(256, size=(40, 4, 4, 3), dtype=np.uint8)
 ARRAYS = {"image": IMAGES, "label": np.arange(40) % 3}
+SHIFT_SIZES = dict(num_train=60, num_test=30, num_head=10)
 DATASETS = {
     "arrays": lambda seed=0: arrays.load(data=ARRAYS, label="label", seed=seed),
     "blobs": lambda seed=0: synthetic.blobs(num_examples=30, seed=seed),
@@ -36,6 +40,9 @@ DATASETS = {
     "translated": lambda seed=0: polymnist.composed(
         modalities=("m0", "m3"), scale=0.75, seed=seed
     ),
+    "sprites": lambda seed=0: sprites.load(**SHIFT_SIZES, size=16, seed=seed),
+    "dominoes": lambda seed=0: dominoes.load(**SHIFT_SIZES, seed=seed),
+    "histology": lambda seed=0: histology.load(**SHIFT_SIZES, size=16, seed=seed),
     "streams": lambda seed=0: streams.together(
         streams={name: DATASETS[name](seed) for name in ("blobs", "digits")},
         ratios={"digits": 3},
@@ -44,7 +51,7 @@ DATASETS = {
 }
 
 
-COMMON = ("label", "where", "attributes")
+COMMON = ("label", "where", "attributes", "spurious", "domain", "index", "factors")
 
 
 @pytest.fixture(params=DATASETS)
