@@ -51,7 +51,7 @@ def get_config(mode=""):
         peak=5e-4,  # for 256 images, section 3.2
         warmup_steps=0 if smoke else 100,
         weight_decay=0.04,
-        excluded=r"(bias|scale|token|positions)$",
+        excluded=r"(bias|scale)$",
         clip_norm=3.0,
         num_steps=num_steps,
     )
