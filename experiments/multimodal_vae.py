@@ -360,7 +360,7 @@ def make(config) -> Experiment:
       learned: modules without input, by the argument of the loss that each returns.
         With a `prior` of several components rows are assigned to them: "assign".
       schedules: functions that return step -> factor, by the argument of the loss that
-        is multiplied, which config.loss must give: KL warm-up.
+        is multiplied, which config.loss must give: KL warm-up, or `optim.cyclical`.
       thin: (keys, where) -> where, which modalities a row keeps while training.
       proposal: a posterior as of `config.posterior`, that of importance samples.
       likelihood_samples: importance samples of a call of `log_weights`, 16 by default.

@@ -14,6 +14,7 @@ another process of the run died.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -91,6 +92,11 @@ TRACEBACK = flags.DEFINE_bool(
 
 INPUT_ERRORS = (ValueError, TypeError, AttributeError, OSError, ImportError)
 EXPECTED = (flags.Error, KeyError, *INPUT_ERRORS)  # of flags
+# How an error of a computation begins that jaxlib raises as a ValueError, as it does
+# where an array is read that another process did not live to send.
+OF_XLA = re.compile(
+    "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): "
+)
 
 
 def main(argv) -> None:
@@ -117,6 +123,9 @@ def main(argv) -> None:
     except Interrupted as error:
         _exit(128 + error.signal, f"{error} The same command continues.", kind="")
     except INPUT_ERRORS as error:
+        if OF_XLA.match(str(error)):
+            _wait_for_the_name_of_the_dead(jax)
+            raise
         if TRACEBACK.value:
             raise
         if not jax.distributed.is_initialized():

@@ -54,6 +54,7 @@ def adam_cosine(
     b2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    excluded: str = "",
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam at a rate that rises to `peak` linearly and falls to 0 along a cosine.
@@ -62,12 +63,14 @@ def adam_cosine(
       peak: > 0, the highest learning rate.
       num_steps: > warmup_steps, the steps of the whole run.
       warmup_steps, b1, b2, eps, weight_decay, clip_norm: as in `adam`.
+      excluded: a regular expression of parameter paths that get no decay, such as
+        "(bias|scale)$"; "" for none.
 
     Source: Loshchilov and Hutter, "SGDR", 2017, eq. 5 without restarts,
       https://arxiv.org/abs/1608.03983.
     """
     rate = _warmup_cosine("adam_cosine", peak, num_steps, warmup_steps)
-    return _clipped(_adam(rate, b1, b2, eps, weight_decay), clip_norm)
+    return _clipped(_adam(rate, b1, b2, eps, weight_decay, excluded), clip_norm)
 
 
 def sgd_cosine(
@@ -116,11 +119,7 @@ def lars_cosine(
       Framework for Contrastive Learning of Visual Representations", 2020, app. B.6.
     """
     rate = _warmup_cosine("lars_cosine", peak, num_steps, warmup_steps)
-    pattern = re.compile(excluded)
-
-    def adapted(params):
-        return _by_path(params, lambda path: pattern.search(path) is None)
-
+    adapted = _all_but(excluded)
     return optax.lars(
         rate,
         weight_decay,
@@ -212,10 +211,23 @@ def _by_path(tree, function):
     )
 
 
-def _adam(rate, b1, b2, eps, weight_decay):
+def _all_but(excluded: str):
+    """params -> True for each in whose path the expression is not found."""
+    pattern = re.compile(excluded)
+
+    def mask(params):
+        return _by_path(params, lambda path: pattern.search(path) is None)
+
+    return mask
+
+
+def _adam(rate, b1, b2, eps, weight_decay, excluded=""):
     checks.non_negative("adam", weight_decay=weight_decay)
     if weight_decay:
-        return optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+        mask = _all_but(excluded) if excluded else None
+        return optax.adamw(
+            rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=mask
+        )
     return optax.adam(rate, b1=b1, b2=b2, eps=eps)
 
 

@@ -6,28 +6,31 @@ import sys
 
 import pytest
 
-FILES = (
-    "data/test_content_style.py::test_permuted_content_changes_nothing_else",
-    "estimators/test_hierarchy.py",  # one tree, bit for bit, of every form
-    "estimators/test_logistic.py",
-    "estimators/test_ridge.py",
-    "losses/test_contrastive_blocks.py",
-    "losses/test_contrastive_memory.py",
-    "losses/test_contrastive_spread.py",
-    "losses/test_multimodal_values.py",
-    "models/test_conv.py",
+GROUPS = (  # each a process, which takes some seconds to start
+    (
+        "data/test_content_style.py::test_permuted_content_changes_nothing_else",
+        "estimators/test_logistic.py",
+        "estimators/test_ridge.py",
+        "losses/test_contrastive_memory.py",
+        "losses/test_contrastive_spread.py",
+        "losses/test_multimodal_values.py::test_a_dozen_modalities_take_little_memory",
+    ),
+    ("estimators/test_hierarchy.py",),  # one tree, bit for bit, of every form
+    ("losses/test_contrastive_blocks.py",),
+    ("models/test_conv.py",),
 )
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_holds_as_users_compile(file, repository):
+@pytest.mark.parametrize("files", GROUPS, ids=lambda files: files[-1])
+def test_holds_as_users_compile(files, repository):
     if os.environ.get("FULL_COMPILATION"):
         pytest.skip("all tests are compiled so already")
     environment = {**os.environ, "FULL_COMPILATION": "1"}
     environment.pop("JAX_DISABLE_MOST_OPTIMIZATIONS")  # see conftest.py
     flags = environment.get("XLA_FLAGS", "").split()
     environment["XLA_FLAGS"] = " ".join(f for f in flags if "xla_cpu" not in f)
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", f"tests/{file}"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist"]
+    command += [f"tests/{file}" for file in files]
     done = subprocess.run(
         command, cwd=repository, env=environment, capture_output=True, text=True
     )

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 import pytest
 
 from repr_jax import config as configs
@@ -100,6 +101,20 @@ def moves(optimizer, params=None, gradient=1.0):
     params = params or PARAMS
     gradients = jax.tree.map(lambda x: jnp.full_like(x, gradient), params)
     return optimizer.update(gradients, optimizer.init(params), params)[0]
+
+
+def test_decay_leaves_excluded_parameters_alone():
+    """Without a gradient Adam moves by the decay alone."""
+    params = {"kernel": jnp.full((2, 2), 4.0), "bias": jnp.full(2, 4.0)}
+    for excluded, left in (("bias$", 4.0), ("", 2.0)):
+        optimizer = optim.adam_cosine(
+            peak=1.0, num_steps=10, weight_decay=0.5, excluded=excluded
+        )
+        still = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = optimizer.update(still, optimizer.init(params), params)
+        moved = optax.apply_updates(params, updates)
+        np.testing.assert_allclose(moved["kernel"], 2.0)
+        np.testing.assert_allclose(moved["bias"], left)
 
 
 def test_lars_scales_kernels_by_their_norms_and_leaves_biases_alone():

@@ -165,10 +165,11 @@ import ctypes, os, runpy, signal, sys, time
 import jax
 from repr_jax import checkpoint, train
 from repr_jax.evaluators import bound
+from repr_jax.workdir import reading
 
 process, what = int(sys.argv[1]), sys.argv[2]
 make_call, save = train.make_call, checkpoint.ocp.save_checkpointables_async
-batches, saves = bound.batches, []
+batches, saves, worst_of = bound.batches, [], reading.worst_of
 
 
 def compiles_slowly(*arguments):
@@ -180,13 +181,20 @@ def compiles_slowly(*arguments):
 
 def dies_saving(*arguments, **keywords):
     saves.append(1)
-    dies = jax.process_index() == process and len(saves) == 3
+    dies = jax.process_index() == process and len(saves) == 3 and "sav" in what
     if dies and what == "dies before it saves":
         os.kill(os.getpid(), signal.SIGKILL)
     response = save(*arguments, **keywords)
     if dies:
         os.kill(os.getpid(), signal.SIGKILL)
     return response
+
+
+def dies_agreeing(outcome):
+    if jax.process_index() == process and len(saves) == 3:
+        time.sleep(1)  # the others wait for its word by then
+        os.kill(os.getpid(), signal.SIGKILL)
+    return worst_of(outcome)
 
 
 def slow_batches(*arguments, **keywords):
@@ -211,6 +219,8 @@ elif what == "evaluates slowly":
     bound.batches = slow_batches
 else:
     checkpoint.ocp.save_checkpointables_async = dies_saving
+    if what == "dies while all agree":
+        reading.worst_of = dies_agreeing
 sys.argv[1:3] = []
 runpy.run_module("repr_jax.main", run_name="__main__", alter_sys=True)
 """
@@ -249,6 +259,8 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
     ("dead", "what"),
     [
         (1, "dies while saving"),
+        (1, "dies while all agree"),
+        pytest.param(0, "dies while all agree", marks=pytest.mark.slow),
         pytest.param(0, "dies while saving", marks=pytest.mark.slow),
         pytest.param(1, "dies before it saves", marks=pytest.mark.slow),
     ],

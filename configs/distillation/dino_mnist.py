@@ -40,8 +40,8 @@ def get_config(mode=""):
     )
     config.loss = dict(fn=losses.dino, temperature=0.1)
     config.target_temperature = dict(
-        fn=schedules.linear, start=0.04, end=0.07, num_steps=30 * 70
-    )
+        fn=schedules.linear, start=0.04, end=0.07, num_steps=num_steps
+    )  # published over 30 of 100 epochs
     config.center_decay = 0.9
     config.decay = dict(
         fn=schedules.cosine, start=0.99, end=1.0, num_steps=num_steps
@@ -51,6 +51,7 @@ def get_config(mode=""):
         peak=5e-4,  # for 256 images, section 3.2
         warmup_steps=0 if smoke else 100,
         weight_decay=0.04,
+        excluded=r"(bias|scale)$",
         clip_norm=3.0,
         num_steps=num_steps,
     )

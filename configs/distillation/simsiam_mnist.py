@@ -19,7 +19,7 @@ def get_config(mode=""):
     config.num_steps = 2 if smoke else 1_000
     config.experiment = two_view.make_predicted
     widths = (8, 4) if smoke else (256, 256)
-    config.projector = dict(fn=MLP, widths=widths, batch_norm=True)
+    config.projector = dict(fn=MLP, widths=widths, batch_norm=True, normalized=True)
     widths = (2, 4) if smoke else (64, 256)  # a quarter, section 4.4
     config.predictor = dict(fn=MLP, widths=widths, batch_norm=True)
     config.loss = dict(fn=losses.negative_cosine)

@@ -44,7 +44,7 @@ def get_config(mode=""):
         data_dir="",
         seed=config.get_ref("seed"),
     )
-    networks(config, length=TEXT[0], letters=TEXT[1], smoke=smoke)
+    networks(config, smoke=smoke)
     fused(config, (likelihood.laplace, likelihood.categorical))
     config.loss.likelihood_weights = (1 / 3, 16.0)  # published
     config.loss.beta = 2.5  # published
@@ -64,12 +64,11 @@ def described(config, names, *, smoke):
         config.evals.attribute_probe.update(limit=64, num_train=32)
 
 
-def networks(config, *, length, letters, smoke):
-    """Convolutions of 64 x 64 pictures, and of text of 32 or 256 letters or words."""
+def networks(config, *, smoke):
+    """Convolutions of pictures and of text."""
     latent_dim = config.get_ref("latent_dim")
     image = (4, 4, 4, 4) if smoke else (64, 128, 256, 512)
-    times = length.bit_length() - 3  # halvings to four
-    text = (8,) * times if smoke else (128,) * times
+    text = (8 if smoke else 128,) * 6  # halvings of 256 letters to four
     end = 8 if smoke else 512
     config.encoders = dict(
         image=dict(
@@ -82,7 +81,7 @@ def networks(config, *, length, letters, smoke):
             fn=vae_layers.LayersEncoder,
             latent_dim=latent_dim,
             layers=((text[0], 1, 1, 0), *halving(text, end)),
-            shape=(length, letters),
+            shape=TEXT,
         ),
     )
     config.decoders = dict(
@@ -93,8 +92,8 @@ def networks(config, *, length, letters, smoke):
         ),
         text=dict(
             fn=vae_layers.LayersDecoder,
-            layers=(*halving(text, text[-1], back=True), (letters, 1, 1, 0)),
-            shape=(length, letters),
+            layers=(*halving(text, text[-1], back=True), (TEXT[1], 1, 1, 0)),
+            shape=TEXT,
             hidden=end,
         ),
     )

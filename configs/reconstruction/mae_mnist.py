@@ -44,6 +44,7 @@ def get_config(mode=""):
         peak=1e-3,  # table 8 has 1.5e-4 for 256 images and 800 epochs
         b2=0.95,
         weight_decay=0.05,
+        excluded=r"(bias|scale)$",
         warmup_steps=0 if smoke else 100,
         num_steps=config.get_ref("num_steps"),
     )

@@ -27,7 +27,7 @@ import numpy as np
 
 from experiments.arguments import at_least
 from experiments.results import store, tables
-from repr_jax import figures, metrics
+from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
 
 DIM = 64
@@ -205,7 +205,8 @@ def compare(logits, turns) -> tuple[list, str]:
     for step, pair in enumerate(merges):
         parents[pair] = num_classes + step
     same = metrics.triplet_agreement(parents, tree.parents)
-    reads = tree.rows[tree.merges[:, 0] >= num_classes].sum() / num_rows
+    merged = tree.merges[tree.merges[:, 0] >= num_classes, 0]
+    reads = trees.node_sums(tree.parents, tree.counts)[merged].sum() / num_rows
     return rows, (
         f"Ours is {ratio:.2f} times as fast; triplets that agree: {same:.4f}; "
         f"classes without rows: {np.sum(tree.counts == 0)}; rows read "
@@ -217,10 +218,7 @@ def opened(path, num_rows, num_classes):
     """The map of the logits, written first if there are none, and in memory."""
     if not os.path.exists(path):
         write_logits(path, num_rows, num_classes)
-    try:
-        logits = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError):
-        raise ValueError(f"{path}: expected an .npy file of numbers.") from None
+    logits = files.map_npy("--file", path)
     if logits.shape != (num_rows, num_classes) or logits.dtype != np.float16:
         raise ValueError(
             f"{path}: expected float16 {(num_rows, num_classes)}; got {logits.dtype} "
@@ -246,7 +244,7 @@ def main():
         path = args.file or os.path.join(folder, "logits.npy")
         try:
             logits = opened(path, args.rows, args.classes)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             parser.error(str(error))
         rows, words = compare(logits, args.turns)
         if args.scipy_gb:

@@ -19,7 +19,6 @@ import ast
 import contextlib
 import fnmatch
 import itertools
-import json
 import math
 import os
 import pathlib
@@ -33,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.arguments import writable_folder
+from experiments.launch import reported
 from experiments.results import store, tables
 from repr_jax import config as configs
 from repr_jax import logs
@@ -65,11 +65,11 @@ def command(run: Run, workdir) -> list[str]:
     return [*start, *flags, f"--workdir={folder}"]
 
 
-def finished(run: Run, workdir) -> dict[str, float] | None:
+def finished(run: Run, workdir) -> reported.Metrics | None:
     """The metrics of a run that was trained to its end and evaluated so, else None.
 
     Raises:
-      ValueError: the folder belongs to another config.
+      ValueError: the folder belongs to another config, or a file of it is damaged.
     """
     folder = pathlib.Path(workdir) / run.name
     report = folder / "report" / "metrics.json"
@@ -83,7 +83,7 @@ def finished(run: Run, workdir) -> dict[str, float] | None:
             f"{folder}: written by another config; use another --workdir, or remove "
             f"it:\n{changes}"
         )
-    metrics = json.loads(report.read_text())
+    metrics = reported.read(report)
     last = 0 if "estimator" in config else config.num_steps  # a fit takes no steps
     evaluated = metrics.get("step") == last and not configs.diff(*texts)
     return metrics if evaluated else None
@@ -273,8 +273,7 @@ def table_of(found_settings: Sequence[Setting], found, patterns) -> tables.Table
     """
     known = {}
     for metrics in found.values():
-        numeric = (k for k, v in (metrics or {}).items() if isinstance(v, int | float))
-        known |= dict.fromkeys(name for name in numeric if name != "step")
+        known |= dict.fromkeys(name for name in metrics or {} if name != "step")
     chosen = [
         name for name in known if any(fnmatch.fnmatchcase(name, p) for p in patterns)
     ]

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from experiments.arguments import writable_folder
 from experiments.launch import sweep
@@ -49,12 +49,17 @@ def parse(
     return found
 
 
-def complete(runs: Sequence[sweep.Run], asked) -> tuple[dict | None, int]:
-    """Metrics of all runs by name and 0; or None and an exit code, with a line said."""
+def command(runs: Sequence[sweep.Run], asked, write: Callable[[dict], str]) -> int:
+    """Completes the runs, writes their results and prints them; the exit code.
+
+    write: metrics of all runs by name -> markdown of the files that it wrote.
+    """
     threads = None if asked.scale == "paper" else 1
     try:
         options = dict(jobs=asked.jobs, threads=threads)
-        return sweep.complete(runs, asked.workdir, **options), 0
+        text = write(sweep.complete(runs, asked.workdir, **options))
     except (sweep.FailedError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return None, 3 if isinstance(error, sweep.FailedError) else 2
+        return 3 if isinstance(error, sweep.FailedError) else 2
+    print(f"\n{text}\nresults: {asked.workdir}")
+    return 0

@@ -162,6 +162,22 @@ def write_arrays(path: pathlib.Path, arrays: Mapping) -> None:
         np.savez(partial, **arrays)
 
 
+def read_arrays(path, *needed: str) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote.
+
+    Raises:
+      ValueError: the file is damaged, or lacks an array.
+    """
+    found = files.read_npz("workdir", path)
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise ValueError(
+            f"{path}: expected arrays {', '.join(needed)}; it has no "
+            f"{', '.join(missing)}. Without the file it is made again."
+        )
+    return found
+
+
 def _pack(path, data: Data) -> None:
     arrays = {"names": np.array(data.names, str)}
     for part in ("fitted", "scored"):
@@ -171,9 +187,11 @@ def _pack(path, data: Data) -> None:
 
 
 def _unpacked(path) -> Data:
-    with np.load(path) as file:
-        fitted, scored = (
-            Rows(*(file.get(f"{part}_{field}") for field in Rows._fields))
-            for part in ("fitted", "scored")
-        )
-        return Data(fitted, scored, tuple(map(str, file["names"])))
+    parts = ("fitted", "scored")
+    needed = [f"{part}_{field}" for part in parts for field in Rows._fields[:-1]]
+    found = read_arrays(path, "names", *needed)
+    fitted, scored = (
+        Rows(*(found.get(f"{part}_{field}") for field in Rows._fields))
+        for part in parts
+    )
+    return Data(fitted, scored, tuple(map(str, np.atleast_1d(found["names"]))))

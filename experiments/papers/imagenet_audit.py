@@ -55,7 +55,7 @@ def rows(tree, reference: Taxonomy, names, support) -> list[tuple]:
         merged, into = sides[tree.merges[step]]
         row = (
             step,
-            len(tree.leaves) + step,
+            len(names) + step,
             int(merged.sum() + into.sum()),
             float(found.between[step]),
             float(found.within[step]),

@@ -43,6 +43,7 @@ from repr_jax.data.wordnet import Taxonomy
 from repr_jax.estimators import agglomerative, hierarchy
 from repr_jax.estimators.hierarchy import files
 from repr_jax.models import efficientnet
+from repr_jax.ops import checks
 
 TAUS = (5.0, 10.0, 20.0)  # of the table
 RANDOM_SEEDS = 3
@@ -104,6 +105,31 @@ def depth(parents) -> int:
     return int(trees.depths(np.asarray(parents)).max())
 
 
+def class_vector_logits(kernel, bias, *, length: float) -> np.ndarray:
+    """[K, K] float64: a linear classifier's logits of its own class vectors.
+
+    logits_ij = length * w_i . w_j / |w_i| + b_j, one row for each class.
+
+    Args:
+      kernel: [dim, K] float, a vector w for each class in its columns.
+      bias: [K] float.
+      length: > 0, that of the features that the classifier is used to. The longer, the
+        nearer to 1 are confidences: L2H cannot order those within 1e-7 of 1.
+
+    Raises:
+      ValueError: shapes do not fit, a vector is zero, or length is not above 0.
+    """
+    who = "class_vector_logits"
+    kernel, bias = np.asarray(kernel, np.float64), np.asarray(bias, np.float64)
+    checks.same_shape(who, rank=2, kernel=kernel)
+    checks.shape(who, kernel.shape[1:], bias=bias)
+    checks.positive(who, length=length)
+    norm = np.linalg.norm(kernel, axis=0)
+    if not np.all(norm > 0):
+        raise ValueError(f"{who}: expected vectors; that of {norm.argmin()} is zero.")
+    return length * (kernel / norm).T @ kernel + bias
+
+
 def fit_finely(logits) -> hierarchy.Hierarchy:
     """L2H of confidences rounded to 2^-30, where those of `fit` are float32 before.
 
@@ -120,7 +146,7 @@ def of_class_vectors(kernel, bias, taus) -> dict[str, Callable[[int], np.ndarray
     num = len(unit)
 
     def l2h(fit, tau):
-        logits = hierarchy.class_vector_logits(kernel, bias, length=tau)
+        logits = class_vector_logits(kernel, bias, length=tau)
         return lambda seed: fit(logits).parents
 
     def linkage(method, metric):
@@ -150,7 +176,7 @@ def feature_bootstrap(kernel, bias, *, length, num_samples) -> list:
     for sample in range(num_samples):
         rng = np.random.default_rng((0, sample))
         drawn = kernel[rng.integers(len(kernel), size=len(kernel))]
-        logits = hierarchy.class_vector_logits(drawn, bias, length=length)
+        logits = class_vector_logits(drawn, bias, length=length)
         found.append(hierarchy.fit(logits))
     return found
 
@@ -169,7 +195,8 @@ def write(asked, part: str, found, tree, taxonomy, names, *, support, page) -> s
     facts = dict(
         command=command + (" --images=FOLDER" if part == "images" else ""), seeds=[0]
     )
-    merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, support)
+    of_merges = None if support is None else support[len(names) :]
+    merges = imagenet_audit.rows(tree, wordnet.collapse(taxonomy), names, of_merges)
     store.write_csv(workdir / part / "audit.csv", imagenet_audit.COLUMNS, merges)
     content = imagenet_audit.content(merges)
     path = workdir / f"{name}_audit.json"
@@ -201,13 +228,13 @@ def class_vectors(asked, nouns, names) -> str:
             row = scores(parents, taxonomy)
             found[method].append(row | dict(depth=depth(parents), seconds=seconds))
         logs.say(f"{method}: {seconds:.2f} s")
-    logits = hierarchy.class_vector_logits(kernel, bias, length=asked.tau)
+    logits = class_vector_logits(kernel, bias, length=asked.tau)
     tree, support = hierarchy.fit(logits), None
     if asked.bootstrap:
         others = feature_bootstrap(
             kernel, bias, length=asked.tau, num_samples=asked.bootstrap
         )
-        support = hierarchy.clade_support(tree, others)
+        support = trees.clade_support(tree.parents, [x.parents for x in others])
     return write(
         asked,
         "class_vectors",
@@ -239,7 +266,7 @@ def of_images(asked, nouns, names) -> str:
     support = None
     if asked.bootstrap:
         others = hierarchy.bootstrap(logits, num_samples=asked.bootstrap)
-        support = hierarchy.clade_support(tree, others)
+        support = trees.clade_support(tree.parents, [x.parents for x in others])
     taxonomy = wordnet.tree(nouns, [imagenet.synsets()[c] for c in present])
     row = scores(tree.parents, taxonomy)
     row |= dict(depth=depth(tree.parents), seconds=seconds)
@@ -254,7 +281,6 @@ def of_images(asked, nouns, names) -> str:
         page=dict(
             labels=labels and np.unique(labels, return_inverse=True)[1],
             images=imagenet_images.Images(paths),
-            logits=logits,
             title="ImageNet from images",
             note=f"EfficientNet-Lite0's logits of {len(paths):,} images, for the "
             f"{len(present):,} classes that are some image's best.",

@@ -1,14 +1,16 @@
 """EfficientNet-Lite0's logits of image files, and the files as pictures of a page."""
 
 import concurrent.futures
+import os
 import pathlib
 
 import jax
 import numpy as np
 
-from repr_jax import logs
+from repr_jax import files, logs
 from repr_jax.data import imagenet
 from repr_jax.models import efficientnet
+from repr_jax.ops import checks
 
 BATCH = 32
 
@@ -33,9 +35,12 @@ def logits(paths: list[str], folder: pathlib.Path) -> np.ndarray:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, listed = folder / "logits.npy", folder / "files.txt"
-    text = "\n".join(paths) + "\n"
-    if file.exists() and listed.exists() and listed.read_text() == text:
-        return np.load(file, mmap_mode="r")
+    text = os.fsencode("\n".join(paths) + "\n")
+    shape = (len(paths), imagenet.NUM_CLASSES)
+    if file.exists() and listed.exists() and listed.read_bytes() == text:
+        found = files.map_npy("logits", file)
+        checks.shape(str(file), shape, logits=found)
+        return found
     variables, model = efficientnet.load(), efficientnet.EfficientNetLite0()
 
     @jax.jit
@@ -43,7 +48,6 @@ def logits(paths: list[str], folder: pathlib.Path) -> np.ndarray:
         return model.apply(variables, imagenet.to_float(images), train=False)
 
     unfinished = folder / "unfinished_logits.npy"
-    shape = (len(paths), imagenet.NUM_CLASSES)
     out = np.lib.format.open_memmap(unfinished, "w+", np.float32, shape)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), BATCH):
@@ -56,5 +60,5 @@ def logits(paths: list[str], folder: pathlib.Path) -> np.ndarray:
     out.flush()
     listed.unlink(missing_ok=True)
     unfinished.replace(file)
-    listed.write_text(text)
+    listed.write_bytes(text)
     return np.load(file, mmap_mode="r")

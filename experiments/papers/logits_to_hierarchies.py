@@ -59,9 +59,8 @@ SHOWN_ELSE = ("NMI", "ACC", "dendrogram purity", "lhd_log")
 def grown(path: pathlib.Path, grow) -> Tree:
     """The tree in the file, or else grow(), timed, which is then kept there."""
     if path.exists():
-        with np.load(path) as file:
-            tree = Tree(*(file.get(field) for field in Tree._fields))
-            return tree._replace(seconds=float(tree.seconds))
+        found = hierarchy_data.read_arrays(path, *Tree._fields[:-1])
+        return Tree(**{**found, "seconds": float(found["seconds"].sum())})
     began = time.monotonic()
     tree = grow()
     tree = tree._replace(seconds=time.monotonic() - began)
@@ -81,7 +80,6 @@ def write_page(folder: pathlib.Path, tree: Tree, names, images) -> None:
         hierarchy.fit(tree.logits),
         names,
         images=np.round(255 * images).astype(np.uint8),
-        logits=tree.logits,
         title=folder.name.replace("_", " "),
     )
     files.write(folder, content)
@@ -239,10 +237,11 @@ def main(arguments=None) -> int:
                 found = of_taxonomy(sources["emoji"], asked)
             else:
                 found = of_clusters(name, sources[name], asked)
+            text = write(name, found, asked)
         except (sweep.FailedError, ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 3 if isinstance(error, sweep.FailedError) else 2
-        print(f"\n{name}\n\n{write(name, found, asked)}", flush=True)
+        print(f"\n{name}\n\n{text}", flush=True)
     print(f"results: {asked.workdir}")
     return 0
 

@@ -285,14 +285,15 @@ def main(arguments=None) -> int:
     asked = parse(arguments)
     rows = {name: PARTS[name].rows(asked.scale, asked.seeds) for name in asked.only}
     runs = {run.name: run for part in rows.values() for row in part for run in row.runs}
-    found, code = grid.complete(list(runs.values()), asked)
-    if found is None:
-        return code
-    for name in dict.fromkeys(PARTS[part].file for part in asked.only):
-        mine = {n: part for n, part in rows.items() if PARTS[n].file == name}
-        print(f"\n{write_results(name, mine, found, asked)}")
-    print(f"results: {asked.workdir}")
-    return 0
+
+    def write_all(found):
+        texts = []
+        for name in dict.fromkeys(PARTS[part].file for part in asked.only):
+            mine = {n: part for n, part in rows.items() if PARTS[n].file == name}
+            texts.append(write_results(name, mine, found, asked))
+        return "\n".join(texts)
+
+    return grid.command(list(runs.values()), asked, write_all)
 
 
 def write_results(name: str, parts: Mapping[str, list], found, asked) -> str:

@@ -349,25 +349,24 @@ def command(
     runs = {run.name: run for part in rows.values() for one in part for run in one.runs}
     # One seed of everything first, so that what is stopped early is a table already.
     order = sorted(runs.values(), key=lambda run: run.overrides["seed"])
-    found, code = grid.complete(order, asked)
-    if found is None:
-        return code
-    content = []
-    for name in asked.only:
-        content += parts[name].write(rows[name], found, asked)
-    folder = pathlib.Path(asked.workdir)
-    every = {one.runs[0].name: one for part in rows.values() for one in part}
-    header = ("dataset", "model", "beta", "seed", "metric", "value")
-    name = prog.rpartition(".")[2]
-    store.write_csv(folder / f"{name}.csv", header, csv_lines([*every.values()], found))
-    text = store.write(
-        folder / f"{name}.json",
-        title=title,
-        command=f"{prog} --scale={asked.scale} --only={','.join(asked.only)} "
-        f"--seeds={asked.seeds}{' --data_dir=MNIST' if asked.data_dir else ''} "
-        "--workdir=DIR",
-        seeds=range(asked.seeds),
-        content=content,
-    )
-    print(f"\n{text}\nresults: {folder}")
-    return 0
+
+    def write(found):
+        content = []
+        for name in asked.only:
+            content += parts[name].write(rows[name], found, asked)
+        folder, name = pathlib.Path(asked.workdir), prog.rpartition(".")[2]
+        every = {one.runs[0].name: one for part in rows.values() for one in part}
+        header = ("dataset", "model", "beta", "seed", "metric", "value")
+        lines = csv_lines([*every.values()], found)
+        store.write_csv(folder / f"{name}.csv", header, lines)
+        return store.write(
+            folder / f"{name}.json",
+            title=title,
+            command=f"{prog} --scale={asked.scale} --only={','.join(asked.only)} "
+            f"--seeds={asked.seeds}{' --data_dir=MNIST' if asked.data_dir else ''} "
+            "--workdir=DIR",
+            seeds=range(asked.seeds),
+            content=content,
+        )
+
+    return grid.command(order, asked, write)

@@ -43,8 +43,6 @@ FIELDS = {  # of a file: what it must have, and of which type
     "content": list,
 }
 
-NUMERIC = int | float | None  # as JSON has it; NaN is null
-
 
 class Picture(NamedTuple):
     """A file beside the JSON, or in a folder there."""
@@ -128,9 +126,10 @@ def read(path) -> Result:
     Raises:
       FileNotFoundError: there is none. ValueError: it is not of this form.
     """
+    text = files.read_text("results", path)
     try:
-        fields = json.loads(files.read_text("results", path))
-    except ValueError as error:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON; got {error}.") from None
     if not isinstance(fields, dict) or set(fields) != set(FIELDS):
         found = ", ".join(fields) if isinstance(fields, dict) else type(fields).__name__
@@ -143,7 +142,8 @@ def read(path) -> Result:
     for block in fields["content"]:
         if not _is_block(block):
             raise ValueError(
-                f"{path}: expected content of texts, pictures (file, caption) and "
+                f"{path}: expected content of texts, pictures (file, caption; below "
+                "the folder) and "
                 f"tables (header, rows, formats, title); got {str(block)[:200]}."
             )
     return Result(**{**fields, "content": [_decode(x) for x in fields["content"]]})
@@ -154,7 +154,9 @@ def _is_block(block) -> bool:
     if not isinstance(block, dict):
         return isinstance(block, str)
     if set(block) == set(Picture._fields):
-        return all(isinstance(value, str) for value in block.values())
+        return all(isinstance(value, str) for value in block.values()) and _is_below(
+            block["file"]
+        )
     lists = [block.get(name, []) for name in ("header", "rows", "formats")]
     if not {"header", "rows"} <= set(block) <= set(Table._fields) or not all(
         isinstance(value, list) for value in lists
@@ -162,21 +164,37 @@ def _is_block(block) -> bool:
         return False
     header, rows, formats = lists
     texts = [*header, *formats, block.get("title", "")]
-    return all(isinstance(text, str) for text in texts) and all(map(_is_row, rows))
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(map(tables.FORMAT.fullmatch, formats))
+        and len(formats) in (0, 1, len(header))
+        and all(_is_row(row) and len(row) == len(header) for row in rows)
+    )
+
+
+def _is_below(file: str) -> bool:
+    """Does it name a file in the folder of a result, or in a folder there?"""
+    path = pathlib.PurePath(file)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
 def _is_row(row) -> bool:
     """Is it a list of texts, numbers, lists of numbers, and objects of `Number`?"""
 
+    def is_number(value):  # NaN is null
+        return value is None or tables.is_number(value)
+
     def is_cell(value):
         if isinstance(value, dict):
             return {"mean"} <= set(value) <= set(tables.Number._fields) and all(
-                isinstance(x, str if name == "format" else NUMERIC)
+                isinstance(x, str) and tables.FORMAT.fullmatch(x)
+                if name == "format"
+                else is_number(x)
                 for name, x in value.items()
             )
         if isinstance(value, list):
-            return all(isinstance(x, NUMERIC) for x in value)
-        return isinstance(value, NUMERIC | str)
+            return all(map(is_number, value))
+        return isinstance(value, str) or is_number(value)
 
     return isinstance(row, list) and all(map(is_cell, row))
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 MISSING = "–"
+FORMAT = re.compile(r",?(\.\d\d?)?[efg%]?")  # of a float
 
 
 class Number(NamedTuple):
@@ -41,6 +42,12 @@ def over_seeds(
         return Number(math.nan, n=0, beside=beside, best=best)
     sd = float(values.std()) if len(values) > 1 else None
     return Number(float(values.mean()), sd, len(values), beside, best)
+
+
+def is_number(value) -> bool:
+    """Whether it is what JSON has for a number, NaN too, and a float can hold it."""
+    whole = isinstance(value, int) and abs(value) < 2**1023
+    return whole or isinstance(value, float)
 
 
 def markdown(table: Table) -> str:

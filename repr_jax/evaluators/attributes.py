@@ -113,14 +113,13 @@ def evaluate(
     originals, generated = conditional(
         trained, dataset, score, keys[0], limit=limit, target=target, **sizes
     )
-    found, tables = summary(modalities, names, originals, generated)
-    truth = originals[1][np.any(originals[2], axis=0)]
-    shares = np.mean(truth, axis=0)
-    some = (shares > 0) & (shares < 1)
-    chance = dict.fromkeys(found, float(np.mean(shares[some])))
+    found, tables, shares = summary(modalities, names, originals, generated)
+    level = float(np.mean(shares[(shares > 0) & (shares < 1)]))
+    chance = dict.fromkeys(found, level)
     if len(modalities) == 1:
         return Evaluation(found, {}, tables, chance, ("self/1_view",))
-    fitted = sampler and samplers.fit(trained, dataset, sampler, keys[1], **sizes)
+    fit_key = jax.random.fold_in(keys[1], num_random)
+    fitted = sampler and samplers.fit(trained, dataset, sampler, fit_key, **sizes)
     options = dict(num=num_random, fitted=fitted, **sizes)
     samples = samplers.generated(trained, dataset, keys[1], **options)
     free = unconditional(score, samples, num_random) > 0
@@ -145,7 +144,7 @@ def num_attributes(trained, dataset, target) -> int:
 
 
 def summary(modalities, names, originals, generated):
-    """Numbers, and tables by number of views and by attribute; see `evaluate`."""
+    """Numbers, see `evaluate`; tables; the share of rows that have each attribute."""
     seen, truth, there = originals
     judged = {
         name: precision(seen[m][there[m]], truth[there[m]])
@@ -186,7 +185,7 @@ def summary(modalities, names, originals, generated):
         for a in range(len(shares))
     ]
     header = ("attribute", *columns, "chance")
-    return found, (sizes, Table("Attributes, each", OF_EACH, header, rows))
+    return found, (sizes, Table("Attributes, each", OF_EACH, header, rows)), shares
 
 
 def _number(x) -> float | None:

@@ -12,6 +12,7 @@ class MLP(nn.Module):
 
     widths: Sequence[int]
     batch_norm: bool = False
+    normalized: bool = False  # the output, over the batch; without scale and shift
     negative_slope: float = 0.0  # of the leaky ReLU
     uniform_init: bool = False  # weights and biases of uniform_fan_in
     dtype: str = "float32"  # of the arithmetic; parameters stay float32
@@ -31,4 +32,8 @@ class MLP(nn.Module):
             if self.batch_norm:
                 x = nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, self.negative_slope)
-        return dense(x, self.widths[-1])
+        x = dense(x, self.widths[-1])
+        if self.normalized:
+            plain = dict(use_bias=False, use_scale=False, dtype=self.dtype)
+            x = nn.BatchNorm(use_running_average=not train, **plain)(x)
+        return x

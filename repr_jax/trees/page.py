@@ -12,6 +12,17 @@ from repr_jax.trees.formats import node_table
 from repr_jax.trees.page_script import SCRIPT, STYLE
 
 SIDE = 56  # pixels of an embedded image
+PAGE = """<!doctype html><html lang=en><head><meta charset=utf-8>
+<meta name=viewport content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head><body><main>
+<h1>{title}</h1><p>{note}</p><nav id=path aria-label=Ancestors></nav>
+<section><svg id=dendrogram role=group aria-label=Dendrogram></svg></section>
+<section id=here></section>
+<section><h2>Find a leaf</h2><p><input id=search type=search aria-label="part of a name"
+placeholder="part of a name"></p><nav id=found></nav></section></main>
+<script type=application/json id=tree>{content}</script><script>{script}</script>
+</body></html>
+"""
 
 
 def _png(image) -> str:
@@ -22,8 +33,7 @@ def _png(image) -> str:
     if image.dtype != np.uint8:
         image = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    if max(picture.size) > SIDE:
-        picture.thumbnail((SIDE, SIDE))
+    picture.thumbnail((SIDE, SIDE))  # smaller ones stay as they are
     file = io.BytesIO()
     picture.save(file, format="png")
     return base64.b64encode(file.getvalue()).decode()
@@ -38,8 +48,6 @@ def page(
     note: str = "",
     details: Mapping | None = None,
     labels: Mapping[str, str] | None = None,
-    links: Mapping[str, str] | None = None,
-    lists: Mapping[str, Sequence[int]] | None = None,
     images: Sequence | None = None,
 ) -> str:
     """HTML: a dendrogram to click in, and below it what is known of the node chosen.
@@ -54,39 +62,20 @@ def page(
       details: {key: [nodes] numbers, NaN where unknown}. Of the key "rows", if there is
         one, leaves with the most stand for a group.
       labels: {key of a detail: what the page calls it}; others are not shown.
-      links: {key of a detail: what the page calls it}, whose numbers are nodes.
-      lists: {heading: nodes} to look at.
       images: [L] lists of [height, width, 1 or 3] uint8, or floats in [0, 1].
 
     Raises:
       ValueError: not a tree, or arguments that do not fit it.
     """
-    content = dict(
-        nodes=node_table(parents, heights, names, details),
-        labels=dict(height="height") | dict(labels or {}),
-        links=dict(links or {}),
-        lists={name: [int(n) for n in nodes] for name, nodes in (lists or {}).items()},
-    )
+    nodes = node_table(parents, heights, names, details)
+    content = dict(nodes=nodes, labels=dict(height="height") | dict(labels or {}))
     if images is not None:
-        num = sum("name" in entry for entry in content["nodes"])
+        num = sum("name" in node for node in nodes)
         if len(images) != num:
             raise ValueError(
                 f"page: expected images of {num} leaves; got {len(images)}."
             )
         content["images"] = [[_png(image) for image in some] for some in images]
     embedded = json.dumps(content, allow_nan=False).replace("<", "\\u003c")
-    title = html.escape(title)
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>{title}</h1><p>{html.escape(note)}</p>"
-        "<nav id=path aria-label=Ancestors></nav>"
-        "<section><svg id=dendrogram role=group aria-label=Dendrogram></svg></section>"
-        "<section id=here></section>"
-        "<section><h2>Find a leaf</h2><p><input id=search type=search "
-        'aria-label="part of a name" placeholder="part of a name"></p>'
-        "<nav id=found></nav></section><div id=lists></div></main>"
-        f"<script type=application/json id=tree>{embedded}</script>"
-        f"<script>{SCRIPT}</script></body></html>\n"
-    )
+    text = dict(title=html.escape(title), note=html.escape(note))
+    return PAGE.format(**text, style=STYLE, script=SCRIPT, content=embedded)

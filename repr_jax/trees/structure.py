@@ -170,19 +170,6 @@ def _groups(parents, joined) -> np.ndarray:
     return first.argsort().argsort()[group]
 
 
-def partition(parents, node: int, num_parts: int) -> list[int]:
-    """Nodes that partition the leaves below a node, the largest first.
-
-    The part of most leaves is split until there are num_parts or more, or leaves alone.
-    """
-    size, split, parts = sizes(parents), children(parents), [node]
-    while len(parts) < min(num_parts, size[node]):
-        largest = max(parts, key=lambda part: (size[part], part))
-        parts.remove(largest)
-        parts += split[largest].tolist()
-    return sorted(parts, key=lambda part: (-size[part], part))
-
-
 def clade_support(parents, others) -> np.ndarray:
     """[nodes] float64: the share of other trees that have a node with the same leaves.
 

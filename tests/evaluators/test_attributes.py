@@ -1,11 +1,13 @@
 """Average precision of attributes, by judges and probes with known answers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax.evaluators import attributes, classifiers
+from repr_jax.evaluators import attributes, classifiers, samplers
 from repr_jax.evaluators.common import subsets
 
 BITS = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])  # of each class
@@ -95,6 +97,12 @@ def test_judges_agree_by_attribute(judged):
         return jnp.stack([ones, ones, ones.at[:, 1].set(-1)])
 
     assert judged(scores, num_random=8).numbers["joint"] == pytest.approx(2 / 3)
+
+
+def test_a_sampler_fitted_to_latents(described):
+    sampler = functools.partial(samplers.mixture, num_components=4)
+    found = attributes.evaluate(*described, sampler=sampler, **QUICK).numbers
+    assert found["joint"] > 0.9 and found["novelty"] > 0.3
 
 
 def test_a_probe_of_latents_that_tell_some(described, answering):

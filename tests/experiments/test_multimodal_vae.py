@@ -350,7 +350,8 @@ SPLIT = {
 def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
     """From the same parameters and noise, with five views of which some are absent."""
     options = {"num_subsets": 1} if name == "mvae" else {}
-    options |= {"num_samples": 2} if name == "mmvae" else {}
+    if name == "mmvae":  # weights of more samples are of log-likelihoods far from 0
+        options["num_samples"] = 1
     c = with_private(config(*SPLIT[name], **options))
     c.modalities, rows = FIVE, 8
     dataset = synthetic.multiview(modalities=FIVE, size=8)

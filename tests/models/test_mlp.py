@@ -43,3 +43,13 @@ def test_uniform_init_is_bounded_by_the_inputs_of_each_layer():
 def test_default_init_has_biases_of_zero():
     params = MLP((4, 3)).init(jax.random.key(0), jnp.zeros((1, 2)), train=False)
     assert not np.any(params["params"]["Dense_0"]["bias"])
+
+
+def test_a_normalized_output_has_mean_0_and_variance_1_over_the_batch():
+    x = np.random.default_rng(3).normal(2.0, 3.0, size=(64, 5)).astype("f")
+    model = MLP((8, 4), normalized=True)
+    variables = model.init(jax.random.key(0), x, train=False)
+    assert set(variables["params"]) == {"Dense_0", "Dense_1"}  # nothing to learn
+    out, _ = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(np.mean(out, axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.var(out, axis=0), 1, rtol=1e-3)

@@ -81,7 +81,7 @@ def test_dollar_signs_are_drawn_as_they_are(monkeypatch):
 
     monkeypatch.setattr(Axes, "text", record)
     trees.dendrogram(halved(14), [f"$x^{i}$" for i in range(14)])
-    assert len(drawn) > 14
+    assert len(drawn) == 14
     assert not any(label.get_parse_math() for label in drawn)
 
 
@@ -92,9 +92,6 @@ def test_leaves_of_the_picture_are_on_the_circle_in_order():
     assert radius[-1] == pytest.approx(0)
     assert (np.diff(angle[trees.leaf_order(parents)]) > 0).all()
     assert (radius[parents[:-1]] < radius[:-1]).all()
-    groups = picture.groups(parents)
-    np.testing.assert_array_equal(trees.below(parents)[groups].sum(axis=0), 1)
-    assert len(groups) == 13
 
 
 def test_page_refuses_images_of_other_leaves():

@@ -106,9 +106,8 @@ def small(tmp_path_factory):
         NAMES,
         title="A <tree>",
         note="1 & 2",
-        support=np.linspace(0, 1, 5),
+        support=np.concatenate([np.ones(6), np.linspace(0, 1, 5)]),
         images=images.astype(np.uint8),
-        logits=logits,
     )
     return tree, content, tmp_path_factory.mktemp("page") / "index.html"
 
@@ -128,25 +127,25 @@ def test_walk_from_the_root_to_a_leaf_and_back(browser, small):
     assert texts(browser, "#path button") == ["All leaves"]
     node, trail, below = len(tree.parents) - 1, [], trees.below(tree.parents)
     while node >= 6:
-        sides = sorted(tree.merges[node - 6].tolist())
-        assert shown_nodes(browser, "#here .side button") == sides
-        counts = [int(below[side].sum()) for side in sides]
-        for text, count in zip(texts(browser, ".side p"), counts):
-            assert text.startswith("1 leaf, " if count == 1 else f"{count} leaves, ")
+        shown = texts(browser, "#here p")
+        assert shown[0].startswith(f"{below[node].sum()} leaves, ")
+        names = {NAMES[leaf] for leaf in np.flatnonzero(below[node])}
+        assert set(shown[1].split(", ")) == names
         facts = dict(
             zip(texts(browser, "#here th"), texts(browser, "#here td"), strict=True)
         )
-        assert float(facts["height"]) == pytest.approx(tree.heights[node], rel=1e-3)
+        assert float(facts[files.LABELS["height"]]) == pytest.approx(
+            tree.heights[node], rel=1e-3
+        )
         support = (node - 6) / 4
-        told = "share of trees of resampled rows that have this node"
-        assert float(facts[told]) == pytest.approx(support)
+        assert float(facts[files.LABELS["bootstrap"]]) == pytest.approx(support)
         trail.append(node)
-        node = sides[0]
-        click(browser, f"#here .side button[data-node='{node}']")
+        node = int(tree.merges[node - 6].min())
+        click(browser, f"svg [data-node='{node}'] :is(circle, text)")
         assert shown_nodes(browser, "#path button") == [*trail, node]
     assert texts(browser, "#here h2") == [NAMES[node]]  # names are text, not HTML
     assert texts(browser, "#path button")[-1] == NAMES[node]
-    assert f"{tree.counts[node]} rows" in texts(browser, "#here p")[0]
+    assert texts(browser, "#here p")[0] == f"1 leaf, {tree.counts[node]} rows"
     click(browser, f"#path button[data-node='{trail[1]}']")
     assert len(find(browser, "#path button")) == 2
     browser.back()
@@ -184,14 +183,15 @@ def test_images_of_a_node_are_those_of_its_classes(browser, small):
     tree, content, path = small
     show(browser, path, content)
     below = trees.below(tree.parents)
-    for side, child in zip(find(browser, ".side"), sorted(tree.merges[-1])):
-        images = side.find_elements("css selector", "img")
-        assert len(images) == 4 * below[child].sum()
+    for node in (10, *tree.merges[-1].tolist()):
+        click(browser, f"svg [data-node='{node}'] :is(circle, text)")
+        images = find(browser, "#here img")
+        assert len(images) == 4 * below[node].sum()
         for image in images:
             loaded = "return arguments[0].complete && arguments[0].naturalWidth"
             assert browser.execute_script(loaded, image) == 8
             assert image.get_attribute("alt") in {
-                NAMES[leaf] for leaf in np.flatnonzero(below[child])
+                NAMES[leaf] for leaf in np.flatnonzero(below[node])
             }
     gray = """
         const canvas = document.createElement("canvas");
@@ -199,14 +199,14 @@ def test_images_of_a_node_are_those_of_its_classes(browser, small):
         context.drawImage(arguments[0], 0, 0);
         return context.getImageData(1, 1, 1, 1).data[0];
     """
-    for image in find(browser, ".side img"):
+    for image in find(browser, "#here img"):
         label = NAMES.index(image.get_attribute("alt"))
         assert browser.execute_script(gray, image) == 40 * label
     assert complaints(browser) == []
 
 
-def test_search_and_links_lead_to_classes(browser, small):
-    tree, content, path = small
+def test_search_leads_to_classes(browser, small):
+    _, content, path = small
     show(browser, path, content)
     (search,) = find(browser, "#search")
     search.send_keys("E")
@@ -218,9 +218,6 @@ def test_search_and_links_lead_to_classes(browser, small):
     assert texts(browser, "#here h2") == ['eel "e"']
     search.send_keys("?")
     assert texts(browser, "#found button") == []
-    unsure = shown_nodes(browser, ".list button")
-    margin = (tree.margins / tree.affinities)[np.array(unsure) - 6]
-    assert len(unsure) == 4 and (np.diff(margin) >= 0).all()  # the root had no choice
     show(browser, path, content, "#nonsense")
     assert texts(browser, "#here h2") == ["All leaves"]
     assert complaints(browser) == []
@@ -236,7 +233,6 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
     content = trees.page(tree.parents, tree.heights, names, images=images[:, None])
     below = trees.below(tree.parents)
     show(browser, tmp_path / "index.html", content)
-    assert len(find(browser, "#here .side")) == 2
     assert len(find(browser, "svg .group, svg .leaf")) == 40
     parts = shown_nodes(browser, "svg .group, svg .leaf")
     assert (below[parts].sum(axis=0) == 1).all()
@@ -248,12 +244,11 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
     while node >= 1000:
         sides = tree.merges[node - 1000]
         node = int(sides[np.argmax(below[sides].sum(axis=1))])
-        click(browser, f"#here .side button[data-node='{node}']")
+        click(browser, f"svg [data-node='{node}'] :is(circle, text)")
         steps += 1
     assert texts(browser, "#here h2") == [f"class {node}"]
     assert steps > 12
-    assert len(find(browser, "#path button")) == 12  # three, dots, and nine
-    assert texts(browser, "#path span")[2] == "› ..."
+    assert len(find(browser, "#path button")) == 1 + steps
     (search,) = find(browser, "#search")
     search.send_keys("class 99")
     expected = ["class 99", *(f"class {i}" for i in range(990, 1000))]

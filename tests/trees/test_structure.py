@@ -112,16 +112,6 @@ def test_linkage_there_and_back(linkage):
         trees.from_linkage(linkage, 18)
 
 
-def test_partition_splits_the_largest():
-    assert trees.partition(CHAIN, 6, 2) == [5, 3]
-    assert trees.partition(CHAIN, 6, 3) == [4, 2, 3]
-    assert trees.partition(CHAIN, 5, 99) == [0, 1, 2]
-    parents = random_trees.wide(np.random.default_rng(0), 30)
-    parts = trees.partition(parents, len(parents) - 1, 7)
-    assert len(parts) >= 7
-    np.testing.assert_array_equal(trees.below(parents)[parts].sum(axis=0), 1)
-
-
 def test_clade_support_counts_trees_with_the_same_leaves():
     crossed = [4, 5, 4, 5, 6, 6, -1]
     support = trees.clade_support(BALANCED, [BALANCED, BALANCED, crossed])

@@ -1,58 +1,31 @@
 """Hierarchies from logits: a binary tree over the classes of any frozen model.
 
+    from repr_jax import trees
     from repr_jax.estimators import hierarchy
     tree = hierarchy.fit(logits)  # [rows, K], from any framework
-    labels = hierarchy.cut(tree, 10)  # [K], ten groups of classes
+    labels = trees.cut(tree.parents, 10)  # [K], ten groups of classes
 
 `fit` reads arrays and memory maps on the host, `fit_stream` batches that need not fit
-in memory, `fit_sharded` is one jitted program, rows split over devices. They return the
-same tree, bit for bit: `arithmetic` says how. `fit_sparse` takes the largest logits of
-each row. What holds for any tree is in `repr_jax.trees`. From a shell:
+in memory, `fit_sharded` splits rows over devices. They return the same tree, bit for
+bit: `arithmetic` says how. `fit_sparse` takes the largest logits of each row. What is
+done with a tree is in `repr_jax.trees`. From a shell:
 
     python -m repr_jax.estimators.hierarchy LOGITS.npy --labels=LABELS.npy --out=DIR
 """
 
-from repr_jax.estimators.hierarchy.classes import (
-    clade_support,
-    class_names,
-    class_vector_logits,
-    cut,
-    details,
-    merge_report,
-    newick,
-)
 from repr_jax.estimators.hierarchy.device import fit_sharded
 from repr_jax.estimators.hierarchy.host import bootstrap, fit, fit_stream
-from repr_jax.estimators.hierarchy.merging import (
-    Aggregation,
-    Hierarchy,
-    mean_all,
-    mean_mean,
-    sum_mean,
-    sum_sum,
-)
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.estimators.hierarchy.sparse import Sparse, SparseFit, fit_sparse, sparsify
 
 __all__ = [
-    "Aggregation",
     "Hierarchy",
     "Sparse",
     "SparseFit",
     "bootstrap",
-    "clade_support",
-    "class_names",
-    "class_vector_logits",
-    "cut",
-    "details",
     "fit",
     "fit_sharded",
     "fit_sparse",
     "fit_stream",
-    "mean_all",
-    "mean_mean",
-    "merge_report",
-    "newick",
     "sparsify",
-    "sum_mean",
-    "sum_sum",
 ]

@@ -15,8 +15,8 @@ of operations, each of which has one right answer:
 - A confidence is rounded to a multiple of 2^-30. Sums over rows are sums of integers,
   and do not depend on order, blocks, threads or devices.
 
-Rounding to float32 first, a normalizer of K terms has a relative error below 1e-6; it
-is never obtained by subtraction from the unmasked one, which may leave 0 / 0.
+A normalizer of K terms has a relative error below 1e-6; it is never obtained by
+subtraction from the unmasked one, which may leave 0 / 0.
 """
 
 from collections.abc import Callable
@@ -34,26 +34,8 @@ ONE = np.float32(1)
 
 # 2^f = 1 + f (c0 + f (c1 + ...)) on [-1/2, 1/2]; fitted here to the least largest
 # relative error, with the constant 1 kept so that the largest term is exactly 1.
-COEFFICIENTS = np.float32(
-    [
-        0.6931470036506653,
-        0.24022242426872253,
-        0.05550733581185341,
-        0.009671512991189957,
-        0.001326472731307149,
-    ]
-)
-
-
-class Ops(NamedTuple):
-    """What the host and devices do in their own ways; `out` may be written to."""
-
-    add: Callable = np.add  # this and `multiply` round before anything else happens
-    multiply: Callable = np.multiply
-    subtract: Callable = np.subtract
-    maximum: Callable = np.maximum
-    argmax: Callable = np.argmax  # the lowest index of equals
-    sum_in_halves: Callable | None = None  # [rows, columns] -> [rows]; overwrites
+COEFFICIENTS = [0.693147, 0.24022242, 0.055507336, 0.009671513, 0.0013264727]
+COEFFICIENTS = np.float32(COEFFICIENTS)
 
 
 def log2_scale(who: str, temperature: float) -> np.float32:
@@ -107,7 +89,18 @@ def sum_in_halves(terms: np.ndarray) -> np.ndarray:
     return terms[0]
 
 
-HOST = Ops(sum_in_halves=sum_in_halves)
+class Ops(NamedTuple):
+    """What the host and devices do in their own ways; `out` may be written to."""
+
+    add: Callable = np.add  # this and `multiply` round before anything else happens
+    multiply: Callable = np.multiply
+    subtract: Callable = np.subtract
+    maximum: Callable = np.maximum
+    argmax: Callable = np.argmax  # the lowest index of equals
+    sum_in_halves: Callable = sum_in_halves
+
+
+HOST = Ops()
 
 
 def power(y, scale, lowest, buffers=(None, None), ops: Ops = HOST):
@@ -139,10 +132,9 @@ def normalizer(x, best, scale, buffers, ops: Ops):
     return ops.sum_in_halves(power(y, scale, lowest, (r, x), ops))
 
 
-def to_fixed(sums, ops: Ops):
+def to_fixed(sums):
     """1 / sums as int32 multiples of 2^-FRACTION."""
-    product = ops.multiply(np.float32(2**FRACTION), ONE / sums)
-    return product.round().astype(np.int32)
+    return (np.float32(2**FRACTION) / sums).round().astype(np.int32)
 
 
 def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
@@ -160,7 +152,7 @@ def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
     x = ops.add(x, bias[None], out=x)
     index = ops.argmax(x, axis=1)
     best = x[np.arange(len(x)), index]
-    return index, to_fixed(normalizer(x, best, scale, buffers, ops), ops)
+    return index, to_fixed(normalizer(x, best, scale, buffers, ops))
 
 
 def both_choices(x, scale, buffers=(None, None), ops: Ops = HOST):
@@ -186,4 +178,4 @@ def both_choices(x, scale, buffers=(None, None), ops: Ops = HOST):
     sums = normalizer(x, second_best, scale, buffers, ops)
     ratio = power(second_best - best, scale, LOWEST, ops=ops)
     total = ops.add(ONE, ops.multiply(sums, ratio))
-    return first, to_fixed(total, ops), second, to_fixed(sums, ops)
+    return first, to_fixed(total), second, to_fixed(sums)

@@ -1,6 +1,6 @@
-"""Trees of logits in one jitted program, rows split over the devices of a mesh.
+"""Trees of logits whose rows are split over the devices of a mesh.
 
-The confidences are those of `arithmetic` and the merges those of `merging`, bit by bit.
+The confidences are those of `arithmetic`, bit by bit.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
 from repr_jax.estimators.hierarchy import arithmetic, host, merging
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 ALL_BITS = np.int32(-1)
@@ -58,82 +58,58 @@ def _ops(keep: Array) -> arithmetic.Ops:
     )
 
 
-def _masked_blocks(x, first, scale, keep, block):
-    """[K] bool -> `arithmetic.masked` of all rows; 0 in blocks without such a class."""
-    blocks = (x.reshape(-1, block, x.shape[1]), first.reshape(-1, block))
+def _sums(index, fixed, where, k: int, axis_name: str):
+    """[K] int64 sums of whole numbers by index, over the present rows of all shards."""
+    fixed = jnp.where(where, fixed, 0).astype(jnp.int64)
+    return lax.psum(jax.ops.segment_sum(fixed, index, num_segments=k), axis_name)
 
-    def of_group(in_group):
+
+@partial(jax.jit, static_argnames=("mesh", "axis_name", "block"))
+def _first_pass(logits, where, scale, keep, *, mesh, axis_name, block):
+    """[rows] classes, [K] int64 sums; logits, classes, where sorted within shards."""
+    rows, whole, k = PartitionSpec(axis_name), PartitionSpec(), logits.shape[1]
+
+    def of_shard(logits, where, scale, keep):
+        def of_block(x):
+            x = x.astype(jnp.float32)
+            return arithmetic.both_choices(x, scale, ops=_ops(keep))[:2]
+
+        found = lax.map(of_block, logits.reshape(-1, block, k))
+        first, confidence = jax.tree.map(jnp.ravel, found)
+        sums, order = _sums(first, confidence, where, k, axis_name), jnp.argsort(first)
+        return first, sums, (logits[order], first[order], where[order])
+
+    specs = dict(in_specs=(rows, rows, whole, whole), out_specs=(rows, whole, rows))
+    return jax.shard_map(of_shard, mesh=mesh, **specs)(logits, where, scale, keep)
+
+
+@partial(jax.jit, static_argnames=("mesh", "axis_name", "block"))
+def _draw(sorted_rows, in_group, scale, keep, *, mesh, axis_name, block):
+    """[K] int64 as `merging.grow` has it, of the classes [K] bool in_group."""
+    rows, whole, k = PartitionSpec(axis_name), PartitionSpec(), len(in_group)
+
+    def of_shard(sorted_rows, in_group, scale, keep):
+        logits, first, where = sorted_rows
         bias = jnp.where(in_group, np.float32(-np.inf), 0)
 
         def of_block(part):
-            rows, names = part
+            x, names = part
             return lax.cond(
                 jnp.any(in_group[names]),
-                lambda: arithmetic.masked(rows, bias, scale, ops=_ops(keep)),
+                lambda: arithmetic.masked(
+                    x.astype(jnp.float32), bias, scale, ops=_ops(keep)
+                ),
                 lambda: (jnp.zeros_like(names), jnp.zeros_like(names)),
             )
 
-        return jax.tree.map(jnp.ravel, lax.map(of_block, blocks))
+        blocks = (logits.reshape(-1, block, k), first.reshape(-1, block))
+        best, fixed = jax.tree.map(jnp.ravel, lax.map(of_block, blocks))
+        return _sums(best, fixed, where & in_group[first], k, axis_name)
 
-    return of_group
-
-
-def _merge_all(logits, where, scale, keep, *, aggregation, empty, block, axis_name):
-    """The merges of the rows of all shards, on each of them; jax_enable_x64 is needed.
-
-    Args:
-      logits: [rows, K] float, K >= 2, of which `block` divides the rows.
-      where: [rows] bool, False for padding.
-      scale, keep: [] float32 and [] int32; as constants they may change the last bits.
-
-    Returns:
-      Step of [K - 1] int64, [rows] int32 assignments, [K] int64 sums and counts.
-    """
-    x = logits.astype(jnp.float32)
-    k = x.shape[1]
-    assignments, confidence, *_ = arithmetic.both_choices(x, scale, ops=_ops(keep))
-
-    def summed(index, fixed, where):
-        """[K] sums of fixed-point numbers by index, and how many, over all shards."""
-        columns = jnp.stack([jnp.where(where, fixed, 0), where], axis=1)
-        total = jax.ops.segment_sum(columns.astype(jnp.int64), index, num_segments=k)
-        return lax.psum(total, axis_name).T
-
-    sums, counts = summed(assignments, confidence, where)
-    order = jnp.argsort(assignments)
-    first, where = assignments[order], where[order]
-    masked = _masked_blocks(x[order], first, scale, keep, block)
-
-    def step(t, carry):
-        groups, out = carry
-        merged, score, others = merging.lowest_score(groups, aggregation, empty, jnp)
-        in_group = groups.group == merged
-        best, fixed = masked(in_group)
-        moved = summed(best, fixed, where & in_group[first] & others.any())
-        drawn, drawn_rows = jax.ops.segment_sum(moved.T, groups.group, num_segments=k).T
-        groups, row = merging.merge(
-            groups, merged, score, others, drawn, drawn_rows, k + t, jnp
-        )
-        return groups, jax.tree.map(lambda o, x: o.at[t].set(x), out, row)
-
-    groups = merging.first_groups(sums, counts, aggregation, jnp)
-    out = merging.Step(*[jnp.zeros(k - 1, jnp.int64)] * len(merging.Step._fields))
-    _, steps = lax.fori_loop(0, k - 1, step, (groups, out))
-    return steps, assignments, sums, counts
-
-
-@partial(
-    jax.jit, static_argnames=("mesh", "axis_name", "aggregation", "empty", "block")
-)
-def _split(logits, where, scale, keep, *, mesh, axis_name, **options):
-    """`_merge_all` with rows over a mesh axis."""
-    rows, whole = PartitionSpec(axis_name), PartitionSpec()
-    return jax.shard_map(
-        partial(_merge_all, axis_name=axis_name, **options),
-        mesh=mesh,
-        in_specs=(rows, rows, whole, whole),
-        out_specs=(whole, rows, whole, whole),
-    )(logits, where, scale, keep)
+    specs = dict(in_specs=(rows, whole, whole, whole), out_specs=whole)
+    return jax.shard_map(of_shard, mesh=mesh, **specs)(
+        sorted_rows, in_group, scale, keep
+    )
 
 
 def fit_sharded(
@@ -142,11 +118,10 @@ def fit_sharded(
     *,
     axis_name: str = "data",
     block: int = 1024,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    aggregation: str = "sum_mean",
     temperature: float = 1.0,
 ) -> Hierarchy:
-    """`fit` as one jitted program with rows split over the devices of a mesh.
+    """`fit` with rows split over the devices of a mesh.
 
     Devices hold their rows sorted by class, skip blocks without rows of the group, and
     exchange K sums of integers at each merge, so the tree does not depend on them.
@@ -158,7 +133,7 @@ def fit_sharded(
       mesh: such as `repr_jax.sharding.make_mesh()`; the first device alone if None.
       axis_name: the axis of the mesh that rows are split over.
       block: rows that are read or skipped together.
-      aggregation, empty, temperature: as for `fit`.
+      aggregation, temperature: as for `fit`.
 
     Returns:
       Hierarchy, the same as that of `fit`, where the devices round float32 sums,
@@ -169,27 +144,27 @@ def fit_sharded(
     """
     who = "fit_sharded"
     logits = host.check_logits(who, logits)
-    checks.one_of(who, merging.EMPTY, empty=empty)
-    scale = arithmetic.log2_scale(who, temperature)
+    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
+    # Arguments of the programs: as constants they may change the last bits.
+    numbers = arithmetic.log2_scale(who, temperature), ALL_BITS
     if mesh is None:
         mesh = Mesh(np.array(jax.devices()[:1]), (axis_name,))
     checks.one_of(who, mesh.axis_names, axis_name=axis_name)
     checks.count(who, block=block)
     host.check_finite(who, logits, 0)
     logits = logits.astype(np.float32) if logits.dtype == np.float64 else logits
-    num_rows, k = logits.shape
-    if k == 1:
-        return host.fit(logits, aggregation=aggregation, empty=empty)
-    shards = mesh.shape[axis_name]
+    (num_rows, k), shards = logits.shape, mesh.shape[axis_name]
     block = min(block, -(-num_rows // shards))
-    padding = -num_rows % (shards * block)
-    logits = np.pad(logits, ((0, padding), (0, 0)))
+    logits = np.pad(logits, ((0, -num_rows % (shards * block)), (0, 0)))
     where = np.arange(len(logits)) < num_rows
-    options = dict(aggregation=aggregation, empty=empty, block=block)
+
+    options = dict(mesh=mesh, axis_name=axis_name, block=block)
     with jax.enable_x64(True):
-        inputs = (logits, where, scale, ALL_BITS)
-        found = _split(*inputs, mesh=mesh, axis_name=axis_name, **options)
-        steps, assignments, sums, counts = jax.tree.map(np.asarray, found)
-    return merging.finish(
-        steps, assignments[:num_rows], sums, counts, aggregation, empty
-    )
+        first, sums, held = _first_pass(logits, where, *numbers, **options)
+
+        def draw(members):
+            in_group = np.isin(np.arange(k), members)
+            return np.asarray(_draw(held, in_group, *numbers, **options))
+
+        first, sums = np.asarray(first)[:num_rows], np.asarray(sums)
+        return merging.grow(first, sums, draw, aggregation)

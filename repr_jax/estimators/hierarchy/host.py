@@ -1,35 +1,32 @@
 """Trees of logits on the host: arrays, memory maps and streams, read by threads.
 
-The first pass reads every row once and keeps its best two classes with their
-confidences. That is all that scores and groups of one need; later groups read their
-own rows again, and no others. Threads share the rows of a step.
+The first pass keeps of every row its best two classes with their confidences: all that
+scores and groups of one need. Later groups read their own rows again, and no others.
 """
 
-import functools
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 
 from repr_jax.estimators.hierarchy import arithmetic, merging
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 BUFFER_BYTES = 2**19  # of float32 in a block; three of them stay in a core's cache
-CHUNK_BYTES = 2**26  # of logits between two calls of `progress`, and in a spool's chunk
-
-Progress = Callable[[str, int, int], None]  # what, done, in all
+CHUNK_BYTES = 2**26  # of logits that are sorted together in a temporary file
 
 
 class Reader:
     """Threads with their buffers, for logits [rows, K] that may be a memory map."""
 
     def __init__(self, who: str, like, temperature, num_threads: int | None):
-        self.columns = like.shape[1]
+        self.who, self.columns = who, like.shape[1]
         self.scale = arithmetic.log2_scale(who, temperature)
         self.block = max(1, BUFFER_BYTES // (4 * self.columns))
         if num_threads is None:
@@ -68,15 +65,13 @@ class Reader:
             list(self.pool.map(run, range(len(self.buffers))))  # raises what they raise
         return out
 
-    def first_pass(self, who: str, logits, first_row: int) -> np.ndarray:
+    def first_pass(self, logits, first_row: int = 0) -> np.ndarray:
         """[4, rows] as `arithmetic.both_choices`; ValueError names a row not finite."""
 
         def task(rows, raw, x, buffers):
             limit = arithmetic.load(logits[rows], x)
             if not (x.max() <= limit and x.min() >= -limit):
-                check_finite(who, logits[rows], first_row + rows.start)
-            if self.columns == 1:
-                return 0, 2**arithmetic.FRACTION, 0, 2**arithmetic.FRACTION
+                check_finite(self.who, logits[rows], first_row + rows.start)
             return arithmetic.both_choices(x, self.scale, buffers)
 
         return self.share(task, np.empty((4, len(logits)), np.int32))
@@ -92,26 +87,6 @@ class Reader:
             return arithmetic.masked(x, bias, self.scale, buffers)
 
         return self.share(task, np.empty((2, len(chosen)), np.int32))
-
-    def read(self, who: str, chunks, *, num_rows: int = 0, spool=None, progress=None):
-        """The first pass over chunks of rows, and the best class of every row.
-
-        With a spool, the rows of a chunk are written to it sorted by class, and the
-        first pass is in its order. num_rows: in all, for `progress`; 0 if unknown.
-        """
-        parts, assignments, done = [], [], 0
-        for chunk in chunks:
-            passed = self.first_pass(who, chunk, done)
-            assignments.append(passed[0])
-            if spool is not None:
-                order = np.argsort(passed[0], kind="stable")
-                spool.write(chunk[order].view(np.uint8).data)
-                passed = passed[:, order]
-            parts.append(passed)
-            done += len(chunk)
-            if progress is not None:
-                progress("rows read", done, num_rows or done)
-        return np.concatenate(parts, axis=1), np.concatenate(assignments)
 
 
 def check_finite(who: str, block, first_row: int) -> None:
@@ -131,28 +106,22 @@ def check_logits(who: str, logits):
     logits = logits if isinstance(logits, np.ndarray) else np.asarray(logits)
     if not logits.dtype.isnative:
         raise TypeError(f"{who}: expected native byte order; got {logits.dtype}.")
-    checks.same_shape(who, rank=2, logits=logits)
     if logits.dtype.kind != "f" and logits.dtype != jnp.bfloat16:
         raise TypeError(f"{who}: expected logits of floats; got {logits.dtype}.")
-    if 0 in logits.shape:
-        raise ValueError(f"{who}: expected rows and classes; got {logits.shape}.")
+    checks.same_shape(who, rank=2, logits=logits)
+    if len(logits) < 1 or logits.shape[1] < 2:
+        raise ValueError(
+            f"{who}: expected rows of two classes or more; got shape {logits.shape}."
+        )
     return logits
-
-
-def slices(logits):
-    """Parts of about CHUNK_BYTES."""
-    size = max(1, CHUNK_BYTES // logits[:1].nbytes)
-    return (logits[start : start + size] for start in range(0, len(logits), size))
 
 
 def fit(
     logits,
     *,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    aggregation: str = "sum_mean",
     temperature: float = 1.0,
     num_threads: int | None = None,
-    progress: Progress | None = None,
 ) -> Hierarchy:
     """Merges classes bottom-up by their rows' next best classes.
 
@@ -162,46 +131,38 @@ def fit(
     the best class c outside G, with the confidence
     exp(logit_c) / sum_{j not in G} exp(logit_j); and G is merged into the group whose
     classes draw the most confidence on average. Of equals, the group of lowest class.
+    Classes that are no row's best join the root in the end, one by one.
 
     Reads a row once, and again for every time that its group is merged with two or
-    more classes, at most log2(sum_c s_c / min_c s_c) times in all for scores that add
-    up. So O(rows K log K + K^2) time, with some 50 bytes per row besides the logits.
+    more classes, at most log2(sum_c s_c / min_c s_c) times in all. So
+    O(rows K log K + K^2) time, with some 50 bytes per row besides the logits.
 
     Args:
-      logits: [rows, K] float of any width, such as a memory map: rows are read when
-        they are needed. float64 is rounded to float32.
-      aggregation: sum_mean, sum_sum, mean_mean or mean_all. The last two make chains.
-      empty: of classes that are no row's best. "last": they join the root in the
-        end, one by one. "zero": their score is 0, so they are merged first, into the
-        lowest other class. "drop": not in the tree; `leaves` says which are. The paper
-        does not say.
+      logits: [rows, K >= 2] float of any width, such as a memory map: rows are read
+        when they are needed. float64 is rounded to float32.
+      aggregation: "sum_mean", or "sum_sum", with sums of g in place of means: small
+        classes are merged first.
       temperature: > 0, divides the logits. The tree depends on it.
       num_threads: all that this process may use if None.
-      progress: called with what is counted, how many are done, and of how many.
 
     Returns:
       Hierarchy. The same to the last bit as those of `fit_stream` and `fit_sharded`,
       whatever the blocks, threads and devices.
 
     Raises:
-      ValueError: an empty array, a row that is not finite (which is named), an option
-        that does not exist. TypeError: not floats.
+      ValueError: no rows or fewer than two classes, a row that is not finite (which is
+        named), an option that does not exist. TypeError: not floats.
 
     Source: Palumbo, Vandenhirtz, Ryser, Daunhawer and Vogt, "From Logits to
       Hierarchies: Hierarchical Clustering made Simple", 2025,
-      https://arxiv.org/abs/2410.07858. Ties, empty classes, heights, mean_mean and
-      mean_all are ours.
+      https://arxiv.org/abs/2410.07858. Ties, empty classes and heights are ours.
     """
     who = "fit"
     logits = check_logits(who, logits)
-    checks.one_of(who, merging.EMPTY, empty=empty)
-    chunks = slices(logits)
+    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
     with Reader(who, logits, temperature, num_threads) as reader:
-        passed, _ = reader.read(who, chunks, num_rows=len(logits), progress=progress)
-        masked = functools.partial(reader.masked, logits)
-        return merging.grow(
-            passed, masked, aggregation, empty, logits.shape[1], progress=progress
-        )
+        passed, masked = reader.first_pass(logits), partial(reader.masked, logits)
+        return merging.grow_from_rows(passed, masked, aggregation, logits.shape[1])
 
 
 def bootstrap(
@@ -209,17 +170,14 @@ def bootstrap(
     *,
     num_samples: int = 20,
     seed: int = 0,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    aggregation: str = "sum_mean",
     temperature: float = 1.0,
     num_threads: int | None = None,
-    progress: Progress | None = None,
 ) -> list[Hierarchy]:
-    """Trees of rows drawn with replacement; see `clade_support`.
+    """Trees of rows drawn with replacement, of which `trees.clade_support` is made.
 
     Args:
-      logits, aggregation, empty, temperature, num_threads, progress: as for `fit`, but
-        for empty="drop", with which trees would differ in their leaves.
+      logits, aggregation, temperature, num_threads: as for `fit`.
       num_samples: how many trees. The first pass is made once for all of them.
       seed: tree i depends on (seed, i) alone.
 
@@ -231,19 +189,17 @@ def bootstrap(
     """
     who = "bootstrap"
     logits = check_logits(who, logits)
-    checks.one_of(who, ("last", "zero"), empty=empty)
+    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
     checks.count(who, num_samples=num_samples)
-    num_rows, k = logits.shape
-    found = []
+    (num_rows, k), found = logits.shape, []
     with Reader(who, logits, temperature, num_threads) as reader:
-        passed, _ = reader.read(who, slices(logits))
-        masked = functools.partial(reader.masked, logits)
+        passed, masked = reader.first_pass(logits), partial(reader.masked, logits)
         for sample in range(num_samples):
             rng = np.random.default_rng((seed, sample))
             rows = np.sort(rng.integers(num_rows, size=num_rows))
-            found.append(merging.grow(passed, masked, aggregation, empty, k, rows=rows))
-            if progress is not None:
-                progress("bootstrap trees", sample + 1, num_samples)
+            found.append(
+                merging.grow_from_rows(passed, masked, aggregation, k, rows=rows)
+            )
     return found
 
 
@@ -251,26 +207,22 @@ def fit_stream(
     batches: Iterable,
     *,
     spool: str | os.PathLike | None = None,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    aggregation: str = "sum_mean",
     temperature: float = 1.0,
     num_threads: int | None = None,
-    progress: Progress | None = None,
 ) -> Hierarchy:
     """`fit` of logits that come batch by batch, once, and need not fit in memory.
 
     Rows are kept in their own dtype in a temporary file, sorted by class within each
     chunk of 64 MB, so that a group is read in long runs. The file has no name: the
-    system frees it when the process ends, in whatever way, and a run that was killed
-    leaves nothing and is started again.
+    system frees it when the process ends, in whatever way.
 
     Args:
       batches: an iterable of [n, K] float arrays, all of one dtype; or one array or
         memory map, if reading it at random is slow.
       spool: the folder of the temporary file, which grows as large as the logits; the
         system's own if None.
-      aggregation, empty, temperature, num_threads, progress: as for `fit`; the rows
-        read are reported as (done, done), since nobody knows how many come.
+      aggregation, temperature, num_threads: as for `fit`.
 
     Returns:
       Hierarchy, the same as that of `fit`; assignments in the order of arrival.
@@ -279,37 +231,41 @@ def fit_stream(
       ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
     """
     who = "fit_stream"
-    checks.one_of(who, merging.EMPTY, empty=empty)
+    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
     chunks = _joined(who, batches)
     head = next(chunks, None)
     if head is None:
         raise ValueError(f"{who}: expected a batch or more; got none.")
-    k = head.shape[1]
+    parts, assignments, k = [], [], head.shape[1]
     with (
         tempfile.TemporaryFile(dir=spool) as file,
         Reader(who, head, temperature, num_threads) as reader,
     ):
-        chunks = itertools.chain([head], chunks)
-        passed, assignments = reader.read(who, chunks, spool=file, progress=progress)
+        for chunk in itertools.chain([head], chunks):
+            passed = reader.first_pass(chunk, sum(map(len, assignments)))
+            order = np.argsort(passed[0], kind="stable")
+            file.write(chunk[order].view(np.uint8).data)
+            assignments.append(passed[0])
+            parts.append(passed[:, order])
         file.flush()
         rows = np.memmap(file, np.uint8, "r").view(head.dtype).reshape(-1, k)
-        masked = functools.partial(reader.masked, rows)
-        tree = merging.grow(passed, masked, aggregation, empty, k, progress=progress)
-    return tree._replace(assignments=assignments)
+        passed, masked = np.concatenate(parts, axis=1), partial(reader.masked, rows)
+        tree = merging.grow_from_rows(passed, masked, aggregation, k)
+    return tree._replace(assignments=np.concatenate(assignments))
 
 
 def _joined(who: str, batches: Iterable):
     """Batches joined to about CHUNK_BYTES, and larger ones cut: [n, K] arrays."""
     held, size, shape = [], 0, None
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
-        batch = check_logits(who, np.atleast_2d(batch))
+        batch = check_logits(who, batch)
         shape = shape or (batch.shape[1], batch.dtype)
         if shape != (batch.shape[1], batch.dtype):
             raise ValueError(
                 f"{who}: expected every batch with {shape[0]} columns of {shape[1]}; "
                 f"got {batch.shape[1]} of {batch.dtype}."
             )
-        for part in slices(batch):
+        for part in np.array_split(batch, -(-batch.nbytes // CHUNK_BYTES)):
             held.append(np.array(part))  # batches may be reused
             size += part.nbytes
             if size >= CHUNK_BYTES:

@@ -6,7 +6,7 @@ import numpy as np
 
 from repr_jax.estimators.hierarchy import merging
 from repr_jax.estimators.hierarchy.arithmetic import FRACTION
-from repr_jax.estimators.hierarchy.merging import Aggregation, Hierarchy, sum_mean
+from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 CHUNK = 2**16  # rows whose masked confidences are computed together
@@ -24,26 +24,20 @@ class SparseFit(NamedTuple):
     """A tree of sparse logits, and what was missing for the exact one."""
 
     tree: Hierarchy
-    unresolved_rows: float  # share of rows that once had all their kept classes masked
-    unresolved_moves: float  # share of re-assignments of which that is true
+    unresolved: float  # share of re-assignments with all kept classes of a row masked
 
 
 def sparsify(logits, num_kept: int) -> Sparse:
-    """The num_kept largest logits of each row of [rows, K], and the rest's sum."""
+    """The num_kept largest logits of each row of [rows, K], or all; the rest's sum."""
     logits = np.asarray(logits)
     checks.same_shape("sparsify", rank=2, logits=logits)
     checks.count("sparsify", num_kept=num_kept)
-    if num_kept > logits.shape[1]:
-        raise ValueError(
-            f"sparsify: expected num_kept <= {logits.shape[1]}; got {num_kept}."
-        )
     order = np.argsort(-logits.astype(np.float32), axis=1, kind="stable")
     indices = order[:, :num_kept].astype(np.int32)
     others = np.take_along_axis(logits, order[:, num_kept:], axis=1).astype(np.float64)
     top = others.max(axis=1, initial=-np.inf)
     with np.errstate(divide="ignore"):  # of no others, the sum is 0
-        sums = np.exp(others - top[:, None]).sum(axis=1)
-        rest = top + np.log(sums)
+        rest = top + np.log(np.exp(others - top[:, None]).sum(axis=1))
     values = np.take_along_axis(logits, indices, axis=1)
     return Sparse(indices, values, rest.astype(np.float32))
 
@@ -57,20 +51,17 @@ def _checked(who: str, sparse: Sparse, num_classes: int) -> Sparse:
     checks.shape(who, values.shape[:1], rest=rest)
     if 0 in values.shape:
         raise ValueError(f"{who}: expected rows and kept logits; got {values.shape}.")
+    checks.within(who, num_classes, indices=indices)
+    checks.finite(who, values=values)
     order = np.argsort(indices, axis=1)
     indices = np.take_along_axis(indices, order, axis=1).astype(np.int64)
     values = np.take_along_axis(values, order, axis=1).astype(np.float64)
     rest = rest.astype(np.float64)
-    missing = num_classes - values.shape[1]
-    bound = values.min(axis=1) + np.log(max(missing, 1e-300))
+    bound = values.min(axis=1) + np.log(max(num_classes - values.shape[1], 1e-300))
     bound = bound + 1e-2 + 1e-2 * np.abs(bound)  # both may have been rounded
-    inside = (indices[:, 0] >= 0) & (indices[:, -1] < num_classes)
-    inside &= (np.diff(indices, axis=1) > 0).all(axis=1)
     for wanted, right in [
-        (f"different classes from 0 to {num_classes - 1}", inside),
-        ("finite logits", np.isfinite(values).all(axis=1)),
-        ("a rest that is finite or -inf", (rest < np.inf)),
-        ("a rest of logits no larger than those kept", ~(rest > bound)),
+        ("different classes", (np.diff(indices, axis=1) > 0).all(axis=1)),
+        ("a rest of logits no larger than those kept", rest <= bound),
     ]:
         if not right.all():
             raise ValueError(f"{who}: expected {wanted}; row {right.argmin()} has not.")
@@ -92,23 +83,19 @@ def _choice(indices, values, rest, in_group) -> np.ndarray:
 
 
 def fit_sparse(
-    sparse: Sparse,
-    *,
-    num_classes: int,
-    aggregation: Aggregation = sum_mean,
-    empty: str = "last",
+    sparse: Sparse, *, num_classes: int, aggregation: str = "sum_mean"
 ) -> SparseFit:
     """`fit` from the largest logits of each row and the log-sum-exp of its others.
 
     The next best class of a row is exact as long as one of its kept classes is not
     masked; its confidence is too small by no more than the probability of masked
     classes that were not kept. A row without such a class is left out of that merge,
-    since the logits that would decide are gone: the shares say how often.
+    since the logits that would decide are gone: `unresolved` says how often.
 
     Args:
       sparse: as from `sparsify`. The temperature is that of the kept sums: 1.
       num_classes: K.
-      aggregation, empty: as for `fit`.
+      aggregation: as for `fit`.
 
     Returns:
       SparseFit. With all K logits kept, the tree of `fit` but for rounding.
@@ -117,27 +104,26 @@ def fit_sparse(
       ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
     """
     who = "fit_sparse"
-    checks.one_of(who, merging.EMPTY, empty=empty)
-    checks.count(who, num_classes=num_classes)
+    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
+    checks.count(who, minimum=2, num_classes=num_classes)
     sparse = _checked(who, sparse, num_classes)
-    every = np.arange(len(sparse.values))
-    missed, num_moves = np.zeros(len(every), np.int64), 0
+    num_moves, num_missed = 0, 0
 
     def choices(rows, in_group):
-        parts = np.array_split(rows, -(-len(rows) // CHUNK) or 1)
+        parts = np.array_split(rows, -(-len(rows) // CHUNK))
         return np.concatenate(
             [_choice(*(x[part] for x in sparse), in_group) for part in parts], axis=1
         )
 
     def masked(rows, members):
-        nonlocal num_moves
+        nonlocal num_moves, num_missed
         in_group = np.isin(np.arange(num_classes), members)
         best, confidence, found = choices(rows, in_group)
-        missed[rows] += found == 0
         num_moves += len(rows)
+        num_missed += int(np.sum(found == 0))
         return np.where(found, best, members[0]), confidence
 
+    every = np.arange(len(sparse.values))
     passed = choices(every, np.zeros(num_classes, bool))[:2]
-    tree = merging.grow(passed, masked, aggregation, empty, num_classes)
-    share = float(missed.sum()) / max(num_moves, 1)
-    return SparseFit(tree, float(np.mean(missed > 0)), share)
+    tree = merging.grow_from_rows(passed, masked, aggregation, num_classes)
+    return SparseFit(tree, num_missed / max(num_moves, 1))

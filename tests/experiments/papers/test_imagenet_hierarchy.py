@@ -25,6 +25,20 @@ def classes(installed_wordnet):
     return params["kernel"], params["bias"], taxonomy
 
 
+def test_class_vector_logits_are_those_of_loops():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(5, 4)), rng.normal(size=4)
+    found = imagenet_hierarchy.class_vector_logits(kernel, bias, length=3.0)
+    for i, j in np.ndindex(4, 4):
+        row = 3.0 * kernel[:, i] / np.sqrt(sum(w * w for w in kernel[:, i]))
+        assert found[i, j] == pytest.approx(row @ kernel[:, j] + bias[j])
+    with pytest.raises(ValueError, match="that of 2 is zero"):
+        kernel[:, 2] = 0
+        imagenet_hierarchy.class_vector_logits(kernel, bias, length=3.0)
+    with pytest.raises(ValueError, match="length > 0"):
+        imagenet_hierarchy.class_vector_logits(kernel, bias, length=0.0)
+
+
 def clade_of(tree, wanted):
     """Names of the classes below the lowest node that is above all of these."""
     names = np.array(imagenet.class_names())
@@ -38,7 +52,7 @@ def clade_of(tree, wanted):
 def test_dogs_of_snow_are_merged_with_vehicles_of_snow(classes, fit):
     """The published finding: what they share is the snow in their pictures."""
     kernel, bias, _ = classes
-    logits = hierarchy.class_vector_logits(kernel, bias, length=10.0)
+    logits = imagenet_hierarchy.class_vector_logits(kernel, bias, length=10.0)
     assert (logits.argmax(axis=1) == np.arange(1000)).all()
     tree = fit(logits)
     merges = [{(657, 744)}, {(248, 250)}, {(341, 342)}, {(482, 848)}]
@@ -78,7 +92,7 @@ def test_agreement_with_wordnet_is_as_known(classes, monkeypatch):
     # float64 tau 20 as well gives what is known.
     found = imagenet_hierarchy.scores(methods["L2H, tau 10"](0), taxonomy)
     assert found["DP, 3 parts"] == pytest.approx(0.877, abs=5e-4)
-    logits = hierarchy.class_vector_logits(kernel, bias, length=20.0)
+    logits = imagenet_hierarchy.class_vector_logits(kernel, bias, length=20.0)
     found = imagenet_hierarchy.scores(in_float64(logits), taxonomy)
     assert found["DP, 3 parts"] == pytest.approx(0.847, abs=5e-4)
     assert found["DP, 8 parts"] == pytest.approx(0.519, abs=5e-4)
