@@ -13,6 +13,7 @@ from jax import Array
 
 from repr_jax.data import shift as shifts
 from repr_jax.data.dataset import Dataset
+from repr_jax.data.histology import three_waves
 from repr_jax.ops import checks
 
 KINDS = ("strips", "circles", "roofs", "block", "crossing", "river", "pond", "trees")
@@ -56,7 +57,7 @@ def pattern(kind: Array, u: Array, v: Array, wide: Array, wave: Array) -> Array:
         0.4
         + 0.2 * wide
         - jnp.sqrt(u * u + 1.7 * v * v)
-        - 0.05 * jnp.sin(3 * jnp.arctan2(v, u + 1e-6) + wave),
+        - 0.05 * three_waves(u, v, wave),
         0.16 - jnp.sqrt(a * a + b * b),
     ]
     return 10 * jnp.stack(found)[kind]

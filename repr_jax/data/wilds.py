@@ -10,7 +10,7 @@ patch_patient_P_node_N_x_X_y_Y.png, 96 x 96. Label: a tumor in the middle; domai
 hospital 0 to 4; group: slide 0 to 49. FMoW 1.1, fmow_v1.1/: rgb_metadata.csv,
 country_code_mapping.csv, and images/rgb_img_ROW.png, 224 x 224. Label: one of 62 kinds
 of land use, in the order of the alphabet; domain: region, see REGIONS; group: the place
-that is shown. Without the files, `data.histology` draws something alike.
+that is shown. `data.histology` and `data.land_use` draw such images.
 
 Source: Koh et al., "WILDS: A Benchmark of in-the-Wild Distribution Shifts", 2021,
 https://arxiv.org/abs/2012.07421, and code, whose splits these are. Subsets with a
@@ -241,8 +241,8 @@ def _columns(who: str, path: pathlib.Path, names: Sequence[str]) -> dict[str, li
     if not path.is_file():
         raise FileNotFoundError(
             f"{who}: expected {path.name} in {path.parent}, a folder of WILDS; got "
-            "none. See https://wilds.stanford.edu/get_started; data.histology needs no "
-            "files."
+            "none. See https://wilds.stanford.edu/get_started; data.histology and "
+            "data.land_use need no files."
         )
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)

@@ -130,6 +130,13 @@ def test_kinds_are_patterns_by_hand():
     assert front(5, zero, jnp.array([[0.0, 0.1, 0.3]])) == [True, True, False]
 
 
+def test_waves_are_the_sine():
+    angle = np.linspace(-3, 3, 40)
+    u, v = 0.7 * np.cos(angle), 0.7 * np.sin(angle)
+    found = histology.three_waves(*map(jnp.asarray, (u, v, np.full(40, 0.4))))
+    np.testing.assert_allclose(found, np.sin(3 * angle + 0.4), atol=1e-4)
+
+
 def test_kinds_differ():
     images = [drawn(land_use, [kind] * 8, [0] * 8, size=24) for kind in range(8)]
     flat = np.stack(images).reshape(8, 8, -1)

@@ -15,7 +15,7 @@ from repr_jax.models import vae
 from repr_jax.models.flows import MaskedAutoregressiveFlow
 from repr_jax.models.multimodal_hierarchy import HierarchicalVAE
 from repr_jax.models.multimodal_vae import JointEncoder
-from repr_jax.ops import hamiltonian, subsets
+from repr_jax.ops import hamiltonian, likelihood, subsets
 
 NAMES = ("m0", "m1", "m2")
 BATCH, DIM = 6, 4
@@ -35,24 +35,24 @@ def networks():
     return c
 
 
-def jnf():
+def jnf(log_likelihood=likelihood.laplace):
     c = networks()
     c.flow = dict(fn=MaskedAutoregressiveFlow, dim=DIM, hidden=(8,))
     c.loss = dict(fn=losses.joint_to_unimodal)
-    c.bound = dict(fn=losses.jmvae, unimodal_weight=0.0)
+    c.bound = dict(fn=losses.jmvae, unimodal_weight=0.0, log_likelihood=log_likelihood)
     c.posterior = dict(fn=hamiltonian.sample, num_warmup=3, num_steps=2)
     return joint_flows.make(c)
 
 
-def of_nexus():
+def of_nexus(log_likelihood=likelihood.laplace):
     c = networks()
     c.update(top_dim=3, message_dim=5, hidden=(6,))
-    c.loss = dict(fn=losses.unimodal_elbo)
+    c.loss = dict(fn=losses.unimodal_elbo, log_likelihood=log_likelihood)
     c.top_loss = dict(fn=losses.nexus_top)
     return nexus.make(c)
 
 
-def mhvae():
+def mhvae(log_likelihood=likelihood.laplace):
     c = networks()
     c.model = dict(
         fn=HierarchicalVAE,
@@ -61,15 +61,15 @@ def mhvae():
         widths=(4, 4, 4),
         shape=(8, 8, 3),
     )
-    c.loss = dict(fn=losses.mhvae)
+    c.loss = dict(fn=losses.mhvae, log_likelihood=log_likelihood)
     c.likelihood_samples = 3
     return hierarchical_vae.make(c)
 
 
-def cvae():
+def cvae(log_likelihood=likelihood.laplace):
     c = networks()
     c.target = "m0"
-    c.loss = dict(fn=losses.cvae)
+    c.loss = dict(fn=losses.cvae, log_likelihood=log_likelihood)
     c.thin = dict(fn=subsets.thin, drop_rate=0.5)
     return conditional_vae.make(c)
 
@@ -138,6 +138,18 @@ def test_all_that_is_asked_is_answered_from_any_part_of_the_modalities(name):
         thinned = name == "cvae"
         loss = experiment.loss(params, {}, batch, KEY, 0)[0]
         assert thinned or abs(bound + loss) < 1e-4 * abs(loss)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_what_is_generated_are_means_and_no_logits(name):
+    """Of the likelihood that the bound has, where the loss has none."""
+    experiment, params, batch = started(name)
+    logits, means = (
+        jax.jit(functools.partial(one.outputs["generate"], params, {}))(batch, KEY)
+        for one in (experiment, MAKE[name](likelihood.bernoulli))
+    )
+    for target, x in means.items():
+        np.testing.assert_allclose(x, jax.nn.sigmoid(logits[target]), rtol=1e-5)
 
 
 def test_nothing_given_weighs_nothing_in_a_hierarchy():

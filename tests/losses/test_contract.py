@@ -489,8 +489,8 @@ def by_sharded_arrays(name, params, *batch):
 
 
 # Checked, a gradient knows which values differ between shards; under vmap, as in the
-# other forms, it does not. Those compile the same sums, so they are tried where each
-# function of `ops` that looks across an axis is used.
+# other forms, it does not. Those compile the same sums, so they are quick where each
+# function of `ops` that looks across an axis is used, and else in the slow lane.
 SPLITS = {
     "shard_map": partial(by_shard_map, check_vma=True),
     "vmap": by_vmap,
@@ -512,8 +512,12 @@ IN_EVERY_FORM = (
 
 @pytest.mark.parametrize(
     ("split", "name"),
-    [(split, name) for split in ("shard_map", "vmap") for name in losses.__all__]
-    + [(split, name) for split in list(SPLITS)[2:] for name in IN_EVERY_FORM],
+    [
+        pytest.param(split, name, marks=() if quick else pytest.mark.slow)
+        for split in SPLITS
+        for name in losses.__all__
+        for quick in [split in ("shard_map", "vmap") or name in IN_EVERY_FORM]
+    ],
 )
 def test_a_split_batch_has_the_value_and_gradient_of_the_whole(split, name):
     batch = draw(name)
