@@ -21,5 +21,5 @@ def uniform_fan_in(fan_in: int) -> Callable:
 
 
 def xavier_uniform(key, shape, dtype=jnp.float32):
-    """Glorot and Bengio's, of kernels [in, out], as a function that a config can name."""
+    """Glorot's initializer of kernels, as a function that a config can name."""
     return jax.nn.initializers.xavier_uniform()(key, shape, dtype)
