@@ -21,8 +21,8 @@ def make(config) -> Experiment:
     `config.hidden_share`, in (0, 1), of an image's patches are hidden, drawn anew for
     each image and step. `config.target` maps patches to what is predicted, such as
     `reconstruction.normalized_patches`; without it pixels are. `config.loss` is called
-    as loss(predictions, targets, hidden, where=...). Represents by the class token of
-    whole images.
+    as loss(predictions, targets, hidden, where=...). Represents whole images by the
+    mean over patches of what the encoder returns.
     """
     augment = bind(config.augment, "config.augment")
     encoder = bind(config.encoder, "config.encoder")()
@@ -70,6 +70,6 @@ def make(config) -> Experiment:
     def represent(params, extras, batch, key):
         image, _ = observed(batch)
         encoded = encoder.apply({"params": params["encoder"]}, image, train=False)
-        return encoded.representation
+        return jnp.mean(encoded.tokens[:, 1:], axis=1)  # without the class token
 
     return Experiment(init, loss, {"represent": represent})

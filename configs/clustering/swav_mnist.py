@@ -4,7 +4,9 @@ python -m repr_jax.main --config=configs/clustering/swav_mnist.py \
     --workdir=runs/swav
 The numbers of the loss are the published ones; prototypes, queue, network, views and
 length are ours.
-Expect: not yet run.
+Expect: not yet run in full. 600 steps of 64 images, with a network of widths 16, 32, 64
+and 64 features: linear probe 0.788 where the untrained network has 0.717, 20 neighbors
+0.678 and 0.782.
 """
 
 from configs.contrastive import simclr_mnist

@@ -3,7 +3,9 @@
 python -m repr_jax.main --config=configs/decorrelation/vicreg_mnist.py \
     --workdir=runs/vicreg
 The weights are the published ones, the rest ours.
-Expect: not yet run.
+Expect: not yet run in full. 600 steps of 64 images, with a network of widths 16, 32, 64
+and 64 features: linear probe 0.909 where the untrained network has 0.781, 20 neighbors
+0.817 and 0.847; SimCLR 0.918 and 0.812 in as many steps.
 """
 
 from configs.contrastive import simclr_mnist

@@ -4,7 +4,9 @@ python -m repr_jax.main --config=configs/distillation/simsiam_mnist.py \
     --workdir=runs/simsiam
 Loss, optimizer and the predictor's bottleneck are the published ones; network, views
 and length are ours.
-Expect: not yet run.
+Expect: not yet run in full. 600 steps of 64 images, with a network of widths 16, 32, 64
+and 64 features, are too few: linear probe 0.770 where the untrained network has 0.781,
+20 neighbors 0.730 and 0.847; without normalized projections 0.582 and 0.576.
 """
 
 from configs.contrastive import simclr_mnist

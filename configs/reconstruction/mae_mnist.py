@@ -4,14 +4,15 @@ python -m repr_jax.main --config=configs/reconstruction/mae_mnist.py \
     --workdir=runs/mae
 Share, normalized targets and optimizer are the published ones, but for a higher rate;
 networks, views and length are ours.
-Expect: not yet run.
+Expect: not yet run in full. With smaller initial weights 345 steps of 64 images left
+the loss at 0.37, about that of predicting every patch to be flat.
 """
 
 from configs.contrastive import simclr_mnist
 from experiments import masked
 from repr_jax import losses, optim
 from repr_jax.losses import reconstruction
-from repr_jax.models import vit
+from repr_jax.models import initializers, vit
 
 
 def get_config(mode=""):
@@ -27,6 +28,7 @@ def get_config(mode=""):
         depth=1 if smoke else 4,
         num_heads=4,
         fixed_positions=True,
+        kernel_init=initializers.xavier_uniform,  # app. A.1
         **patches,
     )
     config.decoder = dict(

@@ -18,3 +18,8 @@ def uniform_fan_in(fan_in: int) -> Callable:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+def xavier_uniform(key, shape, dtype=jnp.float32):
+    """Glorot's initializer of kernels, as a function that a config can name."""
+    return jax.nn.initializers.xavier_uniform()(key, shape, dtype)
