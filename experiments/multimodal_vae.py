@@ -356,7 +356,8 @@ def make(config) -> Experiment:
     `config.bound` is a loss that is minus a bound of log p(x), which not every training
     loss is; without it the held-out bound is not known. Read if they are there:
       private_encoder: of each modality's own latents, the `private` of the loss.
-      joint_encoder: (inputs, where) -> posterior, the `joint` of the loss.
+      joint_encoder: (inputs, where) -> posterior, the `joint` of the loss; it does not
+        look at inputs that `where` lacks, which may hold anything finite.
       learned: modules without input, by the argument of the loss that each returns.
         With a `prior` of several components rows are assigned to them: "assign".
       schedules: functions that return step -> factor, by the argument of the loss that
