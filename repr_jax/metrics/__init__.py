@@ -21,6 +21,7 @@ from repr_jax.metrics.generation import (
     neighbor_precision_recall,
     prd,
 )
+from repr_jax.metrics.geometry import effective_rank, linear_cka, rankme
 from repr_jax.metrics.hierarchy import (
     dasgupta_cost,
     dendrogram_purity,
@@ -54,6 +55,7 @@ __all__ = [
     "cophenetic_correlation",
     "dasgupta_cost",
     "dendrogram_purity",
+    "effective_rank",
     "fpr_at_tpr",
     "frechet_distance",
     "frechet_of_gaussians",
@@ -64,6 +66,7 @@ __all__ = [
     "lhd_log",
     "lhd_mistake",
     "lhd_pair",
+    "linear_cka",
     "macro_accuracy",
     "macro_dendrogram_purity",
     "majority_accuracy",
@@ -75,6 +78,7 @@ __all__ = [
     "nmi_geometric",
     "prd",
     "r2",
+    "rankme",
     "ranks",
     "recall_at_k",
     "robinson_foulds",
