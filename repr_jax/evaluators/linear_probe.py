@@ -1,5 +1,6 @@
 """Linear classification of representations, for every subset of the modalities."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,12 +58,19 @@ def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> Score:
     return Score(right, bool(probe.converged), float(probe.gradient))
 
 
+def mean_score(scores: Iterable[Score]) -> Score:
+    """The mean accuracy; converged if all did, the gradient of the worst."""
+    accuracies, converged, gradients = zip(*scores)
+    return Score(float(np.mean(accuracies)), all(converged), max(gradients))
+
+
 @needs("represent")
 def evaluate(
     trained,
     dataset,
     *,
     num_train: int = 500,
+    num_draws: int = 1,
     max_train: int = 10_000,
     inverse_penalty: float = 1.0,
     batch_size: int = 256,
@@ -77,11 +85,12 @@ def evaluate(
       trained: Trained.
       dataset: Dataset with a `label`.
       num_train: rows of the small fit, classes in proportion.
+      num_draws: how many small fits, each to rows of its own, the mean is taken of.
       max_train: rows of the large fit; a longer training split is thinned at random to
         so many, since each of the 2^M - 1 subsets has a fit.
       inverse_penalty: C, > 0.
       batch_size: rows encoded at a time.
-      seed: of the choice of the `num_train` rows.
+      seed: of the choice of the `num_train` rows; draw n has seed + n.
 
     Returns:
       For every subset "m0+m1" (large fit) and "500_rows/m0+m1" (small fit, named by
@@ -92,12 +101,16 @@ def evaluate(
     Source: protocol of Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021,
       https://arxiv.org/abs/2105.02470. They draw the 500 rows with replacement.
     """
+    checks.count("linear_probe", num_draws=num_draws)
     large, small, largest = {}, {}, {}
     collected = collect_subsets(trained, dataset, batch_size, max_train)
     for name, (x, y), test in collected:
-        few = stratified(y, num_train, seed)
         large[name] = score(x, y, *test, inverse_penalty=inverse_penalty)
-        small[name] = score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
+        draws = [stratified(y, num_train, seed + n) for n in range(num_draws)]
+        small[name] = mean_score(
+            score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
+            for few in draws
+        )
         largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
     if not large:
         raise ValueError("linear_probe: expected rows of both splits; got none.")

@@ -80,6 +80,29 @@ def test_a_model_with_one_input():
     assert found.tables[0].rows == [("all rows", 1.0, 0.25), ("16 rows", 1.0, 0.25)]
 
 
+def test_few_rows_are_drawn_several_times_and_averaged():
+    """Two pixels do not tell four classes apart: every draw is worth another number."""
+    blobs = synthetic.blobs(num_examples=32)
+
+    def represent(batch):
+        image = np.asarray(batch["image"]).reshape(len(batch["image"]), -1)
+        return image[:, :2]
+
+    model = Trained({"represent": represent}, blobs.prepare, (), "")
+    options = dict(num_train=6, batch_size=8)
+    apart = [
+        linear_probe.evaluate(model, blobs, seed=seed, **options).numbers
+        for seed in range(3)
+    ]
+    found = linear_probe.evaluate(model, blobs, num_draws=3, **options).numbers
+    name = "accuracy/6_rows"
+    assert len({numbers[name] for numbers in apart}) > 1
+    assert found[name] == pytest.approx(np.mean([numbers[name] for numbers in apart]))
+    assert found["accuracy"] == apart[0]["accuracy"]
+    with pytest.raises(ValueError, match="linear_probe: expected num_draws >= 1"):
+        linear_probe.evaluate(model, blobs, num_draws=0, **options)
+
+
 def test_rows_that_lack_what_is_asked_for_do_not_count(perfect, gaps, here, answering):
     """Labels of what is given, and nothing else: perfect where it is there."""
 

@@ -9,6 +9,7 @@ from repr_jax.evaluators import (
     common,
     factors,
     frechet,
+    knn,
     latent_clusters,
     latents,
     likelihood,
@@ -17,6 +18,7 @@ from repr_jax.evaluators import (
     reconstruction,
     retrieval,
     samples,
+    shift_heads,
 )
 
 
@@ -163,7 +165,7 @@ def test_limit_above_the_split_is_everything(dataset):
         ("generate", [coherence, frechet, reconstruction, samples]),
         ("log_weights", [likelihood]),
         ("represent", [factors, latent_clusters, latents, linear_probe, projection]),
-        ("represent", [retrieval]),
+        ("represent", [knn, retrieval, shift_heads]),
     ],
 )
 def test_evaluators_say_what_they_need(output, evaluators):
