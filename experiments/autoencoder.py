@@ -1,13 +1,15 @@
 """One input, an encoder that returns a posterior, a decoder: VAE, IWAE and relatives.
 
-They differ in `config.loss`, the bound. A batch has `image` and may have `where`.
+They differ in `config.loss`, the bound. `make_deterministic` is the plain autoencoder,
+without noise. A batch has `image` and may have `where`.
 """
 
+import flax.linen as nn
 import jax.numpy as jnp
 
 from repr_jax.config import bind
 from repr_jax.models.vae import VAE
-from repr_jax.ops import gaussian
+from repr_jax.ops import gaussian, likelihood
 from repr_jax.ops.batch import masked_mean, present, row_keys
 from repr_jax.train import Experiment
 
@@ -70,3 +72,47 @@ def make(config) -> Experiment:
 
     outputs = {"represent": represent, "generate": generate, "bound": bound}
     return Experiment(init, loss, outputs)
+
+
+class Autoencoder(nn.Module):
+    """x -> what the encoder makes of it [batch, dim], and what the decoder of that."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __call__(self, x, *, train):
+        representation = self.encoder(x, train=train)
+        return representation, self.decoder(representation, train=train)
+
+
+def make_deterministic(config) -> Experiment:
+    """Reads encoder, decoder and log_likelihood.
+
+    The loss is the mean of minus `config.log_likelihood`(x, decoded); of a Gaussian of
+    scale 1 half the squared error, summed over pixels, and a constant. The encoder
+    returns an array, and may have batch normalization.
+    """
+    log_likelihood = bind(config.log_likelihood, "config.log_likelihood")
+    model = Autoencoder(
+        bind(config.encoder, "config.encoder")(),
+        bind(config.decoder, "config.decoder")(),
+    )
+
+    def init(key, batch):
+        variables = dict(model.init(key, observed(batch)[0], train=False))
+        return variables.pop("params"), variables
+
+    def loss(params, extras, batch, key, step):
+        image, where = observed(batch)
+        variables = {"params": params, **extras}
+        (_, decoded), extras = model.apply(
+            variables, image, train=True, mutable=list(extras)
+        )
+        scores = likelihood.by_row(log_likelihood, image, decoded, where)
+        return -masked_mean(scores, where=where), (extras, {})
+
+    def represent(params, extras, batch, key):
+        variables = {"params": params, **extras}
+        return model.apply(variables, observed(batch)[0], train=False)[0]
+
+    return Experiment(init, loss, {"represent": represent})

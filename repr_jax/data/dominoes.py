@@ -10,7 +10,7 @@ strongly label and digit correlate: at r = 1 class 0 has digit 0, class 1 digit 
 Pictures are CIFAR-10's automobiles (class 0) and trucks (class 1), or drawn on the
 device for machines without: a square or a heart with soft edges, of random size, turn,
 place and colors, with noise of standard deviation 0.1. A random crop of a domino may
-hold one block alone: use a scale of at least 0.5.
+hold one block alone: `each_block` changes them one by one.
 
 Source: Shah et al., "The Pitfalls of Simplicity Bias in Neural Networks", 2020,
 https://arxiv.org/abs/2006.07710, code. There every digit is paired once; here each
@@ -18,7 +18,7 @@ picture draws a digit of its class. The drawn pictures are ours.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -168,3 +168,16 @@ def _prepare(batch: Mapping, *, seed: int) -> dict:
         picture = rest.pop("picture").astype(jnp.float32) / 255
     top = jnp.broadcast_to(digit[..., None], picture.shape)
     return {**rest, "image": jnp.concatenate([top, picture], axis=1)}
+
+
+def each_block(key: Array, images: Array, *, view: Callable) -> Array:
+    """Both blocks changed, each by a key of its own; an augmentation of dominoes.
+
+    Args:
+      key: PRNG key.
+      images: [batch, 64, 32, channels] float in [0, 1].
+      view: (key, [batch, 32, 32, channels]) -> the same shape.
+    """
+    blocks = jnp.split(images, 2, axis=1)
+    keys = jax.random.split(key, 2)
+    return jnp.concatenate([view(k, x) for k, x in zip(keys, blocks)], axis=1)

@@ -1,10 +1,13 @@
 """Dominoes: shapes, what a digit tells, splits, and CIFAR-10 in place of drawings."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax.data import dominoes, mnist, shift, tfds_images
+from repr_jax.data import augment, dominoes, mnist, shift, tfds_images
 
 
 def small(**options):
@@ -124,3 +127,20 @@ def test_bad_input_is_named():
         ValueError, match=r"dominoes\.load: expected r_ood in \[-1, 1\]"
     ):
         small(r_ood=2.0)
+
+
+def test_blocks_are_changed_one_by_one():
+    """Each by a key of its own, and nothing moves from one to the other."""
+    images = jnp.concatenate([jnp.full((5, 32, 32, 1), v) for v in (0.2, 0.8)], axis=1)
+
+    def brighter(key, block):
+        return block + jax.random.uniform(key, (len(block), 1, 1, 1))
+
+    changed = dominoes.each_block(jax.random.key(0), images, view=brighter)
+    top, below = (np.ptp(x, axis=(1, 2)).max() for x in jnp.split(changed, 2, axis=1))
+    assert top == below == 0
+    added = (changed - images)[:, [0, -1], 0, 0]
+    assert len(np.unique(np.round(added, 5))) == 10
+    crop = functools.partial(augment.random_resized_crop, size=32, scale=(0.1, 0.2))
+    same = dominoes.each_block(jax.random.key(1), images, view=crop)
+    np.testing.assert_allclose(same, images, atol=1e-6)

@@ -1,0 +1,14 @@
+"""Random features of dominoes.
+
+python -m repr_jax.main --config=configs/classification/random_dominoes.py \
+    --workdir=runs/random_dominoes --config.correlation=1
+The method of configs/classification/random_sprites.py.
+Expect: not yet run.
+"""
+
+from configs.classification import random_sprites
+from configs.classification.supervised_dominoes import of_sprites
+
+
+def get_config(mode=""):
+    return of_sprites(random_sprites.get_config(mode), mode)
