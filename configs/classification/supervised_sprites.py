@@ -11,7 +11,7 @@ from configs.base import base
 from experiments import supervised
 from repr_jax import losses, optim
 from repr_jax.data import sprites
-from repr_jax.evaluators import knn, shift_heads
+from repr_jax.evaluators import knn, rank, shift_heads
 from repr_jax.models.convnet import ConvNet
 
 
@@ -45,7 +45,11 @@ def get_config(mode=""):
     config.optimizer = dict(
         fn=optim.adam_cosine, peak=1e-3, num_steps=config.get_ref("num_steps")
     )
-    config.evals.heads = dict(fn=shift_heads.evaluate)
-    config.evals.spurious = dict(fn=shift_heads.evaluate, target="spurious")
+    few = config.dataset.num_head  # rows of the OOD head: all there are
+    config.evals.heads = dict(fn=shift_heads.evaluate, num_head=few)
+    config.evals.spurious = dict(
+        fn=shift_heads.evaluate, num_head=few, target="spurious"
+    )
     config.evals.knn = dict(fn=knn.evaluate)
+    config.evals.rank = dict(fn=rank.evaluate)
     return config

@@ -15,6 +15,7 @@ from repr_jax.evaluators import (
     likelihood,
     linear_probe,
     projection,
+    rank,
     reconstruction,
     retrieval,
     samples,
@@ -165,7 +166,7 @@ def test_limit_above_the_split_is_everything(dataset):
         ("generate", [coherence, frechet, reconstruction, samples]),
         ("log_weights", [likelihood]),
         ("represent", [factors, latent_clusters, latents, linear_probe, projection]),
-        ("represent", [knn, retrieval, shift_heads]),
+        ("represent", [knn, rank, retrieval, shift_heads]),
     ],
 )
 def test_evaluators_say_what_they_need(output, evaluators):
