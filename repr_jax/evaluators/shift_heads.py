@@ -184,6 +184,8 @@ def evaluate(
       ValueError: a split is missing or empty, or a head has fewer than two classes.
     """
     checks.one_of("shift_heads", TARGETS, target=target)
+    checks.count("shift_heads", max_train=max_train, num_draws=num_draws)
+    checks.count("shift_heads", num_head=1 if num_head is None else num_head)
     x, entries = _collected(trained, dataset, max_train, batch_size)
     y = {split: entries[split][target] for split in SPLITS}
     options = dict(penalties=penalties, held_out=held_out, seed=seed)

@@ -103,7 +103,7 @@ def effective_rank(
       TypeError: integers; a `where` that is not bool.
 
     Source: Roy and Vetterli, "The Effective Rank: A Measure of Effective
-      Dimensionality", 2007, definition 1.
+      Dimensionality", 2007, definition 1, EUSIPCO, pages 606-610.
     """
     shares, counted = _shares("effective_rank", x, where, axis_name)
     logs = jnp.log(jnp.where(shares > 0, shares, 1))

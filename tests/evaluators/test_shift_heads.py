@@ -206,3 +206,6 @@ def test_what_is_missing_is_an_error():
         shift_heads.evaluate(model, only)
     with pytest.raises(ValueError, match="expected target among"):
         shift_heads.evaluate(model, data, target="domain")
+    for name in ("num_head", "num_draws", "max_train"):
+        with pytest.raises(ValueError, match=f"shift_heads: expected {name} >= 1"):
+            shift_heads.evaluate(model, data, **{name: 0})
