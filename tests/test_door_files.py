@@ -26,6 +26,7 @@ from experiments.results import render
 from repr_jax import config as configs
 from repr_jax.data import arrays, imagenet, wordnet
 from repr_jax.estimators.hierarchy import __main__ as hierarchy
+from repr_jax.estimators.hierarchy import sparse
 from tests.runs import CONFIG
 
 NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 50))
@@ -153,14 +154,14 @@ def of_limits(rng, folder):
 def of_hierarchy(rng, folder):
     made = np.random.default_rng(0)
     np.save(folder / "logits.npy", made.normal(size=(12, 4)).astype("f"))
-    np.savez(folder / "logits.npz", logits=made.normal(size=(12, 4)).astype("f"))
+    kept = sparse.sparsify(np.load(folder / "logits.npy"), 2)
+    np.savez(folder / "logits.npz", **kept._asdict())
     np.save(folder / "labels.npy", np.arange(12) % 3)
     np.save(folder / "images.npy", np.zeros((12, 4, 4, 3), np.uint8))
     (folder / "names.txt").write_text("a\nb\nc\nd\n")
-    (folder / "names.json").write_text('["a", "b", "c", "d"]')
     chosen = [folder / f"logits.{rng.choice(['npy', 'npz'])}"]
-    arguments = [str(chosen[0]), "--quiet", f"--out={folder / 'tree'}"]
-    for name, ends in dict(labels="npy", names=rng.choice(["txt", "json"])).items():
+    arguments = [str(chosen[0]), f"--out={folder / 'tree'}"]
+    for name, ends in dict(labels="npy", names="txt").items():
         chosen.append(folder / f"{name}.{ends}")
         arguments.append(f"--{name}={chosen[-1]}")
     return chosen, lambda: hierarchy.main(arguments)
