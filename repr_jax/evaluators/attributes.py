@@ -20,15 +20,14 @@ import numpy as np
 from repr_jax import metrics
 from repr_jax.estimators import logistic
 from repr_jax.evaluators import classifiers, samplers
-from repr_jax.evaluators.coherence import by_target, conditional, unconditional
+from repr_jax.evaluators.coherence import by_target, conditional, of_nothing
 from repr_jax.evaluators.common import (
     Evaluation,
     Table,
     by_size,
-    collect_targets,
+    collect_subsets,
     mean_by_views,
     needs,
-    subsets,
 )
 from repr_jax.evaluators.linear_probe import stratified
 
@@ -118,11 +117,10 @@ def evaluate(
     chance = dict.fromkeys(found, level)
     if len(modalities) == 1:
         return Evaluation(found, {}, tables, chance, ("self/1_view",))
-    fit_key = jax.random.fold_in(keys[1], num_random)
-    fitted = sampler and samplers.fit(trained, dataset, sampler, fit_key, **sizes)
-    options = dict(num=num_random, fitted=fitted, **sizes)
-    samples = samplers.generated(trained, dataset, keys[1], **options)
-    free = unconditional(score, samples, num_random) > 0
+    seen, fitted = of_nothing(
+        trained, dataset, score, keys[1], num=num_random, sampler=sampler, **sizes
+    )
+    free = seen > 0
     found["joint"] = float(np.mean(np.all(free == free[:1], axis=0)))
     guess = shares ** len(modalities) + (1 - shares) ** len(modalities)
     chance["joint"] = float(np.mean(guess))
@@ -225,14 +223,11 @@ def probe(
     """
     num_attributes(trained, dataset, target)
     found, chance, used = {}, {}, 0
-    for name, present in subsets(trained.modalities).items():
-        (x, y), (x_test, y_test) = (
-            collect_targets(
-                trained, dataset, split, batch_size, (target,), present, limit
-            )
-            for split in ("train", "test")
-        )
-        y, y_test = y[target] > 0, y_test[target] > 0
+    collected = collect_subsets(
+        trained, dataset, batch_size, limit, limit, target=target
+    )
+    for name, (x, y), (x_test, y_test) in collected:
+        y, y_test = y > 0, y_test > 0
         some = stratified(np.zeros(len(y)), num_train, seed)
         scored = [
             (_scores(x[some], y[some, a], x_test, inverse_penalty), y_test[:, a])

@@ -32,10 +32,18 @@ from repr_jax.evaluators.common import (
 from repr_jax.ops import checks
 
 
-def unconditional(judge, samples, num_random):
-    """[modality, num_random] int32: what the judges see in samples of everything."""
-    seen = [np.asarray(judge(images)) for images in samples]
-    return np.concatenate(seen, axis=1)[:, :num_random]
+def of_nothing(trained, dataset, judge, key, *, num, sampler, batch_size):
+    """What the judges see [modality, num, ...] where nothing is given, and `Fitted`.
+
+    sampler: what z is drawn from, fitted to latents; None for the prior.
+    """
+    fit_key = jax.random.fold_in(key, num)
+    options = dict(batch_size=batch_size)
+    fitted = sampler and samplers.fit(trained, dataset, sampler, fit_key, **options)
+    options |= dict(num=num, fitted=fitted)
+    samples = samplers.generated(trained, dataset, key, **options)
+    seen = [np.asarray(judge(made)) for made in samples]
+    return np.concatenate(seen, axis=1)[:, :num], fitted
 
 
 def conditional(trained, dataset, judge, key, *, batch_size, limit, target="label"):
@@ -188,13 +196,9 @@ def evaluate(
     checks.within("coherence", num_classes, label=seen[0][1])
     if len(names) == 1:
         return summary(names, num_classes, *seen, None)
-    fitted = sampler and samplers.fit(
-        trained, dataset, sampler, jax.random.fold_in(keys[1], num_random), **sizes
+    free, fitted = of_nothing(
+        trained, dataset, judge, keys[1], num=num_random, sampler=sampler, **sizes
     )
-    samples = samplers.generated(
-        trained, dataset, keys[1], num=num_random, fitted=fitted, **sizes
-    )
-    free = unconditional(judge, samples, num_random)
     return samplers.with_novelty(summary(names, num_classes, *seen, free), fitted)
 
 

@@ -210,54 +210,6 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
     return x, y["label"].astype(np.int32)
 
 
-def collect_subsets(
-    trained, dataset, batch_size, max_train=None
-) -> Iterator[tuple[str, tuple, tuple]]:
-    """For each subset of the modalities its name, and `collect` of both splits.
-
-    A model with the output `represent_subsets` encodes a row once for SUBSETS of them.
-    Subsets without a row in one of the splits are left out; of a model with one input
-    there is one, named "".
-
-    Args:
-      max_train: number of random rows of the training split to look at; None for all.
-
-    Yields:
-      name, (x, y) of the training split, (x, y) of the test split.
-    """
-    chosen = list((subsets(trained.modalities) or {"": None}).items())
-    several = SUBSETS if "represent_subsets" in trained.outputs else 1
-    for first in range(0, len(chosen), several):
-        group = dict(chosen[first : first + several])
-        train, test = (
-            _of_group(trained, dataset, split, batch_size, group, limit)
-            for split, limit in (("train", max_train), ("test", None))
-        )
-        for name in group:
-            found = train.pop(name), test.pop(name)
-            if all(len(x) for x, _ in found):
-                yield name, *found
-
-
-def _of_group(trained, dataset, split, batch_size, group, limit):
-    """{name: `collect` of the split} of subsets that are encoded together."""
-    if len(group) == 1:
-        ((name, subset),) = group.items()
-        return {name: collect(trained, dataset, split, batch_size, subset, limit)}
-    of_rows, members = {name: ([], []) for name in group}, np.stack([*group.values()])
-    for batch in batches(dataset, split, batch_size, limit=limit):
-        entries = batch if "label" in batch else trained.prepare(batch)
-        label = np.asarray(entries["label"], np.int32)
-        given = np.broadcast_to(members, (len(label), *members.shape))
-        encoded = trained.outputs["represent_subsets"]({**batch, "given": given})
-        encoded = np.asarray(encoded, np.float32)
-        for n, (name, subset) in enumerate(group.items()):
-            where = rows_with(batch, subset)
-            of_rows[name][0].append(encoded[where, n])
-            of_rows[name][1].append(label[where])
-    return {n: tuple(map(np.concatenate, parts)) for n, parts in of_rows.items()}
-
-
 def collect_targets(
     trained,
     dataset,
@@ -283,22 +235,81 @@ def collect_targets(
     Raises:
       ValueError: an entry is in neither batch.
     """
-    x, y = [], {name: [] for name in targets}
+    asked, options = {"": present}, dict(limit=limit, output=output)
+    return _collect(trained, dataset, split, batch_size, targets, asked, **options)[""]
+
+
+def collect_subsets(
+    trained, dataset, batch_size, max_train=None, max_test=None, *, target="label"
+) -> Iterator[tuple[str, tuple, tuple]]:
+    """For each subset of the modalities its name, and `collect` of both splits.
+
+    A model with the output `represent_subsets` encodes a row once for SUBSETS of them.
+    Subsets without a row in one of the splits are left out; of a model with one input
+    there is one, named "".
+
+    Args:
+      max_train, max_test: numbers of random rows of the splits to look at; None for
+        all.
+      target: the entry of a batch that is y, of integers, see `collect_targets`.
+
+    Yields:
+      name, (x, y) of the training split, (x, y) of the test split.
+    """
+    chosen = list((subsets(trained.modalities) or {"": None}).items())
+    several = SUBSETS if "represent_subsets" in trained.outputs else 1
+    for first in range(0, len(chosen), several):
+        group = dict(chosen[first : first + several])
+        train, test = (
+            _collect(trained, dataset, split, batch_size, (target,), group, limit)
+            for split, limit in (("train", max_train), ("test", max_test))
+        )
+        for name in group:
+            found = [
+                (x, y[target].astype(np.int32))
+                for x, y in (train.pop(name), test.pop(name))
+            ]
+            if all(len(x) for x, _ in found):
+                yield name, *found
+
+
+def _collect(
+    trained, dataset, split, batch_size, targets, asked, limit, output="represent"
+):
+    """{name: as `collect_targets`} of subsets by name, in one pass over the split."""
+    found = {name: ([], {target: [] for target in targets}) for name in asked}
     for batch in batches(dataset, split, batch_size, limit=limit):
-        where = rows_with(batch, present)
         entries = batch
-        if not all(name in batch for name in targets):
+        if not all(target in batch for target in targets):
             entries = {**trained.prepare(batch), **batch}
-        for name, rows in y.items():
-            if name not in entries:
+        for target in targets:
+            if target not in entries:
                 raise ValueError(
-                    f"collect: expected {name!r} among the entries of a batch; got "
+                    f"collect: expected {target!r} among the entries of a batch; got "
                     f"{', '.join(sorted(entries))}."
                 )
-            rows.append(np.asarray(entries[name])[where])
-        asked = batch if present is None else with_present(batch, present)
-        x.append(np.asarray(trained.outputs[output](asked), np.float32)[where])
-    return np.concatenate(x), {name: np.concatenate(rows) for name, rows in y.items()}
+        values = {target: np.asarray(entries[target]) for target in targets}
+        encoded = _encoded(trained, batch, [*asked.values()], output)
+        for (name, subset), rows in zip(asked.items(), encoded):
+            where, (x, y) = rows_with(batch, subset), found[name]
+            x.append(rows[where])
+            for target, value in values.items():
+                y[target].append(value[where])
+    return {
+        name: (np.concatenate(x), {n: np.concatenate(parts) for n, parts in y.items()})
+        for name, (x, y) in found.items()
+    }
+
+
+def _encoded(trained, batch, asked, output):
+    """[batch, ...] float32 of each subset; of whatever a row has if it is None."""
+    if len(asked) == 1:
+        (subset,) = asked
+        batch = batch if subset is None else with_present(batch, subset)
+        return [np.asarray(trained.outputs[output](batch), np.float32)]
+    given = np.broadcast_to(asked, (len(batch["where"]), *np.shape(asked)))
+    encoded = trained.outputs["represent_subsets"]({**batch, "given": given})
+    return np.moveaxis(np.asarray(encoded, np.float32), 1, 0)
 
 
 def by_size(scores: Mapping[str, Mapping], modalities) -> list[tuple]:

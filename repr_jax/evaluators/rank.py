@@ -1,9 +1,7 @@
 """Has a representation collapsed? How many of its dimensions the rows use."""
 
-import numpy as np
-
 from repr_jax import metrics
-from repr_jax.evaluators.common import Evaluation, Table, batches, needs, rows_with
+from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
 
 ABOUT = (
     "How many dimensions the representations of {} test rows use, of {}: the exponent "
@@ -30,11 +28,7 @@ def evaluate(
       "effective_rank" and "rankme" of `metrics`, and "centered", the effective rank of
       rows less their mean; at most the number of dimensions.
     """
-    found = []
-    for batch in batches(dataset, "test", batch_size, limit=limit):
-        x = np.asarray(trained.outputs["represent"](batch), np.float32)
-        found.append(x[rows_with(batch)])
-    x = np.concatenate(found)
+    x, _ = collect_targets(trained, dataset, "test", batch_size, (), limit=limit)
     numbers = {
         "effective_rank": float(metrics.effective_rank(x)),
         "rankme": float(metrics.rankme(x)),
