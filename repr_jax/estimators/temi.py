@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from repr_jax.losses.clustering import temi_of_heads
-from repr_jax.ops import checks
+from repr_jax.ops import checks, ema
 from repr_jax.ops.batch import checked_where
 from repr_jax.ops.neighbors import nearest
 from repr_jax.ops.numerics import argmax, l2_normalize, to_float
@@ -208,14 +208,12 @@ def _descend(state, x, neighbors, key, until, numbers, *, batch_size):
         which = jax.random.randint(neighbor_key, (batch_size,), 0, neighbors.shape[1])
         return x[jnp.concatenate([rows, neighbors[rows, which]])]
 
-    def average(decay, old, new):
-        return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, old, new)
-
     def loss(online, averages, key, step):
         pairs = draw(key)
         target = heads(averages.target, pairs)
         found = jnp.mean(jax.nn.softmax(target / numbers["temperature"]), axis=1)
-        marginal = average(numbers["marginal_decay"], averages.marginal, found)
+        decay = numbers["marginal_decay"]
+        marginal = ema.update(averages.marginal, found, decay=decay)
         both = (*jnp.split(heads(online, pairs), 2, 1), *jnp.split(target, 2, 1))
         options = dict(power=numbers["power"], temperature=numbers["temperature"])
         options["target_temperature"] = numbers["temperature"]
@@ -224,7 +222,7 @@ def _descend(state, x, neighbors, key, until, numbers, *, batch_size):
         return jnp.mean(losses), averages._replace(marginal=marginal, losses=kept)
 
     def move_targets(online, averages, step):
-        target = average(numbers["decay"], averages.target, online)
+        target = ema.update(averages.target, online, decay=numbers["decay"])
         return online, averages._replace(target=target)
 
     rate, weight_decay = numbers["learning_rate"], numbers["weight_decay"]
