@@ -139,6 +139,12 @@ def views(row: Row, found: Mapping, measure: str) -> list[Number]:
     return list(itertools.takewhile(lambda x: x.n, numbers))
 
 
+def with_published(numbers: Sequence[Number], known: Sequence[float]) -> list[Number]:
+    """Each with the published figure in its place beside it, as far as they go."""
+    pairs = itertools.zip_longest(numbers, known[: len(numbers)])
+    return [x._replace(beside=value) for x, value in pairs]
+
+
 def by_views(rows: Sequence[Row], found, measure: str, title: str) -> Table:
     """A line a model: a measure by the number of views given, published beside it."""
     lines = [(one, views(one, found, measure)) for one in rows]
@@ -147,9 +153,7 @@ def by_views(rows: Sequence[Row], found, measure: str, title: str) -> Table:
     def cells(one, numbers):
         known = PUBLISHED[measure].get(one.model, ())
         known = known if one.dataset == "polymnist" else ()
-        beside = [*known, *[None] * width]
-        filled = [x._replace(beside=value) for x, value in zip(numbers, beside)]
-        return (*filled, *[None] * (width - len(numbers)))
+        return (*with_published(numbers, known), *[None] * (width - len(numbers)))
 
     shown = [(one.model, f"{one.beta:g}", *cells(one, x)) for one, x in lines]
     header = ("model", "beta", *(str(n + 1) for n in range(width)))
@@ -198,7 +202,7 @@ def columns_of(rows, found, columns: Mapping[str, str], title: str) -> Table:
 
 
 def patterns(rows: Sequence[Row], found) -> Table:
-    """What the papers say of the models on PolyMNIST, and whether these runs show it.
+    """What the papers say of the models, and whether these runs show it.
 
     One number is above another if the difference exceeds their two spreads together.
     """

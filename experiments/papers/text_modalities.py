@@ -19,6 +19,7 @@ from experiments.papers.multimodal_vaes import (
     draw_by_views,
     number,
     patterns,
+    with_published,
 )
 from experiments.results import store
 from experiments.results.tables import Table
@@ -139,10 +140,9 @@ def beside(rows, found, columns, published, title: str, form: str) -> Table:
     """A line a model, a column a metric, with the published figures in brackets."""
     lines = []
     for one in rows:
-        known = [*published.get(one.model, ()), *[None] * len(columns)]
         numbers = [number(one, found, metric) for metric in columns.values()]
-        filled = [x._replace(beside=value) for x, value in zip(numbers, known)]
-        lines.append((one.model, *filled))
+        known = published.get(one.model, ())
+        lines.append((one.model, *with_published(numbers, known)))
     return Table(("model", *columns), lines, (form,), title=title)
 
 
