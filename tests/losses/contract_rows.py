@@ -1,0 +1,270 @@
+"""How to draw the arrays of every loss in losses.__all__, and how to call it on them.
+
+A row names the arrays that a loss takes, batch axis first, and the function that hands
+them over; `test_contract.py` holds what is true of all.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from repr_jax import losses
+from repr_jax.ops import laplace, subsets
+
+BATCH, DIM = 8, 2
+KEY = jax.random.key(7)
+
+
+class Row(NamedTuple):
+    call: Callable  # loss, arrays, decoder [DIM, 3], **where and axis_name -> scalar
+    shapes: dict[str, tuple[int, ...]]  # of one row of each array
+    modalities: int | None = None  # of `where`, if it has an axis of them
+
+
+def unimodal(loss, arrays, decoder, **rest):
+    return loss(KEY, **arrays, decode=lambda z: z @ decoder, **rest)
+
+
+def multimodal(loss, arrays, decoder, *, where, **rest):
+    """Modality m has m + 1 features."""
+    modalities = range(where.shape[1])
+    inputs = tuple(arrays[f"input{m}"] for m in modalities)
+    posterior = (jnp.moveaxis(arrays[name], 1, 0) for name in ("mean", "log_var"))
+
+    def decode(z):
+        return tuple((z @ decoder)[:, : m + 1] for m in modalities)
+
+    return loss(KEY, inputs, *posterior, decode, where=where.T, **rest)
+
+
+def multimodal_private(loss, arrays, decoder, **rest):
+    """As `multimodal`, with a private latent for each modality."""
+    kinds = ("private_mean", "private_log_var")
+    count = rest["where"].shape[1]
+    own = [tuple(arrays[f"{kind}{m}"] for m in range(count)) for kind in kinds]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("private")}
+
+    def private_loss(key, inputs, mean, log_var, decode, **keywords):
+        def both(z, w):
+            return tuple(x + v for x, v in zip(decode(z), w))
+
+        return loss(key, inputs, mean, log_var, both, private=own, **keywords)
+
+    return multimodal(private_loss, shared, decoder, **rest)
+
+
+def multimodal_joint(loss, arrays, decoder, **rest):
+    """As `multimodal`, with the posterior of a joint encoder."""
+    joint = arrays["joint_mean"], arrays["joint_log_var"]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("joint")}
+    return multimodal(partial(loss, joint=joint), shared, decoder, **rest)
+
+
+def experts_alone(loss, arrays, decoder, **rest):
+    """Of experts and a joint posterior, without data or decoders."""
+
+    def densities(key, inputs, mean, log_var, decode, *, joint, **keywords):
+        return loss(key, mean, log_var, joint=joint, **keywords)
+
+    arrays = {f"input{m}": arrays["joint_mean"] for m in range(3)} | arrays
+    return multimodal_joint(densities, arrays, decoder, **rest)
+
+
+def upper(loss, arrays, decoder, *, where, **rest):
+    """Latents of modalities of m + 1 dimensions, and linear messages of them."""
+    latents = tuple(arrays.values())
+
+    def message(latents):
+        parts = [z @ decoder.T[: m + 1] for m, z in enumerate(latents)]
+        return jnp.stack(parts)
+
+    def decode(z):
+        return tuple((z @ decoder)[:, : m + 1] for m in range(len(latents)))
+
+    def encode(h):
+        return h, 0.1 * h
+
+    return loss(KEY, latents, message, encode, decode, where=where.T, **rest)
+
+
+def below(z):
+    """Prior and three experts of a level, given that above it."""
+    experts = jnp.stack([z, 0.5 * z, -z])
+    return (0.5 * z, jnp.zeros_like(z)), (experts, jnp.zeros_like(experts))
+
+
+def conditional(loss, arrays, decoder, **rest):
+    prior = arrays["prior_mean"], arrays["prior_log_var"]
+    shared = {k: x for k, x in arrays.items() if not k.startswith("prior")}
+    return unimodal(partial(loss, prior=prior), shared, decoder, **rest)
+
+
+def embeddings(loss, arrays, decoder, **rest):
+    """Losses of what encoders returned, which decode nothing."""
+    return loss(**arrays, **rest)
+
+
+def fresh_negatives(loss, arrays, decoder, *, where, **rest):
+    """As many fresh examples as pairs, present and absent alike."""
+    return loss(**arrays, where=where, negatives_where=where, **rest)
+
+
+def labeled(loss, arrays, decoder, **rest):
+    """Two classes."""
+    labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
+    return loss(arrays["x"], labels, **rest)
+
+
+def queued(loss, arrays, decoder, **rest):
+    return loss(**arrays, queue=STORED, **rest)
+
+
+def banked(loss, arrays, decoder, **rest):
+    """Which of the stored rows an example has is told by a number of its own."""
+    index = jnp.abs(jnp.nan_to_num(arrays["index"])).astype(jnp.int32) % len(STORED)
+    return loss(arrays["x"], STORED, index, **rest)
+
+
+def modalities(loss, arrays, decoder, *, where, **rest):
+    """By the loss of two views that compiles soonest."""
+    pairs = losses.spectral_contrastive
+    return loss(tuple(arrays.values()), loss=pairs, where=where.T, **rest)
+
+
+def clustered(loss, arrays, decoder, **rest):
+    """A root above two leaves, whose centers are learned."""
+    tree = dict(weights=np.ones(3, "f"), parents=np.array([-1, 0, 0], np.int32))
+    return loss(**arrays, centers=decoder.T, **tree, **rest)
+
+
+def heads(loss, arrays, decoder, **rest):
+    """Of two heads, or of several views, which are on the first axis."""
+    return loss(**{name: jnp.moveaxis(x, 1, 0) for name, x in arrays.items()}, **rest)
+
+
+def prototyped(loss, arrays, decoder, **rest):
+    """Three prototypes that are learned, and a queue with an empty place."""
+    views = jnp.moveaxis(arrays["views"], 1, 0)
+    where = np.arange(len(STORED)) != 1
+    stored = np.stack([STORED, STORED[::-1]])
+    return loss(views, decoder.T, queue=stored, queue_where=where, **rest)
+
+
+def hiding(loss, arrays, decoder, **rest):
+    """Of two patches the first is hidden, or both."""
+    both = arrays["predictions"][:, 0, 0] > 0
+    hidden = jnp.stack([jnp.ones_like(both), both], axis=1)
+    return loss(hidden=hidden, **arrays, **rest)
+
+
+def branching(loss, arrays, decoder, **rest):
+    """A root above two leaves, each with its decoder."""
+    tree = dict(parents=np.array([-1, 0, 0], np.int32), leaves=np.array([1, 2]))
+    return loss(**arrays, **tree, **rest)
+
+
+UNIMODAL = {"x": (3,), "mean": (DIM,), "log_var": (DIM,)}
+THREE = {"input0": (1,), "input1": (2,), "input2": (3,)}
+THREE |= {"mean": (3, DIM), "log_var": (3, DIM)}
+VIEWS = {"view_a": (DIM,), "view_b": (DIM,)}
+CAPTIONED = {"images": (DIM,), "texts": (DIM,)}
+QUERIES = {"queries": (DIM,), "keys": (DIM,)}
+STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
+SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
+TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
+LABELED = {"x": (DIM,), "label": ()}
+BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
+BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
+BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
+LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
+NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
+NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
+MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
+PREDICTED = {"predictions": (DIM,), "targets": (DIM,)}
+CROPS = {"online": (3, 3), "targets": (2, 3)}
+FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
+TWO = {"input0": (1,), "input1": (2,), "mean": (2, DIM), "log_var": (2, DIM)}
+OWN = {f"private_{n}{m}": (1,) for n in ("mean", "log_var") for m in range(2)}
+JOINT = {"joint_mean": (DIM,), "joint_log_var": (DIM,)}
+EXPERTS = {"mean": (3, DIM), "log_var": (3, DIM)}
+CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
+PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
+ROWS = {
+    "elbo": Row(unimodal, UNIMODAL),
+    "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
+    "dreg": Row(partial(unimodal, num_samples=2), UNIMODAL),
+    "mvae": Row(partial(multimodal, num_subsets=1), THREE, 3),
+    "moe_elbo": Row(partial(multimodal, distribution=laplace), TWO, 2),
+    "mmvae": Row(partial(multimodal, num_samples=2), TWO, 2),
+    "mmvae_iwae": Row(partial(multimodal, num_samples=2, distribution=laplace), TWO, 2),
+    "mmvae_tight": Row(partial(multimodal, num_samples=2), TWO, 2),
+    "mopoe": Row(partial(multimodal, draw=subsets.stratified), THREE, 3),
+    "mvtcae": Row(multimodal, THREE, 3),
+    "mmjsd": Row(multimodal_private, TWO | OWN, 2),
+    "mmjsd_arithmetic": Row(multimodal, THREE, 3),
+    "crmvae": Row(multimodal, THREE, 3),
+    "mmvm": Row(multimodal, THREE, 3),
+    "mmvm_mixture": Row(partial(multimodal, standard_weight=0.25), TWO, 2),
+    "nexus_top": Row(upper, {f"latent{m}": (m + 1,) for m in range(3)}, 3),
+    "mhvae": Row(partial(multimodal, conditionals=(below, below)), THREE, 3),
+    "fused_elbo": Row(multimodal, THREE, 3),
+    "consensus_elbo": Row(
+        partial(multimodal, logits=np.arange(7.0, dtype="f")), THREE, 3
+    ),
+    "masked_elbo": Row(multimodal, THREE, 3),
+    "jmvae": Row(multimodal_joint, THREE | JOINT, 3),
+    "unimodal_elbo": Row(multimodal, THREE, 3),
+    "joint_to_unimodal": Row(experts_alone, EXPERTS | JOINT, 3),
+    "cvae": Row(conditional, CONDITIONAL),
+    "dmvae": Row(multimodal_private, TWO | OWN, 2),
+    "mmvae_plus": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
+    "mmvae_plus_dreg": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
+    "mmvae_plus_tight": Row(partial(multimodal_private, **PLUS), TWO | OWN, 2),
+    "info_nce": Row(embeddings, QUERIES),
+    "symmetric_info_nce": Row(embeddings, VIEWS),
+    "nt_xent": Row(embeddings, VIEWS),
+    "clip": Row(embeddings, CAPTIONED),
+    "siglip": Row(embeddings, CAPTIONED),
+    "fresh_negatives_nce": Row(fresh_negatives, FRESH),
+    "pairwise": Row(modalities, {f"view{m}": (DIM,) for m in range(3)}, 3),
+    "dcl": Row(embeddings, VIEWS),
+    "debiased": Row(embeddings, VIEWS),
+    "hard_negative": Row(embeddings, VIEWS),
+    "spectral_contrastive": Row(embeddings, VIEWS),
+    "alignment": Row(embeddings, VIEWS),
+    "uniformity": Row(embeddings, {"x": (DIM,)}),
+    "alignment_uniformity": Row(embeddings, VIEWS),
+    "barlow_twins": Row(embeddings, VIEWS),
+    "vicreg": Row(embeddings, VIEWS),
+    "vicreg_invariance": Row(embeddings, VIEWS),
+    "vicreg_variance": Row(embeddings, {"x": (DIM,)}),
+    "vicreg_covariance": Row(embeddings, {"x": (DIM,)}),
+    "negative_cosine": Row(embeddings, PREDICTED),
+    "byol": Row(embeddings, PREDICTED),
+    "cross_view": Row(heads, CROPS),
+    "dino": Row(partial(heads, center=MARGINAL[0]), CROPS),
+    "swav": Row(prototyped, {"views": (3, DIM)}),
+    "masked_patches": Row(hiding, {"predictions": (2, 3), "patches": (2, 3)}),
+    "cross_entropy": Row(labeled, LABELED),
+    "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
+    "gan_generator": Row(embeddings, {"fake": ()}),
+    "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
+    "hinge_generator": Row(embeddings, {"fake": ()}),
+    "gradient_penalty": Row(embeddings, {"gradients": (2, DIM)}),
+    "sup_con": Row(labeled, LABELED),
+    "triplet": Row(embeddings, TRIPLETS),
+    "triplet_hardest": Row(labeled, LABELED),
+    "triplet_semi_hard": Row(labeled, LABELED),
+    "moco": Row(queued, QUERIES),
+    "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
+    "cpc": Row(embeddings, SEQUENCES),
+    "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBORS),
+    "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
+    "tree_elbo": Row(branching, BRANCHING),
+    "deep_ect": Row(clustered, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
+    "hyphc": Row(partial(embeddings, temperature=0.5), LEAVES),
+}
