@@ -13,6 +13,17 @@ from repr_jax.metrics.clustering import (
     nmi_geometric,
 )
 from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
+from repr_jax.metrics.discrepancy import discrepancies
+from repr_jax.metrics.fairness import (
+    corrected_shares,
+    cpr,
+    num_distinct,
+    pr,
+    pr_shares,
+    rdp,
+    rdp_shares,
+    ucpr,
+)
 from repr_jax.metrics.generation import (
     frechet_distance,
     frechet_of_gaussians,
@@ -33,6 +44,16 @@ from repr_jax.metrics.hierarchy import (
 from repr_jax.metrics.images import mean_squared_error, ssim
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
+from repr_jax.metrics.significance import (
+    goodness_of_fit,
+    holm,
+    homogeneity,
+    mcnemar,
+    signed_rank,
+    smallest_chi2,
+    sum_of_tests,
+    wilson,
+)
 from repr_jax.metrics.taxonomy import (
     MergeAudit,
     audit_merges,
@@ -53,12 +74,18 @@ __all__ = [
     "best_f1",
     "contingency",
     "cophenetic_correlation",
+    "corrected_shares",
+    "cpr",
     "dasgupta_cost",
     "dendrogram_purity",
+    "discrepancies",
     "effective_rank",
     "fpr_at_tpr",
     "frechet_distance",
     "frechet_of_gaussians",
+    "goodness_of_fit",
+    "holm",
+    "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
     "largest_f",
@@ -70,18 +97,29 @@ __all__ = [
     "macro_accuracy",
     "macro_dendrogram_purity",
     "majority_accuracy",
+    "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
     "near_a_mode",
     "neighbor_precision_recall",
     "nmi",
     "nmi_geometric",
+    "num_distinct",
+    "pr",
+    "pr_shares",
     "prd",
     "r2",
     "rankme",
     "ranks",
+    "rdp",
+    "rdp_shares",
     "recall_at_k",
     "robinson_foulds",
+    "signed_rank",
+    "smallest_chi2",
     "ssim",
+    "sum_of_tests",
     "triplet_agreement",
+    "ucpr",
+    "wilson",
 ]
