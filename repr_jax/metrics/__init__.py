@@ -41,7 +41,16 @@ from repr_jax.metrics.hierarchy import (
     lhd_pair,
     macro_dendrogram_purity,
 )
-from repr_jax.metrics.images import mean_squared_error, ssim
+from repr_jax.metrics.images import (
+    cosine_distance,
+    laplacian_variance,
+    mean_squared_error,
+    ms_ssim,
+    perceptual_distance,
+    psnr,
+    ssim,
+)
+from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.significance import (
@@ -75,6 +84,7 @@ __all__ = [
     "contingency",
     "cophenetic_correlation",
     "corrected_shares",
+    "cosine_distance",
     "cpr",
     "dasgupta_cost",
     "dendrogram_purity",
@@ -88,6 +98,7 @@ __all__ = [
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
+    "laplacian_variance",
     "largest_f",
     "leaf_purity",
     "lhd_log",
@@ -100,14 +111,20 @@ __all__ = [
     "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
+    "ms_ssim",
     "near_a_mode",
     "neighbor_precision_recall",
+    "niqe",
+    "niqe_features",
+    "niqe_reference",
     "nmi",
     "nmi_geometric",
     "num_distinct",
+    "perceptual_distance",
     "pr",
     "pr_shares",
     "prd",
+    "psnr",
     "r2",
     "rankme",
     "ranks",

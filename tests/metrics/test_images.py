@@ -1,4 +1,4 @@
-"""Similarity of images against loops from the paper, and values of scikit-image."""
+"""Similarity of images against loops from the paper, and values of its peers."""
 
 import jax
 import numpy as np
@@ -9,6 +9,22 @@ from repr_jax import metrics
 # structural_similarity(x, y, data_range=1, gaussian_weights=True, sigma=1.5,
 # use_sample_covariance=False, channel_axis=-1) of scikit-image 0.26.0
 SCIKIT_IMAGE = {(28, 28, 3): 0.8126015573286015, (13, 17, 1): 0.8448954052383508}
+
+# ms_ssim(x, y, data_range=1, size_average=False) of pytorch-msssim 1.0.0
+FIVE_SCALES = (0.9543962947697159, 0.9567889806287909)
+THREE_SCALES = (0.9477165508816031, 0.9490930473908743)  # weights=[0.2, 0.3, 0.5]
+# peak_signal_noise_ratio(x, y, data_range=1) of scikit-image 0.26.0
+PSNR = (20.4795086191085, 20.481226497625972)
+
+
+def large_pairs():
+    """Two images of 176 x 176, and noisy copies."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(2, 180, 177, 3))
+    rng.normal(size=x.shape)
+    x = x.cumsum(1) % 1
+    y = np.clip(x + 0.1 * rng.normal(size=x.shape), 0, 1)
+    return [a[:, :176, :176].astype("f") for a in (x, y)]
 
 
 def pairs():
@@ -70,8 +86,83 @@ def test_squared_errors_are_means_over_elements(seed, expected):
     assert found.shape == (5,) and np.mean(found) == pytest.approx(expected, rel=1e-5)
 
 
+def test_several_scales_match_their_peer():
+    x, y = large_pairs()
+    np.testing.assert_allclose(metrics.psnr(x, y), PSNR, rtol=1e-5)
+    ms_ssim = jax.jit(metrics.ms_ssim, static_argnames="weights")
+    np.testing.assert_allclose(ms_ssim(x, y), FIVE_SCALES, rtol=2e-6)
+    found = ms_ssim(x, y, weights=(0.2, 0.3, 0.5))
+    np.testing.assert_allclose(found, THREE_SCALES, rtol=2e-6)
+    np.testing.assert_allclose(ms_ssim(x, x), 1, rtol=1e-6)
+    one = ms_ssim(x, y, weights=(1.0,))
+    np.testing.assert_allclose(one, jax.jit(metrics.ssim)(x, y), rtol=1e-5)
+    np.testing.assert_array_equal(ms_ssim(x, 1 - x), 0)  # negative contrast
+
+
+def test_equal_images_have_no_noise():
+    x = np.ones((2, 3, 3, 1), "f")
+    np.testing.assert_array_equal(metrics.psnr(x, x), np.inf)
+    np.testing.assert_allclose(metrics.psnr(x, x - 0.1), 20, rtol=1e-5)
+
+
+def test_cosine_distances():
+    x = np.array([[1, 0], [3, 4], [0, 0], [1, 0]], "f")
+    y = np.array([[2, 0], [4, -3], [1, 1], [-1, 0]], "f")
+    np.testing.assert_allclose(metrics.cosine_distance(x, y), [0, 1, 1, 2], atol=1e-6)
+
+
+def test_perceptual_distance_by_hand():
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 2, 2, 7))]
+    y = [rng.normal(size=a.shape) for a in x]
+    expected = 0
+    for a, b in zip(x, y):
+        a, b = (c / np.linalg.norm(c, axis=-1, keepdims=True) for c in (a, b))
+        expected += np.mean(np.sum((a - b) ** 2, axis=-1), axis=(1, 2))
+    x, y = ([a.astype("f") for a in layers] for layers in (x, y))
+    found = jax.jit(metrics.perceptual_distance)(x, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_array_equal(metrics.perceptual_distance(x, x), 0)
+    longer = [10 * a for a in x]
+    np.testing.assert_allclose(metrics.perceptual_distance(x, longer), 0, atol=1e-6)
+    with pytest.raises(ValueError, match="expected as many layers"):
+        metrics.perceptual_distance(x, y[:1])
+    with pytest.raises(ValueError, match="layer 1: expected one shape"):
+        metrics.perceptual_distance(x, [y[0], y[0]])
+
+
+def test_sharpness_by_hand_and_after_blur():
+    dot = np.zeros((1, 5, 5, 3), "f")
+    dot[:, 2, 2] = 1  # gray 1: -8 there, 1 at eight neighbors
+    assert metrics.laplacian_variance(dot)[0] == pytest.approx(72 / 25)
+    edge = np.zeros((1, 2, 2, 1), "f")
+    edge[0, 0, 0] = 1  # the mirror shows it to the corner across four times
+    laplacian = np.array([-8, 2, 2, 4])
+    assert metrics.laplacian_variance(edge)[0] == pytest.approx(np.var(laplacian))
+    red = np.zeros((1, 5, 5, 3), "f")
+    red[:, 2, 2, 0] = 1
+    assert metrics.laplacian_variance(red)[0] == pytest.approx(0.299**2 * 72 / 25)
+    noise = np.random.default_rng(0).uniform(size=(2, 16, 16, 1)).astype("f")
+    blurred = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 3
+    sharp, soft = metrics.laplacian_variance(noise), metrics.laplacian_variance(blurred)
+    assert np.all(sharp > 2 * soft)
+    np.testing.assert_allclose(
+        metrics.laplacian_variance(0 * noise + 0.3), 0, atol=1e-9
+    )
+
+
 def test_other_shapes_are_refused():
     x = np.ones((2, 12, 12, 1), "f")
+    with pytest.raises(ValueError, match="ms_ssim: expected sides of 176 or more"):
+        metrics.ms_ssim(x, x)
+    with pytest.raises(ValueError, match="ms_ssim: expected a weight"):
+        metrics.ms_ssim(x, x, weights=())
+    with pytest.raises(ValueError, match=r"weights\[1\] > 0"):
+        metrics.ms_ssim(x, x, weights=(1.0, 0.0))
+    with pytest.raises(ValueError, match="laplacian_variance: expected"):
+        metrics.laplacian_variance(x[..., [0, 0]])
+    with pytest.raises(ValueError, match="cosine_distance: expected"):
+        metrics.cosine_distance(x, x)
     with pytest.raises(ValueError, match="ssim: expected one shape"):
         metrics.ssim(x, x[:1])
     with pytest.raises(ValueError, match="ssim: expected sides of 11 or more"):
