@@ -1,0 +1,100 @@
+"""Denoising diffusion restoration: a diffusion model conditioned on a measurement."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from repr_jax.ops import checks, diffusion
+from repr_jax.ops.measurement import Operator, singular_values
+
+
+def sample(
+    keys: Array,
+    predict_noise: Callable,
+    operator: Operator,
+    y: Array,
+    *,
+    alpha_bars: np.ndarray,
+    noise: float = 0.0,
+    num_steps: int = 20,
+    eta: float = 0.85,
+    eta_b: float = 1.0,
+) -> Array:
+    """Images whose measurement is y, coordinate by coordinate of the operator's SVD.
+
+    With sigma = sqrt((1 - a) / a) of the next time, c the coordinates of the denoised
+    image, e those of the predicted noise, b = S^+ U'y and s the singular values, each
+    next coordinate is normal, of mean and standard deviation
+      s = 0:               c + sqrt(1 - eta^2) sigma e,                    eta sigma;
+      0 < s sigma < noise: c + sqrt(1 - eta^2) sigma s (b - c) / noise,    eta sigma;
+      s sigma > noise:     (1 - eta_b) c + eta_b b, the root of
+                           sigma^2 - (eta_b noise / s)^2.
+    Not a sampler of the posterior, even with an exact network: its spread is too small.
+    The last image need not fulfill a measurement without noise; see
+    `measurement.consistent`.
+
+    Args:
+      keys: [batch].
+      predict_noise: (x [batch, ...], time int32 scalar) -> [batch, ...], as in
+        `diffusion`.
+      operator: of images, in the range of the network.
+      y: [batch, ...] of the operator.
+      alpha_bars: [T] in (0, 1), falling.
+      noise: >= 0, the standard deviation of that of y (sigma_0 or sigma_y).
+      num_steps: of `diffusion.spaced_times`.
+      eta, eta_b: in [0, 1].
+
+    Returns:
+      [batch, ...] float, images.
+
+    Source: Kawar et al., "Denoising Diffusion Restoration Models", 2022, eqs. 7 and 8,
+      https://arxiv.org/abs/2201.11793.
+    """
+    who = "ddrm.sample"
+    checks.non_negative(who, noise=noise)
+    for name, x in (("eta", eta), ("eta_b", eta_b)):
+        if not 0 <= x <= 1:
+            raise ValueError(f"{who}: expected {name} in [0, 1]; got {x}.")
+    known = operator.observed(y)
+    singular = singular_values(operator, known)
+    measured = singular > 0
+    inverse = jnp.where(measured, 1 / jnp.where(measured, singular, 1), 0)
+    normal = diffusion.row_normal(known.shape[1:])
+    start_keys, step_keys = diffusion.split(keys)
+    steps = diffusion.steps_of(alpha_bars, num_steps)
+
+    def left(sigma: Array, share: float) -> Array:
+        """Deviation that noise of y leaves, where it is less than sigma."""
+        return jnp.sqrt(jnp.maximum(sigma**2 - (share * noise * inverse) ** 2, 0))
+
+    def first(sigma: Array) -> Array:
+        clear = singular * sigma > noise
+        spread = jnp.where(clear, left(sigma, 1.0), sigma)
+        return jnp.where(clear, known, 0) + spread * normal(start_keys)
+
+    def step(v: Array, inputs: tuple) -> tuple[Array, None]:
+        """v: coordinates of x / sqrt(alpha_bar), with noise of variance sigma^2."""
+        time, alpha_bar, following, number = inputs
+        x = jnp.sqrt(alpha_bar) * operator.from_spectrum(v)
+        guess = operator.to_spectrum(predict_noise(x, time))
+        clean = v - _sigma(alpha_bar) * guess
+        sigma = _sigma(following)
+        free = (1 - eta**2) ** 0.5 * sigma
+        unclear = clean + free * singular * (known - clean) / (noise or 1.0)
+        clear = (1 - eta_b) * clean + eta_b * known
+        is_clear = singular * sigma > noise
+        is_unclear = measured & (singular * sigma < noise) & (sigma > 0)
+        mean = jnp.where(measured, clean, clean + free * guess)
+        mean = jnp.where(is_unclear, unclear, jnp.where(is_clear, clear, mean))
+        spread = jnp.where(is_clear, left(sigma, eta_b), eta * sigma)
+        spread = jnp.where(measured & ~is_clear & ~is_unclear, 0, spread)
+        return mean + spread * normal(diffusion.fold(step_keys, number)), None
+
+    v, _ = lax.scan(step, first(_sigma(steps[1][0])), steps)
+    return operator.from_spectrum(v)
+
+
+def _sigma(alpha_bar: Array) -> Array:
+    return jnp.sqrt((1 - alpha_bar) / alpha_bar)

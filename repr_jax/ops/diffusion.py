@@ -1,0 +1,129 @@
+"""Denoising diffusion: noise schedules, and samplers that ask a network for the noise.
+
+x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) n, n standard normal, a_t the `alpha_bar` of time t
+= 0 .. T - 1, which falls. `predict_noise(x, time)` is a network's estimate of n, time
+an int32 scalar. A key for each row of the batch: a sample does not depend on the rows
+beside it. Rows may have any shape.
+
+Source: Ho, Jain and Abbeel, "Denoising Diffusion Probabilistic Models", 2020,
+  https://arxiv.org/abs/2006.11239; Song, Meng and Ermon, "Denoising Diffusion Implicit
+  Models", 2021, https://arxiv.org/abs/2010.02502.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from repr_jax.ops import checks
+
+
+def linear_alpha_bars(
+    *, num_times: int = 1000, start: float = 1e-4, end: float = 0.02
+) -> np.ndarray:
+    """[num_times] float64: products of 1 - beta, beta linear from `start` to `end`.
+
+    Both in (0, 1); the defaults are those of Ho et al., section 4.
+    """
+    checks.count("linear_alpha_bars", num_times=num_times)
+    for name, beta in (("start", start), ("end", end)):
+        if not 0 < beta < 1:
+            raise ValueError(
+                f"linear_alpha_bars: expected {name} in (0, 1); got {beta}."
+            )
+    return np.cumprod(1 - np.linspace(start, end, num_times))
+
+
+def add_noise(x: Array, noise: Array, alpha_bar: Array) -> Array:
+    """x_t of x_0 = x and noise [batch, ...], alpha_bar [batch]."""
+    shape = (-1,) + (1,) * (x.ndim - 1)
+    alpha_bar = alpha_bar.reshape(shape)
+    return jnp.sqrt(alpha_bar) * x + jnp.sqrt(1 - alpha_bar) * noise
+
+
+def spaced_times(num_times: int, num_steps: int) -> np.ndarray:
+    """[num_steps] int: 0, k, 2 k, ... of num_times, k = num_times // num_steps.
+
+    Raises:
+      ValueError: num_steps > num_times.
+    """
+    checks.count("spaced_times", num_steps=num_steps)
+    checks.count("spaced_times", minimum=num_steps, num_times=num_times)
+    return np.arange(num_steps) * (num_times // num_steps)
+
+
+def sample(
+    keys: Array,
+    predict_noise: Callable,
+    shape: tuple[int, ...],
+    *,
+    alpha_bars: np.ndarray,
+    num_steps: int,
+    eta: float = 0.0,
+) -> Array:
+    """Samples of the model by DDIM, with eta 0, to DDPM, with eta 1.
+
+    From x = N(0, I) at the last of `spaced_times`, step by step to t'
+      x' = sqrt(a') x_0 + sqrt(1 - a' - s^2) n + s N(0, I),
+      s = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a'),
+    n the predicted noise, x_0 = (x - sqrt(1 - a) n) / sqrt(a), and a' = 1 at the end.
+
+    Args:
+      keys: [batch].
+      predict_noise: (x [batch, *shape], time) -> [batch, *shape].
+      shape: of a row.
+      alpha_bars: [T] in (0, 1), falling.
+      num_steps: from 1 to T.
+      eta: in [0, 1].
+
+    Returns:
+      [batch, *shape] float32.
+
+    Source: Song et al., eqs. 12 and 16.
+    """
+    checks.non_negative("diffusion.sample", eta=eta)
+    start_keys, step_keys = split(keys)
+    noise = row_normal(shape)
+
+    def step(x: Array, inputs: tuple) -> tuple[Array, None]:
+        time, alpha_bar, following, number = inputs
+        guess = predict_noise(x, time)
+        clean = (x - jnp.sqrt(1 - alpha_bar) * guess) / jnp.sqrt(alpha_bar)
+        spread = eta * jnp.sqrt((1 - following) / (1 - alpha_bar))
+        spread *= jnp.sqrt(1 - alpha_bar / following)
+        direction = jnp.sqrt(jnp.maximum(1 - following - spread**2, 0)) * guess
+        fresh = spread * noise(fold(step_keys, number))
+        return jnp.sqrt(following) * clean + direction + fresh, None
+
+    steps = steps_of(alpha_bars, num_steps)
+    return lax.scan(step, noise(start_keys), steps)[0]
+
+
+def steps_of(alpha_bars: np.ndarray, num_steps: int) -> tuple[Array, ...]:
+    """(times, their alpha_bars, those that follow, numbers), [num_steps] each.
+
+    From the last of `spaced_times` to the first, which 1 follows.
+    """
+    alpha_bars = np.asarray(alpha_bars, np.float64)
+    times = spaced_times(len(alpha_bars), num_steps)[::-1]
+    here = alpha_bars[times]
+    levels = (jnp.asarray(x, jnp.result_type(float)) for x in (here, [*here[1:], 1.0]))
+    return (jnp.asarray(times, jnp.int32), *levels, jnp.arange(num_steps))
+
+
+def split(keys: Array) -> tuple[Array, Array]:
+    """Two keys of each: [batch] -> [batch], [batch]."""
+    both = jax.vmap(jax.random.split)(keys)
+    return both[:, 0], both[:, 1]
+
+
+def fold(keys: Array, number: Array) -> Array:
+    """[batch] keys, each with the number folded in."""
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
+
+
+def row_normal(shape: tuple[int, ...]) -> Callable:
+    """keys [batch] -> [batch, *shape] standard normal."""
+    return jax.vmap(lambda key: jax.random.normal(key, shape))
