@@ -112,6 +112,15 @@ def class_names(path: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(map(str, found[f"{name}_names"])) for name in CLASSES}
 
 
+def read(path: str) -> dict[str, np.ndarray]:
+    """All arrays of a file, those of ENTRIES and names of classes; errors as of `load`.
+
+    They are shared, and cannot be written to.
+    """
+    names = {f"{name}_names": np.array(x) for name, x in class_names(path).items()}
+    return {**_read(_file(path)), **names}
+
+
 def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
     """{"train": rows, "test": rows}: a fifth of the emoji is held out, once each.
 
