@@ -42,6 +42,7 @@ from repr_jax.losses.decorrelation import (
     vicreg_invariance,
     vicreg_variance,
 )
+from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
@@ -118,8 +119,10 @@ __all__ = [
     "mvtcae",
     "negative_cosine",
     "nexus_top",
+    "noise_prediction",
     "nt_xent",
     "pairwise",
+    "score_matching",
     "siglip",
     "spectral_contrastive",
     "sup_con",

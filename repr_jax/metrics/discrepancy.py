@@ -107,12 +107,14 @@ def _paths(model: Model) -> tuple[list[np.ndarray], np.ndarray]:
     degrees = len(model.seen) - 1
     away = model.seen - model.fair
     farthest = np.argmax(np.abs(model.shares_of(model.seen) - model.target))
-    if model.statistic < 1e-9:
+    if model.statistic < 1e-9:  # seen is fair: one class moves by what chance does
         variance = model.fair * (1 - model.fair) + 1 / model.totals
-        away = -np.sqrt(degrees * variance / model.totals)
+        spread = np.sqrt(degrees * variance / model.totals)
+        sign = 1 if model.fair[farthest] < 0.5 else -1  # where there is more room
+        alone = away = model.alone(farthest, sign * spread[farthest])
     else:
         away *= max(degrees / model.statistic, 1) ** 0.5
-    alone = model.alone(farthest, away[farthest])
+        alone = model.alone(farthest, away[farthest])
     reach = 3 * max(2, (degrees + 1) ** 0.5)
     reach /= max(model.statistic, degrees) ** 0.5
     return [away, alone], np.linspace(max(0, 1 - reach), 1 + reach, NUM_STEPS)

@@ -254,6 +254,10 @@ ROWS = {
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "hinge_generator": Row(embeddings, {"fake": ()}),
+    "noise_prediction": Row(embeddings, {"predictions": (2, DIM), "noise": (2, DIM)}),
+    "score_matching": Row(
+        embeddings, {"scores": (2, DIM), "noise": (2, DIM), "sigma": ()}
+    ),
     "gradient_penalty": Row(embeddings, {"gradients": (2, DIM)}),
     "sup_con": Row(labeled, LABELED),
     "triplet": Row(embeddings, TRIPLETS),

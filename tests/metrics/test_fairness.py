@@ -180,6 +180,18 @@ def test_what_chance_adds_is_known():
     assert abs(np.mean(unbiased)) < 3 * error
 
 
+def test_few_samples_say_little():
+    """One of each class, or two: the interval is wide, and never empty."""
+    for each in (1, 2, 50):
+        counts = np.full((1, 5), each)
+        found = metrics.pr(counts, num_draws=200)
+        assert found["chi2/low"] == pytest.approx(0, abs=1e-12)
+        floor = found["chi2/floor"]
+        assert floor / 4 < found["chi2/high"] < 6 * floor
+    few, many = (metrics.rdp(np.full((4, 4), n), num_draws=200) for n in (2, 200))
+    assert few["chi2/high"] > 20 * many["chi2/high"] > 0
+
+
 def test_wider_levels_hold_more():
     table = table_of([150, 130, 140, 150, 160, 120, 140])
     narrow, wide = (metrics.rdp(table, level=x, num_draws=300) for x in (0.5, 0.99))
