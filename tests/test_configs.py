@@ -43,7 +43,10 @@ SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = speaking_for({(kind, evals): n for (kind, _, evals), n in SPEAKERS.items()})
 TRACED = sorted(set(FILES) - set(QUICK.values()))
 # Many evaluators, which others run, of outputs that tests of their experiments ask for.
-SLOW = re.compile(r"multimodal/(cmvae_|cvae_|jnf_|mhvae_|nexus_|.*captions|.*scenes)")
+SLOW = re.compile(
+    r"multimodal/(cmvae_|cvae_|jnf_|mhvae_|nexus_|.*captions|.*scenes)"
+    r"|diffusion/ncsn_|adversarial/style_gan_"
+)
 RUN = [
     pytest.param(name, marks=pytest.mark.slow)
     if name in TRACED or SLOW.search(name)

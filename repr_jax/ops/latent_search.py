@@ -1,0 +1,127 @@
+"""Latents of a generator whose image has a given measurement: PULSE's search."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.ops import checks
+
+TINY = 1e-9
+
+
+class Found(NamedTuple):
+    """Of the step of least loss, for each row."""
+
+    image: Array  # [batch, height, width, channels]
+    squared_error: Array  # [batch], mean of (measurement - y)^2
+    converged: Array  # [batch] bool, is it at most the tolerance?
+
+
+def geocross(v: Array) -> Array:
+    """How far the latents of layers are apart, as angles: [..., layer, dim] -> [...].
+
+    mean over ordered pairs of layers, each with itself too, of dim theta^2 / 8, theta =
+    2 atan2(|v_i - v_j|, |v_i + v_j|).
+    """
+    apart = jnp.sqrt(jnp.sum((v[..., :, None, :] - v[..., None, :, :]) ** 2, -1) + TINY)
+    along = jnp.sqrt(jnp.sum((v[..., :, None, :] + v[..., None, :, :]) ** 2, -1) + TINY)
+    theta = 2 * jnp.arctan2(apart, along)
+    return jnp.mean(v.shape[-1] * theta**2 / 8, axis=(-2, -1))
+
+
+def rate_factor(step: Array, num_steps: int) -> Array:
+    """From 0.1 up to 1 and back over nine tenths of the steps, then down to 0.001."""
+    part = step / num_steps
+    triangle = 0.1 + 0.9 * (1 - jnp.abs(2 * part / 0.9 - 1))
+    return jnp.where(part < 0.9, triangle, 0.1 - 0.099 * (part - 0.9) / 0.1)
+
+
+def search(
+    generate: Callable,
+    measure: Callable,
+    y: Array,
+    latents: Array,
+    noise: tuple[Array, ...],
+    *,
+    num_steps: int = 100,
+    learning_rate: float = 0.4,
+    tolerance: float = 2e-3,
+    cross_weight: float = 0.05,
+    num_trained: int = 5,
+) -> Found:
+    """Adam on latents and noise that stay on the spheres they start on.
+
+    100 max(mean (measure(image) - y)^2, tolerance) + cross_weight geocross(latents).
+    The image of least loss is kept, for each row by itself.
+
+    Args:
+      generate: (latents, noise) -> images [batch, height, width, channels].
+      measure: images -> of the shape of y.
+      y: [batch, ...].
+      latents: [batch, layer, dim], where to start; each vector keeps its length.
+      noise: maps [batch, ...], where to start; the first `num_trained` are searched
+        too, each with its length, the others stay.
+      num_steps: >= 1. learning_rate: > 0, times `rate_factor`.
+      tolerance: >= 0 (epsilon), below which the error does not count.
+      cross_weight: >= 0.
+
+    Source: Menon et al., "PULSE: Self-Supervised Photo Upsampling via Latent Space
+      Exploration of Generative Models", 2020, https://arxiv.org/abs/2003.03808; the
+      numbers are those of their code, which returns nothing where it did not converge.
+    """
+    who = "latent_search.search"
+    checks.count(who, num_steps=num_steps)
+    checks.positive(who, learning_rate=learning_rate)
+    checks.non_negative(who, tolerance=tolerance, cross_weight=cross_weight)
+    noise = tuple(noise)
+    start, fixed = (latents, noise[:num_trained]), noise[num_trained:]
+
+    def objective(moved: tuple) -> tuple[Array, tuple]:
+        latents, trained = moved
+        image = generate(latents, (*trained, *fixed))
+        away = (measure(image) - y).reshape(len(y), -1)
+        error = jnp.mean(away**2, axis=1)
+        loss = 100 * jnp.maximum(error, tolerance) + cross_weight * geocross(latents)
+        return jnp.sum(loss), (loss, error, image)
+
+    def step(carry: tuple, number: Array) -> tuple[tuple, None]:
+        moved, first, second, best = carry
+        (_, seen), gradient = jax.value_and_grad(objective, has_aux=True)(moved)
+        better = seen[0] < best[0]
+        best = jax.tree.map(lambda new, old: _where(better, new, old), seen, best)
+        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+        second = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, second, gradient)
+        rate = learning_rate * rate_factor(number, num_steps)
+        count = number + 1
+
+        def update(x: Array, m: Array, s: Array, origin: Array, axes: tuple) -> Array:
+            root = jnp.sqrt(s / (1 - 0.999**count)) + 1e-8
+            return on_sphere(x - rate * m / (1 - 0.9**count) / root, origin, axes)
+
+        args = zip(moved[1], first[1], second[1], start[1])
+        trained = tuple(update(*a, tuple(range(1, a[0].ndim))) for a in args)
+        latents = update(moved[0], first[0], second[0], start[0], (-1,))
+        return ((latents, trained), first, second, best), None
+
+    zeros = jax.tree.map(jnp.zeros_like, start)
+    shapes = jax.eval_shape(objective, start)[1]
+    best = jax.tree.map(lambda s: jnp.full(s.shape, jnp.inf, s.dtype), shapes)
+    carry, _ = lax.scan(step, (start, zeros, zeros, best), jnp.arange(num_steps))
+    _, error, image = carry[-1]
+    return Found(image, error, error <= tolerance)
+
+
+def on_sphere(x: Array, origin: Array, axes: tuple[int, ...]) -> Array:
+    """x, scaled over these axes to the length of `origin`."""
+    lengths = (
+        jnp.sqrt(jnp.sum(a * a, axis=axes, keepdims=True) + TINY) for a in (origin, x)
+    )
+    wanted, found = lengths
+    return x * wanted / found
+
+
+def _where(rows: Array, new: Array, old: Array) -> Array:
+    return jnp.where(rows.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)

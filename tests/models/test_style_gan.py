@@ -1,0 +1,96 @@
+"""The style-based generator: modulation by hand, layers of styles, and noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repr_jax.models import style_gan
+
+
+def test_sizes_are_the_published_ones():
+    assert style_gan.num_styles(128) == 12 and style_gan.num_styles(32) == 8
+    assert style_gan.noise_sizes(32) == (4, 8, 8, 16, 16, 32, 32)
+    assert style_gan.latent_dim(8, 10) == 10 + 16 + 64 + 64
+    for size in (4, 24, 0):
+        with pytest.raises(ValueError, match="style_gan: expected a size"):
+            style_gan.num_styles(size)
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_modulation_scales_the_kernel_of_each_row(demodulate):
+    model = style_gan.ModulatedConv(5, demodulate=demodulate)
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
+    style = jax.random.normal(jax.random.key(1), (2, 7))
+    variables = jax.jit(lambda: model.init(jax.random.key(2), x, style, train=False))()
+    found = jax.jit(lambda v: model.apply(v, x, style, train=False))(variables)
+    params = jax.tree.map(np.asarray, variables["params"])
+    kernel = np.asarray(params["kernel"], np.float64)
+    scale = np.asarray(style) @ params["affine"]["kernel"] + params["affine"]["bias"]
+    padded = np.pad(np.asarray(x, np.float64), [(0, 0), (1, 1), (1, 1), (0, 0)])
+    for n in range(2):
+        own = kernel * scale[n][None, None, :, None]
+        if demodulate:
+            own /= np.sqrt(np.sum(own**2, axis=(0, 1, 2)) + 1e-8)
+        for i, j in ((0, 0), (2, 3), (3, 5)):
+            window = padded[n, i : i + 3, j : j + 3]
+            expected = np.einsum("abi,abio->o", window, own)
+            np.testing.assert_allclose(found[n, i, j], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = style_gan.Generator(size=8, style_dim=6, width=4, max_width=8)
+    z = jax.random.normal(jax.random.key(0), (3, style_gan.latent_dim(8, 6)))
+    init = jax.jit(lambda z: model.init(jax.random.key(1), z, train=False))
+    params = init(z)["params"]
+    keys = iter(jax.random.split(jax.random.key(2), 100))
+    params = jax.tree.map(
+        lambda p: p + 0.2 * jax.random.normal(next(keys), p.shape), params
+    )
+    return model, {"params": params}, z
+
+
+def test_an_image_is_a_function_of_its_latent(small):
+    model, params, z = small
+    apply = jax.jit(lambda z: model.apply(params, z, train=False))
+    image = apply(z)
+    assert image.shape == (3, 8, 8, 3)
+    np.testing.assert_allclose(apply(z[1:2]), image[1:2], atol=1e-5)
+    longer = apply(z.at[:, :6].multiply(3.0))  # the style's length does not matter
+    np.testing.assert_allclose(longer, image, atol=1e-4)
+    for place in range(6, z.shape[1], 29):  # every noise map does
+        moved = apply(z.at[0, place].add(3.0))
+        assert np.abs(moved - image)[0].max() > 1e-4
+        np.testing.assert_array_equal(moved[1:], image[1:])
+    with pytest.raises(ValueError, match="expected latents of"):
+        model.apply(params, z[:, 1:], train=False)
+
+
+def test_the_halves_make_the_whole_and_every_style_counts(small):
+    model, params, z = small
+    styles = jax.jit(lambda z: model.apply(params, z, method="styles_of"))(z[:, :6])
+    styles = jnp.repeat(styles[:, None], style_gan.num_styles(8), axis=1)
+    noise = model.apply(params, z, method="noise_of")
+
+    @jax.jit
+    def synthesize(styles):
+        return model.apply(params, styles, noise, train=False, method="synthesize")
+
+    image = synthesize(styles)
+    whole = jax.jit(lambda z: model.apply(params, z, train=False))(z)
+    np.testing.assert_allclose(image, whole, atol=1e-5)
+    assert styles.shape[1] == 4
+    for layer in range(4):
+        moved = synthesize(styles.at[0, layer].add(1.0))
+        assert np.abs(moved - image)[0].max() > 1e-4
+
+
+def test_the_discriminator_judges_rows_by_themselves():
+    model = style_gan.Discriminator(width=4, max_width=8)
+    x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 3))
+    params = jax.jit(lambda: model.init(jax.random.key(1), x, train=False))()
+    apply = jax.jit(lambda x: model.apply(params, x, train=False))
+    logits, part = apply(x), apply(x[2:])
+    assert logits.shape == (3, 1)
+    np.testing.assert_allclose(part, logits[2:], rtol=1e-4, atol=1e-5)
