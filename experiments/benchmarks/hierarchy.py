@@ -42,9 +42,8 @@ COLUMNS = {  # and formats
 PLAIN_BLOCK = 4096  # rows; larger ones only need more memory
 
 
-def write_logits(path, num_rows, num_classes, seed=0):
-    """[rows, K] float16: scaled cosines to nested random directions, plus noise."""
-    rng = np.random.default_rng(seed)
+def nested_directions(rng, num_classes):
+    """[K, DIM] float32 unit vectors, in clusters of clusters."""
     directions = np.zeros((1, DIM))
     for scale in (1.0, 0.8, 0.7):  # about ten children each
         children = int(np.ceil(num_classes ** (1 / 3)))
@@ -52,7 +51,13 @@ def write_logits(path, num_rows, num_classes, seed=0):
         directions = directions + scale * rng.normal(size=directions.shape)
     directions = directions[rng.permutation(len(directions))[:num_classes]]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    directions = directions.astype(np.float32)
+    return directions.astype(np.float32)
+
+
+def write_logits(path, num_rows, num_classes, seed=0):
+    """[rows, K] float16: scaled cosines to nested random directions, plus noise."""
+    rng = np.random.default_rng(seed)
+    directions = nested_directions(rng, num_classes)
     out = np.lib.format.open_memmap(
         path, "w+", dtype=np.float16, shape=(num_rows, num_classes)
     )
