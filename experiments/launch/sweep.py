@@ -176,7 +176,8 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
     shared.mkdir(exist_ok=True)
     if not os.path.lexists(own):  # a run from before has its own
         own.symlink_to(os.path.relpath(shared, folder), target_is_directory=True)
-    environment = dict(os.environ)
+    # Runs may share a GPU: each takes memory as it needs it, not most of it at once.
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
     if threads is not None:  # of XLA, and of the LAPACK that it calls
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     with (folder / "log.txt").open("a") as log:

@@ -152,7 +152,7 @@ def of_neighbors(x, count: int) -> dict:
 
 def of_shares(bank, queries, count: int) -> dict:
     """Errors of the votes of nearest rows."""
-    labels = np.arange(len(bank)) % 10
+    labels = np.arange(len(bank), dtype=np.int32) % 10
 
     def shares(bank, queries):
         return knn.shares(
