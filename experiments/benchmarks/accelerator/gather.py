@@ -16,7 +16,6 @@ FORMATS = {  # of columns with floats
     "TFLOP/s": ",.1f",
     "GB/s": ",.0f",
     "compile, s": ".1f",
-    "start, s": ".1f",
     "TFLOP": ".3f",
     "GB": ",.2f",
     "MiB": ",.0f",
@@ -30,7 +29,7 @@ FORMATS = {  # of columns with floats
     "host, ms a batch": ".2f",
 }
 ERROR = ".1e"  # of columns whose name has this word
-LAST = ("compile, s", "start, s", "spread")
+LAST = ("compile, s", "spread")
 
 
 def write(out, parts: Mapping) -> str:
@@ -76,7 +75,7 @@ ROOFLINE = (
     "the time. The larger of the two bounds the program; where both are small, it is "
     "latency, the host, or operations that neither counts. MiB: arguments, results and "
     "temporaries; peak: of the process so far. ms: the median of turns, spread: their "
-    "range over it. start: to draw the parameters, with compiling."
+    "range over it."
 )
 
 

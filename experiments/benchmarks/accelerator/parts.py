@@ -49,7 +49,7 @@ PARTS = {
     "nt_xent_torch": Part(
         "NT-Xent in torch",
         similarity_torch.figures,
-        12,
+        18,
         ("torch",),
         text="The loss in plain torch, as lightly has it.",
     ),
@@ -70,7 +70,7 @@ PARTS = {
     "simclr_torch": Part(
         "The same step in torch",
         steps_torch.simclr,
-        25,
+        30,
         ("torch", "torchvision"),
         text="Channels last, autocast to bfloat16, flipped images.",
     ),
