@@ -101,7 +101,7 @@ def facts() -> dict:
     return dict(
         date=datetime.date.today().isoformat(),
         revision=records.revision(),
-        hardware=store.hardware(),
+        hardware=records.hardware(),
         versions=versions,
     )
 
