@@ -24,7 +24,7 @@ PARTS = {
     "precision": Part(
         "Float32 stays float32",
         precision.figures,
-        40,
+        46,
         text="Errors against float64 on the host, relative to the largest entry, of "
         "what the project computes; and of the same with products that the device may "
         "round to TF32.",
@@ -33,7 +33,7 @@ PARTS = {
     "tests": Part(
         "Tests of losses on the device",
         tests.figures,
-        40,
+        46,
         ("pytest",),
         text="With the tolerances that they have on a CPU; tests of several devices "
         "are left out.",

@@ -1,7 +1,6 @@
 """Training steps of the project: of a config, by the loop's own functions."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -11,8 +10,8 @@ from experiments.benchmarks.accelerator import measure
 from experiments.benchmarks.accelerator.measure import Figures
 from repr_jax import config as configs
 from repr_jax import optim, run, sharding, train
-from repr_jax.data import augment, recipes, synthetic
-from repr_jax.data.dataset import stacked
+from repr_jax.data import augment, recipes
+from repr_jax.data.dataset import SPLITS, Dataset, of_rows, stacked, unit_pixels
 from repr_jax.models import resnet
 from repr_jax.models.mlp import MLP
 
@@ -56,7 +55,9 @@ def simclr_config(views, size: int, smoke: bool):
     config = configs.load(SIMCLR + ":smoke" * smoke)
     with config.unlocked():
         config.batch_size = 4 if smoke else 256
-        config.dataset = _images(config.batch_size, size)
+        config.dataset = dict(
+            fn=random_images, num_examples=config.batch_size, size=size
+        )
         config.augment = views
         config.encoder = dict(
             fn=resnet.ResNet,
@@ -87,7 +88,9 @@ def mae_config(smoke: bool):
     config = configs.load(MAE + ":smoke" * smoke)
     with config.unlocked():
         config.batch_size = 4 if smoke else 512
-        config.dataset = _images(config.batch_size, size)
+        config.dataset = dict(
+            fn=random_images, num_examples=config.batch_size, size=size
+        )
         config.augment = dict(fn=augment.horizontal_flip)
         patches = dict(patch_size=patch, shape=(size, size, 3), dtype="bfloat16")
         encoder = (8, 1, 2) if smoke else (384, 12, 6)
@@ -97,8 +100,17 @@ def mae_config(smoke: bool):
     return config
 
 
-def _images(batch: int, size: int) -> dict:
-    return dict(fn=synthetic.blobs, num_examples=batch, size=size)
+def random_images(*, num_examples: int, size: int) -> Dataset:
+    """ "image" uint8 [batch, size, size, 3], and after `prepare` float32 in [0, 1]."""
+    rng = np.random.default_rng(0)
+    shape = (num_examples, size, size, 3)
+    pixels = rng.integers(256, size=shape, dtype=np.uint8)
+
+    def take(split, rows):
+        return {"image": pixels[rows]}
+
+    count = dict.fromkeys(SPLITS, num_examples)
+    return of_rows("random_images", take, count, seed=0, prepare=unit_pixels)
 
 
 def one(load: Callable, arithmetic: str, smoke: bool) -> dict:
@@ -109,11 +121,8 @@ def one(load: Callable, arithmetic: str, smoke: bool) -> dict:
     group = next(stacked(parts.dataset.train(config.batch_size), 0, many, many))
     group = sharding.to_global(group, parts.mesh, axis=1)
     call = train.make_call(train.make_step(parts, config), parts.mesh)
-    with ThreadPoolExecutor(1) as beside:
-        drawn = beside.submit(draw_state, parts, config)
-        shapes = run.abstract_state(config, parts)
-        program, facts = measure.compiled(call, shapes, group, fixed, jitted=True)
-        held = jax.device_put(drawn.result(), sharding.replicated(parts.mesh))
+    held = draw_state(parts, config)
+    program, facts = measure.compiled(call, held, group, fixed, jitted=True)
 
     def step():
         nonlocal held
@@ -141,4 +150,5 @@ def draw_state(parts, config) -> train.TrainState:
     """The state before the first step, by the host: compiling it there is quicker."""
     mesh = sharding.make_mesh(jax.devices("cpu")[:1])
     batch = sharding.to_global(next(parts.dataset.train(config.batch_size)), mesh)
-    return train.init_state(parts._replace(mesh=mesh), config, batch)
+    state = train.init_state(parts._replace(mesh=mesh), config, batch)
+    return jax.device_put(state, sharding.replicated(parts.mesh))

@@ -17,22 +17,20 @@ CONTRACT = "tests/losses/test_contract.py::test_"
 TESTS = (
     "tests/losses/test_contrastive.py",
     CONTRACT + "float32_scalar_that_jit_does_not_change",
-    CONTRACT + "absent_is_deleted_even_if_nan",
     "tests/losses/test_decorrelation.py",
+    "tests/losses/test_multimodal_values.py",
+    "tests/losses/test_variational.py",
     "tests/losses/test_clustering.py",
     "tests/losses/test_distillation.py",
     "tests/losses/test_reconstruction.py",
-    "tests/losses/test_multimodal_values.py",
-    "tests/losses/test_variational.py",
     "tests/losses/test_classification.py",
-    CONTRACT + "bfloat16_in_float32_inside",
-    CONTRACT + "finite_with_gradient_at_large_inputs",
+    CONTRACT + "absent_is_deleted_even_if_nan",
 )
 SMOKE = ("tests/losses/test_decorrelation.py", "-k", "barlow")
-ONE_DEVICE = "not split and not ring and not shard and not devices"
+ONE_DEVICE = "not split and not a_ring and not shard and not devices"
 ENDS = r"(PASSED|FAILED|ERROR|SKIPPED)"
 LINE = re.compile(rf"{ENDS}\b.*?(tests/\S+)|(tests/\S+) {ENDS}")
-LIMIT = 36  # seconds; the part has a few more
+LIMIT = 42  # seconds; the part has a few more
 
 
 def figures(smoke: bool) -> Figures:
@@ -46,7 +44,7 @@ def counts(smoke: bool) -> dict:
     command += ["--tb=short", "--color=no"]
     command += SMOKE if smoke else (*TESTS, "-k", ONE_DEVICE)
     if not smoke and importlib.util.find_spec("xdist"):
-        command += ["-n", str(min(8, max(1, (os.cpu_count() or 2) // 2)))]
+        command += ["-n", str(min(10, max(1, (os.cpu_count() or 2) - 4)))]
     environment = {**os.environ, "FULL_COMPILATION": "1"}
     process = subprocess.Popen(
         command,
