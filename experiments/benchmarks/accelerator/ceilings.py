@@ -13,19 +13,25 @@ PRODUCTS = {  # and dtype, precision
     "TF32": (jnp.float32, lax.Precision.DEFAULT),
     "float32": (jnp.float32, lax.Precision.HIGHEST),
 }
+EMULATED = ("TF32_TF32_F32_X3", "BF16_BF16_F32_X6")  # float32 of several products
 
 
 def figures(smoke: bool) -> Figures:
     """The rate of n x n x n products, and gigabytes read and written a second."""
-    for size in (64,) if smoke else (8192, 4096):
+    for size in (64,) if smoke else (8192,):
         for name in PRODUCTS:
             yield f"{name}, {size:,}", partial(product, name, size, smoke)
     yield "copy", partial(copy, 2**12 if smoke else 2**28, smoke)
+    for name in EMULATED if jax.default_backend() == "gpu" else ():
+        yield name, partial(product, name, 8192, smoke)
 
 
 def product(name: str, size: int, smoke: bool) -> dict:
     """Of matrices of unit Gaussians: zeros would be quicker."""
-    dtype, precision = PRODUCTS[name]
+    if name in EMULATED:
+        dtype, precision = jnp.float32, lax.DotAlgorithmPreset[name]
+    else:
+        dtype, precision = PRODUCTS[name]
     a, b = jax.random.normal(jax.random.key(0), (2, size, size), dtype)
     program, facts = compiled(partial(jnp.matmul, precision=precision), a, b)
     found = milliseconds(partial(program, a, b), smoke)

@@ -51,7 +51,7 @@ def write(out, parts: Mapping) -> str:
     smoke = any(part["smoke"] for part in found.values())
     command = "python -m experiments.benchmarks.accelerator"
     result = store.Result(
-        title="One accelerator",
+        title="One GPU: losses, training steps, estimators and data",
         command=command + " --smoke" * smoke,
         revision=first["revision"] or records.revision(),
         date=first["date"],

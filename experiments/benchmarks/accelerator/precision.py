@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from experiments.benchmarks.accelerator.ceilings import EMULATED
 from experiments.benchmarks.accelerator.measure import Figures
 from repr_jax import losses
 from repr_jax.evaluators import knn
@@ -57,7 +58,8 @@ def figures(smoke: bool) -> Figures:
     rng = np.random.default_rng(0)
     a = rng.normal(size=(rows, dim))
     b = a + rng.normal(size=(rows, dim))
-    yield "product", partial(of_arrays, _products(), a, b)
+    products = {"float32": pairwise_dot, "TF32": rounded_cosine.of_pairs}
+    yield "product", partial(of_arrays, products, a, b)
     squares = {
         "float32": similarities.negative_squared_distance.of_pairs,
         "TF32": _rounded_distances,
@@ -66,25 +68,16 @@ def figures(smoke: bool) -> Figures:
     for name, (loss, rounded) in OF_VIEWS.items():
         forms = {"float32": loss} | ({"TF32": rounded} if rounded else {})
         yield name, partial(of_losses, forms, a, b)
+    for preset in EMULATED if jax.default_backend() == "gpu" else ():
+        products = {"float32": pairwise_dot, "emulated": partial(_emulated, preset)}
+        yield f"product, {preset}", partial(of_arrays, products, a, b)
     yield "nearest", partial(of_neighbors, a, min(20, rows // 2))
     yield "knn.shares", partial(of_shares, a, b, min(200, rows // 2))
 
 
-def _products() -> dict[str, Callable]:
-    presets = lax.DotAlgorithmPreset
-    found = {
-        "float32": pairwise_dot,
-        "TF32": rounded_cosine.of_pairs,
-    }
-    if jax.default_backend() == "gpu":  # what float32 could be made of
-        for name in ("TF32_TF32_F32_X3", "BF16_BF16_F32_X6"):
-            preset = getattr(presets, name)
-            found[name] = partial(_by_preset, preset)
-    return found
-
-
-def _by_preset(preset, a, b):
-    return jnp.matmul(a, b.T, precision=preset)
+def _emulated(preset: str, a, b):
+    """Float32 products made of several of fewer bits."""
+    return jnp.matmul(a, b.T, precision=lax.DotAlgorithmPreset[preset])
 
 
 def _rounded_distances(a, b):
