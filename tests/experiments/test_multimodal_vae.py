@@ -399,7 +399,7 @@ def test_a_second_stage_trains_its_experts_beside_a_joint_encoder_that_stays():
     c.loss = dict(fn=losses.unimodal_elbo)
     experiment, params = started(c)
     adam = dict(fn=optim.adam, learning_rate=0.1)
-    optimizer = optim.by_name(rules=(("^encoders_", adam), ("", None)))
+    optimizer = optim.only(moves="^encoders_", optimizer=adam)
     grads = jax.jit(jax.grad(lambda p: experiment.loss(p, {}, batch, KEY, 0)[0]))
     moves, _ = optimizer.update(grads(params), optimizer.init(params), params)
     for part, leaves in moves.items():
