@@ -9,16 +9,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from experiments.launch import sweep
+from experiments.papers.multimodal_patterns import patterns
+from experiments.papers.multimodal_rows import FOLDER, Part, Row, number
 from experiments.papers.multimodal_vaes import (
-    FOLDER,
     PANELS,
-    Part,
-    Row,
     by_views,
     columns_of,
     draw_by_views,
-    number,
-    patterns,
     with_published,
 )
 from experiments.results import store

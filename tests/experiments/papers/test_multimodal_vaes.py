@@ -9,6 +9,8 @@ import pytest
 from experiments.papers import (
     mmjsd,
     mopoe,
+    multimodal_patterns,
+    multimodal_rows,
     multimodal_vae_limits,
     multimodal_vaes,
     text_modalities,
@@ -34,6 +36,8 @@ def asked(scale, **changes):
 def numbers(row, seed):
     """Metrics that tell the model by its coherence; the seeds differ by 0.02."""
     found = {"frechet/fd_clf/m0": 10.0 + seed, "likelihood/joint": -100.0}
+    if row.dataset == "translated":
+        return found | {"coherence/1_view": 0.12, "step": 2}
     for n, value in enumerate(CURVES.get(row.model, ()), start=1):
         name = f"{n}_view{'s' * (n > 1)}"
         found[f"coherence/{name}"] = value + 0.02 * seed
@@ -62,11 +66,12 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
         for row in part.rows(where):
             for run in row.runs:
                 found[run.name] = configs.load(run.config, run.overrides), row
-    assert len({row.model for _, row in found.values()}) == len(multimodal_vaes.MODELS)
+    assert len({row.model for _, row in found.values()}) == len(multimodal_rows.MODELS)
     for config, row in found.values():
         assert config.loss.beta == row.beta and config.dataset.source == "tfds"
         assert config.dataset.scale == (0.75 if row.dataset == "translated" else 1.0)
         assert config.num_steps == (5_000 if scale == "cpu" else 70_200)
+        assert config.dataset.contrast == (0.4 if scale == "cpu" else 1.0)
         assert len(config.modalities) == (1 if row.model == "VAE" else 5)
 
 
@@ -162,12 +167,29 @@ def test_tables_hold_means_spreads_and_published_figures(rows):
 
 def test_patterns_are_found_where_they_are(rows):
     held = {
-        line[0]: line[-1] for line in multimodal_vaes.patterns(rows, of_rows(rows)).rows
+        line[0]: line[-1]
+        for line in multimodal_patterns.patterns(rows, of_rows(rows)).rows
     }
-    assert list(held.values()) == ["yes", "yes", "yes", "no", "yes"]
+    assert list(held.values()) == ["yes", "yes", "yes", "no", "yes", "yes"]
     assert next(claim for claim, value in held.items() if value == "no").startswith(
         "MVTCAE"
     )
+
+
+def test_quality_worsens_from_one_posterior_to_mixtures_of_single_ones(rows):
+    found = of_rows(rows)
+
+    def held():
+        return multimodal_patterns.of_quality(rows, found)[0][-1]
+
+    assert held()
+    for row in rows:
+        if row.model == "MVAE":  # two runs: above MoPoE's by more than both spreads
+            for run in row.runs:
+                found[run.name]["frechet/fd_clf/m0"] += 1.5
+    assert not held()
+    without = [row for row in rows if row.model != "MMVAE"]
+    assert not multimodal_patterns.of_quality(without, found)
 
 
 def test_a_difference_within_the_spread_is_none(rows):
@@ -175,7 +197,7 @@ def test_a_difference_within_the_spread_is_none(rows):
     for row in rows:
         if row.model == "MVAE":
             found[row.runs[0].name]["coherence/1_view"] = 0.9
-    held = multimodal_vaes.patterns(rows, found).rows
+    held = multimodal_patterns.patterns(rows, found).rows
     assert held[0][0] == "MVAE has the lowest coherence" and held[0][-1] == "no"
 
 
@@ -200,6 +222,14 @@ def test_results_are_written_from_finished_runs_alone(tmp_path, capsys):
     result = store.read(tmp_path / "multimodal_vae_limits.json")
     names = [block.title for block in result.content if isinstance(block, tables.Table)]
     assert names[0] == "exact" and "patterns" in names and names[-1] == "betas"
+    beside = next(
+        block
+        for block in result.content
+        if isinstance(block, tables.Table) and "beside PolyMNIST" in block.title
+    )
+    collapses = {line[0]: line[1:] for line in tables.shown(beside)}
+    assert collapses["MoPoE"] == ["0.51 ± 0.01", "0.12 ± 0.00", "yes"]
+    assert collapses["MVAE"][-1] == "yes" and "VAE" not in collapses
     exact = result.content[0]
     np.testing.assert_allclose(
         [line[2] for line in exact.rows], [0.25, 0.8333333, 2.4166667, 8.4722222], 1e-6
