@@ -322,13 +322,25 @@ def decode(c: Choices, params, extras, batch, key):
     return modalities.shown(c.loss, c.names, decoded)
 
 
+def cluster_densities(c: Choices, params, extras, batch, key):
+    """[batch, modality, component] log p(z | component) at the means of all experts."""
+    posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
+    z = posterior.mean[: len(c.names)]
+    density = [c.distribution.log_prob(z, *one) for one in zip(p.mean, p.log_var)]
+    return jnp.moveaxis(jnp.stack(density), (0, 1), (2, 1))
+
+
+def cluster_weights(c: Choices, params, extras, batch, key):
+    """[component] log weights of the prior, whatever the batch."""
+    return mixture.log_weights(prior(c, params, 1)[0])
+
+
 def assign(c: Choices, params, extras, batch, key):
     """[batch], the likeliest component of the prior, by all experts of a row.
 
     The responsibilities at the means of its experts are averaged.
     """
-    experts = infer(c, mixture_of_experts, params, batch, True)
-    posterior, p = experts[0], experts[2]
+    posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
     odds = mixture.responsibilities(p, posterior.mean, c.distribution)
     weights = jnp.exp(mixture.log_weights(posterior))
     return jnp.argmax(jnp.sum(weights[None] * odds, axis=1), axis=0)
@@ -359,7 +371,8 @@ def make(config) -> Experiment:
       joint_encoder: (inputs, where) -> posterior, the `joint` of the loss; it does not
         look at inputs that `where` lacks, which may hold anything finite.
       learned: modules without input, by the argument of the loss that each returns.
-        With a `prior` of several components rows are assigned to them: "assign".
+        With a `prior` of several components rows are assigned to them: "assign",
+        "cluster_densities" and "cluster_weights".
       schedules: functions that return step -> factor, by the argument of the loss that
         is multiplied, which config.loss must give: KL warm-up, or `optim.cyclical`.
       thin: (keys, where) -> where, which modalities a row keeps while training.
@@ -372,7 +385,8 @@ def make(config) -> Experiment:
     c = choices(config)
     asked = [represent, represent_subsets, generate, log_weights, latents, decode]
     asked += [bound] if c.bound else []
-    asked += [assign] if "prior" in c.model.learned else []
+    if "prior" in c.model.learned:
+        asked += [assign, cluster_densities, cluster_weights]
     outputs = {f.__name__: functools.partial(f, c) for f in asked}
     init_fn, loss_fn = functools.partial(init, c), functools.partial(loss, c)
     return Experiment(init_fn, loss_fn, outputs)

@@ -391,6 +391,13 @@ def test_rows_are_assigned_to_the_clusters_that_all_their_experts_are_near():
     np.testing.assert_array_equal(ask(batch, KEY), odds.mean(axis=0).argmax(axis=-1))
     one = with_present(batch, 2)
     np.testing.assert_array_equal(ask(one, KEY), odds[2].argmax(axis=-1))
+    density, weights = (
+        experiment.outputs[f"cluster_{name}"](params, {}, batch, KEY)
+        for name in ("densities", "weights")
+    )
+    by_row = np.moveaxis(jax.nn.softmax(density + weights[None, None], axis=-1), 1, 0)
+    np.testing.assert_allclose(by_row, odds, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.exp(weights), 1 / len(centers), rtol=1e-5)
 
 
 def test_a_second_stage_trains_its_experts_beside_a_joint_encoder_that_stays():
