@@ -3,6 +3,7 @@
 import argparse
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from experiments.papers import (
 )
 from experiments.results import store, tables
 from repr_jax import config as configs
+from repr_jax import run
 
 FLAGS = dict(data_dir="", seeds=2)
 CURVES = {  # coherence by views given
@@ -64,8 +66,8 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
     found = {}
     for part in multimodal_vae_limits.PARTS.values():
         for row in part.rows(where):
-            for run in row.runs:
-                found[run.name] = configs.load(run.config, run.overrides), row
+            for one in row.runs:
+                found[one.name] = configs.load(one.config, one.overrides), row
     assert len({row.model for _, row in found.values()}) == len(multimodal_rows.MODELS)
     for config, row in found.values():
         assert config.loss.beta == row.beta and config.dataset.source == "tfds"
@@ -89,14 +91,25 @@ def test_runs_on_text_are_configs_with_values_that_they_have(scale, tmp_path):
         rows = {row.runs[0].name: row for part in parts for row in part.rows(where)}
         assert len(rows) == len(text_modalities.CONFIGS) + 3  # shared by both papers
         for row in rows.values():
-            (run,) = row.runs
-            config = configs.load(run.config, run.overrides)
+            (one,) = row.runs
+            config = configs.load(one.config, one.overrides)
             assert config.loss.beta == 2.5
             assert ("private_encoders" in config) == row.model.endswith("(MS)")
             assert config.dataset.source == ("tfds" if folder else "embedded")
+            if row.model == "MoPoE" and row.dataset == "scenes" and not folder:
+                sizes = [parameters(c) for c in (config, configs.load(one.config))]
+                fewer = 8 * sizes[0] < sizes[1] < 32 * sizes[0]
+                assert fewer if scale == "cpu" else sizes[0] == sizes[1]
             if row.dataset == "mnist_svhn_text":
                 assert config.dataset.svhn == houses
             assert ("bound" in config) == row.model.startswith(("MoPoE", "MMVAE"))
+
+
+def parameters(config):
+    """How many a run has."""
+    config.dataset.source = "embedded"
+    shapes = run.abstract_state(config, run.build(config)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def text_numbers(row):
@@ -209,12 +222,12 @@ def test_results_are_written_from_finished_runs_alone(tmp_path, capsys):
         row for name in parts for row in multimodal_vae_limits.PARTS[name].rows(where)
     ]
     for row in every:
-        for seed, run in enumerate(row.runs):
-            report = tmp_path / run.name / "report"
+        for seed, one in enumerate(row.runs):
+            report = tmp_path / one.name / "report"
             report.mkdir(parents=True, exist_ok=True)
             (report / "metrics.json").write_text(json.dumps(numbers(row, seed)))
-            text = configs.to_json(configs.load(run.config, run.overrides))
-            (tmp_path / run.name / "config.json").write_text(text)
+            text = configs.to_json(configs.load(one.config, one.overrides))
+            (tmp_path / one.name / "config.json").write_text(text)
     arguments = ["--scale=smoke", f"--workdir={tmp_path}", "--seeds=2"]
     assert multimodal_vae_limits.main(arguments) == 0
     said = capsys.readouterr()
