@@ -52,13 +52,13 @@ def of_coherence(coherence: Mapping[str, Sequence[Number]]) -> list[tuple]:
             for theirs, own in zip(coherence[name], coherence["MVAE"])
         )
         lines.append(("MVAE has the lowest coherence", text("MVAE"), lowest))
-    if "MMVAE" in coherence:
+    if len(coherence.get("MMVAE", ())) > 1:
         means = [x.mean for x in coherence["MMVAE"]]
         flat = max(means) - min(means) < 0.03
         claim = "MMVAE: coherence is flat in the number of views (within 0.03)"
         lines.append((claim, text("MMVAE"), flat))
     for name in ("MoPoE", "MVTCAE"):
-        if name in coherence:
+        if len(coherence.get(name, ())) > 1:
             pairs = itertools.pairwise(coherence[name])
             rises = all(above(b, a) for a, b in pairs)
             lines.append(

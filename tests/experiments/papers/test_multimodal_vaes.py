@@ -189,6 +189,13 @@ def test_patterns_are_found_where_they_are(rows):
     )
 
 
+def test_one_number_neither_rises_nor_is_flat(rows):
+    known = multimodal_patterns.views
+    cut = {row.model: known(row, of_rows(rows), "coherence")[:1] for row in rows}
+    claims = [line[0] for line in multimodal_patterns.of_coherence(cut)]
+    assert claims == ["MVAE has the lowest coherence"]
+
+
 def test_quality_worsens_from_one_posterior_to_mixtures_of_single_ones(rows):
     found = of_rows(rows)
 
