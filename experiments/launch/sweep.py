@@ -102,8 +102,7 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
       runs: names differ.
       workdir: holds a folder per run.
       jobs: processes at a time.
-      threads: of each process, which then takes no more memory of a GPU than it
-        needs; None lets each take the machine.
+      threads: of each process; None lets each take the machine.
 
     Raises:
       FailedError: after all others ended. ValueError: see `finished`.
@@ -116,7 +115,8 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
         while waiting or active:
             while waiting and len(active) < jobs:
                 run = waiting.pop(0)
-                active[start(run, workdir, threads)] = run, time.monotonic()
+                process = start(run, workdir, threads, alone=jobs == 1)
+                active[process] = run, time.monotonic()
             time.sleep(0.1)
             for process in [p for p in active if p.poll() is not None]:
                 run, since = active.pop(process)
@@ -169,19 +169,22 @@ def _stopped_at_exit(processes):
             raise
 
 
-def start(run: Run, workdir, threads) -> subprocess.Popen:
-    """The process of one run, in a session of its own: a terminal signals us alone."""
+def start(run: Run, workdir, threads, *, alone: bool) -> subprocess.Popen:
+    """The process of one run, in a session of its own: a terminal signals us alone.
+
+    Unless it is alone it takes an accelerator's memory as it needs it, not most of it.
+    """
     folder = pathlib.Path(workdir) / run.name
     folder.mkdir(parents=True, exist_ok=True)
     shared, own = pathlib.Path(workdir) / "classifiers", folder / "classifiers"
     shared.mkdir(exist_ok=True)
     if not os.path.lexists(own):  # a run from before has its own
         own.symlink_to(os.path.relpath(shared, folder), target_is_directory=True)
-    # Runs may share a GPU: each takes memory as it needs it, not most of it at once.
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
+    environment = dict(os.environ)
     if threads is not None:  # of XLA, and of the LAPACK that it calls
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # of a GPU
+    if not alone:
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with (folder / "log.txt").open("a") as log:
         return subprocess.Popen(
             command(run, workdir),

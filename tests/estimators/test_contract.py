@@ -56,6 +56,12 @@ CASES = {
     "agglomerative": Case(
         lambda module, x, labels: module.fit(x, num_leaves=3), on_host=True
     ),
+    "cluster_pruning": Case(  # rows are log densities
+        lambda module, x, labels, **masks: module.fit(
+            x, jnp.zeros(DIM), dim=2, **masks
+        ),
+        lambda module, *args: module.assign(*args),
+    ),
     "coupling_flow": Case(
         by_key(num_steps=2, batch_size=8, num_layers=2, hidden=4),
         lambda module, *args: module.log_prob(*args),

@@ -30,6 +30,11 @@ def unimodal(loss, arrays, decoder, **rest):
     return loss(KEY, **arrays, decode=lambda z: pairwise_dot(z, decoder.T), **rest)
 
 
+def of_posterior(loss, arrays, decoder, **rest):
+    """Of enough nats that every latent lacks some."""
+    return loss(**arrays, nats=50.0, **rest)
+
+
 def multimodal(loss, arrays, decoder, *, where, **rest):
     """Modality m has m + 1 features."""
     modalities = range(where.shape[1])
@@ -198,6 +203,7 @@ CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
 PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
+    "free_nats": Row(of_posterior, {"mean": (DIM,), "log_var": (DIM,)}),
     "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
     "dreg": Row(partial(unimodal, num_samples=2), UNIMODAL),
     "mvae": Row(partial(multimodal, num_subsets=1), THREE, 3),
