@@ -23,8 +23,8 @@ def get_config(mode=""):
     num_steps = config.get_ref("num_steps")
     config.experiment = ema_target.make_centered
     config.local_augment = dict(
-        fn=augment.random_resized_crop, size=14, scale=(0.2, 0.5)
-    )
+        fn=augment.random_resized_crop, size=14, scale=(0.4, 0.7)
+    )  # of a fifth of a digit's image, many crops are empty
     config.num_local = 2 if smoke else 4
     config.encoder = dict(
         fn=vit.ViT,
