@@ -9,6 +9,7 @@ each: nearest neighbors, linear probes, the dimensions in use (a collapsed
 representation uses one) at the end and over training, and steps a second.
 Parts, all of them unless --only names some:
   digits  MNIST: the subset in the package, or with --data_dir all of it.
+  emoji   drawn by two artists, of nine categories; where emoji.npz of --data_dir is.
 Writes DIR/self_supervised.json, .md and .csv, and a picture a part. Finished runs are
 not repeated: the same command continues. Scales: cpu, 2,000 steps; paper, 5,000;
 smoke, two of every run.
@@ -55,7 +56,7 @@ UNTRAINED = {  # configs whose network is looked at as it starts
 }
 LABELS, PIXELS = "classifier, sees the labels", "pixels"
 CONTROLS = {**UNTRAINED, LABELS: "configs/classification/labels_{}.py"}
-PARTS = {"digits": "mnist"}  # what stands in the names of configs
+PARTS = {"digits": "mnist", "emoji": "emoji"}  # what stands in the names of configs
 NUM_STEPS = {"cpu": 2_000, "paper": 5_000, "smoke": 2}
 NUM_POINTS = 10  # of a curve over training
 COLUMNS = {
@@ -103,7 +104,8 @@ def row(part: str, method: str, asked) -> Row:
     if asked.scale == "smoke":
         file += ":smoke"
     elif asked.data_dir:
-        values |= {"data_source": "tfds", "data_dir": asked.data_dir}
+        values |= {"data_dir": asked.data_dir}
+        values |= {"data_source": "tfds"} if part == "digits" else {}
     folder = re.sub(r"\W+", "_", method)
     runs = [
         sweep.Run(f"{part}/{folder}/seed{seed}", file, {**values, "seed": seed})
@@ -235,7 +237,7 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
         ]
     header = ("data", "method", "seed", "metric", "value")
     store.write_csv(folder / "self_supervised.csv", header, lines)
-    data = " --data_dir=MNIST" if asked.data_dir else ""
+    data = " --data_dir=DATA" if asked.data_dir else ""
     return store.write(
         folder / "self_supervised.json",
         title="Self-supervised methods side by side",
@@ -253,8 +255,11 @@ def main(arguments=None) -> int:
         __doc__,
         PARTS,
         arguments,
-        data_dir="of tfds' MNIST; the subset in the package if empty",
+        data_dir="of tfds' MNIST and of emoji.npz; if empty, the digits in the package",
     )
+    if "emoji" in asked.only and not asked.data_dir and asked.scale != "smoke":
+        print("error: emoji need --data_dir; or --only=digits", file=sys.stderr)
+        return 2
     rows = {part: rows_of(part, asked) for part in asked.only}
     runs = [run for some in rows.values() for one in some for run in one.runs]
     # One seed of everything first, so that what is stopped early is a table already.

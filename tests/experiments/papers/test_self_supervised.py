@@ -28,7 +28,11 @@ def test_every_run_is_a_config_with_values_that_it_has(scale, part):
             names.add(run.name)
             assert config.dataset.seed == run.overrides["seed"]
             if scale != "smoke":
-                assert config.dataset.data_dir == "DIR"
+                assert config.data_dir == "DIR"
+                assert "DIR" in (
+                    config.dataset.get("data_dir"),
+                    config.dataset.get("path"),
+                )
             moved = config.optimizer.peak > 1e-6
             assert moved == (row.method not in paper.UNTRAINED)
             assert (config.num_steps == paper.NUM_STEPS[scale]) or not moved
@@ -83,6 +87,11 @@ def test_results_are_written(tmp_path, monkeypatch):
     assert {line["metric"] for line in lines} >= {"rank/centered", "step"}
     stored = json.loads((tmp_path / "self_supervised.json").read_text())
     assert stored["command"].startswith("python -m experiments.papers.self_supervised")
+
+
+def test_emoji_are_not_drawn(tmp_path, capsys):
+    assert paper.main([f"--workdir={tmp_path}"]) == 2
+    assert "emoji need --data_dir" in capsys.readouterr().err
 
 
 def test_curves_are_of_the_steps_that_all_seeds_have(tmp_path):
