@@ -20,5 +20,8 @@ def get_config(mode=""):
     config.experiment = two_view.make
     widths = (8, 4) if mode == "smoke" else (128, 64)
     config.projector = dict(fn=MLP, widths=widths)
-    config.loss = dict(fn=losses.nt_xent, temperature=0.5)
+    config.loss = dict(
+        fn=losses.nt_xent,
+        temperature=0.2,  # solo-learn, CIFAR-10
+    )
     return config
