@@ -29,6 +29,7 @@ from experiments.arguments import at_least
 from experiments.results import store, tables
 from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
+from repr_jax.workdir import records
 
 DIM = 64
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the rows and classes, for the growth
@@ -239,7 +240,7 @@ def main():
     parser.add_argument("--out", help="a .json of results to write")
     args = parser.parse_args()
     load = f"Load {os.getloadavg()[0]:.1f} at the start."
-    print(f"{store.hardware()}. {load}", flush=True)
+    print(f"{records.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
         try:

@@ -102,7 +102,8 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
       runs: names differ.
       workdir: holds a folder per run.
       jobs: processes at a time.
-      threads: of each process; None lets each take the machine.
+      threads: of each process, which then takes no more memory of a GPU than it
+        needs; None lets each take the machine.
 
     Raises:
       FailedError: after all others ended. ValueError: see `finished`.
@@ -179,6 +180,7 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
     environment = dict(os.environ)
     if threads is not None:  # of XLA, and of the LAPACK that it calls
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # of a GPU
     with (folder / "log.txt").open("a") as log:
         return subprocess.Popen(
             command(run, workdir),
@@ -304,6 +306,7 @@ def write(asked, found_settings: Sequence[Setting], found) -> str:
         command=shlex.join(words),
         seeds=range(asked.seeds),
         content=[table],
+        workdirs=[folder / run.name for one in found_settings for run in one.runs],
     )
     lines = [
         (*map(str, setting.values.values()), run.overrides["seed"], metric, value)

@@ -335,6 +335,12 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
         f"--only={','.join(asked.only)} --seeds={asked.seeds}{pictures} --workdir=DIR",
         seeds=range(asked.seeds),
         content=content,
+        workdirs=[
+            folder / run.name
+            for some in rows.values()
+            for one in some
+            for run in one.runs
+        ],
     )
 
 
