@@ -94,13 +94,14 @@ def rows_of(part: str, asked) -> list[Row]:
 def row(part: str, method: str, asked) -> Row:
     """The runs of a method or a control."""
     file = (METHODS | CONTROLS)[method].format(PARTS[part])
-    steps = NUM_STEPS[asked.scale]
-    values = {"num_steps": steps, "eval_every": max(1, steps // NUM_POINTS)}
-    values["checkpoint_every"] = values["log_every"] = values["eval_every"]
-    if method in UNTRAINED:  # its optimizer moves nothing, averages over batches do
-        few = min(100, steps)
-        values |= dict.fromkeys(values, few) | {"optimizer.peak": 1e-12}
-        values |= {"eval_every": 0, "optimizer.warmup_steps": 0}
+    steps, untrained = NUM_STEPS[asked.scale], method in UNTRAINED
+    steps = min(100, steps) if untrained else steps
+    every = max(1, steps // NUM_POINTS)
+    values = {"num_steps": steps, "checkpoint_every": every, "eval_every": every}
+    values["log_every"] = max(1, every // 5)  # most of them with no evaluation between
+    if untrained:  # its optimizer moves nothing, averages over batches do
+        values |= {"eval_every": 0, "optimizer.peak": 1e-12}
+        values |= {"optimizer.warmup_steps": 0}
     if asked.scale == "smoke":
         file += ":smoke"
     elif asked.data_dir:
@@ -245,6 +246,12 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
         f"--only={','.join(asked.only)} --seeds={asked.seeds}{data} --workdir=DIR",
         seeds=range(asked.seeds),
         content=content,
+        workdirs=[
+            folder / run.name
+            for some in rows.values()
+            for one in some
+            for run in one.runs
+        ],
     )
 
 
