@@ -4,8 +4,8 @@ python -m repr_jax.main --config=configs/distillation/dino_mnist.py \
     --workdir=runs/dino
 The numbers of the loss, of its center and of the optimizer are the published ones;
 network, views, prototypes and length are ours.
-Expect: not yet run in full. 337 of 600 steps of 64 images with two local views are too
-few: 20 neighbors 0.587 where the untrained network has 0.644.
+Expect: not yet run in full. 337 of 600 steps of 64 images with two local views, of half
+the area or less, are too few: 20 neighbors 0.587 where the untrained network has 0.644.
 """
 
 from configs.contrastive import simclr_mnist
