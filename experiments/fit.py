@@ -23,7 +23,7 @@ import numpy as np
 from repr_jax import run
 from repr_jax.config import bind
 from repr_jax.evaluators.common import batches
-from repr_jax.train import Experiment, Fit
+from repr_jax.experiment import Experiment, Fit
 from repr_jax.workdir import records
 
 Inputs = Callable[

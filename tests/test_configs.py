@@ -10,7 +10,7 @@ import pytest
 
 from repr_jax import config as configs
 from repr_jax import logs, run
-from repr_jax.train import Fit
+from repr_jax.experiment import Fit
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(

@@ -89,21 +89,16 @@ def load(
     path = os.path.expanduser(path)
     names = _images(path, tuple(split_files))
     sentences = {s: _sentences(path, found) for s, found in names.items()}
-    words = vocabulary(itertools.chain(*sentences["train"]))
-    tokens = {
-        s: encode(words, list(itertools.chain(*found)))
-        for s, found in sentences.items()
-    }
+    lists = {s: list(itertools.chain(*found)) for s, found in sentences.items()}
+    words = vocabulary(lists["train"])
+    tokens = {split: encode(words, found) for split, found in lists.items()}
     images = {
         split: image_files.decoded_once(
             functools.partial(_image, path, found, size), len(found), (size, size, 3)
         )
         for split, found in names.items()
     }
-    labels = {
-        s: np.array([int(name.split(".")[0]) - 1 for name in found], np.int32)
-        for s, found in names.items()
-    }
+    labels = {split: _labels(found) for split, found in names.items()}
 
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         batch = {"label": labels[split][rows // NUM_CAPTIONS]}
@@ -121,6 +116,11 @@ def load(
         prepare=functools.partial(_prepare, num_words=len(words)),
         modalities=modalities,
     )
+
+
+def _labels(names: Sequence[str]) -> np.ndarray:
+    """[images] int32 from 0, of names such as 001.Black_footed_Albatross/..."""
+    return np.array([int(name.split(".")[0]) - 1 for name in names], np.int32)
 
 
 def words_of(

@@ -96,17 +96,10 @@ def evaluate(
     """
     modalities = trained.modalities
     count = num_attributes(trained, dataset, target)
-    params = classifiers.kept(
-        trained,
-        dataset,
-        target=target,
-        num_classes=count,
-        num_steps=classifier_steps,
-        batch_size=classifier_batch,
-        peak=classifier_peak,
-        dropout=classifier_dropout,
-        seed=seed,
-    )
+    settings = dict(num_classes=count, num_steps=classifier_steps, seed=seed)
+    settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
+    settings |= dict(dropout=classifier_dropout, target=target)
+    params = classifiers.kept(trained, dataset, **settings)
     score = classifiers.make_scorer(params, modalities, count)
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
     originals, generated = conditional(

@@ -180,16 +180,10 @@ def evaluate(
     names = trained.modalities
     if not names:
         raise ValueError("coherence: expected a model of named modalities; got none.")
-    params = classifiers.kept(
-        trained,
-        dataset,
-        num_classes=num_classes,
-        num_steps=classifier_steps,
-        batch_size=classifier_batch,
-        peak=classifier_peak,
-        dropout=classifier_dropout,
-        seed=seed,
-    )
+    settings = dict(num_classes=num_classes, num_steps=classifier_steps, seed=seed)
+    settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
+    settings["dropout"] = classifier_dropout
+    params = classifiers.kept(trained, dataset, **settings)
     judge = classifiers.make_judge(params, names, num_classes)
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
     seen = conditional(trained, dataset, judge, keys[0], limit=limit, **sizes)
