@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import modalities
+from repr_jax import losses
 from repr_jax.config import bind
 from repr_jax.experiment import Experiment
 from repr_jax.models.multimodal_vae import MultimodalVAE
@@ -116,6 +117,7 @@ class Choices(NamedTuple):
     thin: Callable | None
     schedules: Mapping[str, Callable]  # step -> factor, by argument of the loss
     num_samples: int
+    free_nats: float
 
     @property
     def distribution(self):
@@ -132,7 +134,8 @@ def choices(config) -> Choices:
     """The config bound, and checked.
 
     Raises:
-      ValueError: a schedule of an argument that config.loss does not give.
+      ValueError: a schedule of an argument that config.loss does not give; free nats of
+        posteriors that are not Gaussian.
     """
 
     def optional(name):
@@ -140,7 +143,7 @@ def choices(config) -> Choices:
 
     posterior = bind(config.posterior, "config.posterior")
     loss_fn = bind(config.loss, "config.loss")
-    return Choices(
+    found = Choices(
         names=tuple(config.modalities),
         model=_model(config),
         loss=loss_fn,
@@ -150,7 +153,14 @@ def choices(config) -> Choices:
         thin=optional("thin"),
         schedules=modalities.schedules(config, loss_fn),
         num_samples=config.get("likelihood_samples", 16),
+        free_nats=config.get("free_nats", 0.0),
     )
+    if found.free_nats and found.distribution is not gaussian:
+        raise ValueError(
+            f"config.free_nats: expected 0 unless posteriors are Gaussian; got "
+            f"{found.free_nats}."
+        )
+    return found
 
 
 def _model(config) -> MultimodalVAE:
@@ -227,6 +237,13 @@ def loss(c: Choices, params, extras, batch, key, step):
     value, posterior, where = objective(
         c, c.loss, params, batch, key, train=True, scaled=scaled
     )
+    if c.free_nats:
+        lacking = [
+            losses.free_nats(*one, nats=c.free_nats, where=where[m])
+            for m, one in enumerate(zip(*posterior))
+        ]
+        beta = (c.loss.keywords | scaled).get("beta", 1.0)
+        value = value + beta * sum(lacking) / len(lacking)
     prior_log_var = c.loss.keywords.get("prior_log_var", 0.0)
     divergence = c.distribution.kl(*posterior, 0.0, prior_log_var)
     terms = {
@@ -322,13 +339,25 @@ def decode(c: Choices, params, extras, batch, key):
     return modalities.shown(c.loss, c.names, decoded)
 
 
+def cluster_densities(c: Choices, params, extras, batch, key):
+    """[batch, modality, component] log p(z | component) at the means of all experts."""
+    posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
+    z = posterior.mean[: len(c.names)]
+    density = [c.distribution.log_prob(z, *one) for one in zip(p.mean, p.log_var)]
+    return jnp.moveaxis(jnp.stack(density), (0, 1), (2, 1))
+
+
+def cluster_weights(c: Choices, params, extras, batch, key):
+    """[component] log weights of the prior, whatever the batch."""
+    return mixture.log_weights(prior(c, params, 1)[0])
+
+
 def assign(c: Choices, params, extras, batch, key):
     """[batch], the likeliest component of the prior, by all experts of a row.
 
     The responsibilities at the means of its experts are averaged.
     """
-    experts = infer(c, mixture_of_experts, params, batch, True)
-    posterior, p = experts[0], experts[2]
+    posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
     odds = mixture.responsibilities(p, posterior.mean, c.distribution)
     weights = jnp.exp(mixture.log_weights(posterior))
     return jnp.argmax(jnp.sum(weights[None] * odds, axis=1), axis=0)
@@ -359,20 +388,24 @@ def make(config) -> Experiment:
       joint_encoder: (inputs, where) -> posterior, the `joint` of the loss; it does not
         look at inputs that `where` lacks, which may hold anything finite.
       learned: modules without input, by the argument of the loss that each returns.
-        With a `prior` of several components rows are assigned to them: "assign".
+        With a `prior` of several components rows are assigned to them: "assign",
+        "cluster_densities" and "cluster_weights".
       schedules: functions that return step -> factor, by the argument of the loss that
         is multiplied, which config.loss must give: KL warm-up, or `optim.cyclical`.
       thin: (keys, where) -> where, which modalities a row keeps while training.
       proposal: a posterior as of `config.posterior`, that of importance samples.
       likelihood_samples: importance samples of a call of `log_weights`, 16 by default.
+      free_nats: of divergence from N(0, I), of each latent of each expert, see
+        `losses.free_nats`: the mean over experts is added, as of `losses.moe_elbo`.
 
     Raises:
-      ValueError: a schedule of an argument that config.loss does not give.
+      ValueError: as `choices`.
     """
     c = choices(config)
     asked = [represent, represent_subsets, generate, log_weights, latents, decode]
     asked += [bound] if c.bound else []
-    asked += [assign] if "prior" in c.model.learned else []
+    if "prior" in c.model.learned:
+        asked += [assign, cluster_densities, cluster_weights]
     outputs = {f.__name__: functools.partial(f, c) for f in asked}
     init_fn, loss_fn = functools.partial(init, c), functools.partial(loss, c)
     return Experiment(init_fn, loss_fn, outputs)

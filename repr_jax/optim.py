@@ -183,6 +183,22 @@ def by_name(
     return optax.multi_transform(optimizers, labels)
 
 
+def only(*, moves: str, optimizer: Mapping | Callable) -> optax.GradientTransformation:
+    """Moves parameters whose paths hold the expression `moves`; all others stay.
+
+    A second stage of training: `by_name` of these two groups, whose numbers can be set
+    by name, as in --config.optimizer.optimizer.learning_rate=1e-4.
+
+    Args:
+      moves: a regular expression, such as "^encoders_".
+      optimizer: a choice or function that makes the optimizer of what moves.
+
+    Raises:
+      ValueError: it is found in no path, or in all.
+    """
+    return by_name(((moves, optimizer), ("", None)))
+
+
 def cyclical(*, period: int, rise: float = 0.5) -> Callable:
     """step -> factor that rises from 0 to 1 and stays, anew every `period` steps.
 

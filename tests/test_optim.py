@@ -166,6 +166,21 @@ def test_rules_that_fit_nothing_and_parameters_without_one_are_refused(rules, me
         optim.by_name(rules).init(PARAMS)
 
 
+def test_a_second_stage_moves_a_part_at_a_rate_that_has_a_name():
+    """The rate is a field of the config, in reach of the command line."""
+    choice = dict(fn=optim.only, moves="^head/")
+    choice["optimizer"] = dict(fn=optim.sgd_cosine, peak=0.1, num_steps=10**9)
+    config = ml_collections.ConfigDict({"optimizer": choice})
+    config.optimizer.optimizer.peak = 0.5
+    found = moves(configs.bind(config.optimizer)())
+    np.testing.assert_allclose(found["head"]["kernel"], -0.5, rtol=1e-6)
+    for leaf in jax.tree.leaves(found["encoder"]):
+        np.testing.assert_array_equal(leaf, 0.0)
+    with pytest.raises(ValueError, match=r"got none for '\^tail/'"):
+        only = optim.only(moves="^tail/", optimizer=lambda: optax.sgd(1.0))
+        only.init(PARAMS)
+
+
 def test_a_cyclical_schedule_rises_stays_and_starts_again():
     factor = optim.cyclical(period=8, rise=0.5)
     expected = [0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 0, 0.25]

@@ -23,4 +23,7 @@ def get_config(mode=""):
         log_var=math.log(2),  # Laplace of scale 1; published
     )
     config.evals.assigned = dict(fn=clusters.evaluate)
+    config.evals.pruned = dict(fn=clusters.pruned, beta=config.loss.get_ref("beta"))
+    if smoke:
+        config.evals.pruned.max_train = 64
     return config

@@ -23,6 +23,6 @@ def get_config(mode=""):
     )
     config.thin = dict(fn=subsets.thin, drop_rate=1 / 3)
     del config.encoder, config.bound, config.posterior
-    for name in ("coherence", "likelihood", "traversals"):
+    for name in ("likelihood", "traversals"):
         del config.evals[name]  # of models of all views
     return config

@@ -30,4 +30,4 @@ def second_stage(config, mode, moves):
     """Starts from a joint VAE, of which all stays but what `moves`, an expression."""
     config.start.source = "" if mode == "smoke" else "runs/joint_small"
     adam = dict(fn=optim.adam, learning_rate=1e-3)
-    config.optimizer = dict(fn=optim.by_name, rules=((moves, adam), ("", None)))
+    config.optimizer = dict(fn=optim.only, moves=moves, optimizer=adam)

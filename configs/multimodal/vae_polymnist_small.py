@@ -19,6 +19,7 @@ def get_config(mode=""):
         beta=1.0,
         log_likelihood=dict(fn=likelihood.laplace, scale=0.75),
     )
+    config.free_nats = 0.0  # of divergence, of each latent
     config.bound = dict(
         fn=losses.moe_elbo,
         log_likelihood=dict(

@@ -115,7 +115,8 @@ def complete(runs: Sequence[Run], workdir, *, jobs: int, threads: int | None = N
         while waiting or active:
             while waiting and len(active) < jobs:
                 run = waiting.pop(0)
-                active[start(run, workdir, threads)] = run, time.monotonic()
+                process = start(run, workdir, threads, alone=jobs == 1)
+                active[process] = run, time.monotonic()
             time.sleep(0.1)
             for process in [p for p in active if p.poll() is not None]:
                 run, since = active.pop(process)
@@ -168,8 +169,11 @@ def _stopped_at_exit(processes):
             raise
 
 
-def start(run: Run, workdir, threads) -> subprocess.Popen:
-    """The process of one run, in a session of its own: a terminal signals us alone."""
+def start(run: Run, workdir, threads, *, alone: bool) -> subprocess.Popen:
+    """The process of one run, in a session of its own: a terminal signals us alone.
+
+    Unless it is alone it takes an accelerator's memory as it needs it, not most of it.
+    """
     folder = pathlib.Path(workdir) / run.name
     folder.mkdir(parents=True, exist_ok=True)
     shared, own = pathlib.Path(workdir) / "classifiers", folder / "classifiers"
@@ -179,6 +183,8 @@ def start(run: Run, workdir, threads) -> subprocess.Popen:
     environment = dict(os.environ)
     if threads is not None:  # of XLA, and of the LAPACK that it calls
         environment |= {"NPROC": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    if not alone:
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with (folder / "log.txt").open("a") as log:
         return subprocess.Popen(
             command(run, workdir),
@@ -304,6 +310,7 @@ def write(asked, found_settings: Sequence[Setting], found) -> str:
         command=shlex.join(words),
         seeds=range(asked.seeds),
         content=[table],
+        workdirs=[folder / run.name for one in found_settings for run in one.runs],
     )
     lines = [
         (*map(str, setting.values.values()), run.overrides["seed"], metric, value)

@@ -10,8 +10,8 @@ Parts, all of them unless --only names some:
 Three seeds: a linear probe of the latents and the coherence of what is generated, and
 log-likelihoods. Writes DIR/mmjsd.json and .md, DIR/mmjsd.csv and pictures. Finished
 runs are not repeated, also those of `multimodal_vae_limits` and `mopoe` in the same
-DIR. Scales: paper, the published sizes; cpu, 5,000 steps, and small networks where the
-published ones are large; smoke, two steps of every run.
+DIR. Scales: paper, the published sizes; cpu, 5,000 steps, of polymnist small
+networks and softer photographs; smoke, two steps of every run.
 
 Source: Sutter, Daunhawer and Vogt, "Multimodal Generative Learning Utilizing Jensen-
   Shannon-Divergence", 2020, https://arxiv.org/abs/2006.08242.

@@ -11,7 +11,8 @@ Three seeds: a linear probe of the latents and the coherence of what is generate
 log-likelihoods. Writes DIR/mopoe.json and .md, DIR/mopoe.csv and pictures. Finished
 runs are not repeated, also those of `multimodal_vae_limits` and `mmjsd` in the same
 DIR. Scales: paper, the published sizes, of `attributes` its steps alone; cpu, 5,000
-steps, and small networks of polymnist; smoke, two steps of every run.
+steps, of polymnist and attributes small networks, of polymnist softer photographs;
+smoke, two steps of every run.
 
 Source: Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021,
   https://arxiv.org/abs/2105.02470. MMVAE is its Gaussian form with one sample, as in

@@ -13,7 +13,8 @@ Parts, all of them unless --only names some:
               quality and coherence over beta.
 Writes DIR/multimodal_vae_limits.json and .md, DIR/runs.csv and two pictures. Finished
 runs are not repeated: the same command continues. Scales: paper, the published sizes;
-cpu, small networks and 5,000 steps; smoke, two steps of every run.
+cpu, small networks, photographs of 0.4 of their contrast and 5,000 steps; smoke, two
+steps of every run.
 
 Source: Daunhawer et al., "On the Limitations of Multimodal VAEs", 2022,
   https://arxiv.org/abs/2110.04121. Its text was not at hand: betas, number of seeds and
@@ -25,8 +26,8 @@ import sys
 
 import numpy as np
 
-from experiments.papers import linear_gaussian, multimodal_vaes
-from experiments.papers.multimodal_vaes import Part
+from experiments.papers import linear_gaussian, multimodal_rows, multimodal_vaes
+from experiments.papers.multimodal_rows import Part
 from experiments.results import store
 from experiments.results.tables import Table
 from repr_jax import losses
@@ -99,16 +100,16 @@ def write_exact(rows, found, asked) -> list:
 
 def beta_rows(asked) -> list:
     """Every model at every beta on PolyMNIST; at the others one seed, but published."""
-    main = multimodal_vaes.MAIN_BETA[asked.scale]
+    main = multimodal_rows.MAIN_BETA[asked.scale]
     return [
-        multimodal_vaes.row(
+        multimodal_rows.row(
             model,
             "polymnist",
             beta,
             asked,
             seeds=asked.seeds if beta == main or asked.scale == "paper" else 1,
         )
-        for model in multimodal_vaes.MODELS
+        for model in multimodal_rows.MODELS
         for beta in sorted({main, *BETAS[asked.scale]})
     ]
 
@@ -116,8 +117,8 @@ def beta_rows(asked) -> list:
 def write_betas(rows, found, asked) -> list:
     """The picture of quality against coherence, and its numbers."""
     columns = {
-        "Fréchet distance": multimodal_vaes.QUALITY,
-        "coherence, one view given": multimodal_vaes.COHERENCE,
+        "Fréchet distance": multimodal_rows.QUALITY,
+        "coherence, one view given": multimodal_rows.COHERENCE,
     }
     picture = store.picture(
         asked.workdir,
@@ -130,7 +131,7 @@ def write_betas(rows, found, asked) -> list:
 
 def of_all(dataset: str) -> Part:
     """Every model on a dataset."""
-    models = tuple(multimodal_vaes.MODELS)
+    models = tuple(multimodal_rows.MODELS)
     return multimodal_vaes.comparison(models, dataset, "multimodal_vaes")
 
 

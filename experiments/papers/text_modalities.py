@@ -8,17 +8,15 @@ attributes in words, which stand in for CelebA, see `data.scenes`.
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from configs.multimodal.mopoe_scenes import halving
 from experiments.launch import sweep
+from experiments.papers.multimodal_patterns import patterns
+from experiments.papers.multimodal_rows import FOLDER, Part, Row, number
 from experiments.papers.multimodal_vaes import (
-    FOLDER,
     PANELS,
-    Part,
-    Row,
     by_views,
     columns_of,
     draw_by_views,
-    number,
-    patterns,
     with_published,
 )
 from experiments.results import store
@@ -41,9 +39,18 @@ CPU = {
     "evals.linear_probe.max_train": 5_000,
     "evals.likelihood.limit": 32,
 }
-LIMITS = {  # of evaluators that one of the sets has alone, at --scale=cpu
+IMAGE, TEXT = (16, 32, 64, 128), (32,) * 6  # a quarter of the features
+LIMITS = {  # of what one of the sets has alone, at --scale=cpu
     "mnist_svhn_text": {"evals.coherence.limit": 2_000},
-    "scenes": {"evals.attributes.limit": 2_000, "evals.attribute_probe.limit": 5_000},
+    "scenes": {
+        "encoders.image.layers": halving(IMAGE, 128),
+        "encoders.text.layers": ((32, 1, 1, 0), *halving(TEXT, 128)),
+        "decoders.image.layers": halving((3, *IMAGE[:-1]), 128, back=True),
+        "decoders.text.layers": (*halving(TEXT, 32, back=True), (71, 1, 1, 0)),
+        "decoders.text.hidden": 128,
+        "evals.attributes.limit": 2_000,
+        "evals.attribute_probe.limit": 5_000,
+    },
 }
 SUBSETS = ("mnist", "svhn", "text", "mnist+svhn", "mnist+text", "svhn+text")
 SUBSETS += ("mnist+svhn+text",)

@@ -46,10 +46,13 @@ def of_nothing(trained, dataset, judge, key, *, num, sampler, batch_size):
     return np.concatenate(seen, axis=1)[:, :num], fitted
 
 
-def conditional(trained, dataset, judge, key, *, batch_size, limit, target="label"):
+def conditional(
+    trained, dataset, judge, key, *, batch_size, limit, target="label", of_made=None
+):
     """What the judges see in the test rows, and in what is generated from subsets.
 
-    target: entry of a prepared batch, [rows] classes or [rows, attribute].
+    target: entry of a prepared batch, [rows] classes or [rows, attribute]. of_made: a
+    judge of what is generated, where that is not of all modalities.
 
     Returns:
       originals: (what the judges say [modality, rows, ...], targets [rows, ...], where
@@ -57,7 +60,7 @@ def conditional(trained, dataset, judge, key, *, batch_size, limit, target="labe
       generated: dict by name of the subset -> (what the judges say [modality, rows,
         ...], targets [rows, ...]) of the rows that have all of it.
     """
-    names = trained.modalities
+    names, of_made = trained.modalities, of_made or judge
     chosen = subsets(names)
     originals, generated = [], {name: [] for name in chosen}
     for n, batch in enumerate(batches(dataset, "test", batch_size, limit=limit)):
@@ -71,7 +74,7 @@ def conditional(trained, dataset, judge, key, *, batch_size, limit, target="labe
                 continue
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
             made = trained.outputs["generate"](with_present(batch, subset), own_key)
-            seen = np.asarray(judge(made))[:, rows]
+            seen = np.asarray(of_made(made))[:, rows]
             generated[name].append((seen, truth[rows]))
 
     def joined(parts):
@@ -80,6 +83,14 @@ def conditional(trained, dataset, judge, key, *, batch_size, limit, target="labe
         return *found, *(np.concatenate(x, axis=1) for x in there)
 
     return joined(originals), {n: joined(x) for n, x in generated.items() if x}
+
+
+def targets_of(trained, dataset, batch_size) -> tuple[str, ...]:
+    """The modalities that are generated: of a conditional model one alone."""
+    batch = next(batches(dataset, "test", batch_size, limit=batch_size))
+    batch = with_present(batch, [True] * len(trained.modalities))
+    made = trained.outputs["generate"](batch, jax.random.key(0))
+    return tuple(name for name in trained.modalities if name in made)
 
 
 def by_target(names, generated, score, *, inside: bool) -> dict[str, float]:
@@ -117,7 +128,7 @@ ABOUT = (
 )
 
 
-def tabulate(names, num_classes, judged, outside, macro, inside) -> tuple[Table, ...]:
+def tabulate(names, targets, num_classes, judged, outside, macro, inside):
     """By number of views, and by subset and target."""
     ceiling = ", ".join(f"{judged[name]:.3f} ({name})" for name in judged)
     columns = {"coherence": outside, "macro": macro, "self": inside}
@@ -128,11 +139,11 @@ def tabulate(names, num_classes, judged, outside, macro, inside) -> tuple[Table,
         by_size(columns, names),
     )
     rows = [
-        (given, *(scores.get(f"{given}->{target}") for target in names))
+        (given, *(scores.get(f"{given}->{target}") for target in targets))
         for scores in [outside | inside]
         for given in subsets(names)
     ]
-    header = ("given", *(f"\u2192 {target}" for target in names))
+    header = ("given", *(f"\u2192 {target}" for target in targets))
     note = "A target that is among the given views is a reconstruction."
     return sizes, Table("Coherence by subset and target", note, header, rows)
 
@@ -156,7 +167,7 @@ def evaluate(
     """How often generated modalities show the class that they should, by classifiers.
 
     Args:
-      trained: Trained with a `generate`.
+      trained: Trained with a `generate`, of all modalities or of some.
       dataset: Dataset with a `label` in [0, num_classes).
       classifier_steps, classifier_batch: how long the judges are trained.
       classifier_peak: their largest learning rate.
@@ -184,20 +195,27 @@ def evaluate(
     settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
     settings["dropout"] = classifier_dropout
     params = classifiers.kept(trained, dataset, **settings)
-    judge = classifiers.make_judge(params, names, num_classes)
+    targets = targets_of(trained, dataset, batch_size)
+    judge, of_made = (
+        classifiers.make_judge(params, some, num_classes) for some in (names, targets)
+    )
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
-    seen = conditional(trained, dataset, judge, keys[0], limit=limit, **sizes)
+    options = dict(limit=limit, of_made=of_made, **sizes)
+    seen = conditional(trained, dataset, judge, keys[0], **options)
     checks.within("coherence", num_classes, label=seen[0][1])
-    if len(names) == 1:
-        return summary(names, num_classes, *seen, None)
+    if len(targets) == 1:
+        return summary(names, targets, num_classes, *seen, None)
     free, fitted = of_nothing(
         trained, dataset, judge, keys[1], num=num_random, sampler=sampler, **sizes
     )
-    return samplers.with_novelty(summary(names, num_classes, *seen, free), fitted)
+    found = summary(names, targets, num_classes, *seen, free)
+    return samplers.with_novelty(found, fitted)
 
 
-def summary(names, num_classes, originals, generated, free) -> Evaluation:
+def summary(names, targets, num_classes, originals, generated, free) -> Evaluation:
     """The numbers and tables of what the judges saw; free: in samples, or None.
+
+    names: of the modalities; targets: of those that are generated.
 
     1 is best and 1 / num_classes is chance, except of the last three.
       "classifier/m0": accuracy of a judge on test rows, the ceiling of the others.
@@ -208,7 +226,7 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
       "self/m0+m1->m0": targets inside the subset, reconstructions; and their
         means "self/1_view", ....
       "joint": all judges agree; chance is num_classes^-(M - 1). Absent if
-        there is one modality.
+        one modality is generated.
       "joint_entropy": of the class that they agree on, over that of equally frequent
         ones, in [0, 1]: 0 if it is always the same, of which "joint" is no merit.
       "novelty": of a sampler, see `samplers.Fitted`.
@@ -220,11 +238,11 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
         if np.any(where[m])
     }
     outside, inside = (
-        by_target(names, generated, metrics.accuracy, inside=inside)
+        by_target(targets, generated, metrics.accuracy, inside=inside)
         for inside in (False, True)
     )
     outside, inside = (scores | mean_by_views(scores) for scores in (outside, inside))
-    macro = by_target(names, generated, metrics.macro_accuracy, inside=False)
+    macro = by_target(targets, generated, metrics.macro_accuracy, inside=False)
     macro = mean_by_views(macro)
     found = {f"classifier/{name}": value for name, value in judged.items()} | outside
     found |= {f"macro/{name}": value for name, value in macro.items()}
@@ -232,11 +250,11 @@ def summary(names, num_classes, originals, generated, free) -> Evaluation:
     chance = dict.fromkeys(found, 1 / num_classes)
     if free is not None:
         found["joint"] = float(metrics.agreement(free))
-        chance["joint"] = float(num_classes) ** -(len(names) - 1)
+        chance["joint"] = float(num_classes) ** -(len(targets) - 1)
         found["joint_entropy"] = agreed_entropy(free, num_classes)
-    tables = tabulate(names, num_classes, judged, outside, macro, inside)
+    tables = tabulate(names, targets, num_classes, judged, outside, macro, inside)
     if len(names) > 1:
-        tables = (*tables, by_class(names, generated))
+        tables = (*tables, by_class(targets, generated))
     headline = ("1_view", "2_views", "joint", "joint_entropy")
     return Evaluation(found, {}, tables, chance, headline)
 

@@ -62,7 +62,7 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_tight,
 )
 from repr_jax.losses.reconstruction import masked_patches
-from repr_jax.losses.variational import dreg, elbo, iwae
+from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "dmvae",
     "dreg",
     "elbo",
+    "free_nats",
     "fresh_negatives_nce",
     "fused_elbo",
     "gan_discriminator",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import batch, checks, gaussian, likelihood
@@ -18,6 +19,7 @@ from repr_jax.ops.batch import (
     checked_where,
     log_mean_exp,
     masked_mean,
+    num_present,
     present,
     row_keys,
 )
@@ -66,6 +68,46 @@ def elbo(
     log_p = likelihood.by_row(log_likelihood, x, decode(z), where)
     kl = gaussian.kl(mean, log_var)
     return masked_mean(beta * kl - log_p, where=where, axis_name=axis_name)
+
+
+def free_nats(
+    mean: Array,
+    log_var: Array,
+    *,
+    nats: float | Array = 0.25,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """What the divergences of single latents lack of `nats`: free bits of a bound.
+
+    sum_d max(0, nats - mean_i KL(q_id || N(0, 1))). Added to minus a bound, with the
+    weight of its divergence, it makes that sum_d max(nats, mean_i KL_id): a latent that
+    has no more than `nats` on average pays nothing for them.
+
+    Args:
+      mean, log_var: [batch, dim] float, the Gaussian posterior.
+      nats: >= 0, of each latent. The paper writes lambda.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats.
+
+    Raises:
+      ValueError: arrays of other shapes; negative nats.
+      TypeError: integer inputs; a `where` that is not bool.
+
+    Source: Kingma et al., "Improving Variational Inference with Inverse Autoregressive
+      Flow", 2016, eq. 15, https://arxiv.org/abs/1606.04934, its groups single latents.
+    """
+    checks.non_negative("free_nats", nats=nats)
+    mean, log_var, where = batch.checked_rows(
+        "free_nats", where, mean=mean, log_var=log_var
+    )
+    kl = gaussian.kl(mean[..., None], log_var[..., None])  # [batch, dim]
+    lacking = nats - masked_mean(kl, where=where, axis_name=axis_name)
+    some = num_present(where, axis_name) > 0
+    return jnp.where(some, jnp.sum(jnp.maximum(lacking, 0)), 0)
 
 
 def iwae(

@@ -83,3 +83,42 @@ def test_a_label_that_prepare_makes_counts():
     )
     model = trained(np.tile([0, 1, 2, 2], 10))._replace(prepare=prepared.prepare)
     assert clusters.evaluate(model, prepared).numbers["accuracy"] == 1
+
+
+def with_densities(missing=False):
+    """Two modalities of rows 0 to 39: clusters 1, 2 and 3 are classes, 0 and 4 empty.
+
+    Of the second modality every third row knows nothing, or has none.
+    """
+    own = np.tile([1, 2, 3, 3], 10)
+    density = np.full((40, 2, 5), -20.0, np.float32)
+    for m in range(2):
+        density[np.arange(40), m, own] = -1.0
+    third = np.arange(40) % 3 == 0
+    density[third, 1] = np.nan if missing else -5.0
+    outputs = {
+        "cluster_densities": lambda batch: density[batch["x"]],
+        "cluster_weights": lambda batch: np.zeros(5, np.float32),
+        "represent": lambda batch: np.zeros((len(batch["x"]), 3), np.float32),
+    }
+    present = np.stack([np.ones(40, bool), ~third], axis=1)
+
+    def take(split, rows):
+        x = np.arange(40)[rows]
+        batch = {"x": x, "label": LABELS[rows]}
+        return {**batch, "present": present[x]} if missing else batch
+
+    dataset = of_rows("data", take, {"train": 40, "test": 40}, seed=0)
+    return Trained(outputs, lambda batch: batch, ("a", "b"), ""), dataset
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_clusters_that_no_row_needs_are_left_out(missing):
+    model, dataset = with_densities(missing)
+    found = clusters.pruned(model, dataset, batch_size=7)
+    assert found.numbers["num_clusters"] == 3 and found.numbers["accuracy"] == 1
+    kept, table = found.tables
+    assert [line[0] for line in kept.rows] == ["2", "3", "4", "5"]
+    assert [line[2] for line in kept.rows] == [None, "kept", None, None]
+    assert min(kept.rows, key=lambda line: line[1])[0] == "3"
+    assert table.rows[0][1:] == (0.0, 0.0, 0.0)  # a cluster that is left out

@@ -106,6 +106,39 @@ def test_chance(judged):
     assert abs(found["1_view"] - 0.1) < 4 * np.sqrt(0.09 / rows)
 
 
+def test_a_model_of_one_target_is_judged_by_it_alone(
+    perfect, dataset, monkeypatch, answering
+):
+    """What is generated of m1 given others: right where the others have m2."""
+
+    def generate(batch, key):
+        right = jnp.where(batch["present"][:, 2], batch["label"], 9)
+        return {"m1": flat(jnp.stack([right] * 3))["m1"]}
+
+    def prepare(batch):
+        return {**batch, **flat(jnp.stack([batch["label"]] * 3))}
+
+    def make_judge(params, names, num_classes):
+        return lambda x: jnp.stack([x[n][:, 0, 0, 0].astype(int) for n in names])
+
+    model = answering(perfect, generate=jax.jit(generate))
+    model = model._replace(prepare=jax.jit(prepare))
+    monkeypatch.setattr(classifiers, "kept", lambda *a, **k: None)
+    monkeypatch.setattr(classifiers, "make_judge", make_judge)
+    evaluation = coherence.evaluate(model, dataset, batch_size=8)
+    found = evaluation.numbers
+    outside = {name: x for name, x in found.items() if "->" in name}
+    assert set(outside) == {"m0->m1", "m2->m1", "m0+m2->m1"} | {
+        f"self/{given}->m1" for given in ("m1", "m0+m1", "m1+m2", "m0+m1+m2")
+    }
+    assert all(x == ("m2" in name) for name, x in outside.items())
+    assert found["1_view"] == 0.5 and found["2_views"] == 1 and "joint" not in found
+    assert {name for name in found if "classifier" in name} == {
+        f"classifier/m{m}" for m in range(3)
+    }
+    assert evaluation.tables[1].header == ("given", "\u2192 m1")
+
+
 def test_limit_uses_fewer_rows(judged):
     seen = []
 

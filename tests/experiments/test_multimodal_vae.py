@@ -15,7 +15,7 @@ from repr_jax import losses, optim, sharding
 from repr_jax.data import synthetic
 from repr_jax.models import vae
 from repr_jax.models.multimodal_vae import Clusters, JointEncoder, LogVars
-from repr_jax.ops import likelihood, subsets
+from repr_jax.ops import laplace, likelihood, subsets
 
 NAMES = ("m0", "m1", "m2")
 BATCH, DIM = 6, 4
@@ -338,6 +338,30 @@ def test_thinning_trains_on_fewer_modalities_and_evaluates_all():
     assert bounds[0] == bounds[1]
 
 
+def test_free_nats_are_added_for_the_mean_of_the_experts():
+    _, params, _, batch = made()
+    batch = with_present(batch, 0, 2)
+    c = config(beta=2.0)
+    plain = multimodal_vae.make(c)
+    c.free_nats = 5.0
+    free = multimodal_vae.make(c)
+    values = [jax.jit(e.loss)(params, {}, batch, KEY, 0)[0] for e in (plain, free)]
+    encoder = vae.ConvEncoder(latent_dim=DIM, widths=(4,), hidden=8, shape=(8, 8, 3))
+    lacking = 0.0
+    for m in (0, 2):
+        own = {"params": params[f"encoders_{m}"]}
+        posterior = encoder.apply(own, batch[NAMES[m]], train=False)
+        lacking += losses.free_nats(*posterior, nats=5.0)
+    np.testing.assert_allclose(values[1] - values[0], 2 * lacking / 3, rtol=1e-3)
+    bounds = [
+        jax.jit(e.outputs["bound"])(params, {}, batch, KEY) for e in (plain, free)
+    ]
+    assert bounds[0] == bounds[1]
+    c.loss = dict(fn=losses.moe_elbo, distribution=laplace)
+    with pytest.raises(ValueError, match=r"config\.free_nats: expected 0 unless"):
+        multimodal_vae.make(c)
+
+
 FIVE = tuple(f"m{m}" for m in range(5))
 SPLIT = {
     "mopoe": (losses.mopoe, multimodal_vae.product_of_experts),
@@ -391,6 +415,13 @@ def test_rows_are_assigned_to_the_clusters_that_all_their_experts_are_near():
     np.testing.assert_array_equal(ask(batch, KEY), odds.mean(axis=0).argmax(axis=-1))
     one = with_present(batch, 2)
     np.testing.assert_array_equal(ask(one, KEY), odds[2].argmax(axis=-1))
+    density, weights = (
+        experiment.outputs[f"cluster_{name}"](params, {}, batch, KEY)
+        for name in ("densities", "weights")
+    )
+    by_row = np.moveaxis(jax.nn.softmax(density + weights[None, None], axis=-1), 1, 0)
+    np.testing.assert_allclose(by_row, odds, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.exp(weights), 1 / len(centers), rtol=1e-5)
 
 
 def test_a_second_stage_trains_its_experts_beside_a_joint_encoder_that_stays():
@@ -399,7 +430,7 @@ def test_a_second_stage_trains_its_experts_beside_a_joint_encoder_that_stays():
     c.loss = dict(fn=losses.unimodal_elbo)
     experiment, params = started(c)
     adam = dict(fn=optim.adam, learning_rate=0.1)
-    optimizer = optim.by_name(rules=(("^encoders_", adam), ("", None)))
+    optimizer = optim.only(moves="^encoders_", optimizer=adam)
     grads = jax.jit(jax.grad(lambda p: experiment.loss(p, {}, batch, KEY, 0)[0]))
     moves, _ = optimizer.update(grads(params), optimizer.init(params), params)
     for part, leaves in moves.items():

@@ -243,3 +243,39 @@ def test_errors_name_who_and_what():
     for loss in IMPORTANCE:
         with pytest.raises(ValueError, match=r"expected num_samples >= 1; got 0"):
             loss(KEY, x, mean, log_var, lambda z: z @ decoder, num_samples=0)
+
+
+def test_free_nats_are_what_single_latents_lack():
+    """KLs .5, 2 and 0 of N(1, 1), N(2, 1) and N(0, 1): of 1 nat each lack .5, 0, 1."""
+    mean = np.array([[1.0, 2.0, 0.0], [-1.0, 2.0, 0.0]], "f")
+    where = np.array([True, True, False])
+    mean = np.concatenate([mean, np.full((1, 3), np.nan, "f")])
+    value, gradient = jax.value_and_grad(losses.free_nats)(
+        mean, 0 * mean, nats=1.0, where=where
+    )
+    np.testing.assert_allclose(value, 1.5, rtol=1e-6)
+    np.testing.assert_allclose(gradient[:, 0], [-0.5, 0.5, 0], rtol=1e-6)
+    np.testing.assert_array_equal(gradient[:, 1:], 0)
+    assert losses.free_nats(mean[:2], 0 * mean[:2], nats=0.0) == 0
+
+
+def test_latents_with_few_nats_pay_nothing():
+    """With the bound, the sum of max(nats, KL): its gradient is the likelihood's."""
+    rng = np.random.default_rng(0)
+    x, mean = rng.normal(size=(5, 3)).astype("f"), 0.1 * rng.normal(size=(5, 2))
+    mean, key, beta = mean.astype("f"), jax.random.key(0), 2.5
+
+    def loss(mean, beta, nats):
+        decode = lambda z: jnp.tile(z[:, :1], (1, 3)) + z[:, 1:]  # noqa: E731
+        bound = losses.elbo(key, x, mean, 0 * mean, decode, beta=beta)
+        return bound + beta * losses.free_nats(mean, 0 * mean, nats=nats)
+
+    value, gradient = jax.value_and_grad(loss)(mean, beta, 1.0)
+    free, alone = jax.value_and_grad(loss)(mean, 0.0, 1.0)
+    np.testing.assert_allclose(value, free + beta * 2 * 1.0, rtol=1e-5)
+    np.testing.assert_allclose(gradient, alone, rtol=1e-4, atol=1e-6)
+
+
+def test_free_nats_are_not_negative():
+    with pytest.raises(ValueError, match="free_nats: expected nats >= 0; got -1"):
+        losses.free_nats(np.zeros((2, 2), "f"), np.zeros((2, 2), "f"), nats=-1.0)

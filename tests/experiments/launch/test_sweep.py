@@ -112,6 +112,20 @@ def test_one_failure_does_not_stop_the_others_and_is_told(tmp_path, script, caps
     assert "to the log" in (tmp_path / "b" / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("jobs, told", [(1, "None"), (2, "false")])
+def test_runs_side_by_side_share_an_accelerator(
+    jobs, told, tmp_path, script, monkeypatch
+):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    script(
+        "import os, sys; print(os.environ.get('XLA_PYTHON_CLIENT_PREALLOCATE')); "
+        "sys.exit(3)"
+    )
+    with pytest.raises(sweep.FailedError):
+        sweep.complete([a_run("a")], tmp_path, jobs=jobs)
+    assert (tmp_path / "a" / "log.txt").read_text().strip() == told
+
+
 def test_runs_share_what_their_evaluators_train(tmp_path, script):
     """What one keeps is there for the others; a folder of its own stays."""
     (tmp_path / "grid/b/classifiers").mkdir(parents=True)

@@ -3,18 +3,22 @@
 import argparse
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from experiments.papers import (
     mmjsd,
     mopoe,
+    multimodal_patterns,
+    multimodal_rows,
     multimodal_vae_limits,
     multimodal_vaes,
     text_modalities,
 )
 from experiments.results import store, tables
 from repr_jax import config as configs
+from repr_jax import run
 
 FLAGS = dict(data_dir="", seeds=2)
 CURVES = {  # coherence by views given
@@ -34,6 +38,8 @@ def asked(scale, **changes):
 def numbers(row, seed):
     """Metrics that tell the model by its coherence; the seeds differ by 0.02."""
     found = {"frechet/fd_clf/m0": 10.0 + seed, "likelihood/joint": -100.0}
+    if row.dataset == "translated":
+        return found | {"coherence/1_view": 0.12, "step": 2}
     for n, value in enumerate(CURVES.get(row.model, ()), start=1):
         name = f"{n}_view{'s' * (n > 1)}"
         found[f"coherence/{name}"] = value + 0.02 * seed
@@ -60,13 +66,14 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
     found = {}
     for part in multimodal_vae_limits.PARTS.values():
         for row in part.rows(where):
-            for run in row.runs:
-                found[run.name] = configs.load(run.config, run.overrides), row
-    assert len({row.model for _, row in found.values()}) == len(multimodal_vaes.MODELS)
+            for one in row.runs:
+                found[one.name] = configs.load(one.config, one.overrides), row
+    assert len({row.model for _, row in found.values()}) == len(multimodal_rows.MODELS)
     for config, row in found.values():
         assert config.loss.beta == row.beta and config.dataset.source == "tfds"
         assert config.dataset.scale == (0.75 if row.dataset == "translated" else 1.0)
         assert config.num_steps == (5_000 if scale == "cpu" else 70_200)
+        assert config.dataset.contrast == (0.4 if scale == "cpu" else 1.0)
         assert len(config.modalities) == (1 if row.model == "VAE" else 5)
 
 
@@ -84,14 +91,25 @@ def test_runs_on_text_are_configs_with_values_that_they_have(scale, tmp_path):
         rows = {row.runs[0].name: row for part in parts for row in part.rows(where)}
         assert len(rows) == len(text_modalities.CONFIGS) + 3  # shared by both papers
         for row in rows.values():
-            (run,) = row.runs
-            config = configs.load(run.config, run.overrides)
+            (one,) = row.runs
+            config = configs.load(one.config, one.overrides)
             assert config.loss.beta == 2.5
             assert ("private_encoders" in config) == row.model.endswith("(MS)")
             assert config.dataset.source == ("tfds" if folder else "embedded")
+            if row.model == "MoPoE" and row.dataset == "scenes" and not folder:
+                sizes = [parameters(c) for c in (config, configs.load(one.config))]
+                fewer = 8 * sizes[0] < sizes[1] < 32 * sizes[0]
+                assert fewer if scale == "cpu" else sizes[0] == sizes[1]
             if row.dataset == "mnist_svhn_text":
                 assert config.dataset.svhn == houses
             assert ("bound" in config) == row.model.startswith(("MoPoE", "MMVAE"))
+
+
+def parameters(config):
+    """How many a run has."""
+    config.dataset.source = "embedded"
+    shapes = run.abstract_state(config, run.build(config)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def text_numbers(row):
@@ -162,12 +180,36 @@ def test_tables_hold_means_spreads_and_published_figures(rows):
 
 def test_patterns_are_found_where_they_are(rows):
     held = {
-        line[0]: line[-1] for line in multimodal_vaes.patterns(rows, of_rows(rows)).rows
+        line[0]: line[-1]
+        for line in multimodal_patterns.patterns(rows, of_rows(rows)).rows
     }
-    assert list(held.values()) == ["yes", "yes", "yes", "no", "yes"]
+    assert list(held.values()) == ["yes", "yes", "yes", "no", "yes", "yes"]
     assert next(claim for claim, value in held.items() if value == "no").startswith(
         "MVTCAE"
     )
+
+
+def test_one_number_neither_rises_nor_is_flat(rows):
+    known = multimodal_patterns.views
+    cut = {row.model: known(row, of_rows(rows), "coherence")[:1] for row in rows}
+    claims = [line[0] for line in multimodal_patterns.of_coherence(cut)]
+    assert claims == ["MVAE has the lowest coherence"]
+
+
+def test_quality_worsens_from_one_posterior_to_mixtures_of_single_ones(rows):
+    found = of_rows(rows)
+
+    def held():
+        return multimodal_patterns.of_quality(rows, found)[0][-1]
+
+    assert held()
+    for row in rows:
+        if row.model == "MVAE":  # two runs: above MoPoE's by more than both spreads
+            for run in row.runs:
+                found[run.name]["frechet/fd_clf/m0"] += 1.5
+    assert not held()
+    without = [row for row in rows if row.model != "MMVAE"]
+    assert not multimodal_patterns.of_quality(without, found)
 
 
 def test_a_difference_within_the_spread_is_none(rows):
@@ -175,7 +217,7 @@ def test_a_difference_within_the_spread_is_none(rows):
     for row in rows:
         if row.model == "MVAE":
             found[row.runs[0].name]["coherence/1_view"] = 0.9
-    held = multimodal_vaes.patterns(rows, found).rows
+    held = multimodal_patterns.patterns(rows, found).rows
     assert held[0][0] == "MVAE has the lowest coherence" and held[0][-1] == "no"
 
 
@@ -187,12 +229,12 @@ def test_results_are_written_from_finished_runs_alone(tmp_path, capsys):
         row for name in parts for row in multimodal_vae_limits.PARTS[name].rows(where)
     ]
     for row in every:
-        for seed, run in enumerate(row.runs):
-            report = tmp_path / run.name / "report"
+        for seed, one in enumerate(row.runs):
+            report = tmp_path / one.name / "report"
             report.mkdir(parents=True, exist_ok=True)
             (report / "metrics.json").write_text(json.dumps(numbers(row, seed)))
-            text = configs.to_json(configs.load(run.config, run.overrides))
-            (tmp_path / run.name / "config.json").write_text(text)
+            text = configs.to_json(configs.load(one.config, one.overrides))
+            (tmp_path / one.name / "config.json").write_text(text)
     arguments = ["--scale=smoke", f"--workdir={tmp_path}", "--seeds=2"]
     assert multimodal_vae_limits.main(arguments) == 0
     said = capsys.readouterr()
@@ -200,6 +242,14 @@ def test_results_are_written_from_finished_runs_alone(tmp_path, capsys):
     result = store.read(tmp_path / "multimodal_vae_limits.json")
     names = [block.title for block in result.content if isinstance(block, tables.Table)]
     assert names[0] == "exact" and "patterns" in names and names[-1] == "betas"
+    beside = next(
+        block
+        for block in result.content
+        if isinstance(block, tables.Table) and "beside PolyMNIST" in block.title
+    )
+    collapses = {line[0]: line[1:] for line in tables.shown(beside)}
+    assert collapses["MoPoE"] == ["0.51 ± 0.01", "0.12 ± 0.00", "yes"]
+    assert collapses["MVAE"][-1] == "yes" and "VAE" not in collapses
     exact = result.content[0]
     np.testing.assert_allclose(
         [line[2] for line in exact.rows], [0.25, 0.8333333, 2.4166667, 8.4722222], 1e-6
