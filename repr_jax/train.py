@@ -281,8 +281,8 @@ def loop(
     if broken:
         raise broken[0]
     if stop or step < config.num_steps or preemption.asked():
-        said = f"stopped after step {step}; the state is saved."
-        raise Interrupted(said, preemption.signal)
+        message = f"stopped after step {step}; the state is saved."
+        raise Interrupted(message, preemption.signal)
     return state
 
 

@@ -145,16 +145,16 @@ def encode(words: Sequence[str], sentences: Sequence[str]) -> np.ndarray:
     number = {word: i for i, word in enumerate(words)}
     tokens = np.full((len(sentences), LENGTH), PAD, np.int32)
     for row, sentence in zip(tokens, sentences):
-        said = captions.split(sentence)[: LENGTH - 1]
-        row[: len(said)] = [number.get(word, UNKNOWN) for word in said]
-        row[len(said)] = EOS
+        known = captions.split(sentence)[: LENGTH - 1]
+        row[: len(known)] = [number.get(word, UNKNOWN) for word in known]
+        row[len(known)] = EOS
     return tokens
 
 
 def decode(words: Sequence[str], tokens: Iterable[int]) -> str:
     """The words up to the end, a space between them."""
-    said = itertools.takewhile(lambda token: token not in (PAD, EOS), tokens)
-    return " ".join(words[token] for token in said)
+    kept = itertools.takewhile(lambda token: token not in (PAD, EOS), tokens)
+    return " ".join(words[token] for token in kept)
 
 
 def _images(path: str, split_files: tuple[str, ...]) -> dict[str, list[str]]:

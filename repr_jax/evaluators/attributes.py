@@ -152,11 +152,11 @@ def summary(modalities, names, originals, generated):
     found |= {f"self/{name}": value for name, value in inside.items()}
     shares = np.mean(truth[np.any(there, axis=0)], axis=0)
     chance = np.mean(shares[(shares > 0) & (shares < 1)])
-    said = ", ".join(f"{value:.3f} ({name})" for name, value in ceiling.items())
+    levels = ", ".join(f"{value:.3f} ({name})" for name, value in ceiling.items())
     columns = {"generated": outside, "self": inside}
     sizes = Table(
         "Attributes by number of views",
-        ABOUT.format(said, chance),
+        ABOUT.format(levels, chance),
         ("given", *columns),
         by_size(columns, modalities),
     )
