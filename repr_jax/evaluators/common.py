@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from repr_jax.ops.subsets import non_empty
@@ -167,7 +168,8 @@ def batches(
     """One ordered pass over a split, or over `limit` random rows of it.
 
     The rows depend on `seed` alone, not on the order of classes in the split. All
-    batches have the same shape; `where` marks the rows that count.
+    batches have the same shape; `where` marks the rows that count. Batches are no
+    larger than the limit, but for what all devices need to have as many rows.
     """
     if limit is None or limit >= dataset.num_examples[split]:
         yield from dataset.evaluate(split, batch_size)
@@ -175,8 +177,10 @@ def batches(
     num_rows = dataset.num_examples[split]
     chosen = np.zeros(num_rows, bool)
     chosen[np.random.default_rng(seed).permutation(num_rows)[:limit]] = True
-    seen, pool = 0, None
-    for batch in dataset.evaluate(split, batch_size):
+    seen, pool, read = 0, None, batch_size
+    devices = jax.device_count()
+    batch_size = min(batch_size, -(-limit // devices) * devices)
+    for batch in dataset.evaluate(split, read):
         keep = np.array(batch["where"])
         count = int(keep.sum())
         keep[keep] = chosen[seen : seen + count]

@@ -48,6 +48,9 @@ def write(out, parts: Mapping) -> str:
     for name, part in found.items():
         ours = found.get(name.removesuffix("_torch"), part)
         content += _section(parts[name], part, _operations(ours), ceilings)
+    absent = [part.title for name, part in parts.items() if name not in found]
+    if absent:
+        content.append(f"Not run: {'; '.join(absent)}.")
     smoke = any(part["smoke"] for part in found.values())
     command = "python -m experiments.benchmarks.accelerator"
     result = store.Result(
@@ -69,7 +72,8 @@ def write(out, parts: Mapping) -> str:
 
 ROOFLINE = (
     "Operations (TFLOP) are XLA's count of the program as written, or by formula where "
-    "it says so; bytes (GB) its count for the compiled program, also of those that a "
+    "it says so; of a card whose backend has no such count, the host's, whose form of "
+    "a convolution may have a tenth more; bytes (GB) its count for the compiled program, also of those that a "
     "cache holds. *Of products*: the operations at the measured ceiling of their "
     "arithmetic, over the time; *of bandwidth*: the bytes at that of the copy, over "
     "the time. The larger of the two bounds the program; where both are small, it is "
@@ -124,10 +128,12 @@ def _section(part, found: Mapping, operations: Mapping, ceilings: Mapping) -> li
 def _with_shares(figure: Mapping, ceilings: Mapping) -> dict:
     """The columns, and which part of its time the products and the bytes explain."""
     row, rate = dict(figure), ceilings.get(figure.get("arithmetic", ""))
-    if not rate or "TFLOP" not in row:
+    if "TFLOP" not in row:
         return row
     seconds = row["ms"] / 1e3
     row["TFLOP/s"] = row["TFLOP"] / seconds
+    if not rate:
+        return row
     row["of products"] = row["TFLOP"] * 1e12 / rate / seconds
     if "GB" in row and "copy" in ceilings:
         row["of bandwidth"] = row["GB"] * 1e9 / ceilings["copy"] / seconds
