@@ -21,11 +21,11 @@ import numpy as np
 from experiments import modalities
 from repr_jax import losses
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.multimodal_vae import MultimodalVAE
 from repr_jax.ops import gaussian, likelihood, mixture, subsets
 from repr_jax.ops.batch import by_row, masked_mean, present, row_keys
 from repr_jax.ops.mixture import Mixture
-from repr_jax.train import Experiment
 
 PRIVATE = 2**32 - 1  # folded into keys that rows fold in too
 

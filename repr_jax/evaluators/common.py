@@ -114,6 +114,12 @@ def views(count: int) -> str:
     return f"{count}_view" if count == 1 else f"{count}_views"
 
 
+def labels_of(batch: Mapping, prepared: Mapping) -> np.ndarray | None:
+    """[batch], of the batch or of what is prepared from it; None without a `label`."""
+    labels = batch.get("label", prepared.get("label"))
+    return None if labels is None else np.asarray(labels)
+
+
 def with_present(batch: Mapping, subset) -> dict:
     """The batch with only the modalities of `subset`, bool [modality], observed.
 
