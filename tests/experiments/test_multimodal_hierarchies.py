@@ -8,7 +8,14 @@ import ml_collections
 import numpy as np
 import pytest
 
-from experiments import conditional_vae, hierarchical_vae, joint_flows, nexus
+from experiments import (
+    conditional_vae,
+    hierarchical_vae,
+    joint_flows,
+    multimodal_vae,
+    nexus,
+    shared_views,
+)
 from repr_jax import losses
 from repr_jax.data import synthetic
 from repr_jax.models import vae
@@ -189,3 +196,43 @@ def test_a_target_that_is_no_modality_is_refused():
     c.loss = dict(fn=losses.cvae)
     with pytest.raises(ValueError, match=r"config\.target: .* got 'm7'"):
         conditional_vae.make(c)
+
+
+def shared(*names):
+    c = networks()
+    c.modalities = names
+    c.loss = dict(fn=losses.deep_cca)
+    c.posterior = dict(fn=multimodal_vae.mixture_of_experts)
+    return shared_views.make(c)
+
+
+def test_experts_of_what_is_shared_learn_from_rows_that_have_both():
+    """Of three views one is absent: its expert and all decoders learn nothing."""
+    _, params, batch = started("jnf")
+    params = {part: x for part, x in params.items() if not part.startswith("flows")}
+    experiment = shared(*NAMES)
+    partly = with_present(batch, 0, 2)
+    partly["m1"] = jnp.full_like(batch["m1"], jnp.nan)
+
+    def loss(params):
+        value, (_, terms) = experiment.loss(params, {}, partly, KEY, 0)
+        return value, terms
+
+    (value, terms), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    mean, _ = experts_of(params, batch)
+    expected = losses.deep_cca(mean[0], mean[2])
+    np.testing.assert_allclose(terms["m0+m2"], expected, rtol=1e-4)
+    np.testing.assert_allclose(value, expected / 3, rtol=1e-4)  # others have no row
+    for part, leaves in grads.items():
+        moves = any((leaf != 0).any() for leaf in jax.tree.leaves(leaves))
+        assert moves == (part in ("encoders_0", "encoders_2")), part
+    found = jax.jit(functools.partial(experiment.outputs["represent"], params, {}))
+    np.testing.assert_allclose(
+        found(partly, KEY), (mean[0] + mean[2]) / 2, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(found(with_present(batch), KEY), 0)
+
+
+def test_one_modality_shares_nothing():
+    with pytest.raises(ValueError, match=r"config\.modalities: expected two or more"):
+        shared("m0")
