@@ -245,6 +245,24 @@ def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
     assert records.facts(config, 7, tmp_path)["revision"] == now
 
 
+def test_what_runs_were_made_with_is_read_from_their_starts(tmp_path):
+    lines = {
+        "a": [{"revision": "abc", "hardware": "x"}, {"revision": "abc", "step": 3}],
+        "b": [{"revision": "", "hardware": "y"}],
+    }
+    for name, starts in lines.items():
+        (tmp_path / name).mkdir()
+        text = "".join(json.dumps(line) + "\n" for line in starts)
+        (tmp_path / name / records.STARTS_FILE).write_text(text)
+    found = records.origin(tmp_path / name for name in lines)
+    assert found == {"revision": "abc", "hardware": "x; y"}
+    assert records.origin([tmp_path]) == {
+        "revision": records.revision(),
+        "hardware": records.hardware(),
+    }
+    assert "cores of" in records.hardware()
+
+
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [

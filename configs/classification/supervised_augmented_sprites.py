@@ -2,7 +2,7 @@
 
 python -m repr_jax.main --workdir=runs/supervised_augmented_sprites \
     --config=configs/classification/supervised_augmented_sprites.py
-Changes of color hide the attribute: --config.augment.jitter_rate=0 and
+Changes of color hide the attribute: --config.augment.gains_rate=0 and
 --config.augment.gray_rate=0 leave them out.
 Expect: not yet run.
 """
@@ -13,7 +13,6 @@ from repr_jax.data import recipes
 
 def get_config(mode=""):
     config = supervised_sprites.get_config(mode)
-    views = {**recipes.SIMCLR_CIFAR, "scale": (0.6, 1.0), "blur_rate": 0.0}
-    views["size"] = config.dataset.size
-    config.augment = dict(fn=recipes.view, **views)
+    config.augment = dict(fn=recipes.view, **recipes.SPRITES)
+    config.augment.size = config.dataset.size
     return config

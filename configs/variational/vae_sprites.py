@@ -26,7 +26,7 @@ def get_config(mode=""):
         fn=ConvEncoder,
         latent_dim=4 if smoke else 64,
         widths=tuple(config.encoder.widths),
-        hidden=config.encoder.hidden,
+        hidden=config.encoder.features,
         shape=tuple(config.decoder.shape),
     )
     config.decoded_mean = dict(fn=jax.nn.sigmoid)  # the likelihood takes logits

@@ -29,6 +29,7 @@ from experiments.arguments import at_least
 from experiments.results import store, tables
 from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
+from repr_jax.workdir import records
 
 DIM = 64
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the rows and classes, for the growth
@@ -42,9 +43,8 @@ COLUMNS = {  # and formats
 PLAIN_BLOCK = 4096  # rows; larger ones only need more memory
 
 
-def write_logits(path, num_rows, num_classes, seed=0):
-    """[rows, K] float16: scaled cosines to nested random directions, plus noise."""
-    rng = np.random.default_rng(seed)
+def nested_directions(rng, num_classes):
+    """[K, DIM] float32 unit vectors, in clusters of clusters."""
     directions = np.zeros((1, DIM))
     for scale in (1.0, 0.8, 0.7):  # about ten children each
         children = int(np.ceil(num_classes ** (1 / 3)))
@@ -52,7 +52,13 @@ def write_logits(path, num_rows, num_classes, seed=0):
         directions = directions + scale * rng.normal(size=directions.shape)
     directions = directions[rng.permutation(len(directions))[:num_classes]]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    directions = directions.astype(np.float32)
+    return directions.astype(np.float32)
+
+
+def write_logits(path, num_rows, num_classes, seed=0):
+    """[rows, K] float16: scaled cosines to nested random directions, plus noise."""
+    rng = np.random.default_rng(seed)
+    directions = nested_directions(rng, num_classes)
     out = np.lib.format.open_memmap(
         path, "w+", dtype=np.float16, shape=(num_rows, num_classes)
     )
@@ -239,7 +245,7 @@ def main():
     parser.add_argument("--out", help="a .json of results to write")
     args = parser.parse_args()
     load = f"Load {os.getloadavg()[0]:.1f} at the start."
-    print(f"{store.hardware()}. {load}", flush=True)
+    print(f"{records.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
         try:

@@ -310,6 +310,7 @@ def write(asked, found_settings: Sequence[Setting], found) -> str:
         command=shlex.join(words),
         seeds=range(asked.seeds),
         content=[table],
+        workdirs=[folder / run.name for one in found_settings for run in one.runs],
     )
     lines = [
         (*map(str, setting.values.values()), run.overrides["seed"], metric, value)

@@ -298,23 +298,19 @@ def main(arguments=None) -> int:
 
 def write_results(name: str, parts: Mapping[str, list], found, asked) -> str:
     """DIR/NAME.json and .md of some parts, given their rows; returns the markdown."""
-    seeds = {
-        run.overrides["seed"]
-        for rows in parts.values()
-        for row in rows
-        for run in row.runs
-    }
-    content = []
+    runs = [run for rows in parts.values() for row in rows for run in row.runs]
+    content, folder = [], pathlib.Path(asked.workdir)
     for part, rows in parts.items():
         content += PARTS[part].write(rows, found, asked.workdir)
     return store.write(
-        pathlib.Path(asked.workdir) / f"{name}.json",
+        folder / f"{name}.json",
         title=TITLES[name],
         command="python -m experiments.papers.multimodal_identifiability "
         f"--scale={asked.scale} --only={','.join(parts)} --seeds={asked.seeds} "
         "--workdir=DIR",
-        seeds=sorted(seeds),
+        seeds=sorted({run.overrides["seed"] for run in runs}),
         content=content,
+        workdirs=[folder / run.name for run in runs],
     )
 
 

@@ -249,6 +249,7 @@ def command(
             "--workdir=DIR",
             seeds=range(asked.seeds),
             content=content,
+            workdirs=[folder / run.name for run in order],
         )
 
     return grid.command(order, asked, write)

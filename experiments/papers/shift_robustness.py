@@ -41,20 +41,26 @@ class Method(NamedTuple):
     parts: tuple[str, ...] = ()  # of the config, whose size is that of the images
     color: bool = True  # do its views change colors?
     labels: bool = False  # does it see them?
+    values: Mapping = {}  # what else of the config is changed
 
 
 SL, AE, SSL, RANDOM = "supervised", "autoencoder", "SimCLR", "random features"
 _AUGMENTED = "configs/classification/supervised_augmented_{}.py"
 _SIMCLR = "configs/contrastive/simclr_{}.py"
+_VAE = Method("configs/variational/vae_{}.py", ("encoder", "decoder"))
 METHODS = {
     RANDOM: Method("configs/classification/random_{}.py"),
     SL: Method("configs/classification/supervised_{}.py", labels=True),
     f"{SL}, SimCLR's views": Method(_AUGMENTED, ("augment",), labels=True),
     f"{SL}, views without color": Method(_AUGMENTED, ("augment",), False, True),
     AE: Method("configs/reconstruction/autoencoder_{}.py", ("decoder",)),
-    "VAE": Method("configs/variational/vae_{}.py", ("encoder", "decoder")),
+    "VAE": _VAE,
+    "beta-VAE": _VAE._replace(values={"loss.beta": 4.0}),
+    "IWAE": _VAE._replace(file="configs/variational/iwae_{}.py"),
     SSL: Method(_SIMCLR, ("augment",)),
     f"{SSL}, views without color": Method(_SIMCLR, ("augment",), False),
+    "SimSiam": Method("configs/distillation/simsiam_{}.py", ("augment",)),
+    "BYOL": Method("configs/distillation/byol_{}.py", ("augment",)),
 }
 NUM_CLASSES = {"sprites": 3, "dominoes": 2}
 CORRELATIONS = {
@@ -111,14 +117,14 @@ class Row(NamedTuple):
 def row(data: str, method: str, r: float, asked) -> Row:
     """The runs of a method at one correlation."""
     kind = METHODS[method]
-    values = {"correlation": r}
+    values = {"correlation": r, **kind.values}
     if asked.scale == "paper":
         values |= PAPER[data] | sizes(data, kind)
     if asked.data_dir and data == "dominoes" and asked.scale != "smoke":
         values |= CIFAR | {"dataset.data_dir": asked.data_dir}
     if not kind.color:
         view = "augment" if data == "sprites" else "augment.view"
-        values |= {f"{view}.jitter_rate": 0.0, f"{view}.gray_rate": 0.0}
+        values |= {f"{view}.gains_rate": 0.0, f"{view}.gray_rate": 0.0}
     if method == RANDOM:  # it takes no more steps than it has
         values.pop("num_steps", None)
     file = kind.file.format(data) + (":smoke" if asked.scale == "smoke" else "")
@@ -329,6 +335,12 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
         f"--only={','.join(asked.only)} --seeds={asked.seeds}{pictures} --workdir=DIR",
         seeds=range(asked.seeds),
         content=content,
+        workdirs=[
+            folder / run.name
+            for some in rows.values()
+            for one in some
+            for run in one.runs
+        ],
     )
 
 

@@ -19,7 +19,6 @@ import datetime
 import functools
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import shlex
@@ -71,6 +70,7 @@ def write(
     command: str,
     seeds: Sequence[int],
     content: Sequence[str | Table | Picture],
+    workdirs: Iterable = (),
 ) -> str:
     """Writes the file and its rendering beside it; returns the rendering.
 
@@ -81,16 +81,17 @@ def write(
       seeds: of the runs.
       content: paragraphs, tables and pictures in the order to be read. Published
         figures go beside ours: as a row, as a column or in `Number.beside`.
+      workdirs: of the runs that the figures are of, whose revision and hardware the
+        file names; without any, those of now.
     """
     result = Result(
         title=title,
         command=command,
-        revision=records.revision(),
         date=datetime.date.today().isoformat(),
         seeds=list(seeds),
-        hardware=hardware(),
         versions=versions(),
         content=list(content),
+        **records.origin(workdirs),
     )
     path = pathlib.Path(path)
     files.write(path, to_json(result))
@@ -246,24 +247,6 @@ def markdown(result: Result, source: str) -> str:
         else:
             parts.append(block)
     return "\n\n".join(parts) + "\n"
-
-
-def hardware() -> str:
-    """The processor, its cores that this process may use, and other devices."""
-    import jax
-
-    model = platform.processor() or platform.machine()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-    text = f"{cores} cores of {model}"
-    devices = [d.device_kind for d in jax.devices() if d.platform != "cpu"]
-    return f"{text}, {len(devices)} x {devices[0]}" if devices else text
 
 
 def versions() -> dict[str, str]:

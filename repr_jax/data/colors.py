@@ -122,6 +122,25 @@ def turn_hue(x: Colors, turns: Array) -> Colors:
     return channel(5), channel(3), channel(1)
 
 
+def channel_gains(
+    key: Array, images: Array, *, low: float = 0.2, high: float = 1.0, rate: float = 0.8
+) -> Array:
+    """Red, green and blue each multiplied by a factor of its own, uniform in low, high.
+
+    Unlike a turn of hue it colors gray pixels, and changes saturation. Not one of
+    torchvision's. 0 <= low <= high <= 1; a share `rate` of the images is changed.
+    """
+    check_colors("channel_gains", images)
+    if not 0 <= low <= high <= 1:
+        raise ValueError(
+            f"channel_gains: expected 0 <= low <= high <= 1; got {low} and {high}."
+        )
+    key_gains, key_rate = jax.random.split(key)
+    shape = (len(images), 1, 1, 3)
+    gains = jax.random.uniform(key_gains, shape, minval=low, maxval=high)
+    return sometimes(key_rate, images, images.astype(jnp.float32) * gains, rate)
+
+
 def grayscale(key: Array, images: Array, *, rate: float = 0.2) -> Array:
     """A share `rate` of the images without color, in three equal channels."""
     check_colors("grayscale", images)

@@ -100,6 +100,27 @@ def load(
     )
 
 
+def pictures(*, path: str, seed: int = 0) -> Dataset:
+    """Pictures of both artists as rows of their own, for models of one image.
+
+    A batch has "image", uint8 [batch, 32, 32, 3], which `prepare` turns into float32 in
+    [0, 1]; "label" int32, the category; and "where" in evaluation. An emoji is on one
+    side of the split whoever drew it. Arguments and errors are those of `load`.
+    """
+    data = _read(_file(path))
+    rows_of = split(data["base"], data["tone"])
+
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        which, artist = np.divmod(rows, len(IMAGES))
+        which = rows_of[split][which]
+        drawn = np.stack([data[name][which] for name in IMAGES])
+        image = drawn[artist, np.arange(len(rows))]
+        return {"image": image, "label": data["category"][which].astype(np.int32)}
+
+    num_examples = {split: len(IMAGES) * len(rows) for split, rows in rows_of.items()}
+    return of_rows("emoji.pictures", take, num_examples, seed=seed, prepare=unit_pixels)
+
+
 def _prepare(batch: Mapping, *, images: Sequence[str]) -> dict:
     text = ("text",) if "text" in batch else ()
     return characters.unit_text(unit_pixels(batch, names=images), names=text)

@@ -36,12 +36,14 @@ def view(
     contrast: float = 0.4,
     saturation: float = 0.4,
     hue: float = 0.1,
+    gains_rate: float = 0.0,
+    gains: Sequence[float] = (0.2, 1.0),
     gray_rate: float = 0.0,
     blur_rate: float = 0.0,
     sigma: Sequence[float] = (0.1, 2.0),
     solarize_rate: float = 0.0,
 ) -> Array:
-    """One view of each image: crop, flip, color jitter, gray, blur, solarize, in turn.
+    """One view of each image: crop, flip, colors, gray, blur, solarize, in turn.
 
     A change whose rate is 0 costs nothing, and colors may then be of any number of
     channels.
@@ -52,6 +54,7 @@ def view(
       size, scale, kernel: see `augment.random_resized_crop`.
       flip_rate: see `augment.horizontal_flip`.
       jitter_rate, brightness, contrast, saturation, hue: see `colors.color_jitter`.
+      gains_rate, gains: rate, and low and high of `colors.channel_gains`, after them.
       gray_rate: see `colors.grayscale`. solarize_rate: see `colors.solarize`.
       blur_rate, sigma: see `augment.gaussian_blur`.
 
@@ -63,9 +66,9 @@ def view(
     """
     who = "recipes.view"
     checks.non_negative(who, flip_rate=flip_rate, jitter_rate=jitter_rate)
-    checks.non_negative(who, gray_rate=gray_rate, blur_rate=blur_rate)
-    checks.non_negative(who, solarize_rate=solarize_rate)
-    keys = jax.random.split(key, 6)
+    checks.non_negative(who, gains_rate=gains_rate, gray_rate=gray_rate)
+    checks.non_negative(who, blur_rate=blur_rate, solarize_rate=solarize_rate)
+    keys = jax.random.split(key, 7)
     x = augment.random_resized_crop(
         keys[0], images, size=size, scale=scale, kernel=kernel
     )
@@ -81,6 +84,9 @@ def view(
             hue=hue,
             rate=jitter_rate,
         )
+    if gains_rate:
+        low, high = gains
+        x = colors.channel_gains(keys[6], x, low=low, high=high, rate=gains_rate)
     if gray_rate:
         x = colors.grayscale(keys[3], x, rate=gray_rate)
     if blur_rate:
@@ -144,6 +150,15 @@ BARLOW_TWINS_CIFAR = BYOL_CIFAR
 DINO_CIFAR = BYOL_CIFAR
 VICREG_CIFAR = dict(size=32, scale=(0.2, 1.0), **_WEAK, solarize_rate=0.1)
 MAE_CIFAR = dict(size=32)  # reconstruction.yaml
+
+# 32 x 32, drawn shapes: ours. Hue and saturation of jitter leave white sprites white.
+SPRITES = dict(
+    size=32,
+    scale=(0.6, 1.0),
+    kernel=augment.linear,
+    gains_rate=0.8,
+    gray_rate=0.2,
+)
 
 # 224 x 224, ImageNet.
 SIMCLR = dict(size=224, **_STRONG, blur_rate=0.5)  # appendix A, strength 1

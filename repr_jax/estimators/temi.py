@@ -18,7 +18,7 @@ from repr_jax.losses.clustering import temi_of_heads
 from repr_jax.ops import checks, ema
 from repr_jax.ops.batch import checked_where
 from repr_jax.ops.neighbors import nearest
-from repr_jax.ops.numerics import argmax, l2_normalize, to_float
+from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
 
 NUM_EPOCHS = 100  # of the authors' recipe, which `fit` takes unasked
 INITIAL_SCALE = 0.02  # standard deviation of first weights
@@ -175,10 +175,11 @@ def _optimizer(learning_rate, weight_decay, num_steps):
 
 def _apply(head, x):
     """[batch, dim] -> [batch, class], before the temperature; in [-1, 1] scales."""
-    x = jax.nn.gelu(x @ head.hidden + head.hidden_bias[None], approximate=False)
-    x = l2_normalize(x @ head.bottleneck + head.bottleneck_bias[None])
+    x = pairwise_dot(x, head.hidden.T) + head.hidden_bias[None]
+    x = pairwise_dot(jax.nn.gelu(x, approximate=False), head.bottleneck.T)
+    x = l2_normalize(x + head.bottleneck_bias[None])
     directions = l2_normalize(head.directions.T)  # [class, bottleneck_dim]
-    return (x @ directions.T) * head.scales[None]
+    return pairwise_dot(x, directions) * head.scales[None]
 
 
 def _trained(state, x, neighbors, key, numbers, batch_size, progress):

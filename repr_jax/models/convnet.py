@@ -15,12 +15,12 @@ class ConvNet(nn.Module):
     """[batch, height, width, channels] -> [batch, features] float32.
 
     Convolutions of 3 x 3 and stride 2, each followed by batch normalization and ReLU;
-    one hidden layer; no activation at the end. Every width halves the image.
+    one hidden layer, or none; no activation at the end. Every width halves the image.
     """
 
     features: int
     widths: Sequence[int] = (32, 64, 128)
-    hidden: int = 256
+    hidden: int | None = 256  # None: a linear layer alone
     negative_slope: float = 0.0  # of the leaky ReLU after the hidden layer
     dtype: str = "float32"  # of the arithmetic; parameters stay float32
 
@@ -32,6 +32,7 @@ class ConvNet(nn.Module):
             x = nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x)
             x = nn.relu(x)
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(self.hidden, dtype=self.dtype)(x)
-        x = nn.leaky_relu(x, self.negative_slope)
+        if self.hidden is not None:
+            x = nn.Dense(self.hidden, dtype=self.dtype)(x)
+            x = nn.leaky_relu(x, self.negative_slope)
         return nn.Dense(self.features, dtype=self.dtype)(x).astype(jnp.float32)

@@ -14,7 +14,7 @@ from jax import Array
 
 from repr_jax.ops import checks, gaussian
 from repr_jax.ops.batch import gather_rows, num_present, row_keys
-from repr_jax.ops.numerics import bounded_exp
+from repr_jax.ops.numerics import bounded_exp, pairwise_dot
 
 PRIOR_EXPERTS = ("full", "all", "none")
 BELOW_1 = 1 - 2**-23  # times a count it is still below that count in float32
@@ -54,7 +54,7 @@ def checked(who: str, subsets: Any, num_modalities: int) -> np.ndarray:
 
 def valid(members: np.ndarray, where: Array) -> Array:
     """[subset, modality], [modality, batch] -> [subset, batch]: all there?"""
-    absent = members.astype(np.float32) @ (~where).astype(np.float32)
+    absent = pairwise_dot(members.astype(np.float32), (~where.T).astype(np.float32))
     return absent == 0
 
 
@@ -94,7 +94,8 @@ def choose(uniform: Array, members: np.ndarray, allowed: Array) -> Array:
     rank = jnp.cumsum(allowed, axis=0)
     wanted = 1 + jnp.floor(uniform * rank[-1]).astype(rank.dtype)  # [batch]
     chosen = allowed & (rank == wanted[None])
-    return members.T.astype(np.float32) @ chosen.astype(np.float32) > 0
+    counts = pairwise_dot(members.T.astype(np.float32), chosen.T.astype(np.float32))
+    return counts > 0
 
 
 def thin(keys: Array, where: Array, *, drop_rate: float | Array) -> Array:

@@ -9,7 +9,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 from etils import epath
@@ -96,9 +96,8 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "revision": revision(),
         "python": platform.python_version(),
-        "devices": [device.device_kind for device in jax.devices()],
+        "hardware": hardware(),
         "processes": jax.process_count(),
-        "cores": os.cpu_count(),
         **(notes or {}),
     }
     torn = path.exists() and not path.read_bytes().endswith(b"\n")  # a start was killed
@@ -121,6 +120,33 @@ def revision() -> str:
     except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
         return ""
     return found.stdout.strip()
+
+
+def hardware() -> str:
+    """The processor, its cores that this process may use, and other devices."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    text = f"{cores} cores of {model}"
+    devices = [d.device_kind for d in jax.devices() if d.platform != "cpu"]
+    return f"{text}, {len(devices)} x {devices[0]}" if devices else text
+
+
+def origin(workdirs: Iterable) -> dict[str, str]:
+    """Revision and hardware of the starts of runs; those of now where none says."""
+    starts = [line for workdir in workdirs for line in _starts(workdir)]
+    known = {"revision": revision, "hardware": hardware}
+    found = {
+        name: dict.fromkeys(filter(None, (line.get(name) for line in starts)))
+        for name in known
+    }
+    return {name: "; ".join(found[name]) or now() for name, now in known.items()}
 
 
 def facts(config, step: int, workdir) -> dict:

@@ -238,6 +238,23 @@ def test_gray_and_solarized_by_hand():
     assert abs((some == 0).mean() - 0.2) < 0.04
 
 
+def test_gains_are_one_factor_a_channel_of_some_rows():
+    images = np.repeat(draw()[:1], 2000, axis=0)
+    change = partial(colors.channel_gains, low=0.3, high=0.7, rate=0.6)
+    found = np.asarray(jax.jit(change)(KEY, images), np.float64)
+    gains = found / images
+    np.testing.assert_allclose(gains, gains[:, :1, :1] + 0 * gains, rtol=1e-5)
+    gains = gains[:, 0, 0]
+    changed = (gains != 1).any(axis=1)
+    assert abs(changed.mean() - 0.6) < 0.05
+    gains = gains[changed]
+    assert 0.3 <= gains.min() < 0.31 and 0.69 < gains.max() <= 0.7001
+    assert abs(gains.mean() - 0.5) < 0.01
+    assert np.abs(np.corrcoef(gains.T) - np.eye(3)).max() < 0.1  # each of its own
+    same = colors.channel_gains(KEY, images, low=1.0)
+    np.testing.assert_array_equal(same, images)
+
+
 NAMES = [n for n in dir(recipes) if n.isupper() and not n.startswith("_")]
 NAMES = [n for n in NAMES if not n.endswith("_COUNTS")]
 
@@ -320,6 +337,8 @@ def test_bad_input_is_named():
         colors.color_jitter(KEY, draw()[..., :1])
     with pytest.raises(ValueError, match=r"expected hue <= 0\.5; got 0\.6"):
         colors.color_jitter(KEY, draw(), hue=0.6)
+    with pytest.raises(ValueError, match=r"low <= high <= 1; got 0\.5"):
+        colors.channel_gains(KEY, draw(), low=0.5, high=1.2)
     with pytest.raises(ValueError, match="got 0 recipes and 0 counts"):
         recipes.views(KEY, draw(), recipes=())
     with pytest.raises(ValueError, match="got 2 recipes and 1 counts"):

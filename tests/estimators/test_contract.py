@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import estimators
 from repr_jax.models.mlp import MLP
 from repr_jax.models.tree_vae import fully_connected
+from tests.jaxprs import rounded_products
 
 KEY, ROWS, DIM, CLASSES = jax.random.key(0), 24, 4, 3
 SHORT = dict(num_steps=2, batch_size=8)
@@ -174,6 +175,26 @@ def test_compiled_is_eager(name):
     x, labels = draw()
     fit = functools.partial(CASES[name].fit, module_of(name))
     assert_same(jax.jit(fit)(x, labels), fit(x, labels))
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].on_host])
+def test_products_of_float32_are_not_rounded_in_a_fit(name):
+    fit = functools.partial(CASES[name].fit, module_of(name))
+    found = rounded_products(fit, *draw())
+    assert not found, found
+
+
+WITHOUT_PRODUCTS = ("deep_ect", "tree_vae", "kernel_ridge")  # of their own, or traced
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CASES if CASES[n].apply and n not in WITHOUT_PRODUCTS]
+)
+def test_products_of_float32_are_not_rounded_in_what_a_fit_says(name):
+    fitted = CASES[name].fit(module_of(name), *draw())
+    apply = functools.partial(CASES[name].apply, module_of(name))
+    found = rounded_products(apply, fitted, draw()[0])
+    assert not found, found
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n].apply])

@@ -13,9 +13,11 @@ from repr_jax.evaluators import trained
 METHODS = {
     "classification": ("supervised", "supervised_augmented", "random"),
     "contrastive": ("simclr",),
+    "distillation": ("simsiam", "byol"),
     "reconstruction": ("autoencoder",),
-    "variational": ("vae",),
+    "variational": ("vae", "iwae"),
 }
+SEEN_AS_VIEWS = ("simclr", "augmented", "simsiam", "byol")
 FILES = [
     f"configs/{family}/{method}_{data}.py"
     for data in ("sprites", "dominoes")
@@ -38,9 +40,11 @@ def test_the_correlation_and_the_seed_reach_the_data_and_all_share_it(file, repo
     assert (data.r_id, data.r_ood, data.seed, data.data_seed) == (0.25, 0.0, 7, 7)
     assert (data.num_train, data.num_test, data.num_head) == (6_000, 2_000, 1_000)
     assert tuple(config.encoder.widths) == (32, 64, 64)
-    assert config.encoder.hidden == 128 and config.batch_size == 128
+    vae = "variational" in file  # dense layer of 128, then mean and log-variance
+    assert config.encoder["hidden" if vae else "features"] == 128
+    assert config.batch_size == 128
     assert {"heads", "spurious", "knn"} <= set(config.evals)
-    assert ("augment" in config) == ("simclr" in file or "augmented" in file)
+    assert ("augment" in config) == any(name in file for name in SEEN_AS_VIEWS)
 
 
 def test_random_features_do_not_move_but_their_statistics_do(repository, tmp_path):

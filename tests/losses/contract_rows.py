@@ -14,6 +14,7 @@ import numpy as np
 
 from repr_jax import losses
 from repr_jax.ops import laplace, subsets
+from repr_jax.ops.numerics import pairwise_dot
 
 BATCH, DIM = 8, 2
 KEY = jax.random.key(7)
@@ -26,7 +27,7 @@ class Row(NamedTuple):
 
 
 def unimodal(loss, arrays, decoder, **rest):
-    return loss(KEY, **arrays, decode=lambda z: z @ decoder, **rest)
+    return loss(KEY, **arrays, decode=lambda z: pairwise_dot(z, decoder.T), **rest)
 
 
 def of_posterior(loss, arrays, decoder, **rest):
@@ -41,7 +42,7 @@ def multimodal(loss, arrays, decoder, *, where, **rest):
     posterior = (jnp.moveaxis(arrays[name], 1, 0) for name in ("mean", "log_var"))
 
     def decode(z):
-        return tuple((z @ decoder)[:, : m + 1] for m in modalities)
+        return tuple(pairwise_dot(z, decoder.T)[:, : m + 1] for m in modalities)
 
     return loss(KEY, inputs, *posterior, decode, where=where.T, **rest)
 
@@ -84,11 +85,13 @@ def upper(loss, arrays, decoder, *, where, **rest):
     latents = tuple(arrays.values())
 
     def message(latents):
-        parts = [z @ decoder.T[: m + 1] for m, z in enumerate(latents)]
+        parts = [pairwise_dot(z, decoder[:, : m + 1]) for m, z in enumerate(latents)]
         return jnp.stack(parts)
 
     def decode(z):
-        return tuple((z @ decoder)[:, : m + 1] for m in range(len(latents)))
+        return tuple(
+            pairwise_dot(z, decoder.T)[:, : m + 1] for m in range(len(latents))
+        )
 
     def encode(h):
         return h, 0.1 * h

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from repr_jax import losses
 from tests import older_jax
+from tests.jaxprs import rounded_products
 from tests.losses.contract_rows import BATCH, DIM, ROWS
 
 NUM_DEVICES = 4
@@ -91,6 +92,13 @@ def test_float32_scalar_that_jit_does_not_change(name):
     assert eager.shape == () and eager.dtype == jnp.float32
     assert compiled.shape == () and compiled.dtype == jnp.float32
     np.testing.assert_allclose(compiled, eager, rtol=1e-5)
+
+
+@every_loss
+def test_products_of_float32_are_not_rounded(name):
+    arrays, where = draw(name)
+    found = rounded_products(value_and_grad(name), parameters(name), arrays, where)
+    assert not found, found
 
 
 @every_loss

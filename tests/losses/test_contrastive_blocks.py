@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import losses
 from repr_jax.ops import pairs
 from tests import older_jax
+from tests.jaxprs import equations
 
 BATCH, DIM = 16, 3
 WHERE = np.arange(BATCH) % 5 != 2
@@ -186,14 +187,8 @@ def test_blocks_keep_float32_precision():
 
 def sizes(jaxpr):
     """The number of elements of everything that is ever computed."""
-    for equation in jaxpr.eqns:
+    for equation in equations(jaxpr):
         yield from (np.prod(v.aval.shape, dtype=int) for v in equation.outvars)
-        for value in jax.tree.leaves(
-            list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")
-        ):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from sizes(inner)
 
 
 def gradient_jaxpr(batch, num_devices=None, **options):

@@ -16,6 +16,9 @@ from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 ALL_BITS = np.int32(-1)
+FINITE_ROWS = (
+    2**14
+)  # are looked at together: all of them in float32 are twice a float16
 
 
 def _argmax(x: Array, axis: int) -> Array:
@@ -151,7 +154,8 @@ def fit_sharded(
         mesh = Mesh(np.array(jax.devices()[:1]), (axis_name,))
     checks.one_of(who, mesh.axis_names, axis_name=axis_name)
     checks.count(who, block=block)
-    host.check_finite(who, logits, 0)
+    for start in range(0, len(logits), FINITE_ROWS):
+        host.check_finite(who, logits[start : start + FINITE_ROWS], start)
     logits = logits.astype(np.float32) if logits.dtype == np.float64 else logits
     (num_rows, k), shards = logits.shape, mesh.shape[axis_name]
     block = min(block, -(-num_rows // shards))

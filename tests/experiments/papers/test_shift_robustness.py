@@ -66,7 +66,7 @@ def test_every_run_is_a_config_with_values_that_it_has(scale, data_dir):
                 assert config.dataset.size == size
             if "augment" in config:
                 view = config.augment.get("view", config.augment)
-                assert (view.jitter_rate > 0) == paper.METHODS[row.method].color
+                assert (view.gains_rate > 0) == paper.METHODS[row.method].color
     points = 4 if scale == "smoke" else 10
     assert len(names) == points * len(paper.METHODS)
 

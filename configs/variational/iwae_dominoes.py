@@ -1,0 +1,14 @@
+"""The importance-weighted autoencoder of dominoes.
+
+python -m repr_jax.main --config=configs/variational/iwae_dominoes.py \
+    --workdir=runs/iwae_dominoes --config.correlation=1
+The method of configs/variational/iwae_sprites.py.
+Expect: not yet run.
+"""
+
+from configs.classification.supervised_dominoes import of_sprites
+from configs.variational import iwae_sprites
+
+
+def get_config(mode=""):
+    return of_sprites(iwae_sprites.get_config(mode), mode)
