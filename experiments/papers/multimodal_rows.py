@@ -34,7 +34,7 @@ MODELS = {  # name in tables: its small config, and what else is of the publishe
 }
 CPU = {  # ours, for two cores
     "num_steps": 5_000,
-    "batch_size": 128,
+    "batch_size": 32,
     "contrast": 0.4,  # at 1 mixtures of experts draw no digit after so few steps
     "evals.linear_probe.max_train": 5_000,
     "evals.coherence.limit": 2_000,
