@@ -40,7 +40,7 @@ def get_config(mode=""):
         fn=ConvNet,
         features=4 if smoke else 128,
         widths=(4, 4) if smoke else (32, 64, 64),
-        hidden=None,
+        hidden=0,
     )
     config.loss = dict(fn=losses.cross_entropy)
     config.optimizer = dict(

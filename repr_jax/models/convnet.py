@@ -20,7 +20,7 @@ class ConvNet(nn.Module):
 
     features: int
     widths: Sequence[int] = (32, 64, 128)
-    hidden: int | None = 256  # None: a linear layer alone
+    hidden: int = 256  # 0: a linear layer alone
     negative_slope: float = 0.0  # of the leaky ReLU after the hidden layer
     dtype: str = "float32"  # of the arithmetic; parameters stay float32
 
@@ -32,7 +32,7 @@ class ConvNet(nn.Module):
             x = nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x)
             x = nn.relu(x)
         x = x.reshape(x.shape[0], -1)
-        if self.hidden is not None:
+        if self.hidden:
             x = nn.Dense(self.hidden, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, self.negative_slope)
         return nn.Dense(self.features, dtype=self.dtype)(x).astype(jnp.float32)

@@ -10,7 +10,7 @@ SHAPE = (2, 9, 8, 3)
 
 
 @pytest.mark.parametrize(
-    ("hidden", "dense"), [(5, [(2 * 3 * 6, 5), (5, 7)]), (None, [(2 * 3 * 6, 7)])]
+    ("hidden", "dense"), [(5, [(2 * 3 * 6, 5), (5, 7)]), (0, [(2 * 3 * 6, 7)])]
 )
 def test_every_width_halves_the_image_and_the_hidden_layer_may_be_left_out(
     hidden, dense

@@ -140,7 +140,7 @@ def main():
         "--seconds", type=at_least(1), help="limit of each part; it has one of its own"
     )
     parser.add_argument(
-        "--total", type=at_least(1), default=240, help="seconds of all parts together"
+        "--total", type=at_least(1), default=470, help="seconds of all parts together"
     )
     parser.add_argument("--gather", action="store_true", help="of what DIR holds")
     parser.add_argument("--part", choices=tuple(PARTS), help="used by itself")

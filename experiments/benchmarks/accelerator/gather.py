@@ -124,7 +124,7 @@ def _section(part, found: Mapping, operations: Mapping, ceilings: Mapping) -> li
 def _with_shares(figure: Mapping, ceilings: Mapping) -> dict:
     """The columns, and which part of its time the products and the bytes explain."""
     row, rate = dict(figure), ceilings.get(figure.get("arithmetic", ""))
-    if not rate:
+    if not rate or "TFLOP" not in row:
         return row
     seconds = row["ms"] / 1e3
     row["TFLOP/s"] = row["TFLOP"] / seconds

@@ -157,11 +157,10 @@ def costs(lowered, program) -> dict:
     A loop counts as one turn. Bytes are those of all operands and results of compiled
     operations, whether a cache has them or not. What a backend does not count is None.
     """
-    operations = _analysis(lowered).get("flops")
     moved = _analysis(program).get("bytes accessed")
     memory = program.memory_analysis()
     columns = {
-        "TFLOP": None if operations is None else operations / 1e12,
+        "TFLOP": operations(lowered),
         "GB": None if moved is None else moved / 1e9,
     }
     if memory is not None:
@@ -169,6 +168,12 @@ def costs(lowered, program) -> dict:
         held += memory.output_size_in_bytes - memory.alias_size_in_bytes
         columns["MiB"] = held / 2**20
     return columns
+
+
+def operations(lowered) -> float | None:
+    """TFLOP of a program as written; None if its backend does not count them."""
+    found = _analysis(lowered).get("flops")
+    return None if found is None else found / 1e12
 
 
 def _analysis(stage) -> dict:

@@ -125,6 +125,8 @@ def one(load: Callable, arithmetic: str, smoke: bool) -> dict:
     program, facts = measure.compiled(call, held, group, fixed, jitted=True)
     if many > 1:  # a loop, of which backends count one turn or all
         facts["GB"] = None
+    if facts["TFLOP"] is None:
+        facts["TFLOP"] = operations(parts, config)
 
     def step():
         nonlocal held
@@ -150,7 +152,25 @@ def one(load: Callable, arithmetic: str, smoke: bool) -> dict:
 
 def draw_state(parts, config) -> train.TrainState:
     """The state before the first step, by the host: compiling it there is quicker."""
+    state = train.init_state(*on_host(parts, config))
+    return jax.device_put(state, sharding.replicated(parts.mesh))
+
+
+def on_host(parts, config) -> tuple:
+    """The parts on one device of the host, the config, and a batch there."""
     mesh = sharding.make_mesh(jax.devices("cpu")[:1])
     batch = sharding.to_global(next(parts.dataset.train(config.batch_size)), mesh)
-    state = train.init_state(parts._replace(mesh=mesh), config, batch)
-    return jax.device_put(state, sharding.replicated(parts.mesh))
+    return parts._replace(mesh=mesh), config, batch
+
+
+def operations(parts, config) -> float | None:
+    """TFLOP of a step as the host's backend counts them, where the device's does not.
+
+    Nothing is compiled or computed for it.
+    """
+    parts, config, batch = on_host(parts, config)
+    state = jax.eval_shape(lambda: train.init_state(parts, config, batch))
+    group = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
+    call = train.make_call(train.make_step(parts, config), parts.mesh)
+    with jax.default_device(jax.devices("cpu")[0]):
+        return measure.operations(call.lower(state, group, dict(parts.dataset.fixed)))
