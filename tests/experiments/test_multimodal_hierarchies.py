@@ -1,6 +1,8 @@
 """JNF, Nexus, MHVAE and CVAE on three tiny views."""
 
 import functools
+import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,8 @@ from experiments import (
     nexus,
     shared_views,
 )
-from repr_jax import losses
+from repr_jax import config as configs
+from repr_jax import losses, run
 from repr_jax.data import synthetic
 from repr_jax.models import vae
 from repr_jax.models.flows import MaskedAutoregressiveFlow
@@ -231,6 +234,20 @@ def test_experts_of_what_is_shared_learn_from_rows_that_have_both():
         found(partly, KEY), (mean[0] + mean[2]) / 2, rtol=1e-4, atol=1e-5
     )
     np.testing.assert_array_equal(found(with_present(batch), KEY), 0)
+
+
+def test_flows_of_what_is_shared_move_with_new_heads_alone():
+    """Hidden layers of experts stay as canonical correlations made them."""
+    config = configs.load("configs/multimodal/jnf_dcca_polymnist_small.py:smoke")
+    params = run.abstract_state(config, run.build(config)).params
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    paths = [jax.tree_util.keystr(x, simple=True, separator="/") for x, _ in leaves]
+    moving = {path for path in paths if re.search(config.optimizer.moves, path)}
+    expected = {path for path in paths if path.startswith("flows_")}
+    for m in range(len(config.modalities)):
+        names = itertools.product(("mean", "log_var"), ("kernel", "bias"))
+        expected |= {f"encoders_{m}/{head}_head/{x}" for head, x in names}
+    assert moving == expected and len(expected) > 8 and len(paths) > len(moving)
 
 
 def test_one_modality_shares_nothing():
