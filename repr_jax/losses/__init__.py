@@ -42,6 +42,7 @@ from repr_jax.losses.decorrelation import (
     vicreg_invariance,
     vicreg_variance,
 )
+from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
@@ -79,6 +80,7 @@ __all__ = [
     "cvae",
     "dcl",
     "debiased",
+    "deep_cca",
     "deep_ect",
     "dino",
     "dmvae",

@@ -135,6 +135,18 @@ def test_crmvae_with_all_modalities_as_the_divisor():
         np.testing.assert_allclose(np.mean(rows), expected, rtol=2e-6)
 
 
+def test_crmvae_with_that_divisor_is_the_figure_on_average():
+    def call(key, o, where):
+        count, total = where.sum(axis=0), 0.0
+        for size in (2, 3):  # of a row's modalities
+            rows = count == size
+            value = shared("crmvae")(key, o, where & rows[None])
+            total += rows.mean() * value * (1 + size) / 4
+        return total
+
+    oracle.assert_estimates(call, {(0, "masked"): 4.759096, (1, "masked"): 3.409148})
+
+
 def test_points_as_posteriors_give_the_figure():
     figures = four(102.483302, 77.136170, 98.480637, 73.598078)
     oracle.assert_equal(shared("unimodal_elbo"), "cold", figures)
