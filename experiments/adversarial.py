@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.losses import gradient_penalty
-from repr_jax.train import Experiment
 
 
 def _apply(networks, name, params, extras, x, *, train):
@@ -36,14 +36,9 @@ def make(config) -> Experiment:
     `config.penalty_weight` times `losses.gradient_penalty` at the real rows is added to
     the former; 0 leaves it out.
     """
-    networks = {
-        name: bind(config[name], f"config.{name}")()
-        for name in ("discriminator", "generator")
-    }
-    loss_fns = {
-        name: bind(config.losses[name], f"config.losses.{name}") for name in networks
-    }
-
+    names, of = ("discriminator", "generator"), config.losses
+    networks = {name: bind(config[name], f"config.{name}")() for name in names}
+    loss_fns = {name: bind(of[name], f"config.losses.{name}") for name in names}
     apply = functools.partial(_apply, networks)
 
     def noise(key, rows):

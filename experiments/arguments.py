@@ -32,3 +32,12 @@ def writable_folder(text: str) -> str:
             f"{'not writable' if there.is_dir() else 'a file'}."
         )
     return path
+
+
+def results_file(text: str) -> str:
+    """A `type` of argparse: a .json that can be written, said before it is made."""
+    path = os.path.expanduser(text)
+    if os.path.isdir(path) or not path.endswith(".json"):
+        raise argparse.ArgumentTypeError(f"expected a .json of results; got {path}.")
+    writable_folder(os.path.dirname(path) or os.curdir)
+    return path

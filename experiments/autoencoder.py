@@ -8,10 +8,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.vae import VAE
 from repr_jax.ops import gaussian, likelihood
 from repr_jax.ops.batch import masked_mean, present, row_keys
-from repr_jax.train import Experiment
 
 
 def observed(batch, entry="image"):

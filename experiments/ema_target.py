@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from experiments.autoencoder import observed
 from experiments.two_view import embed, joint_embedding, representation, views
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.joint_embedding import JointEmbedding
 from repr_jax.ops import center, ema, queue
-from repr_jax.train import Experiment
 
 TARGET = ("encoder", "projector")  # parts of the network that a target has
 

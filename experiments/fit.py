@@ -23,7 +23,7 @@ import numpy as np
 from repr_jax import run
 from repr_jax.config import bind
 from repr_jax.evaluators.common import batches
-from repr_jax.train import Experiment, Fit
+from repr_jax.experiment import Experiment, Fit
 from repr_jax.workdir import records
 
 Inputs = Callable[
@@ -69,8 +69,8 @@ def make(config) -> Fit:
         fit_key, input_key = jax.random.split(key)
         arrays = _rows(dataset, wanted, config.batch_size, max_rows, input_key)
         first = (fit_key,) if "key" in accepted else ()
-        told = {"progress": progress} if "progress" in accepted else {}
-        return fixed(*first, *arrays, **told)
+        options = {"progress": progress} if "progress" in accepted else {}
+        return fixed(*first, *arrays, **options)
 
     outputs = {
         name: _output(bind(choice, f"config.outputs.{name}"), inputs, modules)

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 
 from experiments import modalities
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops import gaussian, likelihood, subsets
 from repr_jax.ops.batch import by_row, row_keys
-from repr_jax.train import Experiment
 
 
 class Choices(NamedTuple):

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 from experiments import modalities, multimodal_vae
 from experiments.multimodal_vae import Choices
+from repr_jax.experiment import Experiment
 from repr_jax.models.vae import Posterior
 from repr_jax.ops import gaussian
 from repr_jax.ops.batch import present, row_keys
 from repr_jax.ops.subsets import choose, singles
-from repr_jax.train import Experiment
 
 FARTHEST = 5.0  # root mean square of a latent; a product over priors may have no norm
 

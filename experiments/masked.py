@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops.patches import patchify, random_patches
-from repr_jax.train import Experiment
 
 
 def make(config) -> Experiment:

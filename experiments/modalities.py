@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from repr_jax import losses
 from repr_jax.config import bind
 from repr_jax.ops import likelihood
 from repr_jax.ops.batch import present, row_keys
@@ -99,3 +100,12 @@ def scaled(loss: Callable, schedules: Mapping[str, Callable], step) -> dict:
     return {
         name: loss.keywords[name] * factor(step) for name, factor in schedules.items()
     }
+
+
+def free_nats(nats: float, posterior, where):
+    """The mean over experts of `losses.free_nats`, each of the rows that have it."""
+    each = [
+        losses.free_nats(*one, nats=nats, where=here)
+        for one, here in zip(zip(*posterior), where)
+    ]
+    return sum(each) / len(each)

@@ -19,13 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import modalities
-from repr_jax import losses
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.multimodal_vae import MultimodalVAE
 from repr_jax.ops import gaussian, likelihood, mixture, subsets
 from repr_jax.ops.batch import by_row, masked_mean, present, row_keys
 from repr_jax.ops.mixture import Mixture
-from repr_jax.train import Experiment
 
 PRIVATE = 2**32 - 1  # folded into keys that rows fold in too
 
@@ -238,12 +237,8 @@ def loss(c: Choices, params, extras, batch, key, step):
         c, c.loss, params, batch, key, train=True, scaled=scaled
     )
     if c.free_nats:
-        lacking = [
-            losses.free_nats(*one, nats=c.free_nats, where=where[m])
-            for m, one in enumerate(zip(*posterior))
-        ]
         beta = (c.loss.keywords | scaled).get("beta", 1.0)
-        value = value + beta * sum(lacking) / len(lacking)
+        value = value + beta * modalities.free_nats(c.free_nats, posterior, where)
     prior_log_var = c.loss.keywords.get("prior_log_var", 0.0)
     divergence = c.distribution.kl(*posterior, 0.0, prior_log_var)
     terms = {
@@ -344,7 +339,7 @@ def cluster_densities(c: Choices, params, extras, batch, key):
     posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
     z = posterior.mean[: len(c.names)]
     density = [c.distribution.log_prob(z, *one) for one in zip(p.mean, p.log_var)]
-    return jnp.moveaxis(jnp.stack(density), (0, 1), (2, 1))
+    return jnp.stack(density).T
 
 
 def cluster_weights(c: Choices, params, extras, batch, key):
@@ -353,10 +348,7 @@ def cluster_weights(c: Choices, params, extras, batch, key):
 
 
 def assign(c: Choices, params, extras, batch, key):
-    """[batch], the likeliest component of the prior, by all experts of a row.
-
-    The responsibilities at the means of its experts are averaged.
-    """
+    """[batch], the likeliest component by the mean odds at all means of experts."""
     posterior, _, p, _ = infer(c, mixture_of_experts, params, batch, True)
     odds = mixture.responsibilities(p, posterior.mean, c.distribution)
     weights = jnp.exp(mixture.log_weights(posterior))

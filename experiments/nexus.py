@@ -17,10 +17,10 @@ import jax.numpy as jnp
 
 from experiments import modalities
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.multimodal_hierarchy import Nexus
 from repr_jax.ops import gaussian
 from repr_jax.ops.batch import present, row_keys
-from repr_jax.train import Experiment
 
 
 class Choices(NamedTuple):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops.batch import masked_mean
-from repr_jax.train import Experiment
 
 
 class Classifier(nn.Module):

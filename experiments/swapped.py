@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from experiments.autoencoder import observed
 from experiments.two_view import embed, joint_embedding, representation, views
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops import queue
-from repr_jax.train import Experiment
 
 
 def make(config) -> Experiment:

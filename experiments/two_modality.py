@@ -17,9 +17,9 @@ from jax import Array
 from experiments.modalities import observed
 from repr_jax import losses
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops import checks
 from repr_jax.ops.batch import masked_mean, present
-from repr_jax.train import Experiment
 
 SHARED = "shared"  # the encoder that serves every modality
 

@@ -13,9 +13,9 @@ import jax
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models.joint_embedding import JointEmbedding
 from repr_jax.models.vit import ClassToken, ViT
-from repr_jax.train import Experiment
 
 
 def make(config) -> Experiment:

@@ -8,12 +8,10 @@ folder in which one byte of a step's metrics has changed.
 """
 
 import contextlib
-import functools
 import json
 import logging
 import math
 import os
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from repr_jax import sharding
-from repr_jax.workdir import checksums, lock, reading
+from repr_jax.workdir import checksums, contents, lock, reading
 from repr_jax.workdir.reading import DamagedError
 
 _LOGGER = logging.getLogger(__name__)
@@ -142,13 +140,13 @@ class Checkpoints:
         self._damaged = []
         if step in self._scores:
             return
-        names, leaves = _flatten(state)
+        names, leaves = contents.flatten(state)
         leaves = [x if isinstance(x, jax.Array) else jnp.asarray(x) for x in leaves]
         arrays = {name: x for name, x in zip(names, leaves) if x.size}
         if not arrays:
             raise ValueError("save: expected a state with arrays; got an empty one.")
         sums = dict(zip(arrays, checksums.of(list(arrays.values()))))
-        described = {n: [_kind(x), sums.get(n)] for n, x in zip(names, leaves)}
+        described = {n: [contents.kind(x), sums.get(n)] for n, x in zip(names, leaves)}
         try:
             response = ocp.save_checkpointables_async(
                 self.directory / str(step),
@@ -215,15 +213,16 @@ class Checkpoints:
           OSError: a checkpoint could not be read, and may be intact.
         """
         wanted = abstract(abstract_state)
-        names, structs = _flatten(wanted)
+        names, structs = contents.flatten(wanted)
         asked = {name: x for name, x in zip(names, structs) if math.prod(x.shape)}
 
         def read(step):
             described = self._describe(step)["leaves"]
-            _check_same(f"{self.directory}: step {step}", wanted, described)
+            contents.check_same(f"{self.directory}: step {step}", wanted, described)
             found = self._load(step, asked, described)
             leaves = [
-                found[n] if n in found else _empty(x) for n, x in zip(names, structs)
+                found[n] if n in found else contents.empty(x)
+                for n, x in zip(names, structs)
             ]
             return jax.tree.unflatten(jax.tree.structure(wanted), leaves)
 
@@ -312,8 +311,10 @@ class Checkpoints:
             with reading.orbax_alone():
                 found = ocp.load_checkpointables(path, {"state": asked})["state"]
             for name, x in asked.items():  # a lost description makes a key an integer
-                if _kind(found[name]) != _kind(x):
-                    raise DamagedError(f"{name} came back as {_kind(found[name])}")
+                if contents.kind(found[name]) != contents.kind(x):
+                    raise DamagedError(
+                        f"{name} came back as {contents.kind(found[name])}"
+                    )
             return found
 
         def verify(found):
@@ -382,35 +383,3 @@ def _complete_steps(path: epath.Path) -> list[int]:
     count = int(multihost_utils.broadcast_one_to_all(np.array(len(steps))))
     steps = np.resize(np.array([*steps, 0]), count)
     return multihost_utils.broadcast_one_to_all(steps).tolist()
-
-
-def _flatten(state) -> tuple[list[str], list[Any]]:
-    """Unique names and leaves."""
-    pairs = jax.tree_util.tree_leaves_with_path(state)
-    names = [jax.tree_util.keystr(path) or "array" for path, _ in pairs]
-    return names, [leaf for _, leaf in pairs]
-
-
-def _kind(x) -> str:
-    return f"{x.dtype}{list(x.shape)}"
-
-
-def _check_same(who, wanted, described, most: int = 8) -> None:
-    """Raises ValueError that lists the leaves which are not those wanted."""
-    wanted = {name: _kind(x) for name, x in zip(*_flatten(wanted))}
-    got = {name: kind for name, (kind, _) in described.items()}
-    differ = [
-        f"{name}: wanted {wanted.get(name, 'none')}, got {got.get(name, 'none')}"
-        for name in {**wanted, **got}
-        if wanted.get(name) != got.get(name)
-    ]
-    if differ:
-        listed = "; ".join(differ[:most])
-        more = f"; and {len(differ) - most} more" if len(differ) > most else ""
-        raise ValueError(f"{who} holds another state than this run's; {listed}{more}.")
-
-
-def _empty(struct):
-    """An array without elements, where it is wanted."""
-    make = functools.partial(jnp.zeros, struct.shape, struct.dtype)
-    return jax.jit(make, out_shardings=struct.sharding)()

@@ -194,13 +194,13 @@ def _scatter_classes(axis, points, labels):
     import matplotlib
 
     classes = np.unique(labels)
-    few = len(classes) <= 20
+    named = len(classes) <= 20
     colors = matplotlib.colormaps["tab10" if len(classes) <= 10 else "tab20"]
     for i, name in enumerate(classes):
         here = points[labels == name]
         color = colors(i % colors.N)
         axis.scatter(*here.T, s=9, color=color, alpha=0.65, linewidths=0, label=name)
-        if few:
+        if named:
             axis.annotate(
                 str(name),
                 np.median(here, axis=0),
@@ -211,7 +211,7 @@ def _scatter_classes(axis, points, labels):
                 color=INK,
                 bbox=dict(boxstyle="circle,pad=0.25", fc="white", ec=color, alpha=0.85),
             )
-    if few:
+    if named:
         axis.legend(
             title="class",
             loc="center left",

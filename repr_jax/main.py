@@ -111,8 +111,9 @@ def main(argv) -> None:
 
     try:
         _run()
-    except jax.errors.JaxRuntimeError:
-        _wait_for_the_name_of_the_dead(jax)
+    except RuntimeError as error:  # jaxlib's, or jax's where devices are first used
+        if isinstance(error, jax.errors.JaxRuntimeError) or OF_XLA.search(str(error)):
+            _wait_for_the_name_of_the_dead(jax)
         raise
     except NonFiniteError as error:
         way_on = (

@@ -20,17 +20,16 @@ from repr_jax import checkpoint, logs, report, sharding
 from repr_jax.config import bind, check_fields
 from repr_jax.evaluators.common import Trained
 from repr_jax.evaluators.trained import of_fit, of_state, outputs_of
-from repr_jax.train import (
+from repr_jax.experiment import (
     ALL,
     Fit,
     Parts,
     TrainState,
     averaged_part,
-    init_state,
-    loop,
     players,
     to_evaluate,
 )
+from repr_jax.train import init_state, loop
 from repr_jax.workdir import fitted, lock, records, start
 
 # What a config is bound to
@@ -184,23 +183,21 @@ def train(
 ) -> TrainState:
     """Trains until `config.num_steps`, from the newest checkpoint if there is one.
 
-    An estimator is fitted, or what was stored of it is read. Returns the final state,
-    or what was fitted.
+    An estimator is fitted, or read if it was. Returns the final state, or the fit.
 
     Args:
       config: as `configs/base.py` describes.
       workdir: a folder for config.json, metrics.jsonl, tensorboard/ and checkpoints/.
       on_log: called with (step, metrics) at every log point, for notebooks.
       parts: of `build(config)`, if that was called already.
-      amend: go on in a workdir of another config, such as one with a higher learning
-        rate; starts.jsonl keeps what was changed, and config.json is the new one.
+      amend: go on in a workdir of another config, such as one of a higher rate;
+        starts.jsonl keeps what was changed, and config.json is the new one.
       notes: what to add to this start's line in starts.jsonl.
 
     Raises:
-      NonFiniteError: a loss or a gradient stopped being finite; says step and term.
-      Interrupted: the run was asked to stop; the state was saved.
-      ValueError, TypeError: the config asks for what cannot be, or the workdir belongs
-        to another config; nothing was written.
+      NonFiniteError, Interrupted: as `train.loop`; the state was saved.
+      ValueError, TypeError: a config that asks for what cannot be, or a workdir of
+        another config; nothing was written.
     """
     parts = parts or build(config)
     workdir = epath.Path(workdir).expanduser()
@@ -226,16 +223,9 @@ def train(
         log = logs.Log(workdir, start_step=step, num_steps=config.num_steps)
         with contextlib.closing(log), sharding.Preemption() as preemption:
             _announce(config, log, state)
-            return loop(
-                config,
-                parts,
-                state,
-                log=log,
-                checkpoints=checkpoints,
-                preemption=preemption,
-                evaluate=numbers_of(config, parts, workdir),
-                on_log=on_log,
-            )
+            tools = dict(log=log, checkpoints=checkpoints, preemption=preemption)
+            evaluate = numbers_of(config, parts, workdir)
+            return loop(config, parts, state, **tools, evaluate=evaluate, on_log=on_log)
 
 
 def _fit(config, workdir, parts: Parts, amend, notes):

@@ -5,6 +5,7 @@ device, and losses are written for the global batch, so `jax.jit` puts in the
 communication and no gradient needs averaging.
 """
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -152,24 +153,39 @@ def initialize(mode: str = "auto") -> None:
 
 def _join(**which) -> None:
     """Joins the others; when one of them dies, the last line of this one names it."""
-    jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
-    if jax.process_count() > 1:
-        _watch_over_stderr()
+    with _watch_over_stderr() as tell:
+        jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
+        place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
+        places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
+        tell.write(b"\n".join(bytes(x).strip() for x in np.atleast_2d(places)))
 
 
-def _watch_over_stderr() -> None:
-    """Lets `last_words` read what compiled code writes."""
-    place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
-    places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
-    places = [bytes(x).decode(errors="replace").strip() for x in np.atleast_2d(places)]
-    stderr, (reading, writing) = os.dup(2), os.pipe()
-    subprocess.Popen(
-        [sys.executable, "-S", last_words.__file__, *places], stdin=reading
+@contextlib.contextmanager
+def _watch_over_stderr():
+    """Lets `last_words` read what compiled code writes, from here on.
+
+    Yields the file in which it is told the places of all processes. Of one process
+    alone nobody will ask, and the watch ends with the block.
+    """
+    stderr, of_python = os.dup(2), sys.stderr
+    (reading, writing), (places, tell) = os.pipe(), os.pipe()
+    watch = subprocess.Popen(
+        [sys.executable, "-S", last_words.__file__, str(places)],
+        stdin=reading,
+        pass_fds=[places],
     )
     os.close(reading)
+    os.close(places)
     os.dup2(writing, 2)  # of compiled code
     os.close(writing)
     sys.stderr = os.fdopen(stderr, "w", buffering=1, errors="backslashreplace")
+    with os.fdopen(tell, "wb") as file:
+        yield file
+    if jax.process_count() == 1:
+        os.dup2(stderr, 2)
+        watch.wait()
+        sys.stderr.close()
+        sys.stderr = of_python
 
 
 def _from_environment() -> tuple[str, int, int]:

@@ -1,7 +1,7 @@
 """Every config: the full form traced, and one smoke run for each structure."""
 
+import functools
 import pathlib
-import re
 
 import jax
 import ml_collections
@@ -10,7 +10,7 @@ import pytest
 
 from repr_jax import config as configs
 from repr_jax import logs, run
-from repr_jax.train import Fit
+from repr_jax.experiment import Fit
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(
@@ -37,20 +37,33 @@ def speaking_for(structures):
     }
 
 
+@functools.cache
+def has(name):
+    """The (experiment, estimator) of a config, and each of its evaluators."""
+    kind, _, evaluators = structure(name)
+    return {kind, *evaluators}
+
+
+def covering(names):
+    """Names that together have what all of them have; few, largest first."""
+    left, chosen = set().union(*map(has, names)), []
+    while left:
+        chosen.append(max(names, key=lambda name: len(has(name) & left)))
+        left -= has(chosen[-1])
+    return chosen
+
+
 # One smoke run speaks for all of its experiment and dataset whose evaluators it has.
-# Where another dataset has them too, it is slow: the readers have tests of their own.
+# `make test` has one for each experiment, estimator and evaluator: an evaluator sees
+# outputs alone, and readers have tests of their own. Of multimodal models test_main.py
+# runs one with their many evaluators; the others' outputs have tests of their own, and
+# so have those of SLOW.
+SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
-QUICK = speaking_for({(kind, evals): n for (kind, _, evals), n in SPEAKERS.items()})
-TRACED = sorted(set(FILES) - set(QUICK.values()))
-# Many evaluators, which others run, of outputs that tests of their experiments ask for.
-SLOW = re.compile(
-    r"multimodal/(cmvae_|cvae_|jnf_|mhvae_|nexus_|.*captions|.*scenes)"
-    r"|diffusion/ncsn_|adversarial/style_gan_"
-)
+QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
+TRACED = sorted(set(FILES) - set(QUICK))
 RUN = [
-    pytest.param(name, marks=pytest.mark.slow)
-    if name in TRACED or SLOW.search(name)
-    else name
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
     for name in sorted(SPEAKERS.values())
 ]
 

@@ -9,20 +9,27 @@ import pathlib
 import random
 import shutil
 import subprocess
+from unittest import mock
 
 import numpy as np
 import pytest
 
+from experiments.benchmarks import contrastive, conv
 from experiments.benchmarks import hierarchy as benchmark
 from experiments.launch import sweep
 from experiments.papers import (
+    grid,
     hierarchy_data,
     imagenet_images,
     logits_to_hierarchies,
+    mmjsd,
+    mopoe,
+    multimodal3dident,
     multimodal_identifiability,
     multimodal_vae_limits,
+    text_modalities,
 )
-from experiments.results import render
+from experiments.results import render, tables
 from repr_jax import config as configs
 from repr_jax.data import arrays, imagenet, wordnet
 from repr_jax.estimators.hierarchy import __main__ as hierarchy
@@ -138,6 +145,50 @@ def of_identifiability(rng, folder):
     return written, lambda: paper.main(flags)
 
 
+def of_pictures(rng, folder):
+    """The part of identifiability with pictures and sentences."""
+    flags = ["--scale=smoke", "--seeds=1", "--only=pictures", f"--workdir={folder}"]
+    runs = [run for row in multimodal3dident.rows("smoke", 1) for run in row.runs]
+    names = [
+        metric.format(modality)
+        for modality in multimodal3dident.multimodal3dident.MODALITIES
+        for _, metric, _ in multimodal3dident.FACTORS
+    ]
+    written = save_runs(runs, folder, dict.fromkeys(names, 0.25))
+    return written, lambda: multimodal_identifiability.main([*flags, "--jobs=9"])
+
+
+def of_text(rng, folder):
+    """Commands that have parts with text."""
+    paper, part = rng.choice(
+        [(mmjsd, "digits"), (mopoe, "digits"), (mopoe, "attributes")]
+    )
+    flags = ["--scale=smoke", "--seeds=1", f"--only={part}", f"--workdir={folder}"]
+    asked = grid.parse("", "", paper.PARTS, flags, data_dir="of MNIST")
+    numbers = {f"coherence/{n}": 0.5 for n in (*text_modalities.PAIRS, "joint")}
+    numbers |= {"coherence/1_view": 0.5, "coherence/2_views": 0.6}
+    numbers |= {"linear_probe/1_view": 0.9, "attributes/image->text": 0.25}
+    rows = paper.PARTS[part].rows(asked)
+    written = save_runs([run for row in rows for run in row.runs], folder, numbers)
+    return written, lambda: paper.main([*flags, "--jobs=9"])
+
+
+def of_benchmarks(rng, folder):
+    """What is measured is not; the results of an earlier time are in the way."""
+    name, command = rng.choice([("conv", conv), ("contrastive", contrastive)])
+    out = folder / "results" / f"{name}.json"
+    out.parent.mkdir()
+    out.write_text("{}")
+    flags = [name, f"--out={out}"]
+    flags += ["--large=0"] if name == "contrastive" else ["--steps=1"]
+
+    def call():
+        with mock.patch("sys.argv", flags):
+            return command.main()
+
+    return [out], call
+
+
 def of_limits(rng, folder):
     flags = ["--scale=smoke", "--seeds=1", "--only=polymnist", f"--workdir={folder}"]
     paper = multimodal_vae_limits
@@ -211,6 +262,7 @@ def of_data(rng, folder):
 
 KINDS = [of_results, of_results, of_sweep, of_hierarchy, of_kept_arrays, of_data]
 KINDS += [of_results, of_sweep, of_kept_arrays, of_identifiability, of_limits]
+KINDS += [of_pictures, of_text, of_benchmarks]
 
 
 @pytest.fixture
@@ -219,6 +271,10 @@ def nothing_runs(monkeypatch):
     failed = lambda *_: subprocess.Popen(["false"])  # noqa: E731
     monkeypatch.setattr(sweep, "start", failed)
     monkeypatch.setattr(sweep.time, "sleep", lambda seconds: None)
+    one = tables.Table(("program", "seconds"), [("ours", 0.5)], ("", ".3f"))
+    monkeypatch.setattr(contrastive, "compare", lambda args: one)
+    monkeypatch.setattr(conv, "Program", mock.MagicMock())
+    monkeypatch.setattr(conv, "table", lambda programs: one)
     never = lambda *_: (_ for _ in ()).throw(OSError("no weights"))  # noqa: E731
     monkeypatch.setattr(imagenet_images.efficientnet, "load", never)
     monkeypatch.setattr(benchmark, "write_logits", never)

@@ -9,7 +9,8 @@ import pytest
 from configs.base import base
 from repr_jax import logs, optim, run
 from repr_jax.data.dataset import Dataset
-from repr_jax.train import Experiment, NonFiniteError
+from repr_jax.experiment import Experiment
+from repr_jax.train import NonFiniteError
 
 
 def normals(*, mean=3.0):

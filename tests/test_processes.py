@@ -161,8 +161,8 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
 
 # What befalls one process, argv[1], of a run: argv[2]; the rest is main's.
 BEFALLEN = """
-import ctypes, os, runpy, signal, sys, time
-import jax
+import ctypes, functools, os, runpy, signal, sys, time
+import jax, jax.experimental.multihost_utils
 from repr_jax import checkpoint, train
 from repr_jax.evaluators import bound
 from repr_jax.workdir import reading
@@ -211,7 +211,16 @@ def broken_batches(*arguments):
         yield batch
 
 
-if what == "reads broken data":
+if what == "dies before it has a name":
+    if int(os.environ["JAX_PROCESS_ID"]) == process:
+        dies = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+        jax.experimental.multihost_utils.process_allgather = lambda x: dies()
+elif what == "never joins":
+    join = jax.distributed.initialize
+    jax.distributed.initialize = functools.partial(join, initialization_timeout=3)
+    if int(os.environ["JAX_PROCESS_ID"]) == process:
+        sys.exit(1)
+elif what == "reads broken data":
     groups, train.stacked = train.stacked, broken_batches
 elif what == "compiles slowly":
     train.make_call = compiles_slowly
@@ -232,10 +241,10 @@ def befallen(process, what, *arguments):
     return ("-c", BEFALLEN, str(process), what, *arguments)
 
 
-def expect_its_name(both, dead):
+def expect_its_name(both, dead, name=None):
     """Waits for the end of the other process; its last line names the dead one."""
     both[1 - dead].wait(60)  # 20 s on a machine that does little else
-    log, name = both[1 - dead].log, f"process {dead} (pid {both[dead].pid} on "
+    log, name = both[1 - dead].log, name or f"process {dead} (pid {both[dead].pid} on "
     wait_for(lambda: name in log.read_text(), None)  # the last word may come later
     text = log.read_text()
     last = text.splitlines()[-1]
@@ -253,6 +262,34 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
         wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
         both[dead].kill()
         expect_its_name(both, dead)
+
+
+@pytest.mark.parametrize(
+    ("dead", "what", "name"),
+    [
+        (1, "dies before it has a name", "process 1 of this run died or cannot be"),
+        pytest.param(
+            *(
+                0,
+                "dies before it has a name",
+                "process 0 of this run died or cannot be",
+            ),
+            marks=pytest.mark.slow,
+        ),
+        (1, "never joins", "not every process of this run has joined it in time"),
+        pytest.param(
+            *(0, "never joins", "not every process of this run has joined it in time"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_death_before_all_have_met(start, tiny, tmp_path, dead, what, name):
+    """Of pids nothing is known by then; who never came is known to nobody."""
+    with together(start, *befallen(dead, what, tiny, tmp_path)) as both:
+        both[dead].wait(TIME_LIMIT)
+        expect_its_name(both, dead, name)
+        assert both[1 - dead].returncode == -signal.SIGABRT
+    assert not rows(tmp_path)
 
 
 @pytest.mark.parametrize(

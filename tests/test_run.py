@@ -13,7 +13,7 @@ from repr_jax import config as configs
 from repr_jax import logs, optim, run, train
 from repr_jax.data.dataset import Dataset, of_rows
 from repr_jax.evaluators.common import Evaluation, needs
-from repr_jax.train import Experiment
+from repr_jax.experiment import Experiment, to_evaluate
 from repr_jax.workdir import records, start
 
 X = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
@@ -185,7 +185,7 @@ def test_the_average_has_the_statistics_that_belong_to_it(tmp_path):
             if expected is None
             else jax.tree.map(lambda a, b: 0.5 * a + 0.5 * b, expected, now)
         )
-    params, extras = train.to_evaluate(state)
+    params, extras = to_evaluate(state)
     for got, want in zip(
         jax.tree.leaves((params, extras)), jax.tree.leaves(expected), strict=True
     ):
@@ -233,7 +233,7 @@ def test_only_what_the_prefixes_name_is_taken(finished, tmp_path):
 def test_a_run_starts_from_the_moving_average_of_another(tmp_path):
     before = run.train(small(ema_decay=0.9, num_steps=10), tmp_path / "first")
     found = start.read(tmp_path / "first")
-    params, extras = train.to_evaluate(before)
+    params, extras = to_evaluate(before)
     np.testing.assert_array_equal(
         found["params/encoder/kernel"], params["encoder"]["kernel"]
     )

@@ -13,7 +13,7 @@ import pytest
 from configs.base import base
 from repr_jax import logs, optim, run, train
 from repr_jax.data.dataset import Dataset, stacked
-from repr_jax.train import Experiment
+from repr_jax.experiment import Experiment
 
 DIM, ROWS = 3, 64
 X = np.random.default_rng(0).normal(size=(ROWS, DIM)).astype(np.float32)

@@ -2,7 +2,9 @@
 
 python -m repr_jax.main --config=configs/multimodal/mvae_polymnist_small.py \
     --workdir=runs/mvae_small
-Expect: not yet run.
+Expect: not yet run at length. While decoders know nothing the prior alone is the best
+posterior, so experts grow flat in the first steps (kl/m0 of 1e14: it is that of an
+expert without the prior); at batch 32 they were back after 1,300 steps.
 """
 
 from configs.multimodal import mopoe_polymnist_small

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from experiments.arguments import at_least
+from experiments.arguments import at_least, results_file
 from experiments.results import store, tables
 from repr_jax import losses
 
@@ -154,9 +154,7 @@ def main():
     )
     parser.add_argument("--large_chunk", type=at_least(1), default=1024)
     parser.add_argument("--only_large", action="store_true", help="used by itself")
-    parser.add_argument(
-        "--out", type=os.path.expanduser, help="a .json of results to write"
-    )
+    parser.add_argument("--out", type=results_file, help="a .json of results to write")
     args = parser.parse_args()
     if args.only_large:
         large(args)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from experiments.arguments import at_least
+from experiments.arguments import at_least, results_file
 from experiments.results import store, tables
 from repr_jax import losses
 from repr_jax.models import conv, vae
@@ -172,9 +172,7 @@ def main():
         "--scan", type=at_least(0), default=2, help="steps in a scan; 0: none"
     )
     parser.add_argument("--only", choices=tuple(LOWERINGS), help="one lowering alone")
-    parser.add_argument(
-        "--out", type=os.path.expanduser, help="a .json of results to write"
-    )
+    parser.add_argument("--out", type=results_file, help="a .json of results to write")
     args = parser.parse_args()
     device = jax.devices()[0]
     print(

@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from experiments.arguments import at_least
+from experiments.arguments import at_least, results_file
 from experiments.results import store, tables
 from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
@@ -242,7 +242,7 @@ def main():
     parser.add_argument("--file", help="where the logits are, or go; else temporary")
     parser.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
     parser.add_argument("--growth", action="store_true", help="fits of smaller parts")
-    parser.add_argument("--out", help="a .json of results to write")
+    parser.add_argument("--out", type=results_file, help="a .json of results to write")
     args = parser.parse_args()
     load = f"Load {os.getloadavg()[0]:.1f} at the start."
     print(f"{records.hardware()}. {load}", flush=True)

@@ -124,7 +124,7 @@ def write_betas(rows, found, asked) -> list:
         asked.workdir,
         "pictures/multimodal_vaes_betas.png",
         "Quality against coherence over beta",
-        multimodal_vaes.draw_quality([r for r in rows if r.model != "VAE"], found),
+        multimodal_vaes.draw_quality(rows, found),
     )
     return [multimodal_vaes.columns_of(rows, found, columns, "betas"), picture]
 

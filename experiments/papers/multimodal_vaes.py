@@ -188,7 +188,10 @@ def draw_by_views(rows: Sequence[Row], found, panels: Mapping[str, str]) -> byte
 
 
 def draw_quality(rows: Sequence[Row], found) -> bytes:
-    """A point a row: quality over coherence, a curve a model over beta."""
+    """A point a row: quality over coherence, a curve a model over beta.
+
+    A model of one view has no coherence: a line at the best quality that it has.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.2), dpi=figures.DPI, layout="constrained")
@@ -199,6 +202,11 @@ def draw_quality(rows: Sequence[Row], found) -> bytes:
             [number(one, found, metric) for one in mine]
             for metric in (COHERENCE, QUALITY)
         )
+        if not any(value.n for value in x):
+            color = line_of(model)["color"]
+            for best in sorted(value.mean for value in y if value.n)[:1]:
+                axis.axhline(best, color=color, linestyle=":", label=model)
+            continue
         axis.errorbar(
             [value.mean for value in x],
             [value.mean for value in y],

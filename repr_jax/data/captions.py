@@ -177,10 +177,10 @@ def sentences(
 
     vocabulary: the words. end: the number of what ends a text; so do zeros.
     """
-    said = np.where(np.any(words > 0, axis=-1), np.argmax(words, axis=-1), end)
+    tokens = np.where(np.any(words > 0, axis=-1), np.argmax(words, axis=-1), end)
     return [
         " ".join(vocabulary[i] for i in itertools.takewhile(lambda i: i != end, row))
-        for row in said
+        for row in tokens
     ]
 
 

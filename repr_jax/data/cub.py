@@ -89,21 +89,16 @@ def load(
     path = os.path.expanduser(path)
     names = _images(path, tuple(split_files))
     sentences = {s: _sentences(path, found) for s, found in names.items()}
-    words = vocabulary(itertools.chain(*sentences["train"]))
-    tokens = {
-        s: encode(words, list(itertools.chain(*found)))
-        for s, found in sentences.items()
-    }
+    lists = {s: list(itertools.chain(*found)) for s, found in sentences.items()}
+    words = vocabulary(lists["train"])
+    tokens = {split: encode(words, found) for split, found in lists.items()}
     images = {
         split: image_files.decoded_once(
             functools.partial(_image, path, found, size), len(found), (size, size, 3)
         )
         for split, found in names.items()
     }
-    labels = {
-        s: np.array([int(name.split(".")[0]) - 1 for name in found], np.int32)
-        for s, found in names.items()
-    }
+    labels = {split: _labels(found) for split, found in names.items()}
 
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         batch = {"label": labels[split][rows // NUM_CAPTIONS]}
@@ -121,6 +116,11 @@ def load(
         prepare=functools.partial(_prepare, num_words=len(words)),
         modalities=modalities,
     )
+
+
+def _labels(names: Sequence[str]) -> np.ndarray:
+    """[images] int32 from 0, of names such as 001.Black_footed_Albatross/..."""
+    return np.array([int(name.split(".")[0]) - 1 for name in names], np.int32)
 
 
 def words_of(
@@ -145,16 +145,16 @@ def encode(words: Sequence[str], sentences: Sequence[str]) -> np.ndarray:
     number = {word: i for i, word in enumerate(words)}
     tokens = np.full((len(sentences), LENGTH), PAD, np.int32)
     for row, sentence in zip(tokens, sentences):
-        said = captions.split(sentence)[: LENGTH - 1]
-        row[: len(said)] = [number.get(word, UNKNOWN) for word in said]
-        row[len(said)] = EOS
+        known = captions.split(sentence)[: LENGTH - 1]
+        row[: len(known)] = [number.get(word, UNKNOWN) for word in known]
+        row[len(known)] = EOS
     return tokens
 
 
 def decode(words: Sequence[str], tokens: Iterable[int]) -> str:
     """The words up to the end, a space between them."""
-    said = itertools.takewhile(lambda token: token not in (PAD, EOS), tokens)
-    return " ".join(words[token] for token in said)
+    kept = itertools.takewhile(lambda token: token not in (PAD, EOS), tokens)
+    return " ".join(words[token] for token in kept)
 
 
 def _images(path: str, split_files: tuple[str, ...]) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ Models", 2016, https://arxiv.org/abs/1611.01891; Wu and Goodman, "Multimodal Gen
 Models for Scalable Weakly-Supervised Learning", 2018, https://arxiv.org/abs/1802.05335.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -83,20 +84,21 @@ def load(
         chance = uniform(pixel_seed, STREAMS[split], rows, 28 * 28)
         return of_rows(split, rows, chance.reshape(-1, 28, 28))
 
-    def prepare(batch: Mapping) -> dict:
-        rest = dict(batch)
-        if "image" in rest:
-            rest["image"] = rest["image"].astype(jnp.float32)
-        if "digit" in modalities:
-            rest["digit"] = jax.nn.one_hot(rest["label"], 10, dtype=jnp.float32)
-        return rest
-
     return of_draws(
         who,
         draw,
         take,
         num_examples,
-        prepare=prepare,
+        prepare=functools.partial(_prepare, modalities=modalities),
         modalities=modalities,
         train_rows=train_rows,
     )
+
+
+def _prepare(batch: Mapping, *, modalities: Sequence[str]) -> dict:
+    rest = dict(batch)
+    if "image" in rest:
+        rest["image"] = rest["image"].astype(jnp.float32)
+    if "digit" in modalities:
+        rest["digit"] = jax.nn.one_hot(rest["label"], 10, dtype=jnp.float32)
+    return rest

@@ -27,6 +27,7 @@ https://arxiv.org/abs/2006.08242, and their code.
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,89 +68,93 @@ def load(
 
     Args:
       modalities: which of mnist, svhn, text a batch has, in this order.
-      source: of the handwritten digits, "embedded" or "tfds", see `mnist.arrays`.
+      source: of the handwritten digits, see `mnist.arrays`.
       svhn: "drawn", a stand-in made of the digits of `source`, see `street_digits`, or
         "tfds", SVHN itself, `svhn_cropped` of tensorflow-datasets.
       data_dir: where tfds looks, see `tfds_images.arrays`.
-      num_matches: how often each training image takes part; published 20, and 30
-        without text.
-      num_test_matches: the same of test images, published 20; 1 has each of them once.
+      num_matches, num_test_matches: how often an image takes part; published 20 for
+        both, 30 without text.
       pair_seed: of pairs, of words in evaluation and of drawn house numbers; apart from
         `seed`, so that runs of several seeds see the same pairs.
       seed: of the order of training and its words.
 
     Raises:
-      ValueError, TypeError: an unknown modality or source, one twice, or a number that
-        is not a whole one of 1 or more.
+      ValueError, TypeError: an unknown modality or source, one twice; numbers below 1.
       FileNotFoundError, ImportError: see `tfds_images.arrays`.
     """
     who = "mnist_svhn_text.load"
     modalities = check_modalities(who, modalities, MODALITIES)
     checks.one_of(who, HOUSE_NUMBERS, svhn=svhn)
-    matches = {"train": num_matches, "test": num_test_matches}
     checks.count(who, num_matches=num_matches, num_test_matches=num_test_matches)
     check_seed(who, pair_seed)
     check_seed(who, seed)
-    digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
-    houses = digits
-    if svhn == "tfds":
-        houses = {
-            s: tfds_images.arrays("svhn_cropped", s, data_dir=data_dir) for s in SPLITS
-        }
-    pairs = {}
-    for split in SPLITS:
-        rng = np.random.default_rng((pair_seed, STREAMS[split]))
-        labels = digits[split][1], houses[split][1]
-        pairs[split] = match(rng, *labels, num_matches=matches[split])
-
-    def of_pairs(split: str, rows: np.ndarray, start: np.ndarray) -> dict:
-        first, second = pairs[split][rows].T
-        images, labels = digits[split]
-        batch = {"label": labels[first]}
-        if "mnist" in modalities:
-            batch["mnist"] = images[first][..., None]
-        if "text" in modalities:
-            batch["text"] = words(labels[first], start)
-        if "svhn" in modalities:
-            batch |= house(split, second)
-        return batch
-
-    def house(split: str, rows: np.ndarray) -> dict:
-        images = houses[split][0]
-        if svhn == "tfds":
-            return {"svhn": images[rows]}
-        beside = neighbors[split][rows]
-        number = (rows + (2**31 if split == "test" else 0)).astype(np.uint32)
-        return {"svhn": images[beside], "house": number}
-
-    @functools.cache
-    def starts(split: str) -> np.ndarray:
-        rng = np.random.default_rng((pair_seed, STREAMS[split], 1))
-        return rng.random(len(pairs[split]))
+    of_split = functools.partial(_split, source, svhn, data_dir, pair_seed)
+    splits = dict(zip(SPLITS, map(of_split, SPLITS, (num_matches, num_test_matches))))
 
     def train_rows(step: int, batch_size: int) -> np.ndarray:
-        rows = batch_indices(seed, step, len(pairs["train"]), batch_size)
+        rows = batch_indices(seed, step, len(splits["train"].pairs), batch_size)
         return this_process(rows)
 
     def draw(step: int, batch_size: int) -> dict:
         start = np.random.default_rng((seed, step, 1)).random(batch_size)
         rows = train_rows(step, batch_size)
-        return of_pairs("train", rows, this_process(start))
+        return _batch(splits["train"], modalities, rows, this_process(start))
 
     def take(split: str, rows: np.ndarray) -> dict:
-        return of_pairs(split, rows, starts(split)[rows])
+        found = splits[split]
+        return _batch(found, modalities, rows, found.starts[rows])
 
-    neighbors = {s: _neighbors(pair_seed, s, len(houses[s][1])) for s in SPLITS}
-    prepare = functools.partial(_prepare, pair_seed=int(pair_seed))
     return of_draws(
         who,
         draw,
         take,
-        {split: len(rows) for split, rows in pairs.items()},
-        prepare=prepare,
+        {split: len(found.pairs) for split, found in splits.items()},
+        prepare=functools.partial(_prepare, pair_seed=int(pair_seed)),
         modalities=modalities,
         train_rows=train_rows,
     )
+
+
+class _Split(NamedTuple):
+    """What the batches of a split are made of."""
+
+    digits: tuple[np.ndarray, np.ndarray]  # images and labels
+    houses: tuple[np.ndarray, np.ndarray]  # the same; digits, if numbers are drawn
+    pairs: np.ndarray  # [pairs, 2] rows of digits and of houses
+    starts: np.ndarray  # [pairs] in [0, 1), of words in evaluation
+    neighbors: np.ndarray | None  # [houses, 3] rows of digits, if numbers are drawn
+    first_number: int  # of the keys of drawn numbers
+
+
+def _split(source, svhn, data_dir, pair_seed, split: str, num_matches: int) -> _Split:
+    digits = mnist.arrays(split, source=source, data_dir=data_dir)
+    houses, neighbors = digits, None
+    if svhn == "tfds":
+        houses = tfds_images.arrays("svhn_cropped", split, data_dir=data_dir)
+    else:
+        neighbors = _neighbors(pair_seed, split, len(houses[1]))
+    rng = np.random.default_rng((pair_seed, STREAMS[split]))
+    pairs = match(rng, digits[1], houses[1], num_matches=num_matches)
+    starts = np.random.default_rng((pair_seed, STREAMS[split], 1)).random(len(pairs))
+    first = 2**31 if split == "test" else 0
+    return _Split(digits, houses, pairs, starts, neighbors, first)
+
+
+def _batch(split: _Split, modalities, rows: np.ndarray, start: np.ndarray) -> dict:
+    """Of rows of pairs; start: [batch] in [0, 1), see `words`."""
+    first, second = split.pairs[rows].T
+    images, labels = split.digits
+    batch = {"label": labels[first]}
+    if "mnist" in modalities:
+        batch["mnist"] = images[first][..., None]
+    if "text" in modalities:
+        batch["text"] = words(labels[first], start)
+    if "svhn" in modalities and split.neighbors is None:
+        batch["svhn"] = split.houses[0][second]
+    elif "svhn" in modalities:
+        batch["svhn"] = split.houses[0][split.neighbors[second]]
+        batch["house"] = (second + split.first_number).astype(np.uint32)
+    return batch
 
 
 def match(

@@ -188,14 +188,21 @@ def composed(
     """
     who = "polymnist.composed"
     modalities = check_modalities(who, modalities, MODALITIES)
-    if not isinstance(contrast, numbers.Real) or not 0 <= contrast <= 1:
-        raise ValueError(f"{who}: expected contrast in [0, 1]; got {contrast!r}.")
-    if not isinstance(scale, numbers.Real) or not 0.5 < SIZE * scale <= SIZE:
-        raise ValueError(
-            f"{who}: expected scale above {0.5 / SIZE:.3f}, at most 1; got {scale!r}."
-        )
+    _check_numbers(who, contrast, scale)
     check_seed(who, seed)
     digits = {s: mnist.arrays(s, source=source, data_dir=data_dir) for s in SPLITS}
+    prepare = functools.partial(
+        _prepare,
+        modalities=modalities,
+        contrast=float(contrast),
+        scale=float(scale),
+        seed=int(seed),
+    )
+    return _of_tuples(who, digits, modalities, seed, prepare)
+
+
+def _of_tuples(who, digits, modalities, seed, prepare) -> Dataset:
+    """digits: images and labels by split, of which tuples are made."""
     classes = {s: pairing.classes(digits[s][1], width=NUM_VIEWS) for s in SPLITS}
     views = np.array([MODALITIES.index(name) for name in modalities])
 
@@ -217,13 +224,6 @@ def composed(
     def take(split: str, i: np.ndarray) -> dict[str, np.ndarray]:
         return _views(digits[split], fixed_rows(split)[i], views, i, STREAMS[split])
 
-    prepare = functools.partial(
-        _prepare,
-        modalities=modalities,
-        contrast=float(contrast),
-        scale=float(scale),
-        seed=int(seed),
-    )
     count = {split: len(labels) for split, (_, labels) in digits.items()}
     return of_draws(
         who,
@@ -234,6 +234,15 @@ def composed(
         modalities=modalities,
         train_rows=train_rows,
     )
+
+
+def _check_numbers(who, contrast, scale):
+    if not isinstance(contrast, numbers.Real) or not 0 <= contrast <= 1:
+        raise ValueError(f"{who}: expected contrast in [0, 1]; got {contrast!r}.")
+    if not isinstance(scale, numbers.Real) or not 0.5 < SIZE * scale <= SIZE:
+        raise ValueError(
+            f"{who}: expected scale above {0.5 / SIZE:.3f}, at most 1; got {scale!r}."
+        )
 
 
 def _views(

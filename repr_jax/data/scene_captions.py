@@ -76,10 +76,10 @@ def sentence(draws: Sequence[float], digit: int, attributes: np.ndarray) -> str:
     adjectives = [word for word in adjectives if next(draws) < MENTIONED]
     article, _, noun = pick(NUMBERS).format(DIGITS[digit]).partition(" ")
     start = [pick(OPENERS), article, *adjectives, noun]
-    said = [pick(CLAUSES[name]) for name in CLAUSES if known[name]]
-    said.append(pick(PLACES[known["Left"], known["Top"]]))
-    said = [clause for clause in said if next(draws) < MENTIONED]
-    order = sorted((next(draws), clause) for clause in said)
+    clauses = [pick(CLAUSES[name]) for name in CLAUSES if known[name]]
+    clauses.append(pick(PLACES[known["Left"], known["Top"]]))
+    clauses = [clause for clause in clauses if next(draws) < MENTIONED]
+    order = sorted((next(draws), clause) for clause in clauses)
     return " ".join([*start, *(clause for _, clause in order)])
 
 

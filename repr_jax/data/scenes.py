@@ -135,8 +135,8 @@ def with_captions(
         draws = uniform(scene_seed, stream, rows, scene_captions.NUM_DRAWS).tolist()
         number = rows // num_captions
         facts = made[split].label[number], made[split].attributes[number]
-        said = [scene_captions.sentence(*row) for row in zip(draws, *facts)]
-        return words.encode(said, NUM_WORDS)
+        sentences = [scene_captions.sentence(*row) for row in zip(draws, *facts)]
+        return words.encode(sentences, NUM_WORDS)
 
     one_hot = functools.partial(captions.one_hot_words, num_words=len(words.words))
     return _dataset(

@@ -8,6 +8,12 @@ Modules are those of the caller: init(key, x, train=) and apply({"params": param
 train=) as in flax, hashable, with parameters alone. Every `grow_every` steps, on the
 host, empty nodes are pruned and the leaf of the largest spread is split in two. Between
 that one program runs, whatever the size of the tree.
+
+Source: Mautz, Plant and Boehm, "Deep Embedded Cluster Tree", 2019, which was not
+consulted. As in ClustPy: batches of 256, the two rates, pruning at 0.1, new nodes weigh
+1, and the leaf with the largest sum of squared distances to its center is split by
+2-means. Ours: fewer updates, how often the tree grows, and that nodes are pruned where
+it grows, not after every update.
 """
 
 import functools
@@ -60,27 +66,19 @@ def fit(
     Args:
       key: PRNG key, of parameters, batches and 2-means.
       images: [rows, ...] float, such as pixels in [0, 1]; at least two rows.
-      encoder: module, [batch, ...] -> [batch, dim].
-      decoder: module, [batch, dim] -> [batch, entries of an image].
-      num_leaves: >= 2, the largest number; the tree has as many after some growth.
-      num_steps: updates of the pretraining, and as many with the tree; rounded up to
-        a multiple of grow_every.
-      batch_size: rows of an update, drawn with replacement.
+      encoder, decoder: modules, [batch, ...] -> [batch, dim] -> [batch, pixels].
+      num_leaves: >= 2, the largest number.
+      num_steps: updates of the pretraining, and as many with the tree; both rounded up
+        to a multiple of grow_every. batch_size: rows of each, drawn with replacement.
       grow_every: updates between growths; None spends half of num_steps on growing.
       prune_below: nodes of a lower weight, a moving average of rows, are pruned.
-      learning_rate, clustering_rate: of Adam, without and with the tree.
+      learning_rate: of Adam, without the tree; clustering_rate: with it.
       clustering_weight: of `losses.deep_ect`.
       progress: called with (updates done, updates in all).
 
     Raises:
-      ValueError: images without trailing axes, of fewer than two rows or not finite;
-        numbers out of range; modules that do not fit. TypeError: integer images.
-
-    Source: Mautz, Plant and Boehm, "Deep Embedded Cluster Tree", 2019, which was not
-      consulted. As in ClustPy: batches of 256, the two rates, pruning at 0.1, new nodes
-      weigh 1, and the leaf with the largest sum of squared distances to its center is
-      split by 2-means. Ours: fewer updates, how often the tree grows, and that nodes
-      are pruned where it grows, not after every update.
+      ValueError, TypeError: images that are not finite [rows, ...] float, of fewer than
+        two rows; numbers out of range; modules that do not fit.
     """
     who = "deep_ect.fit"
     images = _checked(who, images, minimum=2)
@@ -91,15 +89,14 @@ def fit(
     checks.count(who, grow_every=grow_every)
     phases = (learning_rate, 0.0), (clustering_rate, clustering_weight)
     checks.positive(who, learning_rate=learning_rate, clustering_rate=clustering_rate)
-    numbers = dict(prune_below=prune_below, clustering_weight=clustering_weight)
-    checks.non_negative(who, **numbers)
+    checks.non_negative(who, prune_below=prune_below)
+    checks.non_negative(who, clustering_weight=clustering_weight)
     rounds = -(-num_steps // grow_every)
-    state, keys = _start(
-        key, encoder, decoder, images, 2 * num_leaves - 1, 2 * rounds * grow_every
-    )
+    sizes = (2 * num_leaves - 1, 2 * rounds * grow_every)
+    state, keys = _start(key, encoder, decoder, images, *sizes)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(keys[1])))
-    modules = (encoder, decoder, images, keys[0])
-    train = functools.partial(_train, *modules, batch_size=batch_size)
+    inputs = encoder, decoder, images, keys[0]
+    train = functools.partial(_train, *inputs, batch_size=batch_size)
 
     def grow(parents, state):
         parents, state = _pruned(parents, state, prune_below)

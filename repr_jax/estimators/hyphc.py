@@ -1,6 +1,10 @@
 """Hyperbolic hierarchical clustering: leaves move in the Poincare ball, then a tree.
 
 The tree is of the lowest Dasgupta cost that the descent of `losses.hyphc` finds.
+
+Source: as `losses.hyphc`. Adam takes the place of Riemannian Adam, since only the
+directions of leaves count; the numbers here, and a temperature that falls, are ours.
+The authors' code also keeps the tree of least cost.
 """
 
 import functools
@@ -69,10 +73,6 @@ def fit(
     Raises:
       ValueError: similarities that are not square, symmetric and finite, or of fewer
         than two leaves; numbers out of range. TypeError: integers in similarities.
-
-    Source: as `losses.hyphc`. Adam takes the place of Riemannian Adam, since only the
-      directions of leaves count; the numbers here, and a temperature that falls, are
-      ours. The authors' code also keeps the tree of least cost.
     """
     who, similarities = "hyphc.fit", _square(similarities)
     numbers = dict(learning_rate=learning_rate, temperature=temperature)

@@ -105,25 +105,12 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
 
     gradient = jax.grad(objective)
 
-    def step_length(theta, direction):
-        """Of 1, 1/2, ..., 1/512, where the objective is flattest along the line."""
-        here, along = logits(theta), logits(direction)
-        product = jnp.sum(penalty * theta[0] * direction[0])
-        square = jnp.sum(penalty * direction[0] ** 2)
-
-        def slope(t):
-            error = jax.nn.softmax(here + t * along, axis=-1) - target
-            of_fit = mean(jnp.sum(error * along, axis=-1))
-            return of_fit + product + t * square
-
-        lengths = 0.5 ** jnp.arange(10.0)
-        return lengths[jnp.argmin(jnp.abs(jax.lax.map(slope, lengths)))]
-
     def step(carry):
         theta, descent, count = carry
         _, curvature = jax.linearize(gradient, theta)
         direction, _ = cg(curvature, descent, tol=0.01, maxiter=100)
-        length = step_length(theta, direction)
+        along = logits(theta), logits(direction)
+        length = _step_length(*along, theta[0], direction[0], target, penalty, mean)
         theta = jax.tree.map(lambda a, b: a + length * b, theta, direction)
         return theta, jax.tree.map(jnp.negative, gradient(theta)), count + 1
 
@@ -144,6 +131,23 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
     weights = scaled / scale
     bias = at_center - pairwise_dot(center[None], weights.T)[0]
     return Logistic(weights, bias, steps, left, left <= tolerance, center, at_center)
+
+
+def _step_length(here, along, weights, direction, target, penalty, mean):
+    """Of 1, 1/2, ..., 1/512, where the objective is flattest along the direction.
+
+    here, along: logits of both; weights, direction: without biases.
+    """
+    product = jnp.sum(penalty * weights * direction)
+    square = jnp.sum(penalty * direction**2)
+
+    def slope(t):
+        error = jax.nn.softmax(here + t * along, axis=-1) - target
+        of_fit = mean(jnp.sum(error * along, axis=-1))
+        return of_fit + product + t * square
+
+    lengths = 0.5 ** jnp.arange(10.0)
+    return lengths[jnp.argmin(jnp.abs(jax.lax.map(slope, lengths)))]
 
 
 @jax.jit

@@ -2,6 +2,11 @@
 
 Several heads are trained at once, each against a moving average of itself; the head of
 least loss is kept.
+
+Source: as `losses.temi`; numbers and head are those of the public recipe of the
+authors' code. Here rows are drawn anew each step, where they pass over all rows; the
+last layer moves from the first step on, where theirs rests for a pass; its first
+directions are normal, not uniform, and its scales do not decay.
 """
 
 import functools
@@ -68,51 +73,42 @@ def fit(
     """AdamW on `losses.temi` of rows and their neighbors by cosine.
 
     A step draws rows, and for each one of its neighbors. Marginals are updated before
-    the step, targets after it. The learning rate rises to its value over the first
-    fifth of the steps. The head of least mean loss over the last len(x) / batch_size
-    steps is kept. The work of a step grows with num_heads: on CPUs take fewer.
+    it, targets after it. The learning rate rises over the first fifth of the steps. Of
+    the heads that of least mean loss over the last len(x) / batch_size steps is kept.
 
     Args:
       key: PRNG key, of first weights and of pairs.
-      x: [rows, dim] float, as it comes from a frozen model; entries of about 1 suit.
-      num_classes: > 1.
-      num_heads: trained side by side, all sharing the weights of pairs.
+      x: [rows, dim] float, of a frozen model; entries of about 1 suit.
+      num_classes, num_heads: > 1; trained side by side, on the same weights of pairs.
       num_steps: None for a hundred passes over the rows, as in the authors' recipe.
-      batch_size: pairs in a step; all rows if there are fewer.
-      num_neighbors: that pairs are drawn from; all other rows if there are fewer.
+      batch_size, num_neighbors: pairs in a step, and neighbors that they are drawn
+        from; all rows if there are fewer.
       hidden_dim, bottleneck_dim: widths of the head.
       power, temperature: > 0, of `losses.temi`, the latter of online and target.
-      learning_rate: > 0. The recipe's 1e-4 is for 256 rows and scaled to its 1024.
+      learning_rate: > 0, the recipe's 1e-4, scaled from 256 rows to its 1024.
       weight_decay: >= 0, of matrices.
-      decay, marginal_decay: in [0, 1], of the moving averages of heads and of their
-        mean probabilities.
+      decay, marginal_decay: in [0, 1], of averages of heads and of their marginals.
       where: [rows] bool, False for absent rows, which are left out before the start.
       progress: called with (steps done, steps in all), at most twenty times.
 
     Raises:
-      ValueError: x is not [rows, dim] with two rows or more, or not finite; numbers out
-        of range. TypeError: integers in x; a `where` that is not bool.
-
-    Source: as `losses.temi`; numbers and head are those of the public recipe of the
-      authors' code. Here rows are drawn anew each step, where they pass over all rows;
-      the last layer moves from the first step on, where theirs rests for a pass; its
-      first directions are normal, not uniform, and its scales do not decay.
+      ValueError, TypeError: x is not finite [rows, dim] float with two rows or more; a
+        `where` that is not bool; numbers out of range.
     """
     x = _rows(x, where)
-    counts = dict(num_heads=num_heads, batch_size=batch_size)
-    counts |= dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
     numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
-    numbers |= dict(weight_decay=weight_decay, decay=decay)
-    numbers |= dict(marginal_decay=marginal_decay)
-    _check_numbers(num_classes, num_neighbors, counts, numbers)
+    numbers |= dict(
+        weight_decay=weight_decay, decay=decay, marginal_decay=marginal_decay
+    )
+    widths = (hidden_dim, bottleneck_dim, num_classes)
+    _check_numbers(widths, (num_heads, batch_size, num_neighbors), numbers)
     batch_size = min(batch_size, len(x))
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
     checks.count("temi.fit", num_steps=num_steps)
     neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
-    widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
-    state = _start(start_key, num_heads, widths, num_steps)
+    state = _start(start_key, num_heads, (x.shape[1], *widths), num_steps)
     state = _trained(state, x, neighbors, key, numbers, batch_size, progress)
     return _best(state.extras, temperature, steps_per_pass)
 
@@ -258,11 +254,13 @@ def _rows(x, where):
     return to_float(x)
 
 
-def _check_numbers(num_classes, num_neighbors, counts, numbers):
+def _check_numbers(widths, counts, numbers):
     """ValueError or TypeError for numbers out of range."""
-    who = "temi.fit"
+    who, (hidden_dim, bottleneck_dim, num_classes) = "temi.fit", widths
     checks.count(who, minimum=2, num_classes=num_classes)
-    checks.count(who, **counts, num_neighbors=num_neighbors)
+    names = ("num_heads", "batch_size", "num_neighbors")
+    checks.count(who, **dict(zip(names, counts)))
+    checks.count(who, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
     for name in ("power", "temperature", "learning_rate"):
         checks.positive(who, **{name: numbers[name]})
     checks.non_negative(who, weight_decay=numbers["weight_decay"])

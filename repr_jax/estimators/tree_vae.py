@@ -8,6 +8,12 @@ The model is that of the caller, with the fields and methods of `models.tree_vae
 tree of two leaves is trained; then, again and again, the leaf with most rows gets two
 leaves, which are trained on its rows while the rest stays as it is. Empty leaves are
 pruned. At the end everything is trained together.
+
+Source: as `models.tree_vae`. From the authors' code for MNIST: the rate and its decay,
+weights of divergences, which rows a sub-tree is trained on, when all is trained
+together, that leaves of fewer rows than a batch are not split, pruning below 1% of the
+rows. Ours: fewer updates, counted in steps; no weight decay; pruning after each split,
+and nodes for num_leaves / 2 splits more.
 """
 
 import functools
@@ -95,12 +101,6 @@ def fit(
     Raises:
       ValueError: images without rows or trailing axes, or not in [0, 1]; numbers out of
         range. TypeError: integer images.
-
-    Source: as `models.tree_vae`. From the authors' code for MNIST: the rate and its
-      decay, weights of divergences, which rows a sub-tree is trained on, when all is
-      trained together, that leaves of fewer rows than a batch are not split, pruning
-      below 1% of the rows. Ours: fewer updates, counted in steps; no weight decay;
-      pruning after each split, and nodes for num_leaves / 2 splits more.
     """
     who = "tree_vae.fit"
     images = _checked(who, images, minimum=1)

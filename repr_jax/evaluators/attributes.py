@@ -96,17 +96,10 @@ def evaluate(
     """
     modalities = trained.modalities
     count = num_attributes(trained, dataset, target)
-    params = classifiers.kept(
-        trained,
-        dataset,
-        target=target,
-        num_classes=count,
-        num_steps=classifier_steps,
-        batch_size=classifier_batch,
-        peak=classifier_peak,
-        dropout=classifier_dropout,
-        seed=seed,
-    )
+    settings = dict(num_classes=count, num_steps=classifier_steps, seed=seed)
+    settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
+    settings |= dict(dropout=classifier_dropout, target=target)
+    params = classifiers.kept(trained, dataset, **settings)
     score = classifiers.make_scorer(params, modalities, count)
     keys, sizes = jax.random.split(jax.random.key(seed)), dict(batch_size=batch_size)
     originals, generated = conditional(
@@ -159,11 +152,11 @@ def summary(modalities, names, originals, generated):
     found |= {f"self/{name}": value for name, value in inside.items()}
     shares = np.mean(truth[np.any(there, axis=0)], axis=0)
     chance = np.mean(shares[(shares > 0) & (shares < 1)])
-    said = ", ".join(f"{value:.3f} ({name})" for name, value in ceiling.items())
+    levels = ", ".join(f"{value:.3f} ({name})" for name, value in ceiling.items())
     columns = {"generated": outside, "self": inside}
     sizes = Table(
         "Attributes by number of views",
-        ABOUT.format(said, chance),
+        ABOUT.format(levels, chance),
         ("given", *columns),
         by_size(columns, modalities),
     )

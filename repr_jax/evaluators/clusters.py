@@ -67,26 +67,26 @@ def agreement(assignments, labels, num_clusters, parents=None, seed=0) -> Evalua
         options = dict(num_clusters=num_clusters, num_classes=len(names))
         return metrics.contingency(assignments, labels, **options)
 
-    def scores(labels):
-        table = table_of(labels)
-        found = {
-            "accuracy": metrics.hungarian_accuracy(table),
-            "nmi": metrics.nmi(table),
-            "ari": metrics.adjusted_rand_index(table),
-        }
-        if parents is not None:
-            found["dendrogram_purity"] = metrics.dendrogram_purity(parents, table)
-        return {name: float(value) for name, value in found.items()}
-
-    rng = np.random.default_rng(seed)
-    shuffled = [scores(rng.permutation(labels)) for _ in range(NUM_SHUFFLES)]
-    numbers = scores(labels)
+    rng, table = np.random.default_rng(seed), table_of(labels)
+    shuffled = [table_of(rng.permutation(labels)) for _ in range(NUM_SHUFFLES)]
+    shuffled = [_scores(parents, other) for other in shuffled]
+    numbers = _scores(parents, table)
     chance = {name: float(np.mean([s[name] for s in shuffled])) for name in numbers}
-    table = table_of(labels)
     numbers["num_clusters"] = float(np.sum(table.sum(axis=1) > 0))
     tables = (_table(table, names),) if max(table.shape) <= MAX_CELLS else ()
     headline = [name for name in chance if name != "ari"]
     return Evaluation(numbers, tables=tables, chance=chance, headline=headline)
+
+
+def _scores(parents, table) -> dict[str, float]:
+    found = {
+        "accuracy": metrics.hungarian_accuracy(table),
+        "nmi": metrics.nmi(table),
+        "ari": metrics.adjusted_rand_index(table),
+    }
+    if parents is not None:
+        found["dendrogram_purity"] = metrics.dendrogram_purity(parents, table)
+    return {name: float(value) for name, value in found.items()}
 
 
 PRUNED = (

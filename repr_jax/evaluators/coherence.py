@@ -191,16 +191,10 @@ def evaluate(
     names = trained.modalities
     if not names:
         raise ValueError("coherence: expected a model of named modalities; got none.")
-    params = classifiers.kept(
-        trained,
-        dataset,
-        num_classes=num_classes,
-        num_steps=classifier_steps,
-        batch_size=classifier_batch,
-        peak=classifier_peak,
-        dropout=classifier_dropout,
-        seed=seed,
-    )
+    settings = dict(num_classes=num_classes, num_steps=classifier_steps, seed=seed)
+    settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
+    settings["dropout"] = classifier_dropout
+    params = classifiers.kept(trained, dataset, **settings)
     targets = targets_of(trained, dataset, batch_size)
     judge, of_made = (
         classifiers.make_judge(params, some, num_classes) for some in (names, targets)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from repr_jax.ops.subsets import non_empty
@@ -113,6 +114,12 @@ def views(count: int) -> str:
     return f"{count}_view" if count == 1 else f"{count}_views"
 
 
+def labels_of(batch: Mapping, prepared: Mapping) -> np.ndarray | None:
+    """[batch], of the batch or of what is prepared from it; None without a `label`."""
+    labels = batch.get("label", prepared.get("label"))
+    return None if labels is None else np.asarray(labels)
+
+
 def with_present(batch: Mapping, subset) -> dict:
     """The batch with only the modalities of `subset`, bool [modality], observed.
 
@@ -161,7 +168,8 @@ def batches(
     """One ordered pass over a split, or over `limit` random rows of it.
 
     The rows depend on `seed` alone, not on the order of classes in the split. All
-    batches have the same shape; `where` marks the rows that count.
+    batches have the same shape; `where` marks the rows that count. Batches are no
+    larger than the limit, but for what all devices need to have as many rows.
     """
     if limit is None or limit >= dataset.num_examples[split]:
         yield from dataset.evaluate(split, batch_size)
@@ -169,8 +177,10 @@ def batches(
     num_rows = dataset.num_examples[split]
     chosen = np.zeros(num_rows, bool)
     chosen[np.random.default_rng(seed).permutation(num_rows)[:limit]] = True
-    seen, pool = 0, None
-    for batch in dataset.evaluate(split, batch_size):
+    seen, pool, read = 0, None, batch_size
+    devices = jax.device_count()
+    batch_size = min(batch_size, -(-limit // devices) * devices)
+    for batch in dataset.evaluate(split, read):
         keep = np.array(batch["where"])
         count = int(keep.sum())
         keep[keep] = chosen[seen : seen + count]

@@ -141,14 +141,11 @@ def evaluate(
       dataset: Dataset; with a `label` in [0, num_classes) unless there are features.
       features: arrays of a modality, images clipped to [0, 1] -> [batch, dim], of a
         network that is not trained here; None for the hidden layer of classifiers.
-      given: names such as "m0+m1" to generate from; None for each modality, and for all
-        but one.
-      sampler: as in `coherence`.
-      num_neighbors: of precision and recall, as published.
-      num_fits: of k-means, whose curves are averaged; published: 10.
+      given: as in `likelihood`, what is generated from. sampler: as in `coherence`.
+      num_neighbors, num_fits: of precision and recall, as published; of k-means, whose
+        curves are averaged, published: 10.
       classifier_steps, classifier_batch, classifier_peak, classifier_dropout,
-        num_classes: of the classifiers, as in `coherence`, which then shares them.
-      batch_size: rows generated at a time.
+        num_classes, batch_size: as in `coherence`, which then shares the classifiers.
       limit: rows of either split at most, random ones; None for all.
       seed: of what is generated, of k-means and the classifiers.
 
@@ -165,39 +162,28 @@ def evaluate(
     """
     if not trained.modalities:
         raise ValueError("frechet: expected a model of named modalities; got none.")
-    settings = dict(
-        num_classes=num_classes,
-        num_steps=classifier_steps,
-        batch_size=classifier_batch,
-        peak=classifier_peak,
-        dropout=classifier_dropout,
-        seed=seed,
-    )
+    settings = dict(num_classes=num_classes, num_steps=classifier_steps, seed=seed)
+    settings |= dict(batch_size=classifier_batch, peak=classifier_peak)
+    settings["dropout"] = classifier_dropout
     extract = _extractor(trained, dataset, features, settings)
     keys, sizes = jax.random.split(jax.random.key(seed), 3), dict(batch_size=batch_size)
     fitted = sampler and samplers.fit(trained, dataset, sampler, keys[0], **sizes)
     real, sets = collected(
-        trained,
-        dataset,
-        extract,
-        given_subsets(trained.modalities, given),
-        fitted,
-        keys[1],
-        limit=limit,
-        **sizes,
+        trained, dataset, extract, given, fitted, keys[1], limit=limit, **sizes
     )
     options = dict(num_neighbors=num_neighbors, num_fits=num_fits, key=keys[2])
     scores = {name: compare(real[m], x, **options) for name, (m, x) in sets.items()}
-    found = summary(trained.modalities, scores, features is None)
+    found = summary(trained.modalities, scores, own_network=features is None)
     return samplers.with_novelty(found, fitted)
 
 
-def collected(trained, dataset, extract, asked, fitted, key, *, batch_size, limit):
+def collected(trained, dataset, extract, given, fitted, key, *, batch_size, limit):
     """Features of real examples by modality; {name: (target, features)} to compare."""
     options, keys = dict(batch_size=batch_size), jax.random.split(key)
     real, means = real_features(
         trained, dataset, "test", extract, limit=limit, **options
     )
+    asked = given_subsets(trained.modalities, given)
     made = made_features(
         trained, dataset, asked, extract, keys[0], limit=limit, **options
     )

@@ -171,8 +171,7 @@ def evaluate(
       num_samples: >= 1 of z for an example, in calls of as many as the model draws.
       given: names such as "m0+m1", of marginals; None for each modality, and for all
         but one. All modalities together are always there.
-      batch_size: rows at a time.
-      limit: number of random test rows to use; None for all.
+      batch_size, limit: rows at a time; random test rows to use, None for all.
       seed: of the samples.
 
     Returns:
@@ -189,20 +188,15 @@ def evaluate(
     checks.count("likelihood", num_samples=num_samples)
     names = trained.modalities or ("",)
     full = np.ones(len(names), bool)
+    options = dict(num_samples=num_samples, batch_size=batch_size, limit=limit)
     asked = {"joint": None, **given_subsets(names, given)}
     key, estimates, presence, cross = jax.random.key(seed), {}, None, {}
     for s, (name, subset) in enumerate(asked.items()):
         inside = full if subset is None else subset
         targets = targets_of(names, inside) or {"": full}
+        own_key, wanted = jax.random.fold_in(key, s), list(targets.values())
         found, presence = of_split(
-            trained,
-            dataset,
-            subset,
-            list(targets.values()),
-            num_samples=num_samples,
-            key=jax.random.fold_in(key, s),
-            batch_size=batch_size,
-            limit=limit,
+            trained, dataset, subset, wanted, key=own_key, **options
         )
         if found is not None:
             estimates[name] = found

@@ -12,6 +12,7 @@ from repr_jax.evaluators.common import (
     Table,
     batches,
     examples,
+    labels_of,
     needs,
     rows_with,
     with_present,
@@ -74,42 +75,24 @@ def evaluate(
       read: by modality of text, its arrays [rows, ...] -> a text for each row, such as
         `characters.texts`; None if there is none.
       num_examples: test examples in a picture, of those that have what is given.
-      num_random: samples of the prior; at most batch_size.
-      num_draws: of the next modality from each one, for the same examples.
-      batch_size: rows generated at a time; examples are of so many random ones.
-      seed: of the samples of z.
+      num_random, num_draws: samples of the prior, at most batch_size; draws of the next
+        modality from each one.
+      batch_size, seed: random rows that examples are of; of the samples of z.
 
     Returns:
-      The pictures "reconstructions", "conditional" and "variety" of several modalities,
-      and "unconditional"; none of a model that generates no images. Of
-      modalities that are no images "from_others"; with `read` their tables. No numbers.
+      Pictures "reconstructions", "conditional" and "variety" of several modalities, and
+      "unconditional"; none of a model that generates no images. Of modalities that
+      are no images "from_others"; with `read` their tables. No numbers.
     """
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
-    prepared = trained.prepare(batch)
-    labels = batch.get("label", prepared.get("label"))
-    labels = None if labels is None else np.asarray(labels)
-    ask = asking(trained, batch, seed)
+    ask, prepared = asking(trained, batch, seed), trained.prepare(batch)
     every = np.ones(max(len(trained.modalities), 1), bool)
     rebuilt = ask(0, every)
     names = [name for name, x in rebuilt.items() if x.ndim == 4 and name in prepared]
-    between, given_all, variety = [], [], []
-    for m, name in enumerate(names):
-        alone = np.array([name == n for n in trained.modalities] or [True])
-        has_it = rows_with(batch, alone if trained.modalities else None)
-        rows = examples(labels, has_it, num_examples)
-        if not len(rows):
-            continue
-        real = np.asarray(prepared[name])[rows]
-        real = figures.Row(f"{name} given", real, given=True)
-        given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name][rows])])
-        if len(names) > 1:
-            first = len(names) + 1 + m * num_draws
-            requests = [m + 1, *range(first + 1, first + num_draws)]
-            drawn = [ask(request, alone) for request in requests]
-            given = real._replace(label=f"from {name}")
-            others, again = from_one(drawn, names, m, rows)
-            between.append([given, *others])
-            variety.append([given, *again])
+    sizes = dict(num_examples=num_examples, num_draws=num_draws)
+    given_all, between, variety = of_images(
+        trained, batch, rebuilt, names, ask, **sizes
+    )
     free = ask(len(names) + 1, ~every)
     of_prior = [figures.Row(name, free[name][:num_random]) for name in names]
     drawn = {
@@ -118,13 +101,33 @@ def evaluate(
         "unconditional": (FROM_NOTHING, [of_prior] if names else []),
         "variety": (VARIETY, variety),
     }
-    tables = []
-    new = {name: words(free[name][:num_random]) for name, words in (read or {}).items()}
+    read = read or {}
+    new = {name: words(free[name][:num_random]) for name, words in read.items()}
     options = dict(num_examples=num_examples, seed=seed)
-    tables, blocks = of_no_images(trained, batch, names, read or {}, new, **options)
+    tables, blocks = of_no_images(trained, batch, names, read, new, **options)
     drawn["from_others"] = FROM_OTHERS, blocks
     mosaics = {n: Picture(*t, figures.mosaic(x)) for n, (t, x) in drawn.items() if x}
     return Evaluation({}, mosaics, tuple(tables))
+
+
+def of_images(trained, batch, rebuilt, names, ask, *, num_examples, num_draws):
+    """Blocks of mosaics, one a view: rebuilt; others from it; draws of the next."""
+    prepared, given_all, between, variety = trained.prepare(batch), [], [], []
+    for m, name in enumerate(names):
+        alone = np.array([name == n for n in trained.modalities] or [True])
+        has_it = rows_with(batch, alone if trained.modalities else None)
+        rows = examples(labels_of(batch, prepared), has_it, num_examples)
+        if not len(rows):
+            continue
+        real = np.asarray(prepared[name])[rows]
+        real = figures.Row(f"{name} given", real, given=True)
+        given_all.append([real, figures.Row(f"{name} rebuilt", rebuilt[name][rows])])
+        if len(names) > 1:
+            given = real._replace(label=f"from {name}")
+            others, again = from_one(ask, alone, names, m, rows, num_draws)
+            between.append([given, *others])
+            variety.append([given, *again])
+    return given_all, between, variety
 
 
 def of_no_images(trained, batch, images, read, new, *, num_examples, seed):
@@ -153,12 +156,10 @@ def of_no_image(trained, batch, name, images, read, *, num_examples, seed):
     """
     prepared, names = trained.prepare(batch), trained.modalities
     alone = dict(zip(names, np.eye(len(names), dtype=bool)))
-    labels = batch.get("label", prepared.get("label"))
-    labels = None if labels is None else np.asarray(labels)
     whole = alone[name] | np.isin(names, images)
     complete = np.any(rows_with(batch, whole))
     has_it = rows_with(batch, whole if complete else alone[name])
-    rows = examples(labels, has_it, num_examples)
+    rows = examples(labels_of(batch, prepared), has_it, num_examples)
     ask, first = asking(trained, batch, seed), 2**16 * (1 + names.index(name))
     made = {name: ask(first, alone[name])}
     block = []
@@ -176,11 +177,14 @@ def of_no_image(trained, batch, name, images, read, *, num_examples, seed):
     return block, [(str(n + 1), *line) for n, line in enumerate(zip(*columns))]
 
 
-def from_one(drawn, names, m, rows):
+def from_one(ask, alone, names, m, rows, num_draws):
     """Rows of a mosaic: all other views of the first draw, the next view of all draws.
 
-    drawn: [{name: [batch, ...]}], given view number m.
+    ask: as `asking` gives, for what follows from view number m `alone`.
     """
+    first = len(names) + 1 + m * num_draws
+    requests = [m + 1, *range(first + 1, first + num_draws)]
+    drawn = [ask(request, alone) for request in requests]
     others = [*names[m + 1 :], *names[:m]]
     return tuple(
         [figures.Row(f"to {name}", images[name][rows]) for name, images in pairs]

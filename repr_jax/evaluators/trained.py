@@ -1,6 +1,6 @@
 """From a trained state, or a fit, to what evaluators ask.
 
-`parts` is what a config is bound to, `train.Parts`.
+`parts` is what a config is bound to, `experiment.Parts`.
 """
 
 from collections.abc import Callable, Mapping

@@ -9,6 +9,7 @@ from repr_jax.evaluators.common import (
     Picture,
     batches,
     examples,
+    labels_of,
     needs,
     rows_with,
 )
@@ -65,43 +66,38 @@ def evaluate(
         [batch, height, width, 1 or 3] are drawn.
       dataset: Dataset; examples are of different classes, if it has a `label`.
       num_directions: principal axes of the latents of a batch of test examples.
-      num_pairs: walks between examples.
-      num_steps: > 1, columns.
+      num_pairs: walks between examples. num_steps: > 1, columns.
       reach: > 0, standard deviations to each side of the mean.
       batch_size: random test rows that the directions are those of, at least num_steps.
       seed: of the latents.
 
     Returns:
-      The pictures "directions" and "between"; none of a model that decodes no images.
-      No numbers.
+      Pictures "directions" and "between", if the model decodes images. No numbers.
 
     Raises:
-      ValueError: num_steps above batch_size, or below 2; fewer than two test rows
-        that have any modality.
+      ValueError: num_steps above batch_size or below 2; fewer than two rows with data.
     """
     if not 1 < num_steps <= batch_size:
-        raise ValueError(
-            f"traversals: expected num_steps from 2 to batch_size; got {num_steps}."
-        )
+        expected = "expected num_steps from 2 to batch_size"
+        raise ValueError(f"traversals: {expected}; got {num_steps}.")
     batch = next(batches(dataset, "test", batch_size, limit=batch_size))
     key = jax.random.key(seed)
     z = np.asarray(trained.outputs["latents"](batch, key), np.float64)
-    labels = batch.get("label", trained.prepare(batch).get("label"))
-    labels = None if labels is None else np.asarray(labels)
     where = rows_with(batch)
     if np.sum(where) < 2:
         raise ValueError("traversals: expected two test rows or more; got fewer.")
-    rows = examples(labels, where, 2 * num_pairs)
+    rows = examples(labels_of(batch, trained.prepare(batch)), where, 2 * num_pairs)
     mean, axes, spreads = directions(z[where], num_directions)
     offsets = np.linspace(-reach, reach, num_steps)
+    pairs = enumerate(zip(rows[: len(rows) // 2], rows[::-1]), start=1)
     walks = {
         "directions": [
-            (f"axis {n + 1}", *along(z[rows[0]], mean, axis, spread, offsets))
-            for n, (axis, spread) in enumerate(zip(axes, spreads))
+            (f"axis {n}", *along(z[rows[0]], mean, axis, spread, offsets))
+            for n, (axis, spread) in enumerate(zip(axes, spreads), start=1)
         ],
         "between": [
-            (f"pair {n + 1}", np.linspace(z[a], z[b], num_steps), None)
-            for n, (a, b) in enumerate(zip(rows[: len(rows) // 2], rows[::-1]))
+            (f"pair {n}", np.linspace(z[a], z[b], num_steps), None)
+            for n, (a, b) in pairs
         ],
     }
     text = {"directions": (ALONG[0], ALONG[1].format(reach)), "between": BETWEEN}

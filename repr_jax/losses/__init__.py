@@ -42,6 +42,7 @@ from repr_jax.losses.decorrelation import (
     vicreg_invariance,
     vicreg_variance,
 )
+from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
@@ -80,6 +81,7 @@ __all__ = [
     "cvae",
     "dcl",
     "debiased",
+    "deep_cca",
     "deep_ect",
     "dino",
     "dmvae",

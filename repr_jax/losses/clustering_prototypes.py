@@ -37,8 +37,7 @@ def swav(
       queue: [num_global, size, dim] float, earlier embeddings of these views, equal on
         all devices; codes are balanced over them and the batch. None for none.
       queue_where: [size] bool, False for empty places; None if all are filled.
-      temperature: > 0, of the predictions. The paper writes tau.
-      epsilon, num_steps: of the codes.
+      temperature: > 0, of the predictions. epsilon, num_steps: of the codes.
       where: [batch] bool, False for absent rows; None if all are present.
       axis_name: the mapped axis the batch is split over; None if it is whole.
 
@@ -61,29 +60,24 @@ def swav(
     scores = [pairwise_dot(view, prototypes) for view in views]
     if queue is None:
         queue = jnp.zeros((num_global, 0, prototypes.shape[1]))
-    queue_where = checked_where("swav", queue_where, queue.shape[1:2])
-    if axis_name is not None:  # it is on every device, and counts once
-        queue_where = queue_where & (lax.axis_index(axis_name) == 0)
-    stored = [
-        pairwise_dot(cosine.prepare(present(x, queue_where)), prototypes) for x in queue
-    ]
+    stored, queue_where = _stored(queue, queue_where, prototypes, axis_name)
+    options = dict(epsilon=epsilon, num_steps=num_steps, axis_name=axis_name)
+    options["where"] = jnp.concatenate([where, queue_where])
     codes = [
-        balanced_assignment(
-            jnp.concatenate([new, old]),
-            epsilon=epsilon,
-            num_steps=num_steps,
-            where=jnp.concatenate([where, queue_where]),
-            axis_name=axis_name,
-        )[: len(where)]
-        for new, old in zip(scores, stored)
+        balanced_assignment(jnp.concatenate(pair), **options)[: len(where)]
+        for pair in zip(scores, stored)
     ]
-    return cross_view(
-        jnp.stack(scores),
-        jnp.stack(codes),
-        temperature=temperature,
-        where=where,
-        axis_name=axis_name,
-    )
+    options = dict(temperature=temperature, where=where, axis_name=axis_name)
+    return cross_view(jnp.stack(scores), jnp.stack(codes), **options)
+
+
+def _stored(queue, queue_where, prototypes, axis_name):
+    """[size, prototype] scores of each view's queue; [size], which of them count."""
+    where = checked_where("swav", queue_where, queue.shape[1:2])
+    if axis_name is not None:  # the queue is on every device, and counts once
+        where = where & (lax.axis_index(axis_name) == 0)
+    rows = [cosine.prepare(present(x, where)) for x in queue]
+    return [pairwise_dot(x, prototypes) for x in rows], where
 
 
 def _checked(views, prototypes, num_global, queue):

@@ -49,8 +49,7 @@ def tree_elbo(
       mean, log_var: [batch, node, dim] float, of q(z | x, z above).
       prior_mean, prior_log_var: [batch, node, dim] float, of p(z | z above); not read
         for the root.
-      logits, prior_logits: [batch, node] float, log odds that q and p go to the child
-        with the lower number.
+      logits, prior_logits: [batch, node] float, log odds of the child of lower number.
       parents: [node] int, the tree in the form of `trees.growing`.
       leaves: [leaf] int, the node of each decoder; negative for one that is not used.
       log_likelihood: (x, decoded) -> [batch], such as those in `ops.likelihood`.
@@ -62,8 +61,7 @@ def tree_elbo(
       float32 scalar in nats.
 
     Raises:
-      ValueError: shapes that do not fit together; a negative beta. TypeError: integer
-        inputs; a `where` that is not bool.
+      ValueError, TypeError: shapes that do not fit together; a negative beta; integers.
 
     Source: Manduchi, Vandenhirtz, Ryser and Vogt, "Tree Variational Autoencoders",
       2023, https://arxiv.org/abs/2306.08984, in the form of the authors' code, which
@@ -71,10 +69,8 @@ def tree_elbo(
       augmentations of an image, are not included.
     """
     checks.non_negative("tree_elbo", beta=beta)
-    gaussians, routers = (
-        (mean, log_var, prior_mean, prior_log_var),
-        (logits, prior_logits),
-    )
+    gaussians = (mean, log_var, prior_mean, prior_log_var)
+    routers = (logits, prior_logits)
     _check(x, decoded, *gaussians, *routers, parents, leaves)
     where = checked_where("tree_elbo", where, mean.shape[:1])
     passed, divergence = _divergence(*gaussians, *routers, parents, where)

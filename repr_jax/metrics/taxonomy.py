@@ -70,9 +70,9 @@ def triplet_agreement(parents, reference) -> float:
     upper = np.triu(np.ones((num, num), bool), k=1)
     right = total = 0
     for c in range(num):
-        said = upper & (other > other[:, [c]]) & (other > other[[c], :])
-        total += int(said.sum())
-        right += int(np.sum(said & (tree > tree[:, [c]]) & (tree > tree[[c], :])))
+        resolved = upper & (other > other[:, [c]]) & (other > other[[c], :])
+        total += int(resolved.sum())
+        right += int(np.sum(resolved & (tree > tree[:, [c]]) & (tree > tree[[c], :])))
     return right / total if total else float("nan")
 
 

@@ -1,4 +1,9 @@
-"""Hamiltonian Monte Carlo: samples of a density that is known up to a factor."""
+"""Hamiltonian Monte Carlo: samples of a density that is known up to a factor.
+
+Source: Neal, "MCMC using Hamiltonian dynamics", 2011, fig. 2,
+https://arxiv.org/abs/1206.1901. How step sizes are fitted, by steps of the logarithm
+that fall with the root of their number, is ours.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -43,40 +48,15 @@ def sample(
       num_warmup: >= 0, proposals that are dropped; num_steps: >= 1, those kept.
       num_leapfrogs: >= 1, gradients for a proposal.
       step_size: > 0, the first.
-
-    Source: Neal, "MCMC using Hamiltonian dynamics", 2011, fig. 2,
-      https://arxiv.org/abs/1206.1901. How step sizes are fitted, by steps of the
-      logarithm that fall with the root of their number, is ours.
     """
     checks.count("hamiltonian.sample", minimum=0, num_warmup=num_warmup)
     checks.count("hamiltonian.sample", num_steps=num_steps, num_leapfrogs=num_leapfrogs)
     checks.positive("hamiltonian.sample", step_size=step_size)
-    gradient = jax.grad(lambda z: jnp.sum(log_prob(z)))
-
-    def move(z, log_step, keys):
-        """The next state of each chain, and the probability of its proposal."""
-        draws = jax.vmap(lambda key: jax.random.normal(key, z.shape[1:]))(keys[:, 0])
-        uniform = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys[:, 1])
-        step = (jnp.exp(log_step) * (0.8 + 0.4 * uniform[:, 0]))[:, None]
-
-        def leap(_, state):
-            place, momentum = state
-            place = place + step * momentum
-            return place, momentum + step * gradient(place)
-
-        half = draws + step / 2 * gradient(z)
-        place, momentum = lax.fori_loop(0, num_leapfrogs, leap, (z, half))
-        momentum = momentum - step / 2 * gradient(place)
-        gain = log_prob(place) - log_prob(z)
-        gain = gain + 0.5 * jnp.sum(draws**2 - momentum**2, axis=1)
-        probability = jnp.where(jnp.isnan(gain), 0, jnp.exp(jnp.minimum(gain, 0)))
-        accepted = uniform[:, 1] < probability
-        return jnp.where(accepted[:, None], place, z), probability
 
     def update(state, number):
         z, log_step = state
         own = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))
-        z, probability = move(z, log_step, own(keys))
+        z, probability = _moved(log_prob, num_leapfrogs, z, log_step, own(keys))
         rate = jnp.where(number < num_warmup, 1 / jnp.sqrt(number + 1.0), 0.0)
         log_step = log_step + rate * (probability - ACCEPTED)
         return (z, log_step), (z, probability)
@@ -88,3 +68,25 @@ def sample(
     numbers = num_warmup + jnp.arange(num_steps)
     (_, log_step), (samples, probability) = lax.scan(update, warm, numbers)
     return Chains(samples, jnp.mean(probability, axis=0), jnp.exp(log_step))
+
+
+def _moved(log_prob, num_leapfrogs, z, log_step, keys):
+    """The next state of each chain, and the probability of its proposal."""
+    gradient = jax.grad(lambda z: jnp.sum(log_prob(z)))
+    draws = jax.vmap(lambda key: jax.random.normal(key, z.shape[1:]))(keys[:, 0])
+    uniform = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys[:, 1])
+    step = (jnp.exp(log_step) * (0.8 + 0.4 * uniform[:, 0]))[:, None]
+
+    def leap(_, state):
+        place, momentum = state
+        place = place + step * momentum
+        return place, momentum + step * gradient(place)
+
+    half = draws + step / 2 * gradient(z)
+    place, momentum = lax.fori_loop(0, num_leapfrogs, leap, (z, half))
+    momentum = momentum - step / 2 * gradient(place)
+    gain = log_prob(place) - log_prob(z)
+    gain = gain + 0.5 * jnp.sum(draws**2 - momentum**2, axis=1)
+    probability = jnp.where(jnp.isnan(gain), 0, jnp.exp(jnp.minimum(gain, 0)))
+    accepted = uniform[:, 1] < probability
+    return jnp.where(accepted[:, None], place, z), probability

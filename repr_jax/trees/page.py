@@ -57,24 +57,18 @@ def page(
     triangles. Leaves are found by name.
 
     Args:
-      parents, heights, names: the tree; heights and names may be None.
+      parents, heights, names, details: as of `node_table`, and errors. Of the detail
+        "rows", if there is one, leaves with the most stand for a group.
       title, note: the heading and a line below it.
-      details: {key: [nodes] numbers, NaN where unknown}. Of the key "rows", if there is
-        one, leaves with the most stand for a group.
       labels: {key of a detail: what the page calls it}; others are not shown.
       images: [L] lists of [height, width, 1 or 3] uint8, or floats in [0, 1].
-
-    Raises:
-      ValueError: not a tree, or arguments that do not fit it.
     """
     nodes = node_table(parents, heights, names, details)
     content = dict(nodes=nodes, labels=dict(height="height") | dict(labels or {}))
     if images is not None:
-        num = sum("name" in node for node in nodes)
-        if len(images) != num:
-            raise ValueError(
-                f"page: expected images of {num} leaves; got {len(images)}."
-            )
+        num, got = sum("name" in node for node in nodes), len(images)
+        if got != num:
+            raise ValueError(f"page: expected images of {num} leaves; got {got}.")
         content["images"] = [[_png(image) for image in some] for some in images]
     embedded = json.dumps(content, allow_nan=False).replace("<", "\\u003c")
     text = dict(title=html.escape(title), note=html.escape(note))

@@ -41,13 +41,10 @@ def _branches(parents, angle, radius) -> list[np.ndarray]:
 
 
 def dendrogram(parents, names=None, *, support=None) -> bytes:
-    """A circular dendrogram as PNG, every leaf with its name.
+    """A circular dendrogram as PNG, every leaf with its name, or its number.
 
-    Args:
-      parents: the tree.
-      names: [L] of the leaves; their numbers if None.
-      support: [nodes] in [0, 1], such as `clade_support`: branches are the darker, the
-        more the node has in which they meet. All are dark if None.
+    support: [nodes] in [0, 1], such as `clade_support`: branches are the darker, the
+    more the node has in which they meet. All are dark if None.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LinearSegmentedColormap

@@ -7,7 +7,7 @@ from configs.base import base
 from repr_jax import logs, losses, optim, run
 from repr_jax.data import streams, synthetic
 from repr_jax.evaluators import linear_probe
-from repr_jax.train import Experiment
+from repr_jax.experiment import Experiment
 
 
 def make(config):

@@ -1,6 +1,8 @@
 """JNF, Nexus, MHVAE and CVAE on three tiny views."""
 
 import functools
+import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,16 @@ import ml_collections
 import numpy as np
 import pytest
 
-from experiments import conditional_vae, hierarchical_vae, joint_flows, nexus
-from repr_jax import losses
+from experiments import (
+    conditional_vae,
+    hierarchical_vae,
+    joint_flows,
+    multimodal_vae,
+    nexus,
+    shared_views,
+)
+from repr_jax import config as configs
+from repr_jax import losses, run
 from repr_jax.data import synthetic
 from repr_jax.models import vae
 from repr_jax.models.flows import MaskedAutoregressiveFlow
@@ -189,3 +199,57 @@ def test_a_target_that_is_no_modality_is_refused():
     c.loss = dict(fn=losses.cvae)
     with pytest.raises(ValueError, match=r"config\.target: .* got 'm7'"):
         conditional_vae.make(c)
+
+
+def shared(*names):
+    c = networks()
+    c.modalities = names
+    c.loss = dict(fn=losses.deep_cca)
+    c.posterior = dict(fn=multimodal_vae.mixture_of_experts)
+    return shared_views.make(c)
+
+
+def test_experts_of_what_is_shared_learn_from_rows_that_have_both():
+    """Of three views one is absent: its expert and all decoders learn nothing."""
+    _, params, batch = started("jnf")
+    params = {part: x for part, x in params.items() if not part.startswith("flows")}
+    experiment = shared(*NAMES)
+    partly = with_present(batch, 0, 2)
+    partly["m1"] = jnp.full_like(batch["m1"], jnp.nan)
+
+    def loss(params):
+        value, (_, terms) = experiment.loss(params, {}, partly, KEY, 0)
+        return value, terms
+
+    (value, terms), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    mean, _ = experts_of(params, batch)
+    expected = losses.deep_cca(mean[0], mean[2])
+    np.testing.assert_allclose(terms["m0+m2"], expected, rtol=1e-4)
+    np.testing.assert_allclose(value, expected / 3, rtol=1e-4)  # others have no row
+    for part, leaves in grads.items():
+        moves = any((leaf != 0).any() for leaf in jax.tree.leaves(leaves))
+        assert moves == (part in ("encoders_0", "encoders_2")), part
+    found = jax.jit(functools.partial(experiment.outputs["represent"], params, {}))
+    np.testing.assert_allclose(
+        found(partly, KEY), (mean[0] + mean[2]) / 2, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(found(with_present(batch), KEY), 0)
+
+
+def test_flows_of_what_is_shared_move_with_new_heads_alone():
+    """Hidden layers of experts stay as canonical correlations made them."""
+    config = configs.load("configs/multimodal/jnf_dcca_polymnist_small.py:smoke")
+    params = run.abstract_state(config, run.build(config)).params
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    paths = [jax.tree_util.keystr(x, simple=True, separator="/") for x, _ in leaves]
+    moving = {path for path in paths if re.search(config.optimizer.moves, path)}
+    expected = {path for path in paths if path.startswith("flows_")}
+    for m in range(len(config.modalities)):
+        names = itertools.product(("mean", "log_var"), ("kernel", "bias"))
+        expected |= {f"encoders_{m}/{head}_head/{x}" for head, x in names}
+    assert moving == expected and len(expected) > 8 and len(paths) > len(moving)
+
+
+def test_one_modality_shares_nothing():
+    with pytest.raises(ValueError, match=r"config\.modalities: expected two or more"):
+        shared("m0")

@@ -367,6 +367,8 @@ SPLIT = {
     "mopoe": (losses.mopoe, multimodal_vae.product_of_experts),
     "mmvae": (losses.mmvae, multimodal_vae.mixture_of_experts),
     "mvae": (losses.mvae, multimodal_vae.product_of_experts),
+    "mmjsd": (losses.mmjsd, multimodal_vae.geometric_mean),
+    "mvtcae": (losses.mvtcae, multimodal_vae.product_of_experts),
 }
 
 
@@ -399,6 +401,65 @@ def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
     for one, four in zip(*map(jax.tree.leaves, found)):
         scale = np.abs(one).max()
         np.testing.assert_allclose(one, four, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_a_dozen_modalities_have_all_their_subsets_as_proposals():
+    """4,095 products: of the subsets that a row has, and of no other."""
+    count, rows = 12, 4
+    mean, log_var = np.random.default_rng(0).normal(size=(2, count, rows, 3))
+    mean, log_var = mean.astype("f"), log_var.astype("f")
+    where = np.ones((count, rows), bool)
+    where[2:, 1] = False  # two of a row, and none
+    where[:, 2] = False
+    call = jax.jit(multimodal_vae.mixture_of_products).lower(mean, log_var, where=where)
+    compiled = call.compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 50e6
+    found = compiled(mean, log_var, where=where)
+    there = np.asarray(found.logits) == 0
+    np.testing.assert_array_equal(there.sum(axis=0), [4_095, 3, 0, 4_095])
+    assert found.mean.shape == (4_095, rows, 3) and np.isfinite(found.mean).all()
+    pair = np.exp(-log_var[:2, 1])
+    product = (pair * mean[:2, 1]).sum(axis=0) / pair.sum(axis=0)
+    three = np.asarray(found.mean)[there[:, 1], 1]
+    np.testing.assert_allclose(three, [*mean[:2, 1], product], rtol=1e-5)
+
+
+ALONE = {  # of one modality: how many times the bound of a VAE the loss is
+    "mopoe": (losses.mopoe, {"prior_expert": "none"}, 1.0),
+    "moe_elbo": (losses.moe_elbo, {}, 1.0),
+    "mvtcae": (losses.mvtcae, {"correlation": 0.3}, 0.7),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_one_modality_trains_as_a_vae(name):
+    """The same encoder and decoder; the noise is the same, or there is next to none."""
+    loss, options, times = ALONE[name]
+    _, params, _, batch = made()
+    c = config(loss, **options)
+    c.modalities = NAMES[:1]
+    experiment = multimodal_vae.make(c)
+    own = {part: x for part, x in params.items() if part.endswith("_0")}
+    own = jax.tree.map(jnp.copy, own)
+    if name == "mopoe":  # draws by another key
+        head = own["encoders_0"]["log_var_head"]
+        head["bias"] = jnp.full_like(head["bias"], -24.0)
+    found = jax.jit(
+        jax.value_and_grad(lambda p: experiment.loss(p, {}, batch, KEY, 0)[0])
+    )(own)
+
+    def plain(p):
+        encoder = vae.ConvEncoder(
+            latent_dim=DIM, widths=(4,), hidden=8, shape=(8, 8, 3)
+        )
+        decoder = vae.ConvDecoder(widths=(4,), shape=(8, 8, 3))
+        posterior = encoder.apply({"params": p["encoders_0"]}, batch["m0"], train=True)
+        decode = lambda z: decoder.apply({"params": p["decoders_0"]}, z, train=True)  # noqa: E731
+        return times * losses.elbo(KEY, batch["m0"], *posterior, decode)
+
+    expected = jax.jit(jax.value_and_grad(plain))(own)
+    for a, b in zip(*map(jax.tree.leaves, (found, expected))):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_rows_are_assigned_to_the_clusters_that_all_their_experts_are_near():

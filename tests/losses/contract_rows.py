@@ -248,6 +248,7 @@ ROWS = {
     "uniformity": Row(embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(embeddings, VIEWS),
     "barlow_twins": Row(embeddings, VIEWS),
+    "deep_cca": Row(embeddings, VIEWS),
     "vicreg": Row(embeddings, VIEWS),
     "vicreg_invariance": Row(embeddings, VIEWS),
     "vicreg_variance": Row(embeddings, {"x": (DIM,)}),

@@ -115,18 +115,29 @@ def repeated(o, where, times):
     return o._replace(**by_row), wide(where, 1)
 
 
+# Arrays are arguments: one program serves all seeds and masks of a loss.
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def value(call, key, o, where):
+    """What call(key, case, where) returns, compiled."""
+    return call(key, o, where)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _values(call, keys, o, where):
+    return jax.lax.map(lambda key: call(key, o, where), keys)
+
+
 def estimate(call, seed, mask="full", form="", times=500, keys=40):
     """Mean and standard error of call(key, case, where), over keys.
 
     `times` copies of every row draw at once.
     """
     o, where = repeated(case(seed, form), WHERE[mask], times)
-
-    @jax.jit
-    def all_keys(keys):
-        return jax.lax.map(lambda key: call(key, o, where), keys)
-
-    values = np.asarray(all_keys(jax.random.split(jax.random.key(seed), keys)))
+    values = np.asarray(
+        _values(call, jax.random.split(jax.random.key(seed), keys), o, where)
+    )
     return values.mean(), values.std(ddof=1) / np.sqrt(keys)
 
 
@@ -141,11 +152,8 @@ def assert_estimates(call, figures, **options):
 def assert_equal(call, form, figures):
     """The same for the forms of the arrays that need no averaging."""
     for (seed, mask), expected in figures.items():
-        o = case(seed, form)
-        value = jax.jit(lambda key, o=o, m=mask: call(key, o, WHERE[m]))(
-            jax.random.key(0)
-        )
-        np.testing.assert_allclose(value, expected, rtol=2e-6)
+        actual = value(call, jax.random.key(0), case(seed, form), WHERE[mask])
+        np.testing.assert_allclose(actual, expected, rtol=2e-6)
 
 
 def four(*figures):

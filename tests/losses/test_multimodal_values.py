@@ -67,6 +67,8 @@ EXACT_JOINT = {"joint": (4 / 3, 1 / 3), "unimodal_weight": 1.0}
         ("mopoe", -5.174975, {"prior_expert": "none"}),
         ("mopoe", -5.309451, {"subsets": subsets.singles, "draw": subsets.stratified}),
         ("mopoe", -5.202596, {"subsets": np.ones((1, 2), bool)}),
+        ("mopoe", -5.809451, {"subsets": np.array([[True, False]])}),
+        ("mopoe", -4.809451, {"subsets": np.array([[False, True]])}),
         ("mvae", -9.751541, {"experts": LIKELIHOOD_EXPERTS}),
         ("mvtcae", -3.648268, {"correlation": 0.5}),
         ("mvtcae", -4.906024, {"correlation": 0.0}),
@@ -103,7 +105,7 @@ def test_mmvae_of_the_scalar_model(num_samples, looser, tight):
 
 
 def test_mmvae_limits_and_order():
-    """Looser tends to -4.75447, the mean of two integrals, and tight to log p(x)."""
+    """Looser tends to -4.75484, the mean of two integrals, and tight to log p(x)."""
     options = dict(num_samples=100, batch=200)
     tight, looser = (estimate(n, **options) for n in ("mmvae_tight", "mmvae_iwae"))
     assert abs(looser[0] + 4.756) < 5 * looser[1] + 1e-3
@@ -161,6 +163,48 @@ def divergence(name, experts, **options):
 def test_geometric_divergence_by_hand(experts, options, expected):
     actual = divergence("mmjsd", experts, **options)
     np.testing.assert_allclose(actual, expected, atol=2e-6)
+
+
+WIDE = ((1.0, 2.0), (3.0, 1.0))  # variances second
+
+
+@pytest.mark.parametrize(
+    "name, experts, options, expected",
+    [
+        ("moe_elbo", WIDE, {}, 2.576713),
+        ("mopoe", WIDE, {}, 2.097191),
+        ("mopoe", WIDE, {"prior_expert": "none"}, 2.637238),
+        # 1/6 of 2.758288 to the prior, 5/12 of .660417 and of .258288 to the experts
+        ("mvtcae", WIDE, {"correlation": 5 / 6}, 0.842509),
+        ("crmvae", EXACT_EXPERTS, {"beta": 1.0}, 1.511294 / 3),
+    ],
+)
+def test_divergences_of_two_experts_by_hand(name, experts, options, expected):
+    value = divergence(name, experts, **options)
+    np.testing.assert_allclose(value, expected, atol=2e-6)
+
+
+def test_two_reconstructions_of_crmvae_weigh_half():
+    """7.675754 of both, from the product and from each expert."""
+    mean, error = estimate("crmvae", beta=0.0)
+    assert abs(mean + 7.675754 / 6) < 5 * error and error < 0.005
+
+
+@pytest.mark.parametrize(
+    "expert, expected", [((0.5, 0.5), -5.018335), ((1.5, 0.5), -4.491340)]
+)
+def test_what_the_looser_mmvae_tends_to(expert, expected):
+    """log E_{q_m} p(x, z) / q(z), by quadrature: their mean is -4.75484."""
+    z = np.linspace(-12, 12, 24_001)
+
+    def density(mean, variance):
+        distance = (z - mean) ** 2 / (2 * variance)
+        return np.exp(-distance) / math.sqrt(2 * math.pi * variance)
+
+    joint = density(0, 1) * density(1, 1) * density(3, 1)
+    mixture = sum(density(*one) for one in EXACT_EXPERTS) / 2
+    value = np.log(np.sum(density(*expert) * joint / mixture) * (z[1] - z[0]))
+    np.testing.assert_allclose(value, expected, atol=2e-6)
 
 
 def test_mmjsd_can_exceed_the_evidence():

@@ -40,6 +40,22 @@ def test_two_experts_by_hand(way, mean, variance):
     np.testing.assert_allclose(np.ravel(actual), [mean, variance], rtol=2e-6)
 
 
+def test_hellinger_has_the_moments_of_the_pooled_density():
+    """(sqrt(q_1) + sqrt(q_2))^2 of N(1, 2), N(3, 1), whose overlap is .695740."""
+    z = np.linspace(-15, 20, 35_001)
+    q = [
+        np.exp(-((z - m) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v)
+        for m, v in ((1, 2), (3, 1))
+    ]
+    step = z[1] - z[0]
+    np.testing.assert_allclose(np.sum(np.sqrt(q[0] * q[1])) * step, 0.695740, atol=1e-6)
+    pooled = np.sum(np.sqrt(q), axis=0) ** 2
+    pooled /= pooled.sum()
+    mean = np.sum(z * pooled)
+    moments = [mean, np.sum((z - mean) ** 2 * pooled)]
+    np.testing.assert_allclose(moments, [2.136762, 2.048215], atol=1e-6)
+
+
 FIGURES = {  # of row 0: experts 0 and 1, then all; mean, log-variance
     "barycenter": [
         (0.851628, -0.213504, 0.852260, 0.107025),

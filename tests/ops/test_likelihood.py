@@ -69,7 +69,14 @@ def test_categorical_takes_logits_not_log_probabilities():
 
 
 @pytest.mark.parametrize(
-    "elements, expected", [(784, -317.885), (2352, -953.654), (11760, -4768.270)]
+    "elements, expected",
+    [
+        (784, -317.885),  # MNIST
+        (2_352, -953.654),  # a view of PolyMNIST
+        (3_072, -1245.589),  # SVHN
+        (12_288, -4982.355),  # CelebA
+        (11_760, -4768.270),  # five views of PolyMNIST
+    ],
 )
 def test_a_perfect_image_has_the_laplace_ceiling(elements, expected):
     image = np.zeros((1, elements), "f")

@@ -42,6 +42,19 @@ def test_density_and_responsibilities_are_sums_over_components(distribution):
     np.testing.assert_allclose(mixture.mean(by_row), expected, rtol=1e-5)
 
 
+def test_a_mixture_is_nearer_the_prior_than_its_components_are():
+    """N(-2, 1) and N(2, 1): KL 1.3673 for 2 on average, at most log 2 less."""
+    z = np.linspace(-14, 14, 28_001).astype("f")[:, None]
+    both = Mixture(np.array([[-2.0], [2.0]], "f"), np.zeros((2, 1), "f"), np.zeros(2))
+    log_q = np.float64(mixture.log_prob(both, z))
+    log_p = np.float64(gaussian.log_prob(z))
+    kl = np.sum(np.exp(log_q) * (log_q - log_p)) * 1e-3
+    np.testing.assert_allclose(kl, 1.367280, atol=1e-5)
+    average = np.mean(gaussian.kl(both.mean, both.log_var))
+    np.testing.assert_allclose(average, 2.0, rtol=1e-6)
+    assert 0 < average - kl < math.log(2)
+
+
 def test_samples_are_stratified_over_the_components():
     """Of 10 samples of a row, 3 or 4 of each of three; one component has none."""
     far = 100.0 * np.arange(4, dtype="f")[:, None, None] * np.ones((4, 50, 1), "f")

@@ -71,15 +71,15 @@ def write(out, parts: Mapping) -> str:
 
 
 ROOFLINE = (
-    "Operations (TFLOP) are XLA's count of the program as written, or by formula where "
-    "it says so; of a card whose backend has no such count, the host's, whose form of "
-    "a convolution may have a tenth more; bytes (GB) its count for the compiled program, also of those that a "
-    "cache holds. *Of products*: the operations at the measured ceiling of their "
-    "arithmetic, over the time; *of bandwidth*: the bytes at that of the copy, over "
-    "the time. The larger of the two bounds the program; where both are small, it is "
-    "latency, the host, or operations that neither counts. MiB: arguments, results and "
-    "temporaries; peak: of the process so far. ms: the median of turns, spread: their "
-    "range over it."
+    "Operations (TFLOP) are XLA's count of the program as written, or by formula "
+    "where it says so; of a card whose backend has no such count, the host's, whose "
+    "form of a convolution may have a tenth more; bytes (GB) its count for the "
+    "compiled program, also of those that a cache holds. *Of products*: the "
+    "operations at the measured ceiling of their arithmetic, over the time; *of "
+    "bandwidth*: the bytes at that of the copy, over the time. The larger of the two "
+    "bounds the program; where both are small, it is latency, the host, or operations"
+    " that neither counts. MiB: arguments, results and temporaries; peak: of the "
+    "process so far. ms: the median of turns, spread: their range over it."
 )
 
 

@@ -7,16 +7,15 @@ of operations, each of which has one right answer:
 - Differences to the largest logit that is not masked, times log2(e) / temperature, are
   split into a whole part and a remainder in [-1/2, 1/2]; 2^remainder is a polynomial of
   degree 5 (largest relative error 2e-7), and the whole part is added to the exponent
-  bits. So no libm, whose last bits differ from machine to machine, has a part in it.
-- Compilers may turn a product and a sum into one fused operation that rounds once, or
-  reorder sums. NumPy never does; on devices `Ops.multiply` and `Ops.add` prevent it.
+  bits: the last bits of libm differ from machine to machine.
+- Compilers may fuse a product and a sum, which then round once, or reorder sums. NumPy
+  never does; on devices `Ops.multiply` and `Ops.add` prevent it.
 - The terms of a row are added in halves: with h the largest power of two below the
   number of columns, column j takes in column h + j, and so on down to one column.
-- A confidence is rounded to a multiple of 2^-30. Sums over rows are sums of integers,
-  and do not depend on order, blocks, threads or devices.
+- A confidence is rounded to a multiple of 2^-30: sums over rows are sums of integers.
 
-A normalizer of K terms has a relative error below 1e-6; it is never obtained by
-subtraction from the unmasked one, which may leave 0 / 0.
+A normalizer has a relative error below 1e-6; it is never the unmasked one less the
+group's, which may leave 0 / 0.
 """
 
 from collections.abc import Callable
@@ -44,9 +43,8 @@ def log2_scale(who: str, temperature: float) -> np.float32:
     with np.errstate(over="ignore"):
         scale = np.float32(np.log2(np.e) / temperature)
     if not 0 < scale < np.inf:
-        raise ValueError(
-            f"{who}: expected a temperature in the range of float32; got {temperature}."
-        )
+        expected = "expected a temperature in the range of float32"
+        raise ValueError(f"{who}: {expected}; got {temperature}.")
     return scale
 
 
@@ -54,9 +52,7 @@ def load(block: np.ndarray, x: np.ndarray) -> float:
     """Writes the block to x as float32, exactly; float64 is rounded.
 
     float16 and bfloat16 go through integers, several times quicker than NumPy's cast.
-
-    Returns:
-      the largest number that is finite: in float16, infinity and NaN come out above it.
+    Returns the largest finite number: infinity and NaN of float16 come out above it.
     """
     bits = x.view(np.int32)
     if block.dtype == np.float16:
@@ -138,16 +134,11 @@ def to_fixed(sums):
 
 
 def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
-    """Where rows go, and how surely, when the classes of a group do not exist.
+    """The best class of each row without those of a group, and its confidence.
 
-    Args:
-      x: [rows, K] float32 logits, overwritten.
-      bias: [K] float32, -inf for the classes of the group, 0 for others.
-      scale: of `log2_scale`.
-      buffers: two like x on the host.
-
-    Returns:
-      [rows] int: the best other class; [rows] int32: its confidence, in fixed point.
+    x: [rows, K] float32 logits, overwritten. bias: [K] float32, -inf for the classes of
+    the group, 0 for others. scale: of `log2_scale`. buffers: two like x on the host.
+    Returns [rows] int and [rows] int32, in fixed point.
     """
     x = ops.add(x, bias[None], out=x)
     index = ops.argmax(x, axis=1)
@@ -156,15 +147,10 @@ def masked(x, bias, scale, buffers=(None, None), ops: Ops = HOST):
 
 
 def both_choices(x, scale, buffers=(None, None), ops: Ops = HOST):
-    """The first pass over rows, K >= 2, with one exponential per logit.
+    """The best class, its confidence, the second best, its own when the best is masked.
 
-    The terms are taken relative to the second best logit and without the best, which
-    gives the masked confidence of a group of one; one more term gives the unmasked.
-    Arguments are as for `masked`.
-
-    Returns:
-      [rows] int and int32 twice: the best class and its confidence; the second best
-      and its confidence when the best is masked.
+    Of K >= 2, with one exponential per logit: terms are relative to the second best
+    logit, without the best; one more gives the unmasked. Arguments are as for `masked`.
     """
     rows = np.arange(len(x))
     first = ops.argmax(x, axis=1)

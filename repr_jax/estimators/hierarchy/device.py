@@ -124,11 +124,11 @@ def fit_sharded(
     aggregation: str = "sum_mean",
     temperature: float = 1.0,
 ) -> Hierarchy:
-    """`fit` with rows split over the devices of a mesh.
+    """`fit` with rows split over the devices of a mesh, in O(rows K log K / devices).
 
     Devices hold their rows sorted by class, skip blocks without rows of the group, and
-    exchange K sums of integers at each merge, so the tree does not depend on them.
-    O(rows K log K / devices).
+    exchange K sums of integers at each merge. The tree is that of `fit` where they
+    round float32 sums, products and quotients as IEEE 754 has it (tested on CPU).
 
     Args:
       logits: [rows, K] float in the memory of this process; padded to a multiple of
@@ -136,14 +136,7 @@ def fit_sharded(
       mesh: such as `repr_jax.sharding.make_mesh()`; the first device alone if None.
       axis_name: the axis of the mesh that rows are split over.
       block: rows that are read or skipped together.
-      aggregation, temperature: as for `fit`.
-
-    Returns:
-      Hierarchy, the same as that of `fit`, where the devices round float32 sums,
-      products and quotients as IEEE 754 has it (tested on CPU).
-
-    Raises:
-      ValueError, TypeError: as `fit`, and for an axis that the mesh does not have.
+      aggregation, temperature: as for `fit`, and errors.
     """
     who = "fit_sharded"
     logits = host.check_logits(who, logits)

@@ -56,10 +56,7 @@ def read_images(path, num_rows: int) -> np.ndarray:
 
 
 def scores(tree: Hierarchy, labels) -> dict[str, float | None]:
-    """Scores of the leaves and of the tree against labels [rows]; None if undefined.
-
-    The one that begins with lhd is a distance of our own definition.
-    """
+    """Scores of the leaves and of the tree against labels [rows]; None if undefined."""
     table = metrics.contingency(tree.assignments, labels, num_clusters=len(tree.counts))
     found = dict(
         nmi=metrics.nmi(table),
@@ -82,15 +79,10 @@ def contents(
     support=None,
     images=None,
 ) -> dict[str, bytes]:
-    """FILES by name, metrics.json if there are labels.
+    """FILES by name, metrics.json if there are labels [rows].
 
-    Args:
-      tree, names: names of the classes; their numbers if None.
-      labels: [rows] int, the true class of each row, or None.
-      title, note: of the page, its heading and a line below it.
-      support: [nodes] share of bootstrap trees that have each node, or None.
-      images: [rows, height, width, 1 or 3] uint8, or floats in [0, 1], that belong to
-        the rows; the first few of each class are embedded. None for no pictures.
+    names, title, note: as of `trees.page`. support: [nodes] share of bootstrap trees
+    that have each node. images: as of `read_images`; the first of each class are shown.
     """
     num_rows, no_leaf = len(tree.assignments), np.full(len(tree.counts), np.nan)
     if images is not None:

@@ -133,36 +133,27 @@ def fit(
     classes draw the most confidence on average. Of equals, the group of lowest class.
     Classes that are no row's best join the root in the end, one by one.
 
-    Reads a row once, and again for every time that its group is merged with two or
-    more classes, at most log2(sum_c s_c / min_c s_c) times in all. So
-    O(rows K log K + K^2) time, with some 50 bytes per row besides the logits.
+    Reads a row once, and again whenever its group of two or more classes is merged, at
+    most log2(sum_c s_c / min_c s_c) times: O(rows K log K + K^2) time, and some 50
+    bytes per row besides the logits.
 
     Args:
-      logits: [rows, K >= 2] float of any width, such as a memory map: rows are read
-        when they are needed. float64 is rounded to float32.
-      aggregation: "sum_mean", or "sum_sum", with sums of g in place of means: small
-        classes are merged first.
+      logits: [rows, K >= 2] float of any width, such as a memory map; float64 is
+        rounded to float32.
+      aggregation: "sum_mean", or "sum_sum", sums of g in place of means: small classes
+        are merged first.
       temperature: > 0, divides the logits. The tree depends on it.
       num_threads: all that this process may use if None.
 
-    Returns:
-      Hierarchy. The same to the last bit as those of `fit_stream` and `fit_sharded`,
-      whatever the blocks, threads and devices.
-
     Raises:
-      ValueError: no rows or fewer than two classes, a row that is not finite (which is
-        named), an option that does not exist. TypeError: not floats.
+      ValueError, TypeError: no rows or fewer than two classes, not floats, a row that
+        is not finite (which is named), an option that does not exist.
 
     Source: Palumbo, Vandenhirtz, Ryser, Daunhawer and Vogt, "From Logits to
       Hierarchies: Hierarchical Clustering made Simple", 2025,
       https://arxiv.org/abs/2410.07858. Ties, empty classes and heights are ours.
     """
-    who = "fit"
-    logits = check_logits(who, logits)
-    checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
-    with Reader(who, logits, temperature, num_threads) as reader:
-        passed, masked = reader.first_pass(logits), partial(reader.masked, logits)
-        return merging.grow_from_rows(passed, masked, aggregation, logits.shape[1])
+    return _grown("fit", logits, [None], aggregation, temperature, num_threads)[0]
 
 
 def bootstrap(
@@ -176,30 +167,27 @@ def bootstrap(
 ) -> list[Hierarchy]:
     """Trees of rows drawn with replacement, of which `trees.clade_support` is made.
 
-    Args:
-      logits, aggregation, temperature, num_threads: as for `fit`.
-      num_samples: how many trees. The first pass is made once for all of them.
-      seed: tree i depends on (seed, i) alone.
-
-    Returns:
-      num_samples trees; the assignments are those of the drawn rows, in their order.
-
-    Raises:
-      ValueError, TypeError: as `fit`.
+    Tree i depends on (seed, i) alone; its assignments are those of the drawn rows, in
+    their order. Other arguments and errors are those of `fit`.
     """
-    who = "bootstrap"
+    checks.count("bootstrap", num_samples=num_samples)
+    seeds = [(seed, sample) for sample in range(num_samples)]
+    return _grown("bootstrap", logits, seeds, aggregation, temperature, num_threads)
+
+
+def _grown(who, logits, seeds, aggregation, temperature, num_threads):
+    """A tree of all rows for the seed None, of rows drawn anew for every other."""
     logits = check_logits(who, logits)
     checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)
-    checks.count(who, num_samples=num_samples)
-    (num_rows, k), found = logits.shape, []
+    num_rows, k = logits.shape
     with Reader(who, logits, temperature, num_threads) as reader:
         passed, masked = reader.first_pass(logits), partial(reader.masked, logits)
-        for sample in range(num_samples):
-            rng = np.random.default_rng((seed, sample))
-            rows = np.sort(rng.integers(num_rows, size=num_rows))
-            found.append(
-                merging.grow_from_rows(passed, masked, aggregation, k, rows=rows)
-            )
+        found, rows = [], None
+        for seed in seeds:
+            if seed is not None:
+                rng = np.random.default_rng(seed)
+                rows = np.sort(rng.integers(num_rows, size=num_rows))
+            found.append(merging.grow_from_rows(passed, masked, aggregation, k, rows))
     return found
 
 
@@ -213,22 +201,16 @@ def fit_stream(
 ) -> Hierarchy:
     """`fit` of logits that come batch by batch, once, and need not fit in memory.
 
-    Rows are kept in their own dtype in a temporary file, sorted by class within each
-    chunk of 64 MB, so that a group is read in long runs. The file has no name: the
-    system frees it when the process ends, in whatever way.
+    Rows are kept in a temporary file, sorted by class within each chunk of 64 MB, so
+    that a group is read in long runs. The file has no name: the system frees it when
+    the process ends, in whatever way. Assignments are in the order of arrival.
 
     Args:
       batches: an iterable of [n, K] float arrays, all of one dtype; or one array or
         memory map, if reading it at random is slow.
       spool: the folder of the temporary file, which grows as large as the logits; the
         system's own if None.
-      aggregation, temperature, num_threads: as for `fit`.
-
-    Returns:
-      Hierarchy, the same as that of `fit`; assignments in the order of arrival.
-
-    Raises:
-      ValueError, TypeError: as `fit`, and for batches that differ in columns or dtype.
+      aggregation, temperature, num_threads: as for `fit`, and errors.
     """
     who = "fit_stream"
     checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)

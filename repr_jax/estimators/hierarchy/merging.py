@@ -107,8 +107,7 @@ def grow_from_rows(passed, masked: Callable, aggregation: str, k: int, rows=None
         the same of the second best when the best is masked.
       masked: (rows, classes of a group) -> [2, len(rows)] int32, the best other class
         and its confidence; of a row that has none, one of the classes and 0.
-      aggregation: of `fit`. k: classes.
-      rows: counts every row so often (a bootstrap); each once if None.
+      rows: those drawn for a bootstrap; each once if None.
     """
     first, confidence = passed[:2] if rows is None else passed[:2, rows]
     order = np.argsort(first, kind="stable")

@@ -92,16 +92,9 @@ def fit_sparse(
     classes that were not kept. A row without such a class is left out of that merge,
     since the logits that would decide are gone: `unresolved` says how often.
 
-    Args:
-      sparse: as from `sparsify`. The temperature is that of the kept sums: 1.
-      num_classes: K.
-      aggregation: as for `fit`.
-
-    Returns:
-      SparseFit. With all K logits kept, the tree of `fit` but for rounding.
-
-    Raises:
-      ValueError, TypeError: shapes, classes or numbers that cannot be, with their row.
+    With all K = num_classes logits kept it is the tree of `fit` but for rounding. The
+    temperature is that of the kept sums: 1. ValueError or TypeError for shapes, classes
+    or numbers that cannot be, with their row.
     """
     who = "fit_sparse"
     checks.one_of(who, merging.AGGREGATIONS, aggregation=aggregation)

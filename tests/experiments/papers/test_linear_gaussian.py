@@ -35,6 +35,27 @@ def test_two_views_have_the_known_gaps(own):
     np.testing.assert_allclose(gaps, [single, single, 0.0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "own, entropy", [(0.0, 1.621671), (1.0, 1.909353), (2.0, 2.300733), (4.0, 2.862579)]
+)
+def test_the_gap_is_not_what_a_view_leaves_open_of_the_other(own, entropy):
+    """H(x_2 | x_1) added to the bound exceeds E log p(x): it is no bound of the gap."""
+    variance = 2 + own**2  # of a view; their covariance is 1
+    left = variance - 1 / variance
+    np.testing.assert_allclose(
+        0.5 * np.log(2 * np.pi * np.e * left), entropy, atol=1e-6
+    )
+    model = linear_gaussian.two_views(own)
+    weights = np.concatenate(model.weights)
+    covariance = weights @ weights.T + np.eye(2)
+    np.testing.assert_allclose(covariance, [[variance, 1], [1, variance]], atol=1e-12)
+    gap = linear_gaussian.gap(model, MEMBERS[0])
+    if own == 1:
+        bound = linear_gaussian.log_evidence(model) - gap + entropy
+        np.testing.assert_allclose(bound, -2.801578, atol=1e-5)
+        assert bound > linear_gaussian.log_evidence(model)
+
+
 def test_two_views_have_best_posteriors_of_independent_dimensions():
     covariance = linear_gaussian.best(linear_gaussian.two_views(2.0), (1, 0)).covariance
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-12)
