@@ -12,9 +12,9 @@ import numpy as np
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.ops import ddrm, diffusion, langevin
 from repr_jax.ops.batch import row_keys
-from repr_jax.train import Experiment
 
 
 def _keys(key, batch):

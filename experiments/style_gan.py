@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 from experiments import adversarial
 from repr_jax.config import bind
+from repr_jax.experiment import Experiment
 from repr_jax.models import style_gan
 from repr_jax.ops import latent_search
 from repr_jax.ops.batch import row_keys
-from repr_jax.train import Experiment
 
 NUM_STATISTICS = 10_000  # latents that the law of styles is estimated from
 
