@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from experiments import modalities, multimodal_vae
 from experiments.multimodal_vae import Choices
 from repr_jax.ops.batch import present
-from repr_jax.train import Experiment
+from repr_jax.experiment import Experiment
 
 
 def loss(c: Choices, params, extras, batch, key, step):
