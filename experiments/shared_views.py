@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from experiments import modalities, multimodal_vae
 from experiments.multimodal_vae import Choices
-from repr_jax.ops.batch import present
 from repr_jax.experiment import Experiment
+from repr_jax.ops.batch import present
 
 
 def loss(c: Choices, params, extras, batch, key, step):

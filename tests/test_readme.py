@@ -134,7 +134,7 @@ def test_figures_of_the_readme_are_those_of_the_results():
     rows = re.findall(
         r"^\| (.*) \| .*\]\((experiments/results/\w+\.md)\) \|$", README, re.M
     )
-    assert len(rows) == 10
+    assert len(rows) >= 10
     for text, path in rows:
         known = re.findall(NUMBER, (ROOT / path).read_text(encoding="utf-8"))
         for number in re.findall(NUMBER, text):

@@ -12,6 +12,7 @@ from repr_jax import config as configs
 from repr_jax import optim, run, sharding, train
 from repr_jax.data import augment, recipes
 from repr_jax.data.dataset import SPLITS, Dataset, of_rows, stacked, unit_pixels
+from repr_jax.experiment import TrainState
 from repr_jax.models import resnet
 from repr_jax.models.mlp import MLP
 
@@ -150,7 +151,7 @@ def one(load: Callable, arithmetic: str, smoke: bool) -> dict:
     }
 
 
-def draw_state(parts, config) -> train.TrainState:
+def draw_state(parts, config) -> TrainState:
     """The state before the first step, by the host: compiling it there is quicker."""
     state = train.init_state(*on_host(parts, config))
     return jax.device_put(state, sharding.replicated(parts.mesh))
