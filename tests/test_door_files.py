@@ -268,7 +268,7 @@ KINDS += [of_pictures, of_text, of_benchmarks]
 @pytest.fixture
 def nothing_runs(monkeypatch):
     """What is not finished fails at once, in place of a training."""
-    failed = lambda *_: subprocess.Popen(["false"])  # noqa: E731
+    failed = lambda *_, alone: subprocess.Popen(["false"])  # noqa: E731
     monkeypatch.setattr(sweep, "start", failed)
     monkeypatch.setattr(sweep.time, "sleep", lambda seconds: None)
     one = tables.Table(("program", "seconds"), [("ours", 0.5)], ("", ".3f"))
