@@ -1,12 +1,17 @@
-"""What commands share that run a grid of configs in parts: their flags, their runs."""
+"""What commands share that run a grid of configs in parts: flags, runs, result files.
+
+A row of their tables is a NamedTuple that ends with `runs`, which differ by their seed.
+"""
 
 import argparse
 import os
+import pathlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from experiments.arguments import writable_folder
 from experiments.launch import sweep
+from experiments.results import store
 
 SCALES = ("paper", "cpu", "smoke")
 
@@ -47,6 +52,61 @@ def parse(
     if found.seeds < 1 or found.jobs < 1:
         parser.error("expected --seeds and --jobs of at least 1.")
     return found
+
+
+def runs_of(rows: Iterable) -> list[sweep.Run]:
+    """The runs of rows, each once, one seed of everything first.
+
+    So what is stopped early is a table already.
+    """
+    found = {run.name: run for one in rows for run in one.runs}
+    return sorted(found.values(), key=lambda run: run.overrides["seed"])
+
+
+def write(
+    name: str,
+    asked,
+    rows: Iterable,
+    found: Mapping,
+    *,
+    title: str,
+    content: Sequence,
+    columns: Sequence[str],
+    data: str,
+) -> str:
+    """DIR/NAME.csv, every number of every run, and DIR/NAME.json and .md.
+
+    Args:
+      name: of the command, a module beside this one.
+      asked: its parsed flags.
+      rows: may share runs.
+      found: metrics of the runs by name.
+      title, content: of the result.
+      columns: the fields of a row that tell it, in the CSV.
+      data: what the command names where it was given --data_dir.
+
+    Returns:
+      the markdown.
+    """
+    folder, rows = pathlib.Path(asked.workdir), {one.runs[0].name: one for one in rows}
+    lines = [
+        (*(getattr(one, c) for c in columns), run.overrides["seed"], *pair)
+        for one in rows.values()
+        for run in one.runs
+        for pair in found[run.name].items()
+    ]
+    header = (*columns, "seed", "metric", "value")
+    store.write_csv(folder / f"{name}.csv", header, lines)
+    data = f" --data_dir={data}" if asked.data_dir else ""
+    return store.write(
+        folder / f"{name}.json",
+        title=title,
+        command=f"python -m experiments.papers.{name} --scale={asked.scale} "
+        f"--only={','.join(asked.only)} --seeds={asked.seeds}{data} --workdir=DIR",
+        seeds=range(asked.seeds),
+        content=content,
+        workdirs=[folder / run.name for run in runs_of(rows.values())],
+    )
 
 
 def command(runs: Sequence[sweep.Run], asked, write: Callable[[dict], str]) -> int:

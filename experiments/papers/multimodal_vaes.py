@@ -1,7 +1,6 @@
 """What the commands of the multimodal VAE papers share: tables and pictures."""
 
 import itertools
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -128,17 +127,6 @@ def columns_of(rows, found, columns: Mapping[str, str], title: str) -> Table:
     return Table(("model", "beta", *columns), lines, (",.2f",), title=title)
 
 
-def csv_lines(rows: Sequence[Row], found) -> list[tuple]:
-    """Every number of every run, one a line."""
-    return [
-        (one.dataset, one.model, one.beta, run.overrides["seed"], *pair)
-        for one in rows
-        for run in one.runs
-        for pair in (found[run.name] or {}).items()
-        if isinstance(pair[1], int | float)
-    ]
-
-
 def line_of(model: str) -> dict:
     """One color a model in all pictures; dashed if it is one with private latents."""
     color = f"C{[*MODELS].index(model.removesuffix(' (MS)'))}"
@@ -236,28 +224,21 @@ def command(
     mnist = "of tfds' MNIST; a part if empty"
     asked = grid.parse(prog, doc, parts, arguments, data_dir=mnist)
     rows = {name: parts[name].rows(asked) for name in asked.only}
-    runs = {run.name: run for part in rows.values() for one in part for run in one.runs}
-    # One seed of everything first, so that what is stopped early is a table already.
-    order = sorted(runs.values(), key=lambda run: run.overrides["seed"])
+    every = list(itertools.chain(*rows.values()))
 
     def write(found):
         content = []
         for name in asked.only:
             content += parts[name].write(rows[name], found, asked)
-        folder, name = pathlib.Path(asked.workdir), prog.rpartition(".")[2]
-        every = {one.runs[0].name: one for part in rows.values() for one in part}
-        header = ("dataset", "model", "beta", "seed", "metric", "value")
-        lines = csv_lines([*every.values()], found)
-        store.write_csv(folder / f"{name}.csv", header, lines)
-        return store.write(
-            folder / f"{name}.json",
+        return grid.write(
+            prog.rpartition(".")[2],
+            asked,
+            every,
+            found,
             title=title,
-            command=f"{prog} --scale={asked.scale} --only={','.join(asked.only)} "
-            f"--seeds={asked.seeds}{' --data_dir=MNIST' if asked.data_dir else ''} "
-            "--workdir=DIR",
-            seeds=range(asked.seeds),
             content=content,
-            workdirs=[folder / run.name for run in order],
+            columns=("dataset", "model", "beta"),
+            data="MNIST",
         )
 
-    return grid.command(order, asked, write)
+    return grid.command(grid.runs_of(every), asked, write)

@@ -19,6 +19,7 @@ of the losses are the published ones, the others ours. There are no published fi
 these networks and data.
 """
 
+import itertools
 import pathlib
 import re
 import sys
@@ -82,6 +83,7 @@ ABOUT = (
 class Row(NamedTuple):
     """The runs that differ by their seed alone."""
 
+    data: str  # of PARTS
     method: str
     runs: list[sweep.Run]
 
@@ -112,7 +114,7 @@ def row(part: str, method: str, asked) -> Row:
         sweep.Run(f"{part}/{folder}/seed{seed}", file, {**values, "seed": seed})
         for seed in range(asked.seeds)
     ]
-    return Row(method, runs)
+    return Row(part, method, runs)
 
 
 def of_pixels(part: str, asked) -> dict[str, float]:
@@ -216,8 +218,7 @@ def draw(rows: Sequence[Row], found: Mapping, asked) -> bytes:
 
 def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
     """The result file, every number as CSV, and the pictures; returns the markdown."""
-    folder, content = pathlib.Path(asked.workdir), [ABOUT.format(jobs=asked.jobs)]
-    lines = []
+    content = [ABOUT.format(jobs=asked.jobs)]
     for part, some in rows.items():
         pixels = of_pixels(part, asked)
         content.append(full_table(some, found, pixels, asked, part))
@@ -230,28 +231,15 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
                 draw(some, found, asked),
             )
         )
-        lines += [
-            (part, one.method, run.overrides["seed"], *pair)
-            for one in some
-            for run in one.runs
-            for pair in found[run.name].items()
-        ]
-    header = ("data", "method", "seed", "metric", "value")
-    store.write_csv(folder / "self_supervised.csv", header, lines)
-    data = " --data_dir=DATA" if asked.data_dir else ""
-    return store.write(
-        folder / "self_supervised.json",
+    return grid.write(
+        "self_supervised",
+        asked,
+        itertools.chain(*rows.values()),
+        found,
         title="Self-supervised methods side by side",
-        command=f"python -m experiments.papers.self_supervised --scale={asked.scale} "
-        f"--only={','.join(asked.only)} --seeds={asked.seeds}{data} --workdir=DIR",
-        seeds=range(asked.seeds),
         content=content,
-        workdirs=[
-            folder / run.name
-            for some in rows.values()
-            for one in some
-            for run in one.runs
-        ],
+        columns=("data", "method"),
+        data="DATA",
     )
 
 
@@ -268,10 +256,8 @@ def main(arguments=None) -> int:
         print("error: emoji need --data_dir; or --only=digits", file=sys.stderr)
         return 2
     rows = {part: rows_of(part, asked) for part in asked.only}
-    runs = [run for some in rows.values() for one in some for run in one.runs]
-    # One seed of everything first, so that what is stopped early is a table already.
-    order = sorted(runs, key=lambda run: run.overrides["seed"])
-    return grid.command(order, asked, lambda found: write(rows, found, asked))
+    runs = grid.runs_of(itertools.chain(*rows.values()))
+    return grid.command(runs, asked, lambda found: write(rows, found, asked))
 
 
 if __name__ == "__main__":

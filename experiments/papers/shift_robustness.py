@@ -22,7 +22,7 @@ Source: Shi et al., "How Robust is Unsupervised Representation Learning to Distr
   networks and r between 0 and 1 are ours, as are the thresholds of the patterns.
 """
 
-import pathlib
+import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -309,7 +309,7 @@ def draw(rows: Sequence[Row], found: Mapping, data: str) -> bytes:
 
 def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
     """The result file, every number as CSV, and the pictures; returns the markdown."""
-    folder, content, lines = pathlib.Path(asked.workdir), [ABOUT], []
+    content = [ABOUT]
     for data, some in rows.items():
         content += [make(some, found, data) for make in (short_table, patterns)]
         picture = store.picture(
@@ -319,28 +319,15 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
             draw(some, found, data),
         )
         content += [picture, full_table(some, found, data)]
-        lines += [
-            (data, one.method, one.r, run.overrides["seed"], *pair)
-            for one in some
-            for run in one.runs
-            for pair in found[run.name].items()
-        ]
-    header = ("data", "method", "r", "seed", "metric", "value")
-    store.write_csv(folder / "shift_robustness.csv", header, lines)
-    pictures = " --data_dir=CIFAR10" if asked.data_dir else ""
-    return store.write(
-        folder / "shift_robustness.json",
+    return grid.write(
+        "shift_robustness",
+        asked,
+        itertools.chain(*rows.values()),
+        found,
         title="Representations and a spurious correlation",
-        command=f"python -m experiments.papers.shift_robustness --scale={asked.scale} "
-        f"--only={','.join(asked.only)} --seeds={asked.seeds}{pictures} --workdir=DIR",
-        seeds=range(asked.seeds),
         content=content,
-        workdirs=[
-            folder / run.name
-            for some in rows.values()
-            for one in some
-            for run in one.runs
-        ],
+        columns=("data", "method", "r"),
+        data="CIFAR10",
     )
 
 
@@ -354,10 +341,8 @@ def main(arguments=None) -> int:
         data_dir="of tfds' CIFAR-10 and MNIST; pictures are drawn if empty",
     )
     rows = {data: rows_of(data, asked) for data in asked.only}
-    runs = [run for some in rows.values() for one in some for run in one.runs]
-    # One seed of everything first, so that what is stopped early is a table already.
-    order = sorted(runs, key=lambda run: run.overrides["seed"])
-    return grid.command(order, asked, lambda found: write(rows, found, asked))
+    runs = grid.runs_of(itertools.chain(*rows.values()))
+    return grid.command(runs, asked, lambda found: write(rows, found, asked))
 
 
 if __name__ == "__main__":
