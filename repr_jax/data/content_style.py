@@ -50,7 +50,13 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from repr_jax.data import mixing
-from repr_jax.data.dataset import Dataset, check_seed, of_draws, this_process
+from repr_jax.data.dataset import (
+    Dataset,
+    check_seed,
+    example_keys,
+    of_draws,
+    this_process,
+)
 from repr_jax.ops import checks
 
 MODALITIES = ("x1", "x2")
@@ -277,15 +283,9 @@ def _prepare(batch: Mapping, *, process: Process, seed: int) -> dict:
     """Replaces the numbers of rows by factors and observations."""
     rest = dict(batch)
     number, stream = rest.pop("id"), rest.pop("stream")
-    key = jax.random.key(seed)
-
-    @jax.vmap
-    def row_key(stream: Array, number: Array) -> Array:
-        return jax.random.fold_in(jax.random.fold_in(key, stream), number)
-
-    keys = [row_key(stream, number)]
+    keys = [example_keys(seed, stream, number)]
     if "content_id" in rest:
-        keys.append(row_key(stream, rest.pop("content_id")))
+        keys.append(example_keys(seed, stream, rest.pop("content_id")))
     factors = jax.vmap(functools.partial(sample, process))(*keys)
     signs = (factors["content"][:, :2] > 0).astype(jnp.int32)
     label = jnp.sum(signs * np.array([2, 1])[None, : signs.shape[1]], axis=1)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
 from repr_jax.ops import checks
 
@@ -214,6 +215,15 @@ def uniform(seed: int, stream: int, rows: np.ndarray, count: int) -> np.ndarray:
         state = _mixed(state + np.asarray(rows, np.uint64) * step)[:, None]
         state = _mixed(state + np.arange(1, count + 1, dtype=np.uint64)[None] * step)
     return (state >> np.uint64(11)) / 2.0**53
+
+
+def example_keys(seed: int, stream: Array, number: Array) -> Array:
+    """[batch] PRNG keys of examples: each has the same wherever it stands.
+
+    stream, number: [batch] uint32, such as the split, and the example in it.
+    """
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    return jax.vmap(jax.random.fold_in)(fold(jax.random.key(seed), stream), number)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,13 @@ import numpy as np
 from jax import Array
 
 from repr_jax.data import mhd, mnist
-from repr_jax.data.dataset import SPLITS, Dataset, check_modalities, of_rows
+from repr_jax.data.dataset import (
+    SPLITS,
+    Dataset,
+    check_modalities,
+    example_keys,
+    of_rows,
+)
 
 WHO = "mhd_drawn.load"
 POINTS = 100  # of a trajectory
@@ -101,20 +107,15 @@ def load(
         return found
 
     def prepare(batch: Mapping) -> dict:
-        rest, key = dict(batch), jax.random.key(seed)
-        number, stream = rest.pop("id"), rest.pop("stream")
+        rest = dict(batch)
+        keys = example_keys(seed, rest.pop("stream"), rest.pop("id"))
+        fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         if "image" in rest:
             rest["image"] = rest["image"].astype(jnp.float32) / 255
         for column, draw in enumerate((trajectory, sound)):
             if draw.__name__ in modalities:
-
-                def of_row(stream, number, label, draw=draw, column=column):
-                    own_key = jax.random.fold_in(
-                        jax.random.fold_in(key, stream), number
-                    )
-                    return draw(jax.random.fold_in(own_key, column), label)
-
-                rest[draw.__name__] = jax.vmap(of_row)(stream, number, rest["label"])
+                own_keys = fold(keys, column)
+                rest[draw.__name__] = jax.vmap(draw)(own_keys, rest["label"])
         if "symbol" in modalities:
             rest["symbol"] = jax.nn.one_hot(rest["label"], 10, dtype=jnp.float32)
         return rest

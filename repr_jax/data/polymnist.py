@@ -42,6 +42,7 @@ from repr_jax.data.dataset import (
     batch_indices,
     check_modalities,
     check_seed,
+    example_keys,
     of_draws,
     read_only,
     this_process,
@@ -286,10 +287,8 @@ def _prepare(
     seed: int,
 ) -> dict:
     """Composes every row with a key of its own: (seed, stream, id, modality)."""
-    key = jax.random.key(seed)
 
-    def image(stream: Array, number: Array, digit: Array, column: int) -> Array:
-        row_key = jax.random.fold_in(jax.random.fold_in(key, stream), number)
+    def image(row_key: Array, digit: Array, column: int) -> Array:
         photograph = jnp.asarray(photographs()[column])
         column_key = jax.random.fold_in(row_key, column)
         if scale < 1:
@@ -299,7 +298,8 @@ def _prepare(
 
     rest = dict(batch)
     digits, number, stream = (rest.pop(name) for name in ("digits", "id", "stream"))
+    keys = example_keys(seed, stream, number)
     for i, name in enumerate(modalities):
         draw = functools.partial(image, column=MODALITIES.index(name))
-        rest[name] = jax.vmap(draw)(stream, number, digits[:, i])
+        rest[name] = jax.vmap(draw)(keys, digits[:, i])
     return rest
