@@ -135,6 +135,12 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
 
 
+def row_normal(keys: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
+    """[batch] keys -> [batch, *shape] standard normal, float32 unless told."""
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
+
+
 def by_block(function: Callable, x: Array, *, size: int = 1024) -> Any:
     """function(x), `size` rows at a time where x has more: it takes less memory.
 

@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks, diffusion
+from repr_jax.ops.batch import row_normal
 from repr_jax.ops.measurement import Operator, singular_values
 
 
@@ -61,7 +62,6 @@ def sample(
     singular = singular_values(operator, known)
     measured = singular > 0
     inverse = jnp.where(measured, 1 / jnp.where(measured, singular, 1), 0)
-    normal = diffusion.row_normal(known.shape[1:])
     start_keys, step_keys = diffusion.split(keys)
     steps = diffusion.steps_of(alpha_bars, num_steps)
 
@@ -72,7 +72,9 @@ def sample(
     def first(sigma: Array) -> Array:
         clear = singular * sigma > noise
         spread = jnp.where(clear, left(sigma, 1.0), sigma)
-        return jnp.where(clear, known, 0) + spread * normal(start_keys)
+        return jnp.where(clear, known, 0) + spread * row_normal(
+            start_keys, known.shape[1:]
+        )
 
     def step(v: Array, inputs: tuple) -> tuple[Array, None]:
         """v: coordinates of x / sqrt(alpha_bar), with noise of variance sigma^2."""
@@ -90,7 +92,8 @@ def sample(
         mean = jnp.where(is_unclear, unclear, jnp.where(is_clear, clear, mean))
         spread = jnp.where(is_clear, left(sigma, eta_b), eta * sigma)
         spread = jnp.where(measured & ~is_clear & ~is_unclear, 0, spread)
-        return mean + spread * normal(diffusion.fold(step_keys, number)), None
+        fresh = row_normal(diffusion.fold(step_keys, number), known.shape[1:])
+        return mean + spread * fresh, None
 
     v, _ = lax.scan(step, first(_sigma(steps[1][0])), steps)
     return operator.from_spectrum(v)

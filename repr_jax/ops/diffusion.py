@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import row_normal
 
 
 def linear_alpha_bars(
@@ -85,7 +86,6 @@ def sample(
     """
     checks.non_negative("diffusion.sample", eta=eta)
     start_keys, step_keys = split(keys)
-    noise = row_normal(shape)
 
     def step(x: Array, inputs: tuple) -> tuple[Array, None]:
         time, alpha_bar, following, number = inputs
@@ -94,11 +94,11 @@ def sample(
         spread = eta * jnp.sqrt((1 - following) / (1 - alpha_bar))
         spread *= jnp.sqrt(1 - alpha_bar / following)
         direction = jnp.sqrt(jnp.maximum(1 - following - spread**2, 0)) * guess
-        fresh = spread * noise(fold(step_keys, number))
+        fresh = spread * row_normal(fold(step_keys, number), shape)
         return jnp.sqrt(following) * clean + direction + fresh, None
 
     steps = steps_of(alpha_bars, num_steps)
-    return lax.scan(step, noise(start_keys), steps)[0]
+    return lax.scan(step, row_normal(start_keys, shape), steps)[0]
 
 
 def steps_of(alpha_bars: np.ndarray, num_steps: int) -> tuple[Array, ...]:
@@ -122,8 +122,3 @@ def split(keys: Array) -> tuple[Array, Array]:
 def fold(keys: Array, number: Array) -> Array:
     """[batch] keys, each with the number folded in."""
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
-
-
-def row_normal(shape: tuple[int, ...]) -> Callable:
-    """keys [batch] -> [batch, *shape] standard normal."""
-    return jax.vmap(lambda key: jax.random.normal(key, shape))

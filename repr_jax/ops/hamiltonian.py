@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import row_normal
 
 ACCEPTED = 0.8  # the rate that step sizes are fitted to
 
@@ -73,7 +74,7 @@ def sample(
 def _moved(log_prob, num_leapfrogs, z, log_step, keys):
     """The next state of each chain, and the probability of its proposal."""
     gradient = jax.grad(lambda z: jnp.sum(log_prob(z)))
-    draws = jax.vmap(lambda key: jax.random.normal(key, z.shape[1:]))(keys[:, 0])
+    draws = row_normal(keys[:, 0], z.shape[1:])
     uniform = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys[:, 1])
     step = (jnp.exp(log_step) * (0.8 + 0.4 * uniform[:, 0]))[:, None]
 

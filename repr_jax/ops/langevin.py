@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks, diffusion
+from repr_jax.ops.batch import row_normal
 from repr_jax.ops.measurement import Operator, singular_values
 
 
@@ -77,7 +78,6 @@ def sample(
     """
     levels = _checked(levels, num_inner, step_size, operator, y)
     checks.non_negative("langevin.sample", noise=noise, guidance=guidance)
-    normal = diffusion.row_normal(start.shape[1:])
 
     def pull(x: Array, sigma: Array) -> Array:
         if operator is None:
@@ -94,7 +94,8 @@ def sample(
 
         def move(inner: Array, x: Array) -> Array:
             gradient = score(x, sigma) + guidance * pull(x, sigma)
-            fresh = normal(diffusion.fold(keys, number * num_inner + inner))
+            own_keys = diffusion.fold(keys, number * num_inner + inner)
+            fresh = row_normal(own_keys, start.shape[1:])
             return x + size * gradient + jnp.sqrt(2 * size) * fresh
 
         x = lax.fori_loop(0, num_inner, move, carry)

@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import row_normal
 
 
 class Operator(NamedTuple):
@@ -55,8 +56,7 @@ def noisy(keys: Array, operator: Operator, x: Array, *, noise: float) -> Array:
     """H x + noise * N(0, I), a key for each row of x."""
     checks.non_negative("measurement.noisy", noise=noise)
     y = operator.forward(x)
-    draw = jax.vmap(lambda key: jax.random.normal(key, y.shape[1:], y.dtype))
-    return y + noise * draw(keys)
+    return y + noise * row_normal(keys, y.shape[1:], y.dtype)
 
 
 def average_pool(factor: int) -> Operator:
