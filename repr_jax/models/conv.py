@@ -223,3 +223,8 @@ def parameters(module, x):
     kernel = module.param("kernel", module.kernel_init, shape)
     bias = module.param("bias", module.bias_init, (module.features,))
     return tuple(jnp.asarray(a, module.dtype) for a in (x, kernel, bias))
+
+
+def doubled(x):
+    """[batch, H, W, C] -> [batch, 2 H, 2 W, C], each pixel four times."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from repr_jax.models.conv import Conv, conv
+from repr_jax.models.conv import Conv, conv, doubled
 
 SLOPE = 0.2  # of leaky rectifiers
 
@@ -127,7 +127,7 @@ class Generator(nn.Module):
         for number, to_color in enumerate(self.to_color):
             for part in range(2 if number else 1):
                 if number and part == 0:
-                    x, image = _doubled(x), _doubled(image)
+                    x, image = doubled(x), doubled(image)
                 style = styles[:, layer]
                 x = self.layers[layer](x, style, noise[layer], train=train)
                 layer += 1
@@ -173,8 +173,3 @@ class Discriminator(nn.Module):
         x = activate(Conv(width, padding=(1, 1))(x))
         x = activate(nn.Dense(width)(x.reshape(len(x), -1)))
         return nn.Dense(1)(x)
-
-
-def _doubled(x):
-    """[batch, H, W, C] -> [batch, 2 H, 2 W, C], each pixel four times."""
-    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from repr_jax.models.conv import Conv
+from repr_jax.models.conv import Conv, doubled
 
 GROUPS = 8  # of group normalization, at most
 
@@ -52,8 +52,8 @@ class Attention(nn.Module):
         batch, height, width, channels = x.shape
         flat = normalize(x).reshape(batch, height * width, channels)
         query, key, value = (nn.Dense(channels)(flat) for _ in range(3))
-        dots = jnp.einsum("bic,bjc->bij", query, key) / math.sqrt(channels)
-        seen = jnp.einsum("bij,bjc->bic", jax.nn.softmax(dots, axis=-1), value)
+        one_head = (x[:, :, None] for x in (query, key, value))
+        seen = jax.nn.dot_product_attention(*one_head)[:, :, 0]
         out = nn.Dense(channels, kernel_init=nn.initializers.zeros_init())(seen)
         return x + out.reshape(x.shape)
 
@@ -99,8 +99,7 @@ class UNet(nn.Module):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
                 x = Residual(width)(x, embedding, train=train)
             if number:
-                x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-                x = Conv(width, padding=(1, 1))(x)
+                x = Conv(width, padding=(1, 1))(doubled(x))
         zeros = nn.initializers.zeros_init()
         x = nn.silu(normalize(x))
         return Conv(channels, padding=(1, 1), kernel_init=zeros)(x)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from repr_jax.models.conv import Conv
+from repr_jax.models.conv import Conv, doubled
 from repr_jax.models.initializers import uniform_fan_in
 from repr_jax.models.vae import check_sizes, common, gaussian_log_var, halvings, linear
 from repr_jax.models.vae_layers import heads, latents, rows_of
@@ -89,7 +89,7 @@ class ResidualDecoder(nn.Module):
         x = x.reshape(-1, height, width, self.width)
         for number, features in enumerate(self.widths):
             if number:
-                x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+                x = doubled(x)
             x = block(self, features, x)
         x = square_conv(self, self.shape[-1], nn.leaky_relu(x, SLOPE), size=3)
         return x.astype(jnp.float32)
