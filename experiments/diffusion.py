@@ -6,6 +6,8 @@ also `y`, a measurement by `config.operator` of images in [0, 1]; without it tha
 `image` is taken. Samples differ from row to row and with the key.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,13 +19,20 @@ from repr_jax.ops import ddrm, diffusion, langevin
 from repr_jax.ops.batch import row_keys
 
 
-def _keys(key, batch):
+def keys_of(key, batch):
+    """[batch] keys, one a row."""
     return row_keys(key, jnp.ones(batch["image"].shape[0], bool))
 
 
-def _measured(operator, batch):
+def measured(operator, batch):
     """y of the batch, of images in [0, 1]."""
     return batch["y"] if "y" in batch else operator.forward(batch["image"])
+
+
+def _init(network, key, batch):
+    """Parameters of a network of images and a level."""
+    x, _ = observed(batch)
+    return network.init(key, x, jnp.zeros(len(x)), train=False)["params"], {}
 
 
 def make_ddpm(config) -> Experiment:
@@ -49,10 +58,6 @@ def make_ddpm(config) -> Experiment:
 
         return of_batch
 
-    def init(key, batch):
-        x, _ = observed(batch)
-        return network.init(key, x, jnp.zeros(len(x)), train=False)["params"], {}
-
     def loss(params, extras, batch, key, step):
         x, where = observed(batch)
         time_key, noise_key = jax.random.split(key)
@@ -64,7 +69,7 @@ def make_ddpm(config) -> Experiment:
 
     def generate(params, extras, batch, key):
         x = diffusion.sample(
-            _keys(key, batch),
+            keys_of(key, batch),
             predict(params),
             batch["image"].shape[1:],
             alpha_bars=alpha_bars,
@@ -73,10 +78,10 @@ def make_ddpm(config) -> Experiment:
         return {"image": jnp.clip((x + 1) / 2, 0, 1)}
 
     def restore(params, extras, batch, key):
-        y = _measured(operator, batch)
+        y = measured(operator, batch)
         ones = operator.forward(jnp.ones_like(batch["image"]))
         x = ddrm.sample(
-            _keys(key, batch),
+            keys_of(key, batch),
             predict(params),
             operator,
             2 * y - ones,  # of 2 x - 1, for any linear operator
@@ -85,7 +90,8 @@ def make_ddpm(config) -> Experiment:
         )
         return jnp.clip((x + 1) / 2, 0, 1)
 
-    return Experiment(init, loss, {"generate": generate, "restore": restore})
+    outputs = {"generate": generate, "restore": restore}
+    return Experiment(functools.partial(_init, network), loss, outputs)
 
 
 def make_ncsn(config) -> Experiment:
@@ -109,10 +115,6 @@ def make_ncsn(config) -> Experiment:
         shrunk = (x - 0.5) / jnp.sqrt(wide**2 + 0.25)  # of about one size at all levels
         return network.apply({"params": params}, shrunk, level, train=train) / wide
 
-    def init(key, batch):
-        x, _ = observed(batch)
-        return network.init(key, x, jnp.zeros(len(x)), train=False)["params"], {}
-
     def loss(params, extras, batch, key, step):
         x, where = observed(batch)
         level_key, noise_key = jax.random.split(key)
@@ -124,18 +126,18 @@ def make_ncsn(config) -> Experiment:
         )
         return loss_fn(found, noise, sigma, where=where), (extras, {})
 
-    def sample(params, batch, key, **measured):
+    def sample(params, batch, key, **given):
         start_key, key = jax.random.split(key)
         shape = batch["image"].shape[1:]
         start = jax.vmap(lambda k: jax.random.uniform(k, shape))(
-            _keys(start_key, batch)
+            keys_of(start_key, batch)
         )
 
         def score(x, sigma):
             return scores(params, x, jnp.broadcast_to(sigma, (len(x),)), train=False)
 
         found = langevin.sample(
-            _keys(key, batch), score, start, levels=levels, **sampler, **measured
+            keys_of(key, batch), score, start, levels=levels, **sampler, **given
         )
         return jnp.clip(found.x, 0, 1)
 
@@ -143,7 +145,8 @@ def make_ncsn(config) -> Experiment:
         return {"image": sample(params, batch, key)}
 
     def restore(params, extras, batch, key):
-        y = _measured(operator, batch)
+        y = measured(operator, batch)
         return sample(params, batch, key, operator=operator, y=y)
 
-    return Experiment(init, loss, {"generate": generate, "restore": restore})
+    outputs = {"generate": generate, "restore": restore}
+    return Experiment(functools.partial(_init, network), loss, outputs)

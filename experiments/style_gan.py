@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from experiments import adversarial
+from experiments.diffusion import keys_of, measured
 from repr_jax.config import bind
 from repr_jax.experiment import Experiment
 from repr_jax.models import style_gan
 from repr_jax.ops import latent_search
-from repr_jax.ops.batch import row_keys
 
 NUM_STATISTICS = 10_000  # latents that the law of styles is estimated from
 
@@ -39,7 +39,7 @@ def make(config) -> Experiment:
         return jnp.mean(before, axis=0), jnp.std(before, axis=0)
 
     def restore(params, extras, batch, key):
-        y = batch["y"] if "y" in batch else operator.forward(batch["image"])
+        y = measured(operator, batch)
         params = params["generator"]
         mean, deviation = law_of(params)
         shape = (style_gan.num_styles(generator.size), generator.style_dim)
@@ -57,10 +57,8 @@ def make(config) -> Experiment:
                 {"params": params}, styles, noise, train=False, method="synthesize"
             )
 
-        keys = row_keys(key, jnp.ones(len(y), bool))
-        best = latent_search.search(
-            generate, operator.forward, y, *jax.vmap(start)(keys), **options
-        )
+        places = jax.vmap(start)(keys_of(key, batch))
+        best = latent_search.search(generate, operator.forward, y, *places, **options)
         return jnp.clip(best.image, 0, 1)
 
     return found._replace(outputs={**found.outputs, "restore": restore})
