@@ -12,6 +12,7 @@ the classifier sees, not about the images.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -104,11 +105,10 @@ def benchmark(
       ValueError: images outside of [0, 1] or of another size than what is made; labels
         outside of the classes; a class without an original that is classified right.
     """
-    who = "fairness"
+    who, key = "fairness", jax.random.key(seed)
     images, labels = _originals(who, images, labels, num_classes)
-    key = jax.random.key(seed)
     run = functools.partial(_by_batch, batch_size)
-    right = run(lambda x, n: classify(x), images) == labels
+    right = run(classify, images) == labels
     kept, images, labels = float(np.mean(right)), images[right], labels[right]
     missing = np.setdiff1d(np.arange(num_classes), labels)
     if len(missing):
@@ -117,24 +117,24 @@ def benchmark(
             f"class {missing[0]} has none."
         )
 
-    def draw(stream: int) -> Callable:
-        keys = jax.random.fold_in(key, stream)
-        return lambda y, n: upsample(y, jax.random.fold_in(keys, n))
+    def measure(x: np.ndarray) -> np.ndarray:
+        return operator.forward(jnp.asarray(x))
 
-    y = run(lambda x, n: operator.forward(jnp.asarray(x)), images)
-    made = _made(who, run(draw(0), y), images)
-    found = run(lambda x, n: classify(x), made)
-    table = metrics.contingency(
-        labels, found, num_clusters=num_classes, num_classes=num_classes
-    )
+    def draw(stream: int, y: np.ndarray) -> np.ndarray:
+        keys = _keys(jax.random.fold_in(key, stream))
+        return _made(who, run(lambda y: upsample(y, next(keys)), y), images)
+
+    y = run(measure, images)
+    made = draw(0, y)
     means = np.stack([images[labels == k].mean(axis=0) for k in range(num_classes)])
-    coarse = _coarsened(who, np.asarray(operator.forward(jnp.asarray(means))), coarsen)
-    many = _made(who, run(draw(1), np.repeat(coarse, num_draws, axis=0)), means[:1])
-    counts = metrics.contingency(
-        np.repeat(np.arange(num_classes), num_draws),
-        run(lambda x, n: classify(x), many),
-        num_clusters=num_classes,
-        num_classes=num_classes,
+    coarse = _coarsened(who, np.asarray(measure(means)), coarsen)
+    many = draw(1, np.repeat(coarse, num_draws, axis=0))
+    inputs = np.repeat(np.arange(num_classes), num_draws)
+    table, counts = (
+        metrics.contingency(
+            rows, run(classify, x), num_clusters=num_classes, num_classes=num_classes
+        )
+        for rows, x in ((labels, made), (inputs, many))
     )
     many = many.reshape(num_classes, num_draws, *many.shape[1:])
     distinct = metrics.num_distinct(many) if num_draws > 1 else np.ones(num_classes)
@@ -142,16 +142,11 @@ def benchmark(
         logging.warning("%s: a function of its input; UCPR has a draw each.", who)
         counts = counts // num_draws
     options = dict(level=level, num_draws=num_simulated, seed=seed)
-    numbers = {
-        **_prefixed("rdp", metrics.rdp(table, **options)),
-        **_prefixed("pr", metrics.pr(table, **options)),
-        **_prefixed("ucpr", metrics.ucpr(counts, **options)),
-    }
-    numbers["accuracy"] = numbers.pop("rdp/accuracy")
-    numbers |= {"kept": kept, "distinct": float(np.mean(distinct)) / num_draws}
+    numbers = _notions(table, counts, **options) | {"kept": kept}
+    numbers["distinct"] = float(np.mean(distinct)) / num_draws
     numbers["smallest_chi2"] = metrics.smallest_chi2(len(labels), num_classes)
     numbers |= _performance(run, images, made, distances or {})
-    again = made if np.all(distinct == 1) else run(draw(2), y)
+    again = made if np.all(distinct == 1) else draw(2, y)
     pictures = {
         "wall": Picture(*WALL, _wall(images, labels, y, (made, again))),
         "uninformative": Picture(*COARSE, _coarse_wall(means, coarse, many)),
@@ -280,14 +275,15 @@ def _made(who, made, images):
 
 
 def _by_batch(batch_size, function, *arrays):
-    """function(rows of the arrays, number of the batch), for all rows, on the host."""
-    rows = len(arrays[0])
-    return np.concatenate(
-        [
-            np.asarray(function(*(x[start : start + batch_size] for x in arrays), n))
-            for n, start in enumerate(range(0, rows, batch_size))
-        ]
-    )
+    """function(rows of the arrays), for all rows in turn, on the host."""
+    starts = range(0, len(arrays[0]), batch_size)
+    batches = ([x[n : n + batch_size] for x in arrays] for n in starts)
+    return np.concatenate([np.asarray(function(*batch)) for batch in batches])
+
+
+def _keys(key):
+    """Keys of one batch after the other."""
+    return (jax.random.fold_in(key, n) for n in itertools.count())
 
 
 def _coarsened(who, y, factor):
@@ -304,28 +300,31 @@ def _coarsened(who, y, factor):
     return means.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _prefixed(notion, numbers):
-    return {f"{notion}/{name}": value for name, value in numbers.items()}
+def _notions(table, counts, **options):
+    """The numbers of all notions, and the accuracy."""
+    found = {
+        "rdp": metrics.rdp(table, **options),
+        "pr": metrics.pr(table, **options),
+        "ucpr": metrics.ucpr(counts, **options),
+    }
+    numbers = {"accuracy": found["rdp"].pop("accuracy")}
+    for notion, values in found.items():
+        numbers |= {f"{notion}/{name}": value for name, value in values.items()}
+    return numbers
 
 
 def _performance(run, images, made, distances):
     """Means over rows; of PSNR of rows that are not equal."""
-    found = {
-        "psnr": lambda x, z, n: metrics.psnr(x, z),
-        **{name: lambda x, z, n, f=f: f(x, z) for name, f in distances.items()},
-    }
+    found = {"psnr": metrics.psnr, **distances}
     if min(images.shape[1:3]) >= 11:
-        found["dssim"] = lambda x, z, n: (1 - metrics.ssim(x, z)) / 2
+        found["dssim"] = lambda x, z: (1 - metrics.ssim(x, z)) / 2
     numbers = {}
     for name, function in found.items():
         values = run(function, images, made)
         finite = values[np.isfinite(values)]
         numbers[name] = float(np.mean(finite)) if len(finite) else float("inf")
     if images.shape[3] in (1, 3):
-        sharp = [
-            np.mean(run(lambda x, n: metrics.laplacian_variance(x), x))
-            for x in (made, images)
-        ]
+        sharp = [np.mean(run(metrics.laplacian_variance, x)) for x in (made, images)]
         numbers["sharpness"] = float(sharp[0] / max(sharp[1], 1e-12))
     return {name: x for name, x in numbers.items() if np.isfinite(x)}
 
