@@ -36,9 +36,13 @@ def make(config) -> Experiment:
     `config.penalty_weight` times `losses.gradient_penalty` at the real rows is added to
     the former; 0 leaves it out.
     """
-    names, of = ("discriminator", "generator"), config.losses
-    networks = {name: bind(config[name], f"config.{name}")() for name in names}
-    loss_fns = {name: bind(of[name], f"config.losses.{name}") for name in names}
+    networks = {
+        name: bind(config[name], f"config.{name}")()
+        for name in ("discriminator", "generator")
+    }
+    loss_fns = {
+        name: bind(config.losses[name], f"config.losses.{name}") for name in networks
+    }
     apply = functools.partial(_apply, networks)
 
     def noise(key, rows):

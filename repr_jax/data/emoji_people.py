@@ -51,20 +51,9 @@ def load(
     rows, groups, tones = _people(who, data)
     held_out = np.random.default_rng(0).permutation(groups.max() + 1)
     held_out = held_out[: round(emoji.HELD_OUT * len(held_out))]
-    found, labels, style, number = (
-        np.concatenate(parts)
-        for parts in zip(
-            *(
-                (
-                    data[name][rows],
-                    tones,
-                    np.full(len(rows), emoji.IMAGES.index(name)),
-                    groups,
-                )
-                for name in styles
-            )
-        )
-    )
+    found = np.concatenate([data[name][rows] for name in styles])
+    labels, number = (np.tile(x, len(styles)) for x in (tones, groups))
+    style = np.repeat([emoji.IMAGES.index(name) for name in styles], len(rows))
     in_test = np.isin(number, held_out)
     rows_of = {"train": np.flatnonzero(~in_test), "test": np.flatnonzero(in_test)}
     if shares is not None:

@@ -109,8 +109,9 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
         theta, descent, count = carry
         _, curvature = jax.linearize(gradient, theta)
         direction, _ = cg(curvature, descent, tol=0.01, maxiter=100)
-        along = logits(theta), logits(direction)
-        length = _step_length(*along, theta[0], direction[0], target, penalty, mean)
+        here, along = logits(theta), logits(direction)
+        weights = theta[0], direction[0]
+        length = _step_length(here, along, *weights, target, penalty, mean)
         theta = jax.tree.map(lambda a, b: a + length * b, theta, direction)
         return theta, jax.tree.map(jnp.negative, gradient(theta)), count + 1
 

@@ -96,19 +96,21 @@ def fit(
         `where` that is not bool; numbers out of range.
     """
     x = _rows(x, where)
+    counts = dict(num_heads=num_heads, batch_size=batch_size)
+    counts |= dict(num_neighbors=num_neighbors)
+    counts |= dict(hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
     numbers = dict(power=power, temperature=temperature, learning_rate=learning_rate)
-    numbers |= dict(
-        weight_decay=weight_decay, decay=decay, marginal_decay=marginal_decay
-    )
-    widths = (hidden_dim, bottleneck_dim, num_classes)
-    _check_numbers(widths, (num_heads, batch_size, num_neighbors), numbers)
+    numbers |= dict(weight_decay=weight_decay, decay=decay)
+    numbers |= dict(marginal_decay=marginal_decay)
+    _check_numbers(num_classes, counts, numbers)
     batch_size = min(batch_size, len(x))
     steps_per_pass = len(x) // batch_size
     num_steps = NUM_EPOCHS * steps_per_pass if num_steps is None else num_steps
     checks.count("temi.fit", num_steps=num_steps)
     neighbors = nearest(x, num_neighbors=min(num_neighbors, len(x) - 1))
     start_key, key = jax.random.split(key)
-    state = _start(start_key, num_heads, (x.shape[1], *widths), num_steps)
+    widths = (x.shape[1], hidden_dim, bottleneck_dim, num_classes)
+    state = _start(start_key, num_heads, widths, num_steps)
     state = _trained(state, x, neighbors, key, numbers, batch_size, progress)
     return _best(state.extras, temperature, steps_per_pass)
 
@@ -254,13 +256,11 @@ def _rows(x, where):
     return to_float(x)
 
 
-def _check_numbers(widths, counts, numbers):
+def _check_numbers(num_classes, counts, numbers):
     """ValueError or TypeError for numbers out of range."""
-    who, (hidden_dim, bottleneck_dim, num_classes) = "temi.fit", widths
+    who = "temi.fit"
     checks.count(who, minimum=2, num_classes=num_classes)
-    names = ("num_heads", "batch_size", "num_neighbors")
-    checks.count(who, **dict(zip(names, counts)))
-    checks.count(who, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
+    checks.count(who, **counts)
     for name in ("power", "temperature", "learning_rate"):
         checks.positive(who, **{name: numbers[name]})
     checks.non_negative(who, weight_decay=numbers["weight_decay"])

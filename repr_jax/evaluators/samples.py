@@ -91,7 +91,7 @@ def evaluate(
     names = [name for name, x in rebuilt.items() if x.ndim == 4 and name in prepared]
     sizes = dict(num_examples=num_examples, num_draws=num_draws)
     given_all, between, variety = of_images(
-        trained, batch, rebuilt, names, ask, **sizes
+        trained, batch, prepared, rebuilt, names, ask, **sizes
     )
     free = ask(len(names) + 1, ~every)
     of_prior = [figures.Row(name, free[name][:num_random]) for name in names]
@@ -110,9 +110,11 @@ def evaluate(
     return Evaluation({}, mosaics, tuple(tables))
 
 
-def of_images(trained, batch, rebuilt, names, ask, *, num_examples, num_draws):
+def of_images(
+    trained, batch, prepared, rebuilt, names, ask, *, num_examples, num_draws
+):
     """Blocks of mosaics, one a view: rebuilt; others from it; draws of the next."""
-    prepared, given_all, between, variety = trained.prepare(batch), [], [], []
+    given_all, between, variety = [], [], []
     for m, name in enumerate(names):
         alone = np.array([name == n for n in trained.modalities] or [True])
         has_it = rows_with(batch, alone if trained.modalities else None)

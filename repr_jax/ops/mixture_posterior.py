@@ -37,9 +37,7 @@ class Posterior(NamedTuple):
     log_weights: Array  # [K] of the prior
     means: Array  # [K, dim] of the prior
     predicted: Array  # [K, measured], matrix @ means
-    whitening: (
-        Array  # [K, measured, measured], W with W'W the inverse of y's covariance
-    )
+    whitening: Array  # [K, measured, measured], W'W is y's inverse covariance
     log_dets: Array  # [K] of y's covariance
     gains: Array  # [K, dim, measured]
     roots: Array  # [K, dim, dim], R with R R' the covariance of x given y

@@ -22,7 +22,7 @@ def kind(x) -> str:
 def check_same(who, wanted, described, most: int = 8) -> None:
     """Raises ValueError that lists the leaves which are not those wanted."""
     wanted = {name: kind(x) for name, x in zip(*flatten(wanted))}
-    got = {name: kind for name, (kind, _) in described.items()}
+    got = {name: stored for name, (stored, _) in described.items()}
     differ = [
         f"{name}: wanted {wanted.get(name, 'none')}, got {got.get(name, 'none')}"
         for name in {**wanted, **got}

@@ -116,13 +116,11 @@ def _section(part, found: Mapping, operations: Mapping, ceilings: Mapping) -> li
     columns = [c for c in columns if c not in LAST] + [c for c in LAST if c in columns]
     formats = [ERROR if "error" in c else FORMATS.get(c, ".3g") for c in columns]
     cells = [[row.get(column) for column in columns] for row in rows]
-    heading = f"## {part.title}"
-    text = part.text
-    problems = [f"Did not work: {text}" for text in found["problems"]]
+    problems = [f"Did not work: {problem}" for problem in found["problems"]]
     if not found["finished"]:
         problems.append("Stopped by its time limit; the rest is missing.")
     table = [Table(columns, cells, formats)] if rows else []
-    return [heading, text, *table, *problems]
+    return [f"## {part.title}", part.text, *table, *problems]
 
 
 def _with_shares(figure: Mapping, ceilings: Mapping) -> dict:

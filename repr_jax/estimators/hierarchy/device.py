@@ -16,9 +16,7 @@ from repr_jax.estimators.hierarchy.merging import Hierarchy
 from repr_jax.ops import checks
 
 ALL_BITS = np.int32(-1)
-FINITE_ROWS = (
-    2**14
-)  # are looked at together: all of them in float32 are twice a float16
+FINITE_ROWS = 2**14  # looked at together: all rows in float32 are twice float16 ones
 
 
 def _argmax(x: Array, axis: int) -> Array:
