@@ -264,30 +264,25 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
         expect_its_name(both, dead)
 
 
+# What befalls it, and what the other says; of process 0 in the slow tests.
+NAMELESS = ("dies before it has a name", "process {} of this run died or cannot be")
+ABSENT = ("never joins", "not every process of this run has joined it in time")
+
+
 @pytest.mark.parametrize(
     ("dead", "what", "name"),
     [
-        (1, "dies before it has a name", "process 1 of this run died or cannot be"),
-        pytest.param(
-            *(
-                0,
-                "dies before it has a name",
-                "process 0 of this run died or cannot be",
-            ),
-            marks=pytest.mark.slow,
-        ),
-        (1, "never joins", "not every process of this run has joined it in time"),
-        pytest.param(
-            *(0, "never joins", "not every process of this run has joined it in time"),
-            marks=pytest.mark.slow,
-        ),
+        (1, *NAMELESS),
+        pytest.param(0, *NAMELESS, marks=pytest.mark.slow),
+        (1, *ABSENT),
+        pytest.param(0, *ABSENT, marks=pytest.mark.slow),
     ],
 )
 def test_a_death_before_all_have_met(start, tiny, tmp_path, dead, what, name):
     """Of pids nothing is known by then; who never came is known to nobody."""
     with together(start, *befallen(dead, what, tiny, tmp_path)) as both:
         both[dead].wait(TIME_LIMIT)
-        expect_its_name(both, dead, name)
+        expect_its_name(both, dead, name.format(dead))
         assert both[1 - dead].returncode == -signal.SIGABRT
     assert not rows(tmp_path)
 
