@@ -10,9 +10,8 @@ likelihoods are those of Nexus's authors for trajectory and symbol.
 Expect: not yet run.
 """
 
-import ml_collections
-
 from configs.base import base
+from configs.multimodal.mopoe_mnist_labels import dense
 from configs.multimodal.mopoe_mnist_svhn_text import evaluators, fused, judged
 from experiments import multimodal_vae
 from repr_jax import optim
@@ -20,7 +19,7 @@ from repr_jax.data import mhd, mhd_drawn
 from repr_jax.models import vae_layers
 from repr_jax.ops import likelihood
 
-IMAGE, TRAJECTORY, SOUND, SYMBOL = (28, 28, 1), (200,), (32, 96, 1), (10,)
+SOUND = (32, 96, 1)
 HALVINGS = ((32, 4, 2, 1), (64, 4, 2, 1), (128, 4, 2, 1))  # of the sound, to 4 x 12
 
 
@@ -39,7 +38,14 @@ def get_config(mode=""):
         data_dir="",
         seed=config.get_ref("seed"),
     )
-    networks(config, smoke=smoke)
+    shapes = dict(image=(28, 28, 1), trajectory=(200,), sound=SOUND, symbol=(10,))
+    dense(config, shapes, smoke=smoke)
+    config.encoders.sound = dict(
+        fn=vae_layers.LayersEncoder,
+        latent_dim=config.get_ref("latent_dim"),
+        layers=HALVINGS,
+        shape=SOUND,
+    )
     gaussian = likelihood.gaussian
     fused(config, (likelihood.bernoulli, gaussian, gaussian, likelihood.categorical))
     config.loss.likelihood_weights = (1.0, 50.0, 1.0, 50.0)  # published by Nexus
@@ -47,30 +53,3 @@ def get_config(mode=""):
     evaluators(config, smoke=smoke)
     judged(config, smoke=smoke)
     return config
-
-
-def networks(config, *, smoke):
-    """Dense layers, and convolutions of the sound."""
-    config.encoders, config.decoders = (ml_collections.ConfigDict() for _ in range(2))
-    widths = (8,) if smoke else (512, 512)
-    for name, shape in (
-        ("image", IMAGE),
-        ("trajectory", TRAJECTORY),
-        ("symbol", SYMBOL),
-    ):
-        config.encoders[name] = dict(
-            fn=vae_layers.DenseEncoder,
-            latent_dim=config.get_ref("latent_dim"),
-            widths=widths,
-            shape=shape,
-        )
-        config.decoders[name] = dict(
-            fn=vae_layers.DenseDecoder, widths=widths, shape=shape
-        )
-    config.encoders.sound = dict(
-        fn=vae_layers.LayersEncoder,
-        latent_dim=config.get_ref("latent_dim"),
-        layers=HALVINGS,
-        shape=SOUND,
-    )
-    config.decoders.sound = dict(fn=vae_layers.DenseDecoder, widths=widths, shape=SOUND)

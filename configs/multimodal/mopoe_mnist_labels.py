@@ -34,9 +34,20 @@ def get_config(mode=""):
         data_dir="",
         seed=config.get_ref("seed"),
     )
+    dense(config, dict(image=(28, 28, 1), digit=(10,)), smoke=smoke)
+    fused(config, (likelihood.bernoulli, likelihood.categorical))
+    config.loss.likelihood_weights = (1.0, 50.0)  # published: 10 or 50
+    config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)  # published
+    evaluators(config, smoke=smoke)
+    judged(config, smoke=smoke)
+    return config
+
+
+def dense(config, shapes, *, smoke):
+    """Encoders and decoders of two hidden layers, for modalities by their shapes."""
     widths = (8,) if smoke else (512, 512)
     config.encoders, config.decoders = (ml_collections.ConfigDict() for _ in range(2))
-    for name, shape in (("image", (28, 28, 1)), ("digit", (10,))):
+    for name, shape in shapes.items():
         config.encoders[name] = dict(
             fn=vae_layers.DenseEncoder,
             latent_dim=config.get_ref("latent_dim"),
@@ -46,9 +57,3 @@ def get_config(mode=""):
         config.decoders[name] = dict(
             fn=vae_layers.DenseDecoder, widths=widths, shape=shape
         )
-    fused(config, (likelihood.bernoulli, likelihood.categorical))
-    config.loss.likelihood_weights = (1.0, 50.0)  # published: 10 or 50
-    config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)  # published
-    evaluators(config, smoke=smoke)
-    judged(config, smoke=smoke)
-    return config
