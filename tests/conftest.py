@@ -13,6 +13,7 @@ import jaxlib
 import numpy as np
 import pytest
 
+from experiments.launch import local
 from tests import older_jax, runs
 
 NUM_DEVICES = 4
@@ -115,13 +116,13 @@ def repository():
 
 
 @pytest.fixture(scope="session")
-def start(repository, tmp_path_factory):
-    """start(module or code, *arguments, ...) -> process, as `runs.started`."""
+def start(tmp_path_factory):
+    """start(*arguments of python, ...) -> process, as `local.started`."""
 
     def start(*command, **which):
-        log = tmp_path_factory.mktemp("log") / "output"
-        return runs.started(repository, log, *command, **which)
+        return local.started(start.log(), *command, **which)
 
+    start.log = lambda: tmp_path_factory.mktemp("log") / "output"
     return start
 
 
