@@ -127,11 +127,9 @@ def start(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny():
     """The file of a config of 30 small steps."""
-    path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(runs.CONFIG)
-    return path
+    return runs.TINY
 
 
 @pytest.fixture(scope="session")
