@@ -194,7 +194,7 @@ def fake_tfds(tmp_path):
 
     from repr_jax.data import tfds_images
 
-    for name in ("celeb_a", "cifar10", "cifar100", "food101"):
+    for name in ("celeb_a", "cifar10", "cifar100", "food101", "imagenet2012"):
         (tmp_path / name).mkdir()
     with tfds.testing.mock_data(num_examples=10):
         yield str(tmp_path)

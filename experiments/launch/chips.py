@@ -78,7 +78,8 @@ def devices(chip: str, count: int) -> list:
         if name is None:
             known = TOPOLOGIES[chip]
             raise ValueError(f"--chips: expected a topology of {known}; got {count}.")
-        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no metadata server to ask
+        for variable in ("TPU_WORKER_HOSTNAMES", "TPU_ACCELERATOR_TYPE"):
+            os.environ.setdefault(variable, "localhost")  # or libtpu warns of none
         alone = dict(chips_per_host_bounds=(1, 1, 1)) if count == 1 else {}
         both = dict(chip_config_name="megacore") if chip in ("v4", "v5p") else {}
         found = topologies.get_topology_desc(

@@ -29,8 +29,8 @@ from experiments.results import store, tables
 from repr_jax import logs
 
 LIMIT = 1800.0  # seconds, for what takes 20 on a machine that does nothing else
-SAVED = "config.checkpoint_every=4"
-FLAGS = [f"--{SAVED}", "--config.log_every=1", "--config.data_patience=5"]
+PATIENCE = 30  # seconds for a batch
+FLAGS = ["--config.log_every=1", f"--config.data_patience={PATIENCE}"]
 HEADER = ("fault", "of process", "exit codes", "last line of the other, or its own")
 HEADER += ("noticed after, s", "steps lost", "loss differs by", "metrics differ by")
 
