@@ -61,11 +61,14 @@ def make_mesh(devices=None, model: int = 1) -> Mesh:
             f"make_mesh: expected model to be a divisor of the {local} devices of a "
             f"process; got {model}."
         )
-    shape, names = (len(devices),), (AXIS,)
-    if model > 1:
-        shape, names = (len(devices) // model, model), (AXIS, MODEL)
-    kinds = (AxisType.Auto,) * len(names)
-    return jax.make_mesh(shape, names, axis_types=kinds, devices=devices)
+    if model == 1:
+        kinds = (AxisType.Auto,)
+        return jax.make_mesh(
+            (len(devices),), (AXIS,), axis_types=kinds, devices=devices
+        )
+    in_order = sorted(devices, key=lambda device: (device.process_index, device.id))
+    kinds = (AxisType.Auto,) * 2
+    return Mesh(np.reshape(in_order, (-1, model)), (AXIS, MODEL), axis_types=kinds)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

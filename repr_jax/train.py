@@ -224,8 +224,9 @@ def init_state(parts: Parts, config, batch) -> TrainState:
             halted=jnp.zeros((), bool),
         )
 
-    fixed = dict(parts.dataset.fixed)
-    where = shardings(parts, config, jax.eval_shape(init, batch, fixed))
+    fixed, where = dict(parts.dataset.fixed), sharding.replicated(parts.mesh)
+    if config.shard_state or sharding.MODEL in parts.mesh.shape:
+        where = shardings(parts, config, jax.eval_shape(init, batch, fixed))
     return jax.jit(init, out_shardings=where)(batch, fixed)
 
 

@@ -73,6 +73,13 @@ def sent_bytes(program: str, count: int) -> float:
     return total
 
 
+def held_bytes(program) -> int:
+    """Memory that a compiled program holds on each device while it runs."""
+    found = program.memory_analysis()
+    given = found.argument_size_in_bytes + found.output_size_in_bytes
+    return given + found.temp_size_in_bytes - found.alias_size_in_bytes
+
+
 def of_step(config, devices) -> Cost:
     """The cost of a config's step on devices, by compiling it for them.
 
@@ -89,16 +96,13 @@ def of_step(config, devices) -> Cost:
     fixed = jax.eval_shape(lambda: dict(parts.dataset.fixed))
     lowered = call.lower(state, batch, fixed)
     program = lowered.compile()
-    memory, counted = program.memory_analysis(), program.cost_analysis()
+    counted = program.cost_analysis()
     counted = counted[0] if isinstance(counted, list) else counted
     flops = operations(lowered)
     return Cost(
         flops=counted["flops"] if flops is None else flops * 1e12 / len(devices),
         bytes=counted.get("bytes accessed", 0.0),
-        held=memory.argument_size_in_bytes
-        + memory.temp_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes,
+        held=held_bytes(program),
         sent=sent_bytes(program.as_text(), len(devices)),
     )
 
@@ -198,27 +202,27 @@ def parse(arguments) -> argparse.Namespace:
 def main(arguments=None) -> int:
     """Compiles the step a few times, and prints two tables."""
     asked = parse(arguments)
-    if chips.compiler_of(asked.chip) == "cpu":
-        jax.config.update("jax_num_cpu_devices", asked.chips)
-    jax.config.update("jax_platforms", "cpu")
+    if arguments is None:  # a command of its own: jax has used no device yet
+        if chips.compiler_of(asked.chip) == "cpu":
+            jax.config.update("jax_num_cpu_devices", asked.chips)
+        jax.config.update("jax_platforms", "cpu")
     try:
         pairs = dict(text.split("=", 1) for text in asked.set)
         values = {name: ast.literal_eval(value) for name, value in pairs.items()}
         config = configs.load(asked.config, values)
         batch, most = config.batch_size, asked.chips
-        counts = numbers_of(asked.chip, most)
-        scaled = {}
-        for count in counts:
-            rows = batch * count // most
-            if rows % count == 0 and count % config.model_devices == 0:
-                own = configs.load(asked.config, {**values, "batch_size": rows})
-                cost = of_step(own, chips.devices(asked.chip, count))
-                scaled[count] = rows, cost
-        if most not in scaled:
+        if batch % most or most % config.model_devices:
             raise ValueError(
                 f"--chips: expected a divisor of the batch of {batch} and a multiple "
                 f"of config.model_devices ({config.model_devices}); got {most}."
             )
+        scaled = {}
+        for count in numbers_of(asked.chip, most):
+            if count % config.model_devices == 0:
+                rows = batch * count // most
+                own = configs.load(asked.config, {**values, "batch_size": rows})
+                cost = of_step(own, chips.devices(asked.chip, count))
+                scaled[count] = rows, cost
         costs = [scaled[most][1]]
         for times in TIMES[1:]:
             own = configs.load(asked.config, {**values, "batch_size": times * batch})

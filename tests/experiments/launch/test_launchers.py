@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from experiments.launch import commands, gke, local, slurm, tpu
+from experiments.launch import commands, cost, gke, local, slurm, tpu
 from repr_jax import sharding
 
 OF_RUN = ["--", "--config=a.py", "--config.dataset.modalities=('a', 'b')"]
@@ -200,6 +200,21 @@ def test_the_first_failure_is_the_exit_code():
     code = "import os; os.kill(os.getpid(), 6 if os.environ['JAX_PROCESS_ID'] else 9)"
     with local.together([subprocess.PIPE], "-c", code) as processes:
         assert local.follow(processes) == 134
+
+
+def test_the_commands_of_the_page_are_understood(capsys):
+    page = (commands.REPOSITORY / "experiments/launch/README.md").read_text()
+    lines = "\n".join(re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL))
+    found = {}
+    for line in lines.replace("\\\n", " ").splitlines():
+        words = shlex.split(line)
+        assert words[:2] == ["python", "-m"]
+        found[words[2].rpartition(".")[2]] = words[3:]
+    cost.parse(found.pop("cost"))
+    for name, module in dict(local=local, tpu=tpu, gke=gke, slurm=slurm).items():
+        assert module.main(["--dry-run", *found.pop(name)]) == 0
+        assert "repr_jax.main" in capsys.readouterr().out
+    assert not found
 
 
 def test_a_command_that_is_not_installed_is_named(capsys):
