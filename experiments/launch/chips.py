@@ -72,18 +72,19 @@ def devices(chip: str, count: int) -> list:
     if compiler_of(chip) == "tpu":
         from jax.experimental import topologies
 
-        name = topology(chip, count)
+        shape = topology(chip, count)
         if count == 1:
-            name = "1x1x1" if "x1" in TOPOLOGIES[chip] else "1x1"
-        if name is None:
+            shape = "1x1x1" if TOPOLOGIES[chip] == THREE else "1x1"
+        if shape is None:
             known = TOPOLOGIES[chip]
             raise ValueError(f"--chips: expected a topology of {known}; got {count}.")
-        for variable in ("TPU_WORKER_HOSTNAMES", "TPU_ACCELERATOR_TYPE"):
-            os.environ.setdefault(variable, "localhost")  # or libtpu warns of none
+        for name in ("TPU_WORKER_HOSTNAMES", "TPU_ACCELERATOR_TYPE"):
+            os.environ.setdefault(name, "localhost")  # or libtpu warns of none
+        os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # it takes no chip
         alone = dict(chips_per_host_bounds=(1, 1, 1)) if count == 1 else {}
         both = dict(chip_config_name="megacore") if chip in ("v4", "v5p") else {}
         found = topologies.get_topology_desc(
-            f"{chip}:{name}", platform="tpu", **alone, **both
+            f"{chip}:{shape}", platform="tpu", **alone, **both
         ).devices
     else:
         found = jax.devices("cpu")
