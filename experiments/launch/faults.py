@@ -94,7 +94,7 @@ def wait(condition: Callable[[], bool], processes: Sequence = ()) -> None:
     while not condition() and all(process.poll() is None for process in processes):
         if time.monotonic() > end:
             raise TimeoutError(f"faults: expected an end within {LIMIT:.0f} s.")
-        time.sleep(0.01)
+        time.sleep(0.1)
 
 
 def start(workdir, process: int = 0, befalls: str = "nothing", flags=()):
