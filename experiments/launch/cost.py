@@ -12,7 +12,8 @@ CPU, whose compiler holds other temporaries, so its memory and bytes are a rough
 
 The time is what no run can be faster than: operations at the bfloat16 peak or bytes of
 memory at its bandwidth, whichever is more, and then communication at the bandwidth of
-the links. Real steps reach a third to two thirds of it; loops count as one turn.
+the links. Loops count as one turn. The largest batch is extrapolated from 1, 2 and 3
+times the config's: ask again with --set=batch_size=N near it.
 
 Exit codes: 0 done; 2 the input was wrong.
 """
