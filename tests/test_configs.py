@@ -121,6 +121,7 @@ def test_full_form_can_be_built_and_traced(name, emoji_file, fake_tfds, study):
     found |= {"imagenet": fake_tfds, "mopoe_arrays": study}
     needed = [path for word, path in found.items() if word in name]
     overrides = {"data_dir": needed[0]} if needed else {}
+    overrides |= {"batch_size": 8} if "imagenet" in name else {}  # 600 MB otherwise
     config = configs.load(str(CONFIGS / name), overrides)
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from repr_jax.data import image_files
@@ -107,9 +108,9 @@ def streamed(
 ) -> Dataset:
     """As `images`, of a set that memory does not hold: each row is read when shown.
 
-    Training is read ahead by threads of grain, a batch each, and each process reads its
-    own rows alone. Order and rows are those of `images` and depend on the seed and step
-    alone, so nothing of grain has to be saved, and any number of processes goes on.
+    Training is read ahead by threads of grain, and each process reads its own rows.
+    Order and rows are those of `images` and depend on the seed and step alone, so
+    nothing of grain has to be saved, and any number of processes goes on.
 
     Raises:
       ImportError: without grain, or as `arrays`. FileNotFoundError: as `arrays`.
@@ -125,13 +126,15 @@ def streamed(
     names = dict(zip(("train", "test"), splits))
     data = {s: records(name, names[s], directory(data_dir)) for s in names}
 
+    def one(split: str, row: int) -> dict[str, np.ndarray]:
+        item = data[split][int(row)]
+        checks.one_of("tfds_images.streamed", tuple(item), label=label)
+        image = image_files.square(item["image"], size)
+        return {"image": image, "label": np.int32(item[label])}
+
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-        items = [data[split][int(row)] for row in rows]
-        for item in items[:1]:
-            checks.one_of("tfds_images.streamed", tuple(item), label=label)
-        images = [image_files.square(item["image"], size) for item in items]
-        labels = [item[label] for item in items]
-        return {"image": np.stack(images), "label": np.array(labels, np.int32)}
+        found = [one(split, row) for row in rows]
+        return {name: np.stack([x[name] for x in found]) for name in found[0]}
 
     num_examples = {split: len(found) for split, found in data.items()}
     whole = of_rows(
@@ -140,13 +143,16 @@ def streamed(
 
     def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
         check_train("tfds_images.streamed", batch_size, start_step)
-        batches = grain.MapDataset.range(start_step, np.iinfo(np.int64).max).map(
-            lambda step: take("train", whole.train_rows(int(step), batch_size))
+        own = batch_size // jax.process_count()
+        rows_of = functools.lru_cache(maxsize=4)(
+            lambda step: whole.train_rows(step, batch_size)
         )
+        numbers = grain.MapDataset.range(start_step * own, np.iinfo(np.int64).max)
+        rows = numbers.map(lambda n: one("train", rows_of(n // own)[n % own]))
         options = grain.ReadOptions(
-            num_threads=num_threads, prefetch_buffer_size=num_threads
+            num_threads=num_threads, prefetch_buffer_size=4 * num_threads
         )
-        return iter(batches.to_iter_dataset(options))
+        return iter(rows.to_iter_dataset(options).batch(own))
 
     return whole._replace(train=train)
 
