@@ -206,7 +206,7 @@ def test_the_commands_of_the_page_are_understood(capsys):
     page = (commands.REPOSITORY / "experiments/launch/README.md").read_text()
     lines = "\n".join(re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL))
     found = {}
-    for line in lines.replace("\\\n", " ").splitlines():
+    for line in filter(str.strip, lines.replace("\\\n", " ").splitlines()):
         words = shlex.split(line)
         assert words[:2] == ["python", "-m"]
         found[words[2].rpartition(".")[2]] = words[3:]
