@@ -118,7 +118,7 @@ def command(runs: Sequence[sweep.Run], asked, write: Callable[[dict], str]) -> i
     try:
         options = dict(jobs=asked.jobs, threads=threads)
         text = write(sweep.complete(runs, asked.workdir, **options))
-    except (sweep.FailedError, ValueError, OSError) as error:
+    except (sweep.FailedError, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, sweep.FailedError) else 2
     print(f"\n{text}\nresults: {asked.workdir}")

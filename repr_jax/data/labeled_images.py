@@ -11,7 +11,6 @@ A batch after `prepare` has
 and the image is uint8 before.
 """
 
-import csv
 import functools
 import os
 import pathlib
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax import files
 from repr_jax.data import image_files, subsample
 from repr_jax.data.dataset import Dataset, of_rows, unit_pixels
 from repr_jax.ops import checks
@@ -53,25 +53,13 @@ def read_table(
 
     Raises:
       FileNotFoundError: no such table, or the file of its first row is not there.
-      ValueError: no such column; no row; a class that is not among `classes`; one file
-        twice.
+      ValueError: a table as `files.read_csv` refuses; a class that is not among
+        `classes`; one file twice.
     """
     who, path = "labeled_images.read_table", pathlib.Path(path).expanduser()
     folder = path.parent if folder is None else pathlib.Path(folder).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{who}: no table {path}.")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = reader.fieldnames or ()
-        if not {attribute, file} <= set(columns):
-            raise ValueError(
-                f"{who}: expected columns {file} and {attribute} in {path}; got "
-                f"{', '.join(columns)}."
-            )
-        rows = [(row[file], row[attribute]) for row in reader]
-    if not rows:
-        raise ValueError(f"{who}: expected a row or more in {path}; got none.")
-    ids, values = zip(*rows)
+    columns = files.read_csv(who, path, (file, attribute))
+    ids, values = (tuple(columns[name]) for name in (file, attribute))
     if len(set(ids)) < len(ids):
         raise ValueError(f"{who}: expected each {file} once in {path}.")
     classes = tuple(sorted(set(values)) if classes is None else classes)

@@ -314,18 +314,26 @@ def _notions(table, counts, **options):
 
 
 def _performance(run, images, made, distances):
-    """Means over rows; of PSNR of rows that are not equal."""
+    """Means over rows; of PSNR of rows that are not equal, which is infinite else.
+
+    ValueError for a distance that is NaN.
+    """
     found = {"psnr": metrics.psnr, **distances}
     if min(images.shape[1:3]) >= 11:
         found["dssim"] = lambda x, z: (1 - metrics.ssim(x, z)) / 2
     numbers = {}
     for name, function in found.items():
         values = run(function, images, made)
+        lost = np.flatnonzero(np.isnan(values))
+        if len(lost):
+            raise ValueError(
+                f"fairness: expected numbers of {name}; got NaN in row {lost[0]}."
+            )
         finite = values[np.isfinite(values)]
         numbers[name] = float(np.mean(finite)) if len(finite) else float("inf")
     if images.shape[3] in (1, 3):
         sharp = [np.mean(run(metrics.laplacian_variance, x)) for x in (made, images)]
-        numbers["sharpness"] = float(sharp[0] / max(sharp[1], 1e-12))
+        numbers["sharpness"] = float(sharp[0] / sharp[1]) if sharp[1] else np.inf
     return {name: x for name, x in numbers.items() if np.isfinite(x)}
 
 

@@ -55,9 +55,7 @@ def sample(
     """
     who = "ddrm.sample"
     checks.non_negative(who, noise=noise)
-    for name, x in (("eta", eta), ("eta_b", eta_b)):
-        if not 0 <= x <= 1:
-            raise ValueError(f"{who}: expected {name} in [0, 1]; got {x}.")
+    checks.fraction(who, eta=eta, eta_b=eta_b)
     known = operator.observed(y)
     singular = singular_values(operator, known)
     measured = singular > 0

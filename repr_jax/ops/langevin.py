@@ -28,7 +28,7 @@ def geometric_levels(*, largest: float, smallest: float, num_levels: int) -> np.
     and 2, https://arxiv.org/abs/2006.09011.
     """
     checks.count("geometric_levels", minimum=2, num_levels=num_levels)
-    if not 0 < smallest < largest:
+    if not 0 < smallest < largest < math.inf:
         raise ValueError(
             f"geometric_levels: expected 0 < smallest < largest; got {smallest} and "
             f"{largest}."
@@ -125,7 +125,9 @@ def _checked(
     checks.count(who, num_inner=num_inner)
     checks.positive(who, step_size=step_size)
     levels = np.asarray(levels, np.float64)
-    if levels.ndim != 1 or not (np.all(levels > 0) and np.all(np.diff(levels) < 0)):
+    checks.same_shape(who, rank=1, levels=levels)
+    checks.finite(who, levels=levels)
+    if not (np.all(levels > 0) and np.all(np.diff(levels) < 0)):
         raise ValueError(f"{who}: expected levels > 0 that fall; got {levels}.")
     if (operator is None) != (y is None):
         raise ValueError(f"{who}: expected operator and y, or neither.")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.numerics import l2_normalize
 
 TINY = 1e-9
 
@@ -24,8 +25,10 @@ def geocross(v: Array) -> Array:
     """How far the latents of layers are apart, as angles: [..., layer, dim] -> [...].
 
     mean over ordered pairs of layers, each with itself too, of dim theta^2 / 8, theta =
-    2 atan2(|v_i - v_j|, |v_i + v_j|).
+    2 atan2(|v_i - v_j|, |v_i + v_j|). The scale of v makes no difference.
     """
+    largest = jnp.max(jnp.abs(lax.stop_gradient(v)), axis=(-2, -1), keepdims=True)
+    v = v / jnp.where(largest == 0, 1, largest)  # so that no square under- or overflows
     apart = jnp.sqrt(jnp.sum((v[..., :, None, :] - v[..., None, :, :]) ** 2, -1) + TINY)
     along = jnp.sqrt(jnp.sum((v[..., :, None, :] + v[..., None, :, :]) ** 2, -1) + TINY)
     theta = 2 * jnp.arctan2(apart, along)
@@ -115,12 +118,12 @@ def search(
 
 
 def on_sphere(x: Array, origin: Array, axes: tuple[int, ...]) -> Array:
-    """x, scaled over these axes to the length of `origin`."""
-    lengths = (
-        jnp.sqrt(jnp.sum(a * a, axis=axes, keepdims=True) + TINY) for a in (origin, x)
-    )
-    wanted, found = lengths
-    return x * wanted / found
+    """x, scaled over these axes, the last ones, to the length of `origin`."""
+    shape = x.shape
+    flat = (*shape[: x.ndim - len(axes)], -1)
+    origin, x = (a.reshape(flat) for a in (origin, x))
+    length = jnp.sum(origin * l2_normalize(origin), axis=-1, keepdims=True)
+    return (length * l2_normalize(x)).reshape(shape)
 
 
 def _where(rows: Array, new: Array, old: Array) -> Array:

@@ -1,5 +1,6 @@
 """The benchmark of upsamplers on gray images whose class is their brightness."""
 
+import functools
 import logging
 
 import jax
@@ -160,3 +161,17 @@ def test_a_run_is_judged_by_a_classifier_of_its_data(tmp_path):
     ).numbers
     assert found["kept"] > 0.8 and found["accuracy"] > 0.8
     assert (tmp_path / "classifiers").is_dir()
+
+
+def test_a_distance_that_is_not_a_number_is_refused():
+    images = np.zeros((4, 16, 16, 3), np.float32)
+
+    def distance(x, z):
+        return np.where(np.arange(len(x)) == 2, np.nan, 1.0)
+
+    run = functools.partial(fairness._by_batch, 4)
+    found = fairness._performance(run, images, images, {})
+    assert "psnr" not in found and found["dssim"] == 0  # equal: infinitely alike
+    assert "sharpness" not in found  # of flat originals there is none
+    with pytest.raises(ValueError, match="numbers of mine; got NaN in row 2"):
+        fairness._performance(run, images, images, {"mine": distance})
