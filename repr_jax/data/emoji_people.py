@@ -29,6 +29,7 @@ def load(
     styles: Sequence[str] = emoji.IMAGES,
     shares: Sequence[float] | None = None,
     anchor: int = 0,
+    class_balanced: bool = False,
     seed: int = 0,
     subset_seed: int = 0,
 ) -> Dataset:
@@ -39,6 +40,7 @@ def load(
       styles: which of noto, twemoji.
       shares: [6] of the tones in "train", by `subsample.by_shares` with this `anchor`;
         equal if None.
+      class_balanced: as of `faces.load`.
       seed: of the order of training. subset_seed: of the choice of images.
 
     Raises:
@@ -71,7 +73,12 @@ def load(
         return {"image": found[rows], **{n: x[rows] for n, x in entries.items()}}
 
     num_examples = {split: len(rows) for split, rows in rows_of.items()}
-    return of_rows(who, take, num_examples, seed=seed, prepare=unit_pixels)
+    weights = None
+    if class_balanced:
+        weights = subsample.class_weights(labels[rows_of["train"]])
+    return of_rows(
+        who, take, num_examples, seed=seed, prepare=unit_pixels, weights=weights
+    )
 
 
 def _people(who: str, data: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

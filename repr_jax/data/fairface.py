@@ -9,14 +9,14 @@ Source: Karkkainen and Joo, "FairFace: Face Attribute Dataset for Balanced Race,
 and Age", 2021, https://arxiv.org/abs/1908.04913, files at
 https://github.com/joojs/fairface, CC BY 4.0. UnfairFace: Laszkiewicz et al., 2024,
 https://arxiv.org/abs/2401.13555, of which only the share of the largest group, 82 %, is
-confirmed; the rest is a parameter, by default even.
+confirmed: `load(..., shares=subsample.FLAT_TAIL)` has the others equally often.
 """
 
 import os
 import pathlib
 from collections.abc import Sequence
 
-from repr_jax.data import labeled_images, subsample
+from repr_jax.data import labeled_images
 from repr_jax.data.dataset import Dataset
 
 RACES = (
@@ -66,26 +66,6 @@ def load(
     return labeled_images.load(
         train=train,
         test=test,
-        size=size,
-        shares=shares,
-        num_test=num_test,
-        seed=seed,
-        subset_seed=subset_seed,
-    )
-
-
-def load_unfair(
-    *,
-    path: str | os.PathLike,
-    size: int = 128,
-    shares: Sequence[float] = subsample.FLAT_TAIL,
-    num_test: int | None = None,
-    seed: int = 0,
-    subset_seed: int = 0,
-) -> Dataset:
-    """`load` with 82 % of the first group in "train", and 3 % of each other one."""
-    return load(
-        path=path,
         size=size,
         shares=shares,
         num_test=num_test,
