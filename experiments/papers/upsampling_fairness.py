@@ -92,7 +92,6 @@ PAPER = {
     },
     "people": {},
 }
-STEPS = {"checkpoint_every": "num_steps", "log_every": "num_steps"}
 NOTIONS = {"RDP": "rdp", "PR": "pr", "UCPR": "ucpr"}
 PERFORMANCE = {
     "0-1 loss": "error",

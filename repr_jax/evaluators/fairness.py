@@ -91,30 +91,22 @@ def benchmark(
     made = draw(0, y)
     means = np.stack([images[labels == k].mean(axis=0) for k in range(num_classes)])
     coarse = _coarsened(measure(means), coarsen)
-    start = time.perf_counter()
-    many = draw(1, np.repeat(coarse, num_draws, axis=0))
-    seconds = (time.perf_counter() - start) / len(many)
+    many, seconds = _timed(draw, 1, np.repeat(coarse, num_draws, axis=0))
     seen = classify(made), classify(many)
     many = many.reshape(num_classes, num_draws, *images.shape[1:])
     table, counts, distinct = _counts(labels, *seen, many)
-    numbers = _notions(
-        table, counts, level=level, num_draws=num_simulated, seed=seed
-    ) | {"kept": kept, "distinct": distinct, "seconds": seconds}
-    numbers["smallest_chi2"] = metrics.smallest_chi2(len(labels), num_classes)
+    options = dict(level=level, num_draws=num_simulated, seed=seed)
+    numbers = {"kept": kept, "distinct": distinct, "seconds": seconds}
+    numbers |= _notions(table, counts, **options)
     numbers |= _performance(run, images, made, distances or {})
     rows = np.concatenate([np.flatnonzero(labels == k)[:2] for k in range(num_classes)])
-    return Evaluation(
-        numbers,
-        {
-            "wall": pictures.wall(
-                images[rows], y[rows], (made[rows], draw(2, y[rows]))
-            ),
-            "uninformative": pictures.coarse_wall(means, coarse, many),
-        },
-        (pictures.table(numbers, level), pictures.confusion(table)),
-        chance={"accuracy": 1 / num_classes},
-        headline=("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2"),
-    )
+    walls = {
+        "wall": pictures.wall(images[rows], y[rows], (made[rows], draw(2, y[rows]))),
+        "uninformative": pictures.coarse_wall(means, coarse, many),
+    }
+    shown = (pictures.table(numbers, level), pictures.confusion(table))
+    headline = ("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2")
+    return Evaluation(numbers, walls, shown, {"accuracy": 1 / num_classes}, headline)
 
 
 @needs("restore")
@@ -276,6 +268,13 @@ def _drawing(upsample, seed, shape):
     return draw
 
 
+def _timed(draw, stream, y):
+    """What is drawn, by functions that are compiled, and the seconds of an image."""
+    start = time.perf_counter()
+    made = draw(stream, y)
+    return made, (time.perf_counter() - start) / len(made)
+
+
 def _by_batch(batch_size, function, *arrays, keys=None):
     """function(rows of the arrays), for all rows in turn, on the host.
 
@@ -329,6 +328,7 @@ def _notions(table, counts, **options):
         "ucpr": metrics.ucpr(counts, **options),
     }
     numbers = {"accuracy": found["rdp"].pop("accuracy")}
+    numbers["smallest_chi2"] = metrics.smallest_chi2(int(np.sum(table)), len(table))
     for notion, values in found.items():
         numbers |= {f"{notion}/{name}": value for name, value in values.items()}
     for notion, rows in (("pr", table), ("ucpr", counts)):
