@@ -47,7 +47,7 @@ def get_config(mode=""):
         batch_size=28 if smoke else 100,
         num_draws=2 if smoke else 100,
         num_simulated=10 if smoke else 1000,
-        limit=28 if smoke else 1400,
+        limit=140 if smoke else 1400,
         classifier_batch=64 if smoke else 128,
         classifier_steps=150 if smoke else 3000,
         judge_data=dict(fn=faces.load, **balanced(config.dataset)),

@@ -19,13 +19,16 @@ def of_faces(config, mode):
     config.dataset = dict(
         fn=emoji_people.load,
         path=path,
+        size=32,
         shares=(1 / 6,) * 6,  # of the tones in training
         anchor=1,  # the light one, of which all are kept
         class_balanced=False,
         seed=config.get_ref("seed"),
     )
     config.evals.fairness.num_classes = 6
-    config.evals.fairness.judge_data = dict(fn=emoji_people.load, path=path)
+    config.evals.fairness.judge_data = dict(
+        fn=emoji_people.load, path=path, size=config.dataset.get_ref("size")
+    )
     return config
 
 

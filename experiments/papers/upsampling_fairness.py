@@ -2,16 +2,16 @@
 
   python -m experiments.papers.upsampling_fairness --scale=cpu --workdir=DIR
 
-Five methods make images of means of 8 x 8 pixels: PULSE, pSp and fair pSp in one style
-GAN, annealed Langevin dynamics with an NCSN, and DDRM with a DDPM. Each is trained on
-balanced classes and on classes of which one has 82 %; a classifier of balanced data
-says which class an image shows. Parts, both unless --only names one:
+Five methods make images of means of blocks of pixels: PULSE, pSp and fair pSp in one
+style GAN, annealed Langevin dynamics with an NCSN, and DDRM with a DDPM. Each is
+trained on balanced classes and on classes of which one has 82 %; a classifier of
+balanced data says which class an image shows. Parts, both unless --only names one:
   faces   drawn ones, of seven nameless classes.
   people  emoji in six skin tones; with --data_dir, the folder of emoji.npz.
 Writes DIR/upsampling_fairness.json, .md and .csv, and pictures. Finished runs are not
-repeated: the same command continues. Scales: cpu, small networks and 350 test images;
-paper, faces of 128 x 128 and larger networks; smoke, two steps of every run, of drawn
-faces in both parts.
+repeated: the same command continues. Scales: cpu, images of 16 x 16 of means of 4 x 4,
+small networks and 350 test images; paper, 8 x 8 means, faces of 128 x 128 and larger
+networks; smoke, two steps of every run, of drawn faces in both parts.
 
 Source: Laszkiewicz et al., "Benchmarking the Fairness of Image Upsampling Methods",
   2024, https://arxiv.org/abs/2401.13555. Its text was not at hand, and its data and
@@ -53,17 +53,34 @@ _PSP_PAPER = _GAN | {
     "num_steps": 100_000,
 }
 _UNET_PAPER = {"network.widths": (64, 128, 256, 256), "num_steps": 200_000}
-_GAN_CPU = {"generator.width": 16, "generator.max_width": 32}
-_PSP_CPU = _GAN_CPU | {"encoder.width": 16, "encoder.max_width": 32, "num_steps": 1_000}
-_UNET_CPU = {"network.widths": (16, 32, 32), "num_steps": 3_000, "batch_size": 32}
+_GAN_CPU = {"generator.size": 16, "generator.style_dim": 32}
+_GAN_CPU |= {"generator.width": 16, "generator.max_width": 32}
+_PULSE_CPU = _GAN_CPU | {
+    "latent_dim": style_gan.latent_dim(16, 32),
+    "discriminator.width": 16,
+    "discriminator.max_width": 32,
+    "search.num_steps": 50,
+    "num_steps": 1_200,
+}
+_PSP_CPU = _GAN_CPU | {
+    "encoder.style_dim": 32,
+    "encoder.width": 16,
+    "encoder.max_width": 32,
+    "factors": (1, 2, 4, 8),
+    "num_steps": 1_000,
+}
+_UNET_CPU = {
+    "network.widths": (16, 32),
+    "optimizer.learning_rate": 1e-3,
+    "num_steps": 1_500,
+}
+_NCSN_CPU = _UNET_CPU | {
+    "levels.largest": 10.0,
+    "levels.num_levels": 50,
+    "sampler.step_size": 2e-5,
+}
 METHODS = {
-    "PULSE": Method(
-        "configs/adversarial/style_gan_{}.py",
-        _GAN_CPU
-        | {"discriminator.width": 16, "discriminator.max_width": 32}
-        | {"num_steps": 3_000, "batch_size": 32, "search.num_steps": 50},
-        _GAN_PAPER,
-    ),
+    "PULSE": Method("configs/adversarial/style_gan_{}.py", _PULSE_CPU, _GAN_PAPER),
     "pSp": Method(
         "configs/reconstruction/psp_{}.py", _PSP_CPU, _PSP_PAPER, start="PULSE"
     ),
@@ -75,7 +92,65 @@ METHODS = {
     ),
     "Langevin": Method(
         "configs/diffusion/ncsn_{}.py",
-        _UNET_CPU | {"levels.num_levels": 50, "sampler.step_size": 1e-5},
+        _NCSN_CPU,
+        _UNET_PAPER | {"levels.largest": 90.0, "levels.num_levels": 500},
+    ),
+    "DDRM": Method("configs/diffusion/ddpm_{}.py", _UNET_CPU, _UNET_PAPER),
+}
+DATA = ("faces", "people")
+TRAINING = ("balanced", "unbalanced")
+SHARES = {"faces": FLAT_TAIL, "people": (0.036, 0.82, *(0.036,) * 4)}
+CPU = {  # ours: five hours of one core
+    "dataset.size": 16,
+    "factor": 4,
+    "batch_size": 32,
+    "ema_decay": 0.99,
+    "evals.fairness.limit": 350,
+    "evals.fairness.num_draws": 20,
+    "evals.fairness.classifier_steps": 1_500,
+    "evals.fairness.classifier_batch": 64,
+}
+PAPER = {"network.widths": (64, 128, 256, 256), "num_steps": 200_000}
+_GAN_CPU = {"generator.size": 16, "generator.style_dim": 32}
+_GAN_CPU |= {"generator.width": 16, "generator.max_width": 32}
+_PULSE_CPU = _GAN_CPU | {
+    "latent_dim": style_gan.latent_dim(16, 32),
+    "discriminator.width": 16,
+    "discriminator.max_width": 32,
+    "search.num_steps": 50,
+    "num_steps": 1_200,
+}
+_PSP_CPU = _GAN_CPU | {
+    "encoder.style_dim": 32,
+    "encoder.width": 16,
+    "encoder.max_width": 32,
+    "factors": (1, 2, 4, 8),
+    "num_steps": 1_000,
+}
+_UNET_CPU = {
+    "network.widths": (16, 32),
+    "optimizer.learning_rate": 1e-3,
+    "num_steps": 1_500,
+}
+_NCSN_CPU = _UNET_CPU | {
+    "levels.largest": 10.0,
+    "levels.num_levels": 50,
+    "sampler.step_size": 2e-5,
+}
+METHODS = {
+    "PULSE": Method("configs/adversarial/style_gan_{}.py", _PULSE_CPU, _GAN_PAPER),
+    "pSp": Method(
+        "configs/reconstruction/psp_{}.py", _PSP_CPU, _PSP_PAPER, start="PULSE"
+    ),
+    "fair pSp": Method(
+        "configs/reconstruction/fair_psp_{}.py",
+        _PSP_CPU | {"curriculum.every": 100},
+        _PSP_PAPER | {"curriculum.rate": 0.001, "curriculum.every": 10_000},
+        start="PULSE",
+    ),
+    "Langevin": Method(
+        "configs/diffusion/ncsn_{}.py",
+        _NCSN_CPU,
         _UNET_PAPER | {"levels.largest": 90.0, "levels.num_levels": 500},
     ),
     "DDRM": Method("configs/diffusion/ddpm_{}.py", _UNET_CPU, _UNET_PAPER),

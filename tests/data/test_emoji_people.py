@@ -38,6 +38,13 @@ def test_an_unbalanced_subset_keeps_the_test_split(people_file):
     assert counts[0] == 0 and np.all(np.abs(counts[1:] - 100) < 40)
     one = emoji_people.load(path=people_file, styles=("twemoji",))
     assert set(all_of(one, "train")["style"]) == {1}
+    half = emoji_people.load(path=people_file, size=16)
+    image = half.prepare(next(half.evaluate("test", 2)))["image"]
+    whole = dataset.prepare(next(dataset.evaluate("test", 2)))["image"]
+    assert image.shape == (2, 16, 16, 3) and whole.shape == (2, 32, 32, 3)
+    np.testing.assert_allclose(image, whole[:, ::2, ::2], atol=1e-6)  # of flat ones
+    with pytest.raises(ValueError, match="a size that divides 32; got 12"):
+        emoji_people.load(path=people_file, size=12)
     with pytest.raises(ValueError, match="6 shares"):
         emoji_people.load(path=people_file, shares=(0.5, 0.5))
     with pytest.raises(ValueError, match="twitter"):

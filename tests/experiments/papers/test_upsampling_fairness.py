@@ -64,20 +64,23 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
                 if source:  # the GAN of the same data, training and seed
                     gan = one.name.replace(row.method.replace(" ", "_"), "PULSE")
                     assert source == f"w/{gan}"
+                size = {"cpu": 16, "smoke": 16, "paper": 32}[scale]
+                size = 128 if (scale, data) == ("paper", "faces") else size
+                assert config.dataset.size == size
+                assert config.factor == (4 if size == 16 else 8)
                 if "generator" in config:
-                    size = 128 if (scale, data) == ("paper", "faces") else None
-                    assert config.generator.size == (size or config.generator.size)
+                    assert config.generator.size == size
     assert len(names) == 2 * 2 * 2 * len(paper.METHODS)
 
 
-@pytest.mark.parametrize("method", ["PULSE", "pSp", "DDRM"])
-def test_networks_of_the_paper_scale_fit_its_images(method):
-    (one, _) = paper.row("faces", method, "balanced", asked("paper")).runs
-    config = configs.load(one.config, one.overrides)
-    if "latent_dim" in config:
-        expected = style_gan.latent_dim(128, config.generator.style_dim)
-        assert config.latent_dim == expected
+@pytest.mark.parametrize("method", ["PULSE", "fair pSp", "DDRM"])
+@pytest.mark.parametrize("scale", ["cpu", "paper"])
+def test_networks_of_both_scales_fit_their_images(scale, method):
+    (one, _) = paper.row("faces", method, "balanced", asked(scale)).runs
     config = configs.load(one.config, {**one.overrides, "batch_size": 4})
+    if "latent_dim" in config:
+        sizes = config.generator.size, config.generator.style_dim
+        assert config.latent_dim == style_gan.latent_dim(*sizes)
     assert run.abstract_state(config, run.build(config)).params
 
 
