@@ -110,55 +110,6 @@ CPU = {  # ours: five hours of one core
     "evals.fairness.classifier_steps": 1_500,
     "evals.fairness.classifier_batch": 64,
 }
-PAPER = {"network.widths": (64, 128, 256, 256), "num_steps": 200_000}
-_GAN_CPU = {"generator.size": 16, "generator.style_dim": 32}
-_GAN_CPU |= {"generator.width": 16, "generator.max_width": 32}
-_PULSE_CPU = _GAN_CPU | {
-    "latent_dim": style_gan.latent_dim(16, 32),
-    "discriminator.width": 16,
-    "discriminator.max_width": 32,
-    "search.num_steps": 50,
-    "num_steps": 1_200,
-}
-_PSP_CPU = _GAN_CPU | {
-    "encoder.style_dim": 32,
-    "encoder.width": 16,
-    "encoder.max_width": 32,
-    "factors": (1, 2, 4, 8),
-    "num_steps": 1_000,
-}
-_UNET_CPU = {
-    "network.widths": (16, 32),
-    "optimizer.learning_rate": 1e-3,
-    "num_steps": 1_500,
-}
-_NCSN_CPU = _UNET_CPU | {
-    "levels.largest": 10.0,
-    "levels.num_levels": 50,
-    "sampler.step_size": 2e-5,
-}
-METHODS = {
-    "PULSE": Method("configs/adversarial/style_gan_{}.py", _PULSE_CPU, _GAN_PAPER),
-    "pSp": Method(
-        "configs/reconstruction/psp_{}.py", _PSP_CPU, _PSP_PAPER, start="PULSE"
-    ),
-    "fair pSp": Method(
-        "configs/reconstruction/fair_psp_{}.py",
-        _PSP_CPU | {"curriculum.every": 100},
-        _PSP_PAPER | {"curriculum.rate": 0.001, "curriculum.every": 10_000},
-        start="PULSE",
-    ),
-    "Langevin": Method(
-        "configs/diffusion/ncsn_{}.py",
-        _NCSN_CPU,
-        _UNET_PAPER | {"levels.largest": 90.0, "levels.num_levels": 500},
-    ),
-    "DDRM": Method("configs/diffusion/ddpm_{}.py", _UNET_CPU, _UNET_PAPER),
-}
-DATA = ("faces", "people")
-TRAINING = ("balanced", "unbalanced")
-SHARES = {"faces": FLAT_TAIL, "people": (0.036, 0.82, *(0.036,) * 4)}
-CPU = {"evals.fairness.limit": 350, "evals.fairness.num_draws": 20}
 PAPER = {
     "faces": {
         "dataset.size": 128,
