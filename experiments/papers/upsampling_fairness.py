@@ -118,7 +118,7 @@ PAPER = {
     },
     "people": {},
 }
-NOTIONS = {"RDP": "rdp", "PR": "pr", "UCPR": "ucpr"}
+NOTIONS = {"RDP": "rdp", "PR": "pr", "UCPR": "ucpr", "noisy UCPR": "ucpr_noisy"}
 PERFORMANCE = {
     "0-1 loss": "error",
     "perceptual": "perceptual",
@@ -133,10 +133,11 @@ FAIRNESS_ABOUT = (
     "Distances of shares of classes from equal ones: 0 is fair, and a random guess is "
     "fair too. RDP: accuracies of the classes; PR: classes of what was made of a "
     "balanced test set; UCPR: of inputs that tell nothing, the mean images of classes "
-    "at a still coarser resolution. chi2 is at most the number of classes less 1. Mean "
-    "and standard deviation over seeds; interval: the means of the two ends of the "
-    "95 % intervals of the runs; p: the largest over seeds, of the notion being true. "
-    "Distinct: different images among the draws of one input, pSp is a function of it."
+    "at a still coarser resolution; noisy UCPR: noise added to each of these, since a "
+    "function of its input makes one image of it. chi2 is at most the number of "
+    "classes less 1. Mean and standard deviation over seeds; interval: the means of "
+    "the two ends of the 95 % intervals of the runs; p: the largest over seeds, of the "
+    "notion being true. Distinct: different images among the draws of one input."
 )
 PERFORMANCE_ABOUT = (
     "0-1 loss: the classifier sees another class than the original's. Perceptual: the "

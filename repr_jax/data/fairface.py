@@ -37,6 +37,7 @@ def load(
     shares: Sequence[float] | None = None,
     num_test: int | None = None,
     attribute: str = "race",
+    class_balanced: bool = False,
     seed: int = 0,
     subset_seed: int = 0,
 ) -> Dataset:
@@ -48,6 +49,7 @@ def load(
       shares: of RACES in "train", all of the first being kept; None for all faces.
       num_test: faces of each group in "test", 200 in the benchmark; None for all.
       attribute: "race", or another column: gender or age, classes in sorted order.
+      class_balanced: as of `labeled_images.load`.
       seed: of the order of training. subset_seed: of the choices of faces.
 
     Raises:
@@ -69,6 +71,7 @@ def load(
         size=size,
         shares=shares,
         num_test=num_test,
+        class_balanced=class_balanced,
         seed=seed,
         subset_seed=subset_seed,
     )

@@ -97,6 +97,7 @@ def load(
     shares: Sequence[float] | None = None,
     anchor: int = 0,
     num_test: int | None = None,
+    class_balanced: bool = False,
     seed: int = 0,
     subset_seed: int = 0,
 ) -> Dataset:
@@ -108,6 +109,7 @@ def load(
       shares: of the classes in "train", by `subsample.by_shares` with this `anchor`;
         None for all rows.
       num_test: rows of each class in "test"; None for all.
+      class_balanced: training rows are drawn with replacement, classes equally often.
       seed: of the order of training. subset_seed: of the choices of rows.
 
     Raises:
@@ -144,7 +146,11 @@ def load(
         return {"image": images[split](rows), "label": label, "index": index}
 
     num_examples = {split: len(rows) for split, rows in rows_of.items()}
-    return of_rows(who, take, num_examples, seed=seed, prepare=unit_pixels)
+    labels = tables["train"].labels[rows_of["train"]]
+    weights = subsample.class_weights(labels) if class_balanced else None
+    return of_rows(
+        who, take, num_examples, seed=seed, prepare=unit_pixels, weights=weights
+    )
 
 
 def _chosen(tables, shares, anchor, num_test, seed):

@@ -7,11 +7,13 @@
 
 Originals that the classifier gets right are measured, rebuilt and classified again;
 `metrics.fairness` says what RDP, PR and UCPR are. For UCPR each class's mean image is
-measured and made coarser still, and rebuilt many times. Everything is said about what
-the classifier sees, not about the images. The numbers:
+measured and made coarser still, and rebuilt many times; and again with noise of its own
+each time, since a function of its input makes one image of it. Everything is said about
+what the classifier sees, not about the images. The numbers:
 
   rdp/chi2, rdp/chi2/low, rdp/chi2/high, rdp/chi2/floor, ... of four measures,
-  rdp/p_value, and likewise pr/... and ucpr/...: all of `metrics.fairness`;
+  rdp/p_value, and likewise pr/..., ucpr/... and ucpr_noisy/...: all of
+  `metrics.fairness`;
   pr/share/0, ..., ucpr/share/0, ...: of the classes, in what was made;
   accuracy: of what was made; kept: the share of originals used;
   smallest_chi2: what so many samples can tell from 0 four times in five;
@@ -39,6 +41,7 @@ from repr_jax.ops import checks
 from repr_jax.ops.measurement import Operator
 
 WHO = "fairness"
+HEADLINE = ("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2")
 BLOCK = 16  # pixels a side that NIQE looks at together
 
 
@@ -52,6 +55,7 @@ def benchmark(
     num_classes: int,
     coarsen: int = 2,
     num_draws: int = 100,
+    noise: float = 0.05,
     distances: Mapping[str, Callable] | None = None,
     level: float = 0.95,
     num_simulated: int = 1000,
@@ -72,7 +76,8 @@ def benchmark(
       coarsen: for UCPR, means of coarsen x coarsen places of y, each repeated; a
         divisor of both of its sides. How little they tell is to be checked: by
         "ucpr/p_value/homogeneity".
-      num_draws: of each of the K inputs of UCPR.
+      num_draws: of each of the K inputs of UCPR. noise: of "ucpr_noisy", its standard
+        deviation in y.
       distances: {name: (originals, made) -> [batch]}, more of performance, such as
         `perceptual.distance`.
       level, num_simulated, seed: of the intervals; num_simulated: `metrics.rdp`'s
@@ -91,22 +96,23 @@ def benchmark(
     made = draw(0, y)
     means = np.stack([images[labels == k].mean(axis=0) for k in range(num_classes)])
     coarse = _coarsened(measure(means), coarsen)
-    many, seconds = _timed(draw, 1, np.repeat(coarse, num_draws, axis=0))
-    seen = classify(made), classify(many)
-    many = many.reshape(num_classes, num_draws, *images.shape[1:])
-    table, counts, distinct = _counts(labels, *seen, many)
-    options = dict(level=level, num_draws=num_simulated, seed=seed)
-    numbers = {"kept": kept, "distinct": distinct, "seconds": seconds}
-    numbers |= _notions(table, counts, **options)
+    inputs = np.repeat(coarse, num_draws, axis=0)
+    many, seconds = _timed(draw, 1, inputs)
+    noisy = draw(3, _perturbed(inputs, noise, seed))
+    table = _table(labels, classify(made), num_classes)
+    counts, distinct = _of_inputs(classify(many), many, num_classes)
+    others, _ = _of_inputs(classify(noisy), noisy, num_classes)
+    numbers = {"kept": kept, "distinct": distinct, "seconds": seconds} | _notions(
+        table, counts, others, level=level, num_draws=num_simulated, seed=seed
+    )
     numbers |= _performance(run, images, made, distances or {})
-    rows = np.concatenate([np.flatnonzero(labels == k)[:2] for k in range(num_classes)])
+    rows = np.concatenate([np.flatnonzero(labels == k)[:2] for k in np.unique(labels)])
     walls = {
         "wall": pictures.wall(images[rows], y[rows], (made[rows], draw(2, y[rows]))),
         "uninformative": pictures.coarse_wall(means, coarse, many),
     }
     shown = (pictures.table(numbers, level), pictures.confusion(table))
-    headline = ("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2")
-    return Evaluation(numbers, walls, shown, {"accuracy": 1 / num_classes}, headline)
+    return Evaluation(numbers, walls, shown, {"accuracy": 1 / num_classes}, HEADLINE)
 
 
 @needs("restore")
@@ -124,6 +130,7 @@ def evaluate(
     distances: Mapping[str, Callable] | None = None,
     coarsen: int = 2,
     num_draws: int = 100,
+    noise: float = 0.05,
     num_simulated: int = 1000,
     batch_size: int = 64,
     seed: int = 0,
@@ -160,6 +167,7 @@ def evaluate(
         distances={"cosine": cosine, **(distances or {})},
         coarsen=coarsen,
         num_draws=num_draws,
+        noise=noise,
         num_simulated=num_simulated,
         batch_size=batch_size,
         seed=seed,
@@ -303,29 +311,42 @@ def _coarsened(y, factor):
     return means.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _counts(labels, made, of_inputs, many):
-    """Classes before and after, classes by input [K, K]; the share of distinct draws.
+def _perturbed(y, noise, seed):
+    """y with normal noise, other noise for each row."""
+    checks.non_negative(WHO, noise=noise)
+    fresh = np.random.default_rng(seed).normal(size=y.shape)
+    return (y + noise * fresh).astype(y.dtype)
 
-    many: [K, draws, ...], the images of the classes `of_inputs`.
-    """
-    num_classes, num_draws = many.shape[:2]
-    inputs = np.repeat(np.arange(num_classes), num_draws)
+
+def _table(rows, classes, num_classes):
+    """[K, K] counts."""
     sizes = dict(num_clusters=num_classes, num_classes=num_classes)
-    table = metrics.contingency(labels, made, **sizes)
-    counts = metrics.contingency(inputs, of_inputs, **sizes)
-    distinct = metrics.num_distinct(many)
+    return metrics.contingency(rows, classes, **sizes)
+
+
+def _of_inputs(classes, images, num_classes):
+    """Counts of classes by input, [K, K], as many draws of each input in turn.
+
+    And the share of draws that differ; of a function of its input one draw counts.
+    """
+    num_draws = len(images) // num_classes
+    inputs = np.repeat(np.arange(num_classes), num_draws)
+    counts = _table(inputs, classes, num_classes)
+    images = images.reshape(num_classes, num_draws, *images.shape[1:])
+    distinct = metrics.num_distinct(images)
     if num_draws > 1 and np.all(distinct == 1):
         logging.warning("%s: a function of its input; UCPR has a draw each.", WHO)
         counts = counts // num_draws
-    return table, counts, float(np.mean(distinct)) / num_draws
+    return counts, float(np.mean(distinct)) / num_draws
 
 
-def _notions(table, counts, **options):
+def _notions(table, counts, noisy, **options):
     """The numbers of all notions, and the accuracy."""
     found = {
         "rdp": metrics.rdp(table, **options),
         "pr": metrics.pr(table, **options),
         "ucpr": metrics.ucpr(counts, **options),
+        "ucpr_noisy": metrics.ucpr(noisy, **options),
     }
     numbers = {"accuracy": found["rdp"].pop("accuracy")}
     numbers["smallest_chi2"] = metrics.smallest_chi2(int(np.sum(table)), len(table))

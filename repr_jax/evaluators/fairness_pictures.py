@@ -10,6 +10,7 @@ NOTIONS = {
     "rdp": "accuracy is equal for all classes",
     "pr": "classes are as frequent as among originals",
     "ucpr": "inputs that tell nothing give all classes equally often",
+    "ucpr_noisy": "the same, noise added to each input of its own",
 }
 WALL = (
     "Originals, measurements and what was made of them",
@@ -50,7 +51,8 @@ def wall(images, y, draws) -> Picture:
 
 
 def coarse_wall(means, coarse, many) -> Picture:
-    """Means of classes, their coarse measurements, draws [K, draws, ...] of these."""
+    """Means of K classes, their coarse measurements, [K * draws, ...] made of these."""
+    many = many.reshape(len(means), -1, *means.shape[1:])
     block = [figures.Row("mean", means, given=True)]
     block.append(figures.Row("measured", _enlarged(coarse, means)))
     for i in range(min(4, many.shape[1])):

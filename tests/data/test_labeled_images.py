@@ -126,6 +126,10 @@ def test_fairface_and_unfairface(fairface_folder):
     rows = next(unfair.evaluate("train", unfair.num_examples["train"]))
     np.testing.assert_array_equal(np.bincount(rows["label"]), [100, *[3] * 6])
     assert unfair.num_examples["test"] == 7
+    options |= dict(shares=subsample.FLAT_TAIL, class_balanced=True)
+    drawn = next(fairface.load(path=fairface_folder, size=8, **options).train(700))
+    counts = np.bincount(drawn["label"], minlength=7)
+    assert np.all(np.abs(counts - 100) < 40)
     ages = fairface.load(path=fairface_folder, size=8, attribute="age")
     assert set(next(ages.evaluate("test", 14))["label"]) == {0}
     with pytest.raises(FileNotFoundError, match="no table"):

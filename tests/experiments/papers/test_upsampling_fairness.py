@@ -132,6 +132,23 @@ def test_results_are_written(tmp_path):
     }
 
 
+def test_generators_are_trained_before_what_starts_from_them(tmp_path, monkeypatch):
+    asked_for = []
+
+    def complete(runs, workdir, **options):
+        asked_for.append([run.name for run in runs])
+        where = asked("smoke", tmp_path, seeds=1)
+        return of_rows(paper.rows_of("faces", where))
+
+    monkeypatch.setattr(paper.grid.sweep, "complete", complete)
+    monkeypatch.setattr(upsampling_pictures, "walls", lambda rows, workdir: b"")
+    flags = ["--scale=smoke", "--only=faces", "--seeds=1", f"--workdir={tmp_path}"]
+    assert paper.main(flags) == 0
+    first, every = asked_for
+    assert set(first) < set(every) and len(every) == 10
+    assert not any("pSp" in name for name in first) and len(first) == 6
+
+
 def test_emoji_need_their_file(tmp_path, capsys):
     assert paper.main([f"--workdir={tmp_path}", "--only=people"]) == 2
     assert "people: expected --data_dir" in capsys.readouterr().err
