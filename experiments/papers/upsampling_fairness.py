@@ -19,6 +19,7 @@ Source: Laszkiewicz et al., "Benchmarking the Fairness of Image Upsampling Metho
 """
 
 import itertools
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -218,7 +219,8 @@ def fairness_table(rows: Sequence[Row], found: Mapping, data: str) -> Table:
             ends = [
                 number(one, found, f"{name}/chi2/{end}").mean for end in ("low", "high")
             ]
-            largest = max(value(found[r.name], f"{name}/p_value") for r in one.runs)
+            p_values = (value(found[r.name], f"{name}/p_value") for r in one.runs)
+            largest = max((p for p in p_values if p is not None), default=math.nan)
             chi2, chebyshev = (
                 number(one, found, f"{name}/{m}") for m in ("chi2", "chebyshev")
             )

@@ -77,7 +77,7 @@ def benchmark(
         divisor of both of its sides. How little they tell is to be checked: by
         "ucpr/p_value/homogeneity".
       num_draws: of each of the K inputs of UCPR. noise: of "ucpr_noisy", its standard
-        deviation in y.
+        deviation in y, whose range is kept.
       distances: {name: (originals, made) -> [batch]}, more of performance, such as
         `perceptual.distance`.
       level, num_simulated, seed: of the intervals; num_simulated: `metrics.rdp`'s
@@ -98,7 +98,7 @@ def benchmark(
     coarse = _coarsened(measure(means), coarsen)
     inputs = np.repeat(coarse, num_draws, axis=0)
     many, seconds = _timed(draw, 1, inputs)
-    noisy = draw(3, _perturbed(inputs, noise, seed))
+    noisy = draw(3, _perturbed(inputs, noise, seed, y))
     table = _table(labels, classify(made), num_classes)
     counts, distinct = _of_inputs(classify(many), many, num_classes)
     others, _ = _of_inputs(classify(noisy), noisy, num_classes)
@@ -311,11 +311,11 @@ def _coarsened(y, factor):
     return means.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _perturbed(y, noise, seed):
-    """y with normal noise, other noise for each row."""
+def _perturbed(y, noise, seed, seen):
+    """y with normal noise, other noise for each row, within the range of `seen`."""
     checks.non_negative(WHO, noise=noise)
     fresh = np.random.default_rng(seed).normal(size=y.shape)
-    return (y + noise * fresh).astype(y.dtype)
+    return np.clip(y + noise * fresh, seen.min(), seen.max()).astype(y.dtype)
 
 
 def _table(rows, classes, num_classes):
