@@ -60,7 +60,7 @@ def dino(config):
     config.experiment = ema_target.make_centered
     config.projector = dict(fn=PrototypeHead, widths=(5, 4), num_prototypes=6)
     config.local_augment, config.num_local = dict(fn=quarter), 2
-    config.center_decay = 0.9
+    config.center_decay, config.freeze_steps = 0.9, 1
     config.target_temperature = dict(
         fn=schedules.linear, start=0.2, end=0.3, num_steps=STEPS
     )
