@@ -123,12 +123,26 @@ def wilds(tmp_path_factory):
     return {make.__name__: str(make(root)) for make in makers}
 
 
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Two classes of eight images in each split."""
+    folder = tmp_path_factory.mktemp("imagenet")
+    places = [(s, c, i) for s in ("train", "val") for c in "ab" for i in range(8)]
+    paths = [folder / s / c / f"{i}.png" for s, c, i in places]
+    wilds_trees.write_copies(paths, 300)
+    return str(folder)
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_full_form_can_be_built_and_traced(name, emoji_file, fake_tfds, study, wilds):
+def test_full_form_can_be_built_and_traced(
+    name, emoji_file, fake_tfds, study, wilds, imagenet
+):
     found = {"emoji": emoji_file, "cifar10": fake_tfds, "celeba": fake_tfds}
-    found |= {"mopoe_arrays": study, **wilds}
+    found |= {"mopoe_arrays": study, "imagenet": imagenet, **wilds}
     needed = [path for word, path in found.items() if word in name]
     overrides = {"data_dir": needed[0]} if needed else {}
+    if "imagenet" in name:
+        overrides["batch_size"] = 8  # of thousands
     config = configs.load(str(CONFIGS / name), overrides)
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):
