@@ -1,4 +1,4 @@
-"""Self-supervised methods of this project beside lightly's, on the same views of digits.
+"""Self-supervised methods of this project beside lightly's, on the same views.
 
 python -m experiments.benchmarks.self_supervised --peer=PYTHON --workdir=DIR
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from repr_jax.data import subsample
 from repr_jax.evaluators.common import Evaluation, Table, collect, needs
-from repr_jax.evaluators.linear_probe import score, unfinished
+from repr_jax.evaluators.linear_probe import largest_share, score, unfinished
 from repr_jax.ops import checks
 
 ABOUT = (
@@ -36,8 +36,7 @@ def evaluate(
       shots: rows of each class that a classifier is fitted to; those that a class has
         not are left out.
       num_draws: of such rows, for each number; the same for every model.
-      max_train: rows of the training split to draw from, themselves drawn at random;
-        None for all.
+      max_train: random rows of the training split to draw from; None for all.
       inverse_penalty: C of `linear_probe`, > 0.
       batch_size: rows encoded at a time.
       seed: of the draws; draw n has seed + n.
@@ -75,8 +74,7 @@ def evaluate(
         numbers |= {f"accuracy/{count}_shots": mean, f"sd/{count}_shots": sd}
         rows.append((f"{count} a class", mean, sd))
         fits += scores
-    largest = float(np.unique(test[1], return_counts=True)[1].max() / len(test[1]))
-    chance = {f"accuracy/{count}_shots": largest for count in known}
+    chance = {f"accuracy/{count}_shots": largest_share(test[1]) for count in known}
     note = ABOUT.format(num_draws) + unfinished(fits)
     table = Table("Few labels", note, ("fitted to", "accuracy", "sd"), rows)
     return Evaluation(numbers, {}, (table,), chance, tuple(chance)[-1:])
