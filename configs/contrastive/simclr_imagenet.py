@@ -3,9 +3,8 @@
 python -m repr_jax.main --config=configs/contrastive/simclr_imagenet.py \
     --config.data_dir=DIR --workdir=runs/simclr_imagenet
 DIR has train/ and val/, see `data.imagenet.images`, whose squares of 256 pixels views
-are cut from; published ones are cut from whole images. Batches are of all devices
-together: 4,096 images need about as much memory as 128 GB, see --config.accumulate,
-which takes negatives from its parts alone.
+are cut from; published ones are cut from whole images. A batch is of all devices
+together; with --config.accumulate negatives are of a part alone.
 Expect: not yet run. Published: linear accuracy of 100 epochs of 4,096 images in figure
 9 of the paper, of 1,000 epochs 0.693.
 """

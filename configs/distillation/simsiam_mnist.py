@@ -2,7 +2,7 @@
 
 python -m repr_jax.main --config=configs/distillation/simsiam_mnist.py \
     --workdir=runs/simsiam
-Loss and the predictor's bottleneck are the published ones, the optimizer is solo-learn's
+Loss and the predictor's bottleneck are the published ones, rate and decay solo-learn's
 of CIFAR-10; network, views and length are ours.
 Expect: not yet run in full. 300 steps of 64 images, with a network of widths 16, 32, 64
 and 64 features: linear probe of 1,000 rows 0.803 where the untrained network has 0.710,

@@ -87,6 +87,7 @@ def job_of(method: str, config) -> dict:
         num_steps=config.num_steps,
         encoder=encoder,
         projector=config.projector.widths,
+        batch_norm=config.projector.batch_norm,
         num_prototypes=config.projector.get("num_prototypes", 0),
         predictor=config.predictor.widths if "predictor" in config else [],
         loss=loss,

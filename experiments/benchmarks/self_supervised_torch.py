@@ -72,9 +72,9 @@ class MLP(nn.Module):
 class PrototypeHead(nn.Module):
     """As `repr_jax.models.joint_embedding.PrototypeHead`."""
 
-    def __init__(self, width, widths, num_prototypes):
+    def __init__(self, width, widths, num_prototypes, batch_norm):
         super().__init__()
-        self.MLP_0 = MLP(width, widths, False)
+        self.MLP_0 = MLP(width, widths, batch_norm)
         self.prototypes = nn.Parameter(torch.zeros(num_prototypes, widths[-1]))
 
     def forward(self, x):
@@ -86,12 +86,12 @@ def network(job, shape):
     """Encoder, projector, and a predictor if there is one, as modules of that name."""
     width = job["encoder"]["features"]
     parts = {"encoder": ConvNet(shape, **job["encoder"])}
-    if job["num_prototypes"]:
-        parts["projector"] = PrototypeHead(
-            width, job["projector"], job["num_prototypes"]
-        )
-    else:
-        parts["projector"] = MLP(width, job["projector"], True)
+    widths, batch_norm = job["projector"], job["batch_norm"]
+    parts["projector"] = (
+        PrototypeHead(width, widths, job["num_prototypes"], batch_norm)
+        if job["num_prototypes"]
+        else MLP(width, widths, batch_norm)
+    )
     if job["predictor"]:
         parts["predictor"] = MLP(job["projector"][-1], job["predictor"], True)
     return nn.ModuleDict(parts)

@@ -27,16 +27,18 @@ def asked(method, folder):
 
 
 @pytest.mark.parametrize("method", benchmark.NAMES)
-def test_views_are_those_of_the_run(method, tmp_path):
-    """Their loss, by the experiment, is what the run has at its first step."""
+def test_jobs_have_the_numbers_of_configs(method, tmp_path):
     config = benchmark.config_of(method, 3, asked(method, tmp_path))
-    parts = run.build(config)
     job = benchmark.job_of(method, config)
     assert job["encoder"] == {"widths": (4, 4), "hidden": 8, "features": 4}
     assert bool(job["decay"]) == (method in ("BYOL", "DINO"))
-    if method != "SimCLR":
-        return
-    benchmark.hand_over(method, config, parts, tmp_path)
+    assert job["by_target"] == (method == "DINO")
+    assert job["peak"] == config.optimizer.peak > 0
+
+
+def test_what_is_handed_over_is_the_start_the_images_and_the_views(tmp_path):
+    config = benchmark.config_of("SimCLR", 3, asked("SimCLR", tmp_path))
+    benchmark.hand_over("SimCLR", config, run.build(config), tmp_path)
     views = [np.load(tmp_path / f"views_{i}.npy") for i in range(2)]
     assert views[0].shape == (2, 8, 28, 28, 1) and not np.array_equal(*views)
     start = dict(np.load(tmp_path / "start.npz"))
