@@ -29,6 +29,7 @@ AXIS = "data"
 MODEL = "model"
 SMALL = 2**12  # elements: an array of fewer is on every device, whatever is split
 HEARTBEAT = 15  # seconds without a sign of life, after which a process counts as dead
+WAIT = 30  # seconds, after which a process says again that others have not joined it
 
 _ENV = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _SLURM = (
@@ -193,21 +194,45 @@ def initialize(mode: str = "auto") -> None:
         return
     if mode == "env":
         address, count, index = _from_environment()
-        _join(coordinator_address=address, num_processes=count, process_id=index)
+        which = dict(coordinator_address=address, num_processes=count, process_id=index)
+        _join(f"all {count} processes of this run to join at {address}", **which)
         return
     found = launcher()
     if found is not None:
         method = found if found == "mpi4py" else None  # the others find themselves
-        _join(cluster_detection_method=method)
+        _join("all processes of this run to join", cluster_detection_method=method)
 
 
-def _join(**which) -> None:
-    """Joins the others; when one of them dies, the last line of this one names it."""
-    with _watch_over_stderr() as tell:
+def _join(awaited: str, **which) -> None:
+    """Joins the others; when one of them dies, the last line of this one names it.
+
+    awaited: what this process says that it waits for. A late start is no error: jax
+    waits five minutes.
+    """
+    with _watch_over_stderr() as tell, _saying_that_it_waits(awaited):
         jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
         place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
         places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
         tell.write(b"\n".join(bytes(x).strip() for x in np.atleast_2d(places)))
+
+
+@contextlib.contextmanager
+def _saying_that_it_waits(awaited: str):
+    """A line on stderr every WAIT seconds, until the block ends."""
+    begun, ended = time.monotonic(), threading.Event()
+
+    def say():
+        while not ended.wait(WAIT):
+            since = time.monotonic() - begun
+            print(f"waiting for {awaited}, since {since:.0f} s", file=sys.stderr)
+
+    thread = threading.Thread(target=say, daemon=True, name="waiting")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -219,3 +219,27 @@ def real_emoji_file():
     if not path.is_file():
         pytest.skip(f"needs a file of emoji; none at {path}")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def people_file(tmp_path_factory):
+    """Ten persons in all tones, one in three tones, a hand in all and an apple."""
+    base = np.repeat(np.arange(13), [6] * 10 + [3, 6, 1])
+    tone = np.concatenate([np.tile(np.arange(6), 10), [0, 1, 5], np.arange(6), [-1]])
+    subcategory = np.array([0] * 30 + [1] * 33 + [2] * 6 + [3])
+    value = 10 * base + tone
+    images = np.broadcast_to(value[:, None, None, None], (len(base), 32, 32, 3))
+    path = tmp_path_factory.mktemp("people") / "emoji.npz"
+    np.savez(
+        path,
+        noto=images.astype(np.uint8),
+        twemoji=(images + 120).astype(np.uint8),
+        name=np.array([f"thing {b}" for b in base]),
+        category=np.zeros(len(base), int),
+        subcategory=subcategory,
+        base=base,
+        tone=tone,
+        category_names=np.array(["all"]),
+        subcategory_names=np.array(["person", "person-role", "hands", "food"]),
+    )
+    return str(path)

@@ -1,5 +1,6 @@
 """What happens in one process of a run is agreed upon before any waits for another."""
 
+import re
 import shutil
 import signal
 
@@ -187,6 +188,15 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
         wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
         both[dead].kill()
         expect_its_name(both, dead)
+
+
+def test_a_process_that_joins_late_is_waited_for_with_a_line(start, tiny, tmp_path):
+    with together(start, *befallen(1, "joins late", tiny, tmp_path)) as both:
+        texts = [finish(process) for process in both]
+    address = r"127\.0\.0\.1:\d+"
+    line = rf"waiting for all 2 processes of this run to join at {address}, since \d+ s"
+    assert len(re.findall(f"^{line}$", texts[0], re.MULTILINE)) >= 3
+    assert steps(tmp_path)[-1] == 30 and "error" not in texts[0]
 
 
 # What befalls it, and what the other says; of process 0 in the slow tests.

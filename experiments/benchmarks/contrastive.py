@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from experiments.arguments import at_least, results_file
+from experiments.arguments import at_least, one_line_errors, results_file
 from experiments.results import store, tables
 from repr_jax import losses, sharding
 
@@ -173,15 +173,16 @@ def main():
         content.append(done.stdout.strip())
         print(content[-1])
     if args.out:
-        store.write(
-            args.out,
-            title="Contrastive losses in blocks and round a ring",
-            command=store.command_line(
-                "experiments.benchmarks.contrastive", sys.argv[1:]
-            ),
-            seeds=[0],
-            content=content,
-        )
+        with one_line_errors(parser):
+            store.write(
+                args.out,
+                title="Contrastive losses in blocks and round a ring",
+                command=store.command_line(
+                    "experiments.benchmarks.contrastive", sys.argv[1:]
+                ),
+                seeds=[0],
+                content=content,
+            )
 
 
 if __name__ == "__main__":

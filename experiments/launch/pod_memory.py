@@ -45,7 +45,7 @@ def of_loss(devices, rows: int, dim: int, chunk_size, ring) -> tuple[float, floa
 
 def of_update(devices, fully: bool) -> float:
     """MiB held by each device: Adam's update of the parameters of MAE with ViT-H/14."""
-    config = configs.load("configs/reconstruction/mae_imagenet.py")
+    config = configs.load("configs/reconstruction/mae_imagenet_huge.py")
     encoder, decoder = (bind(config[name])() for name in ("encoder", "decoder"))
 
     def init(key, image, keep):

@@ -88,6 +88,7 @@ def of_rows(
     prepare: Callable = identity,
     modalities: tuple[str, ...] = (),
     fixed: Mapping[str, Any] = MappingProxyType({}),
+    weights: np.ndarray | None = None,
 ) -> Dataset:
     """A dataset whose rows can be taken in any order.
 
@@ -97,12 +98,17 @@ def of_rows(
       num_examples: rows of each split.
       seed: of the order of training, a new permutation each epoch.
       prepare, modalities, fixed: as of `Dataset`.
+      weights: [rows of "train"] of sum 1, by which rows are drawn with replacement;
+        None for permutations.
     """
     check_seed(who, seed)
 
     def train_rows(step: int, batch_size: int) -> np.ndarray:
         n = num_examples["train"]
-        return this_process(batch_indices(seed, step, n, batch_size))
+        if weights is None:
+            return this_process(batch_indices(seed, step, n, batch_size))
+        rng = np.random.default_rng((seed, step))
+        return this_process(rng.choice(n, batch_size, p=weights))
 
     def draw(step: int, batch_size: int) -> dict:
         return take("train", train_rows(step, batch_size))

@@ -52,20 +52,32 @@ def arrays(
     """
     data_dir = directory(data_dir)
     found = records(name, split, data_dir)
-    images, labels = [], np.empty(len(found), np.int32)
+    images, labels = [], []
     with quiet():
         for row in range(len(found)):
             item = found[row]
             checks.one_of("tfds_images.arrays", tuple(item), label=label)
             image = item["image"]
             images.append(image if size is None else image_files.square(image, size))
-            labels[row] = item[label]
+            labels.append(item[label])
     if len({image.shape for image in images}) > 1:
         raise ValueError(
             f"tfds_images.arrays: expected size=..., as {name} has images of several "
             "sizes; got None."
         )
-    return read_only(np.stack(images), labels)
+    return read_only(np.stack(images), _classes(name, label, labels))
+
+
+def _classes(name: str, label: str, values: list) -> np.ndarray:
+    """[rows] int32; ValueError for what is no class, such as a time or an address."""
+    found = np.array(values)
+    if found.dtype.kind not in "biu" or found.ndim != 1:
+        raise ValueError(
+            f"tfds_images.arrays: expected a feature of whole numbers, one a row, in "
+            f"place of {label} of {name}; got {found.dtype} {found.shape}."
+        )
+    checks.within(f"tfds_images.arrays: {name}", 2**31, **{label: found})
+    return found.astype(np.int32)
 
 
 def images(

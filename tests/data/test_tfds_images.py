@@ -73,6 +73,21 @@ def test_unknown_label_is_refused(fake_tfds):
         tfds_images.arrays("cifar100", "train", data_dir=fake_tfds, label="color")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 2**32 + 1], r"cifar: expected id in \[0, 2147483648\); got 4294967297"),
+        ([0, -1], "got -1 in row 1"),
+        ([0.0, np.nan], "whole numbers, one a row, in place of id of cifar; got float"),
+        (["a", "b"], "in place of id of cifar; got <U1"),
+        ([[0], [1]], r"got int64 \(2, 1\)"),
+    ],
+)
+def test_a_feature_that_is_no_class_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        tfds_images._classes("cifar", "id", values)
+
+
 def test_mnist_is_the_same_set(tfds_data_dir):
     images, labels = tfds_images.arrays("mnist", "test", data_dir=tfds_data_dir)
     known = mnist.arrays("test", source="tfds", data_dir=tfds_data_dir)
