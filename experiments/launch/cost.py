@@ -123,15 +123,20 @@ def step_seconds(cost: Cost, chip: chips.Chip) -> float:
     return max(arithmetic, memory) + links
 
 
-def largest_batch(batches, held, memory: float, unit: int) -> int:
+def largest_batch(batches, held, memory: float, unit: int) -> int | None:
     """The largest multiple of `unit` that fits, by a parabola through what is held.
 
-    A batch's rows take memory each, and their pairs, where a loss has them. 0 if not
-    even one unit fits.
+    A batch's rows take memory each, and their pairs, where a loss has them; without
+    pairs it is a line. 0 if not even one unit fits; None if no row takes memory.
     """
-    curve = np.polynomial.Polynomial.fit(batches, held, len(batches) - 1)
+    rows = np.asarray(batches, np.float64)
+    curve = np.polynomial.Polynomial.fit(rows, held, 2).convert()
+    if curve.coef[-1] <= 0 or curve.deriv()(rows[0]) <= 0:
+        curve = np.polynomial.Polynomial.fit(rows, held, 1).convert()
+    if curve.deriv()(rows[-1]) <= 0:
+        return None
     low, high = 0, 1
-    while curve(high * unit) <= memory and high < 2**40:
+    while curve(high * unit) <= memory:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2

@@ -70,6 +70,15 @@ def test_the_largest_batch_is_the_root_of_what_is_held():
     assert cost.largest_batch(batches, held, 0.9e6, unit=8) == 0
 
 
+def test_rows_without_pairs_take_memory_each_by_a_line():
+    batches, memory = (16, 32, 48), 1e6
+    line = [1000.0 + 2 * n for n in batches]
+    bent = [1000.0, 1060.0, 1064.0]  # by rounding: a parabola would turn back
+    assert cost.largest_batch(batches, line, memory, unit=2) in (499_498, 499_500)
+    assert 16 * memory / 64 < cost.largest_batch(batches, bent, memory, 2) < memory
+    assert cost.largest_batch(batches, [5.0, 5.0, 5.0], memory, unit=2) is None
+
+
 def test_a_step_is_bound_by_the_slower_of_two():
     chip = chips.Chip(flops=100.0, memory=1.0, bandwidth=10.0, link=5.0, source="")
     one = cost.Cost(flops=200.0, bytes=10.0, held=1.0, sent=5.0)
