@@ -16,6 +16,7 @@ Memory is what a process holds besides the map: the largest RssAnon of /proc, sa
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 import sys
@@ -254,6 +255,8 @@ def parser() -> argparse.ArgumentParser:
 def main():
     command = parser()
     args = command.parse_args()
+    if not 0 <= args.scipy_gb < math.inf:
+        command.error(f"--scipy_gb: expected a number >= 0; got {args.scipy_gb}.")
     load = f"Load {os.getloadavg()[0]:.1f} at the start."
     print(f"{records.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
