@@ -269,6 +269,8 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
         "benchmarks.contrastive --chunks 256 0",
         "benchmarks.contrastive --dim=abc",
         "benchmarks.hierarchy --rows=0",
+        "benchmarks.hierarchy --scipy_gb=nan",
+        "benchmarks.hierarchy --scipy_gb=-1",
         "benchmarks.hierarchy --out=FILE",
         "benchmarks.conv --out=FOLDER",
         "benchmarks.contrastive --out=FILE/results.json",
