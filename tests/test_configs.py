@@ -61,6 +61,7 @@ def covering(names):
 # runs one with their many evaluators; the others' outputs have tests of their own, and
 # so have those of SLOW.
 SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
+SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
 TRACED = sorted(set(FILES) - set(QUICK))
@@ -135,10 +136,13 @@ def imagenet(tmp_path_factory):
 
 @pytest.mark.parametrize("name", FILES)
 def test_full_form_can_be_built_and_traced(
-    name, emoji_file, fake_tfds, study, wilds, imagenet
+    name, emoji_file, people_file, fake_tfds, study, wilds, imagenet
 ):
+    if "imagenet_huge" in name:
+        pytest.importorskip("grain")
     found = {"emoji": emoji_file, "cifar10": fake_tfds, "celeba": fake_tfds}
-    found |= {"mopoe_arrays": study, "imagenet": imagenet, **wilds}
+    found |= {"mopoe_arrays": study, "_people": people_file, **wilds}
+    found |= {"imagenet_huge": fake_tfds, "imagenet.": imagenet}
     needed = [path for word, path in found.items() if word in name]
     overrides = {"data_dir": needed[0]} if needed else {}
     if "imagenet" in name:

@@ -144,8 +144,9 @@ def column(metric: str, asked) -> str:
 
 
 def steps_a_second(run: sweep.Run, workdir) -> float:
-    """The median over what its log says; NaN if it says nothing."""
-    text = (pathlib.Path(workdir) / run.name / "log.txt").read_text()
+    """The median over what its log says; NaN if it says nothing, or is lost."""
+    path = pathlib.Path(workdir) / run.name / "log.txt"
+    text = path.read_text(errors="replace") if path.exists() else ""
     found = [float(rate) for rate in SPEED.findall(text)]
     return float(np.median(found)) if found else np.nan
 
