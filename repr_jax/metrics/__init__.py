@@ -1,5 +1,13 @@
 """Numbers to read, not to differentiate: arrays in, numbers out. jax and numpy only."""
 
+from repr_jax.metrics.calibration import (
+    adaptive_calibration_error,
+    adaptive_reliability,
+    brier,
+    expected_calibration_error,
+    maximum_calibration_error,
+    reliability,
+)
 from repr_jax.metrics.classification import accuracy, agreement, macro_accuracy
 from repr_jax.metrics.clustering import (
     adjusted_rand_index,
@@ -75,12 +83,15 @@ from repr_jax.metrics.taxonomy import (
 __all__ = [
     "MergeAudit",
     "accuracy",
+    "adaptive_calibration_error",
+    "adaptive_reliability",
     "adjusted_rand_index",
     "agreement",
     "audit_merges",
     "auroc",
     "average_precision",
     "best_f1",
+    "brier",
     "contingency",
     "cophenetic_correlation",
     "corrected_shares",
@@ -90,6 +101,7 @@ __all__ = [
     "dendrogram_purity",
     "discrepancies",
     "effective_rank",
+    "expected_calibration_error",
     "fpr_at_tpr",
     "frechet_distance",
     "frechet_of_gaussians",
@@ -108,6 +120,7 @@ __all__ = [
     "macro_accuracy",
     "macro_dendrogram_purity",
     "majority_accuracy",
+    "maximum_calibration_error",
     "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
@@ -131,6 +144,7 @@ __all__ = [
     "rdp",
     "rdp_shares",
     "recall_at_k",
+    "reliability",
     "robinson_foulds",
     "signed_rank",
     "smallest_chi2",

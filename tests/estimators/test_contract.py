@@ -62,6 +62,12 @@ CASES = {
         ),
         lambda module, *args: module.assign(*args),
     ),
+    "conformal_sets": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, miscoverage=0.2, **masks
+        ),
+        lambda module, *args: module.sets(*args),
+    ),
     "coupling_flow": Case(
         by_key(num_steps=2, batch_size=8, num_layers=2, hidden=4),
         lambda module, *args: module.log_prob(*args),
