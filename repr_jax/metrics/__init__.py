@@ -20,8 +20,16 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
+from repr_jax.metrics.denoising import (
+    four_copies,
+    unsupervised_mse,
+    unsupervised_psnr,
+)
 from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
-from repr_jax.metrics.discrepancy import discrepancies
+from repr_jax.metrics.discrepancy import (
+    discrepancies,
+    uniformity_gap,
+)
 from repr_jax.metrics.fairness import (
     corrected_shares,
     cpr,
@@ -58,6 +66,10 @@ from repr_jax.metrics.images import (
     psnr,
     ssim,
 )
+from repr_jax.metrics.localization import (
+    aupro,
+    regions,
+)
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
@@ -70,6 +82,14 @@ from repr_jax.metrics.significance import (
     smallest_chi2,
     sum_of_tests,
     wilson,
+)
+from repr_jax.metrics.spread import (
+    average_cosine,
+    eigenvalue_enrichment,
+    partition_ratio,
+    persistence_median,
+    persistence_score,
+    vasicek_ratio_mse,
 )
 from repr_jax.metrics.taxonomy import (
     MergeAudit,
@@ -88,7 +108,9 @@ __all__ = [
     "adjusted_rand_index",
     "agreement",
     "audit_merges",
+    "aupro",
     "auroc",
+    "average_cosine",
     "average_precision",
     "best_f1",
     "brier",
@@ -101,7 +123,9 @@ __all__ = [
     "dendrogram_purity",
     "discrepancies",
     "effective_rank",
+    "eigenvalue_enrichment",
     "expected_calibration_error",
+    "four_copies",
     "fpr_at_tpr",
     "frechet_distance",
     "frechet_of_gaussians",
@@ -133,7 +157,10 @@ __all__ = [
     "nmi",
     "nmi_geometric",
     "num_distinct",
+    "partition_ratio",
     "perceptual_distance",
+    "persistence_median",
+    "persistence_score",
     "pr",
     "pr_shares",
     "prd",
@@ -144,6 +171,7 @@ __all__ = [
     "rdp",
     "rdp_shares",
     "recall_at_k",
+    "regions",
     "reliability",
     "robinson_foulds",
     "signed_rank",
@@ -152,5 +180,9 @@ __all__ = [
     "sum_of_tests",
     "triplet_agreement",
     "ucpr",
+    "uniformity_gap",
+    "unsupervised_mse",
+    "unsupervised_psnr",
+    "vasicek_ratio_mse",
     "wilson",
 ]
