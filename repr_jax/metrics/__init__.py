@@ -1,5 +1,9 @@
 """Numbers to read, not to differentiate: arrays in, numbers out. jax and numpy only."""
 
+from repr_jax.metrics.attribution import (
+    keep_masks,
+    leakage,
+)
 from repr_jax.metrics.calibration import (
     adaptive_calibration_error,
     adaptive_reliability,
@@ -66,12 +70,26 @@ from repr_jax.metrics.images import (
     psnr,
     ssim,
 )
+from repr_jax.metrics.inductive_bias import (
+    BiasInformation,
+    bias_information,
+    noncentral_bits,
+    sankaran,
+)
 from repr_jax.metrics.localization import (
     aupro,
     regions,
 )
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
-from repr_jax.metrics.regression import r2
+from repr_jax.metrics.pretraining import (
+    label_utility,
+    memorization,
+)
+from repr_jax.metrics.regression import (
+    r2,
+    spearman,
+    variance_share,
+)
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.significance import (
     goodness_of_fit,
@@ -99,8 +117,13 @@ from repr_jax.metrics.taxonomy import (
     robinson_foulds,
     triplet_agreement,
 )
+from repr_jax.metrics.uncertainty import (
+    inverse_entropy,
+    ray_slopes,
+)
 
 __all__ = [
+    "BiasInformation",
     "MergeAudit",
     "accuracy",
     "adaptive_calibration_error",
@@ -113,6 +136,7 @@ __all__ = [
     "average_cosine",
     "average_precision",
     "best_f1",
+    "bias_information",
     "brier",
     "contingency",
     "cophenetic_correlation",
@@ -134,9 +158,13 @@ __all__ = [
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
+    "inverse_entropy",
+    "keep_masks",
+    "label_utility",
     "laplacian_variance",
     "largest_f",
     "leaf_purity",
+    "leakage",
     "lhd_log",
     "lhd_mistake",
     "lhd_pair",
@@ -148,6 +176,7 @@ __all__ = [
     "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
+    "memorization",
     "ms_ssim",
     "near_a_mode",
     "neighbor_precision_recall",
@@ -156,6 +185,7 @@ __all__ = [
     "niqe_reference",
     "nmi",
     "nmi_geometric",
+    "noncentral_bits",
     "num_distinct",
     "partition_ratio",
     "perceptual_distance",
@@ -168,14 +198,17 @@ __all__ = [
     "r2",
     "rankme",
     "ranks",
+    "ray_slopes",
     "rdp",
     "rdp_shares",
     "recall_at_k",
     "regions",
     "reliability",
     "robinson_foulds",
+    "sankaran",
     "signed_rank",
     "smallest_chi2",
+    "spearman",
     "ssim",
     "sum_of_tests",
     "triplet_agreement",
@@ -183,6 +216,7 @@ __all__ = [
     "uniformity_gap",
     "unsupervised_mse",
     "unsupervised_psnr",
+    "variance_share",
     "vasicek_ratio_mse",
     "wilson",
 ]
