@@ -29,7 +29,12 @@ from repr_jax.metrics.denoising import (
     unsupervised_mse,
     unsupervised_psnr,
 )
-from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
+from repr_jax.metrics.detection import (
+    auroc,
+    average_precision,
+    fpr_at_tpr,
+    minmax_combine,
+)
 from repr_jax.metrics.discrepancy import (
     discrepancies,
     uniformity_gap,
@@ -78,6 +83,7 @@ from repr_jax.metrics.inductive_bias import (
 )
 from repr_jax.metrics.localization import (
     aupro,
+    changed_clusters,
     regions,
 )
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
@@ -138,6 +144,7 @@ __all__ = [
     "best_f1",
     "bias_information",
     "brier",
+    "changed_clusters",
     "contingency",
     "cophenetic_correlation",
     "corrected_shares",
@@ -177,6 +184,7 @@ __all__ = [
     "mean_leaf_purity",
     "mean_squared_error",
     "memorization",
+    "minmax_combine",
     "ms_ssim",
     "near_a_mode",
     "neighbor_precision_recall",

@@ -86,3 +86,34 @@ def aupro(
         y = np.append(y[:last], y[last - 1] + slope * (limit - x[last - 1]))
         x = np.append(x[:last], limit)
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) / limit)
+
+
+def changed_clusters(errors: ArrayLike, *, gap: float = 0.02) -> np.ndarray:
+    """Groups of like errors of clusters of pixels: those above the lowest changed.
+
+    Sorted errors belong to one group as long as the next is no more than `gap` above,
+    which is DBSCAN in one dimension with a minimum of one sample. One group: no change.
+
+    Args:
+      errors: [clusters] float, mean squared difference of each cluster's pixels.
+      gap: >= 0, of errors of images in [0, 1].
+
+    Returns:
+      [clusters] int, the group from 0 on; clusters of a group above 0 changed.
+
+    Raises:
+      ValueError: errors are not [clusters], or not finite.
+
+    Source: Fridman, Rusanovsky and Oren, "ChangeChip: A Reference-Based Unsupervised
+      Change Detection for PCB Defect Detection", 2021, https://arxiv.org/abs/2109.05746.
+    """
+    who = "changed_clusters"
+    errors = np.asarray(errors, np.float64)
+    checks.same_shape(who, rank=1, errors=errors)
+    checks.finite(who, errors=errors)
+    checks.non_negative(who, gap=gap)
+    order = np.argsort(errors, kind="stable")
+    steps = np.diff(errors[order], prepend=errors[order][:1]) > gap
+    groups = np.empty(len(errors), int)
+    groups[order] = np.cumsum(steps)
+    return groups

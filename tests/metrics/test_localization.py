@@ -71,3 +71,22 @@ def test_regions_are_numbered_over_all_images():
     assert sorted(found[masks]) == [1, 2, 3]
     found = metrics.regions(masks, diagonal=True)
     assert found[0, 0, 0] == found[0, 1, 1] != found[1, 0, 0]
+
+
+def test_groups_of_clusters_of_an_independent_program():
+    errors = np.concatenate(
+        [
+            0.001 + 0.004 * np.random.default_rng(33).uniform(size=5),
+            0.08 + 0.005 * np.random.default_rng(34).uniform(size=2),
+            [0.2],
+        ]
+    )
+    errors = np.sort(np.round(errors, 4))
+    groups = metrics.changed_clusters(errors, gap=0.02)
+    assert groups.max() + 1 == 3
+    np.testing.assert_array_equal(np.flatnonzero(groups), [5, 6, 7])
+    np.testing.assert_array_equal(
+        metrics.changed_clusters(errors[::-1], gap=0.02), groups[::-1]
+    )
+    assert not metrics.changed_clusters(np.full(4, 0.3)).any()
+    assert metrics.changed_clusters(np.zeros(0)).shape == (0,)
