@@ -68,7 +68,7 @@ def fit(
 
     Raises:
       ValueError: shapes differ, logits are not finite, a label is not a class (traced,
-        either counts as a score of inf); miscoverage is not in (0, 1).
+        either is as good as absent); miscoverage is not in (0, 1).
       TypeError: integer logits, or labels that are not.
     """
     who = "conformal_sets.fit"
@@ -80,7 +80,7 @@ def fit(
     known = (labels >= 0) & (labels < x.shape[1])
     row = jnp.where(known, labels, 0)[:, None]
     scores = jnp.take_along_axis(score(x), row, axis=1)[:, 0]
-    scores = jnp.where(known, scores, jnp.inf)
+    where = where & known & jnp.all(jnp.isfinite(x), axis=1)
     return ConformalSets(conformal(scores, miscoverage=miscoverage, where=where))
 
 

@@ -1,8 +1,7 @@
 """Quantiles that keep a promise about the next draw."""
 
-import math
-
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
@@ -42,13 +41,8 @@ def conformal(
     where = checked_where(who, where, jnp.shape(scores))
     scores = to_float(scores)
     scores = jnp.where(where & ~jnp.isnan(scores), scores, jnp.inf)
-    # by whole numbers of rows, in double precision: 20 * (1 - 0.1) is not 18.000001
-    ranks = [_rank(n, miscoverage) for n in range(len(scores) + 1)]
-    rank = jnp.array(ranks)[jnp.sum(where)]
+    # of any count, in double precision: in single 20 * (1 - 0.1) may be above 18
+    exact = np.arange(1, len(scores) + 2) * (1 - miscoverage)
+    rank = jnp.array(np.ceil(exact - 1e-9), jnp.int32)[jnp.sum(where)]
     ordered = jnp.append(jnp.sort(scores), jnp.inf)
     return jnp.where(rank > jnp.sum(where), jnp.inf, ordered[rank - 1])
-
-
-def _rank(count: int, miscoverage: float) -> int:
-    """From 1; a product that is whole up to rounding is that number."""
-    return math.ceil((count + 1) * (1 - miscoverage) - 1e-9)
