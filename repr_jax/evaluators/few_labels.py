@@ -47,6 +47,7 @@ def evaluate(
     """Test accuracy of `linear_probe` fitted to shares of the training labels.
 
     Of the published protocol the part that is not about faces, with frozen features.
+    Classes keep their proportions; `few_shot` takes as many rows of each.
     The gap between two representations at each share is `gaps` of their numbers.
 
     Args:
@@ -76,7 +77,7 @@ def evaluate(
             linear_probe.score(x[rows], y[rows], *test, **options) for rows in chosen
         )
     numbers = {name: score.accuracy for name, score in scores.items()}
-    largest = float(np.unique(test[1], return_counts=True)[1].max() / len(test[1]))
+    largest = linear_probe.largest_share(test[1])
     chance = dict.fromkeys(numbers, largest)
     note = "Accuracy on the test split of a linear classifier fitted to so many labels."
     note += linear_probe.unfinished([*scores.values()])

@@ -7,14 +7,9 @@ from repr_jax.losses.adversarial import (
     hinge_discriminator,
     hinge_generator,
 )
-from repr_jax.losses.classification import cross_entropy
-from repr_jax.losses.classification_segmentation import (
-    dice,
-    focal_balanced,
-)
-from repr_jax.losses.classification_similarity import (
-    sdm,
-)
+from repr_jax.losses.classification import cross_entropy, swapped_cross_entropy
+from repr_jax.losses.classification_segmentation import dice, focal_balanced
+from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_prototypes import swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
@@ -27,9 +22,7 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
-from repr_jax.losses.contrastive_events import (
-    event_nce,
-)
+from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.losses.contrastive_labels import (
     sup_con,
     triplet,
@@ -56,14 +49,9 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
-from repr_jax.losses.discrepancy_queries import (
-    soft_outlier,
-)
+from repr_jax.losses.discrepancy_queries import soft_outlier
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
-from repr_jax.losses.distillation_forgetting import (
-    forget_align,
-    forget_extract,
-)
+from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -82,15 +70,10 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_dreg,
     mmvae_plus_tight,
 )
-from repr_jax.losses.reconstruction import masked_patches
-from repr_jax.losses.regression import (
-    bucketed_nll,
-    directional_pinball,
-)
+from repr_jax.losses.reconstruction import masked_patches, psp
+from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
-from repr_jax.losses.variational_flow import (
-    flow_kl,
-)
+from repr_jax.losses.variational_flow import flow_kl
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
@@ -161,12 +144,14 @@ __all__ = [
     "nt_xent",
     "pairwise",
     "prompt_orthogonality",
+    "psp",
     "score_matching",
     "sdm",
     "siglip",
     "soft_outlier",
     "spectral_contrastive",
     "sup_con",
+    "swapped_cross_entropy",
     "swav",
     "symmetric_info_nce",
     "temi",

@@ -1,9 +1,6 @@
 """Numbers to read, not to differentiate: arrays in, numbers out. jax and numpy only."""
 
-from repr_jax.metrics.attribution import (
-    keep_masks,
-    leakage,
-)
+from repr_jax.metrics.attribution import keep_masks, leakage
 from repr_jax.metrics.calibration import (
     adaptive_calibration_error,
     adaptive_reliability,
@@ -24,21 +21,14 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
-from repr_jax.metrics.denoising import (
-    four_copies,
-    unsupervised_mse,
-    unsupervised_psnr,
-)
+from repr_jax.metrics.denoising import four_copies, unsupervised_mse, unsupervised_psnr
 from repr_jax.metrics.detection import (
     auroc,
     average_precision,
     fpr_at_tpr,
     minmax_combine,
 )
-from repr_jax.metrics.discrepancy import (
-    discrepancies,
-    uniformity_gap,
-)
+from repr_jax.metrics.discrepancy import discrepancies, uniformity_gap
 from repr_jax.metrics.fairness import (
     corrected_shares,
     cpr,
@@ -81,21 +71,10 @@ from repr_jax.metrics.inductive_bias import (
     noncentral_bits,
     sankaran,
 )
-from repr_jax.metrics.localization import (
-    aupro,
-    changed_clusters,
-    regions,
-)
+from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
-from repr_jax.metrics.pretraining import (
-    label_utility,
-    memorization,
-)
-from repr_jax.metrics.regression import (
-    r2,
-    spearman,
-    variance_share,
-)
+from repr_jax.metrics.pretraining import label_utility, memorization
+from repr_jax.metrics.regression import r2, spearman, variance_share
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.significance import (
     goodness_of_fit,
@@ -123,10 +102,7 @@ from repr_jax.metrics.taxonomy import (
     robinson_foulds,
     triplet_agreement,
 )
-from repr_jax.metrics.uncertainty import (
-    inverse_entropy,
-    ray_slopes,
-)
+from repr_jax.metrics.uncertainty import inverse_entropy, ray_slopes
 
 __all__ = [
     "BiasInformation",
