@@ -7,9 +7,21 @@ from repr_jax.losses.adversarial import (
     hinge_discriminator,
     hinge_generator,
 )
-from repr_jax.losses.classification import cross_entropy
+from repr_jax.losses.classification import (
+    cross_entropy,
+    evidential_cross_entropy,
+    soft_cross_entropy,
+)
+from repr_jax.losses.classification_outliers import (
+    background_outliers,
+    energy_margin_outliers,
+    energy_margins,
+    mixture_outlier_exposure,
+    outlier_exposure,
+    textual_outliers,
+)
 from repr_jax.losses.clustering import temi, turtle
-from repr_jax.losses.clustering_prototypes import swav
+from repr_jax.losses.clustering_prototypes import palm, swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
     clip,
@@ -21,6 +33,8 @@ from repr_jax.losses.contrastive import (
     symmetric_info_nce,
 )
 from repr_jax.losses.contrastive_labels import (
+    discriminative,
+    flow_con,
     sup_con,
     triplet,
     triplet_hardest,
@@ -70,6 +84,7 @@ from repr_jax.losses.variational_tree import tree_elbo
 __all__ = [
     "alignment",
     "alignment_uniformity",
+    "background_outliers",
     "barlow_twins",
     "byol",
     "clip",
@@ -84,9 +99,14 @@ __all__ = [
     "deep_cca",
     "deep_ect",
     "dino",
+    "discriminative",
     "dmvae",
     "dreg",
     "elbo",
+    "energy_margin_outliers",
+    "energy_margins",
+    "evidential_cross_entropy",
+    "flow_con",
     "free_nats",
     "fresh_negatives_nce",
     "fused_elbo",
@@ -105,6 +125,7 @@ __all__ = [
     "masked_elbo",
     "masked_patches",
     "mhvae",
+    "mixture_outlier_exposure",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -124,14 +145,18 @@ __all__ = [
     "nexus_top",
     "noise_prediction",
     "nt_xent",
+    "outlier_exposure",
     "pairwise",
+    "palm",
     "score_matching",
     "siglip",
+    "soft_cross_entropy",
     "spectral_contrastive",
     "sup_con",
     "swav",
     "symmetric_info_nce",
     "temi",
+    "textual_outliers",
     "tree_elbo",
     "triplet",
     "triplet_hardest",

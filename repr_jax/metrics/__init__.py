@@ -12,7 +12,12 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
-from repr_jax.metrics.detection import auroc, average_precision, fpr_at_tpr
+from repr_jax.metrics.detection import (
+    auroc,
+    average_precision,
+    fpr_at_tpr,
+    risk_coverage,
+)
 from repr_jax.metrics.discrepancy import discrepancies
 from repr_jax.metrics.fairness import (
     corrected_shares,
@@ -51,6 +56,21 @@ from repr_jax.metrics.images import (
     ssim,
 )
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
+from repr_jax.metrics.outliers import (
+    model_specific_targets,
+    neighbor_consistency,
+    neighbor_counts,
+    score_norms,
+    textual_share,
+)
+from repr_jax.metrics.post_hoc import (
+    decision_boundary,
+    grad_norm,
+    kl_matching,
+    kl_templates,
+    nn_guide,
+    odin,
+)
 from repr_jax.metrics.regression import r2
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.significance import (
@@ -87,6 +107,7 @@ __all__ = [
     "cosine_distance",
     "cpr",
     "dasgupta_cost",
+    "decision_boundary",
     "dendrogram_purity",
     "discrepancies",
     "effective_rank",
@@ -94,10 +115,13 @@ __all__ = [
     "frechet_distance",
     "frechet_of_gaussians",
     "goodness_of_fit",
+    "grad_norm",
     "holm",
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
+    "kl_matching",
+    "kl_templates",
     "laplacian_variance",
     "largest_f",
     "leaf_purity",
@@ -111,15 +135,20 @@ __all__ = [
     "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
+    "model_specific_targets",
     "ms_ssim",
     "near_a_mode",
+    "neighbor_consistency",
+    "neighbor_counts",
     "neighbor_precision_recall",
     "niqe",
     "niqe_features",
     "niqe_reference",
     "nmi",
     "nmi_geometric",
+    "nn_guide",
     "num_distinct",
+    "odin",
     "perceptual_distance",
     "pr",
     "pr_shares",
@@ -131,11 +160,14 @@ __all__ = [
     "rdp",
     "rdp_shares",
     "recall_at_k",
+    "risk_coverage",
     "robinson_foulds",
+    "score_norms",
     "signed_rank",
     "smallest_chi2",
     "ssim",
     "sum_of_tests",
+    "textual_share",
     "triplet_agreement",
     "ucpr",
     "wilson",

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
@@ -87,7 +88,7 @@ def between(
     where = checked_where(who, where, jnp.shape(keys)[:1])
     checks.finite(who, queries=queries)
     checks.finite(who, where=where, keys=keys)
-    count = int(jnp.sum(where)) if checks.known(where) else len(keys)
+    count = np.sum(np.asarray(where)) if checks.known(where) else len(keys)
     if num_neighbors > count:
         raise ValueError(
             f"{who}: expected at most as many neighbors as keys, {count}; got "

@@ -96,6 +96,14 @@ def test_a_key_that_is_not_finite_is_refused_and_traced_it_is_last():
     assert np.isneginf(values[:, 2]).all() and np.isfinite(values[:, :2]).all()
 
 
+def test_keys_that_are_known_are_counted_in_traced_code_too():
+    x, where = np.eye(3, dtype=np.float32), jax.numpy.array([True, False, True])
+    found = jax.jit(lambda q: between(q, x, num_neighbors=2, where=where)[1])(x)
+    np.testing.assert_array_equal(np.sort(found, axis=1), [[0, 2]] * 3)
+    with pytest.raises(ValueError, match="as keys, 2; got num_neighbors 3"):
+        jax.jit(lambda q: between(q, x, num_neighbors=3, where=where)[1])(x)
+
+
 def test_more_neighbors_than_keys_and_other_shapes_are_refused():
     x = np.ones((3, 2))
     with pytest.raises(ValueError, match="as keys, 2; got num_neighbors 3"):
