@@ -145,6 +145,12 @@ CASES = {
         ),
         lambda module, *args: module.predict(*args),
     ),
+    "naive_bayes": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
     "patch_memory": Case(
         by_key(num_rows=6), lambda module, *args: module.patch_scores(*args)
     ),
