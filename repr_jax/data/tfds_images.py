@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from repr_jax.data import image_files
-from repr_jax.data.dataset import Dataset, of_rows, read_only, unit_pixels
+from repr_jax.data.dataset import (
+    Dataset,
+    check_train,
+    of_rows,
+    read_only,
+    unit_pixels,
+)
 from repr_jax.ops import checks
 
 
@@ -99,6 +105,62 @@ def images(
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
     return of_rows("tfds_images", take, num_examples, seed=seed, prepare=unit_pixels)
+
+
+def streamed(
+    *,
+    name: str,
+    size: int,
+    splits: tuple[str, str] = ("train", "test"),
+    data_dir: str | None = None,
+    label: str = "label",
+    seed: int = 0,
+    num_threads: int = 16,
+) -> Dataset:
+    """As `images`, of a set that memory does not hold: each row is read when shown.
+
+    Training is read ahead by threads of grain, a batch each, and each process reads its
+    own rows alone. Order and rows are those of `images` and depend on the seed and step
+    alone, so nothing of grain has to be saved, and any number of processes goes on.
+
+    Raises:
+      ImportError: without grain, or as `arrays`. FileNotFoundError: as `arrays`.
+    """
+    try:
+        import grain
+    except ImportError as error:
+        raise ImportError(
+            f"tfds_images.streamed: reading ahead needs grain (pip install grain); "
+            f"{error}"
+        ) from error
+    checks.count("tfds_images.streamed", size=size, num_threads=num_threads)
+    names = dict(zip(("train", "test"), splits))
+    data = {s: records(name, names[s], directory(data_dir)) for s in names}
+
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        items = [data[split][int(row)] for row in rows]
+        for item in items[:1]:
+            checks.one_of("tfds_images.streamed", tuple(item), label=label)
+        images = [image_files.square(item["image"], size) for item in items]
+        labels = [item[label] for item in items]
+        return {"image": np.stack(images), "label": np.array(labels, np.int32)}
+
+    num_examples = {split: len(found) for split, found in data.items()}
+    whole = of_rows(
+        "tfds_images.streamed", take, num_examples, seed=seed, prepare=unit_pixels
+    )
+
+    def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
+        check_train("tfds_images.streamed", batch_size, start_step)
+        batches = grain.MapDataset.range(start_step, np.iinfo(np.int64).max).map(
+            lambda step: take("train", whole.train_rows(int(step), batch_size))
+        )
+        options = grain.ReadOptions(
+            num_threads=num_threads, prefetch_buffer_size=num_threads
+        )
+        return iter(batches.to_iter_dataset(options))
+
+    return whole._replace(train=train)
 
 
 def directory(data_dir: str | None) -> str:

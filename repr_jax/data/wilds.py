@@ -160,7 +160,7 @@ def controlled(
     grid: Sequence[float],
     r_id: float = 1.0,
     r_ood: float = 0.0,
-    assignment: Mapping[int, Sequence[int]] | None = None,
+    assignment: Mapping[int, Sequence[int]] | Sequence[tuple] | None = None,
     seed: int = 0,
     data_seed: int = 0,
 ) -> Dataset:
@@ -175,9 +175,9 @@ def controlled(
       size: height and width of an image; all must have it.
       grid: every r that is to be compared, r_id and r_ood among them.
       r_id: in [0, 1], of "train" and "test". r_ood: of "ood_head" and "ood_test".
-      assignment: {domain: labels that go with it}, such as HOSPITAL_LABELS; rows of
-        other domains are left out. None for `shift.by_lift`, and domains to which it
-        gives no label are left out.
+      assignment: {domain: labels that go with it}, such as HOSPITAL_LABELS, or pairs
+        of them, as a config has; rows of other domains are left out. None for
+        `shift.by_lift`, and domains to which it gives no label are left out.
       seed: of the order of training. data_seed: of groups and of the choice.
 
     Raises:
@@ -189,7 +189,8 @@ def controlled(
     shift = shifts.check_shift(who, shifts.Shift(r_id, r_ood, data_seed), 2)
     if assignment is None:
         lifted = shifts.by_lift(table.domains, table.labels, table.num_labels)
-        assignment = {domain: ys for domain, ys in enumerate(lifted) if ys}
+        assignment = [(domain, ys) for domain, ys in enumerate(lifted) if ys]
+    assignment = dict(assignment)
     numbers = {domain: i for i, domain in enumerate(sorted(assignment))}
     labels_of = tuple(tuple(assignment[domain]) for domain in numbers)
     known = np.flatnonzero(np.isin(table.domains, list(numbers)))
@@ -246,7 +247,7 @@ def _columns(who: str, path: pathlib.Path, names: Sequence[str]) -> dict[str, li
         raise FileNotFoundError(
             f"{who}: expected {path.name} in {path.parent}, a folder of WILDS; got "
             "none. See https://wilds.stanford.edu/get_started; data.histology and "
-            "data.land_use need no files."
+            "data.land_use, or a config with :drawn after its name, need no files."
         )
     return files.read_csv(who, path, names)
 

@@ -7,7 +7,7 @@ from repr_jax.losses.adversarial import (
     hinge_discriminator,
     hinge_generator,
 )
-from repr_jax.losses.classification import cross_entropy
+from repr_jax.losses.classification import cross_entropy, swapped_cross_entropy
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_prototypes import swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
@@ -63,7 +63,7 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_dreg,
     mmvae_plus_tight,
 )
-from repr_jax.losses.reconstruction import masked_patches
+from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_tree import tree_elbo
 
@@ -125,10 +125,12 @@ __all__ = [
     "noise_prediction",
     "nt_xent",
     "pairwise",
+    "psp",
     "score_matching",
     "siglip",
     "spectral_contrastive",
     "sup_con",
+    "swapped_cross_entropy",
     "swav",
     "symmetric_info_nce",
     "temi",

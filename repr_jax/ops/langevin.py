@@ -79,21 +79,12 @@ def sample(
     levels = _checked(levels, num_inner, step_size, operator, y)
     checks.non_negative("langevin.sample", noise=noise, guidance=guidance)
 
-    def pull(x: Array, sigma: Array) -> Array:
-        if operator is None:
-            return jnp.zeros_like(x)
-        away = operator.observed(y - operator.forward(x))
-        singular = singular_values(operator, away)
-        variance = noise**2 + singular**2 * sigma**2
-        weight = jnp.where(singular > 0, singular**2 / jnp.maximum(variance, 1e-30), 0)
-        return operator.from_spectrum(weight * away)
-
     def level(carry: Array, inputs: tuple) -> tuple[Array, Array]:
         sigma, number = inputs
         size = step_size * (sigma / levels[-1]) ** 2
 
         def move(inner: Array, x: Array) -> Array:
-            gradient = score(x, sigma) + guidance * pull(x, sigma)
+            gradient = score(x, sigma) + guidance * _pull(operator, x, y, sigma, noise)
             own_keys = diffusion.fold(keys, number * num_inner + inner)
             fresh = row_normal(own_keys, start.shape[1:])
             return x + size * gradient + jnp.sqrt(2 * size) * fresh
@@ -105,6 +96,19 @@ def sample(
     x, residual = lax.scan(level, start, inputs)
     smallest = inputs[0][-1]
     return Samples(x + smallest**2 * score(x, smallest), residual)
+
+
+def _pull(
+    operator: Operator | None, x: Array, y: Array | None, sigma: Array, noise: float
+) -> Array:
+    """The gradient L of `sample`."""
+    if operator is None:
+        return jnp.zeros_like(x)
+    away = operator.observed(y - operator.forward(x))
+    singular = singular_values(operator, away)
+    variance = noise**2 + singular**2 * sigma**2
+    weight = jnp.where(singular > 0, singular**2 / jnp.maximum(variance, 1e-30), 0)
+    return operator.from_spectrum(weight * away)
 
 
 def _residual(operator: Operator | None, x: Array, y: Array | None) -> Array:

@@ -91,30 +91,43 @@ def search(
         return jnp.sum(loss), (loss, error, image)
 
     def step(carry: tuple, number: Array) -> tuple[tuple, None]:
-        moved, first, second, best = carry
+        moved, moments, best = carry
         (_, seen), gradient = jax.value_and_grad(objective, has_aux=True)(moved)
         better = seen[0] < best[0]
         best = jax.tree.map(lambda new, old: _where(better, new, old), seen, best)
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
-        second = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, second, gradient)
         rate = learning_rate * rate_factor(number, num_steps)
-        count = number + 1
-
-        def update(x: Array, m: Array, s: Array, origin: Array, axes: tuple) -> Array:
-            root = jnp.sqrt(s / (1 - 0.999**count)) + 1e-8
-            return on_sphere(x - rate * m / (1 - 0.9**count) / root, origin, axes)
-
-        args = zip(moved[1], first[1], second[1], start[1])
-        trained = tuple(update(*a, tuple(range(1, a[0].ndim))) for a in args)
-        latents = update(moved[0], first[0], second[0], start[0], (-1,))
-        return ((latents, trained), first, second, best), None
+        moved, moments = _adam(moved, moments, gradient, rate, number + 1)
+        return (_on_spheres(moved, start), moments, best), None
 
     zeros = jax.tree.map(jnp.zeros_like, start)
     shapes = jax.eval_shape(objective, start)[1]
     best = jax.tree.map(lambda s: jnp.full(s.shape, jnp.inf, s.dtype), shapes)
-    carry, _ = lax.scan(step, (start, zeros, zeros, best), jnp.arange(num_steps))
+    carry, _ = lax.scan(step, (start, (zeros, zeros), best), jnp.arange(num_steps))
     _, error, image = carry[-1]
     return Found(image, error, error <= tolerance)
+
+
+def _adam(
+    x: tuple, moments: tuple, gradient: tuple, rate: Array, count: Array
+) -> tuple:
+    """Trees after one step of Adam, number `count` from 1, and its moments."""
+    first, second = moments
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+    second = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, second, gradient)
+
+    def update(x: Array, m: Array, s: Array) -> Array:
+        root = jnp.sqrt(s / (1 - 0.999**count)) + 1e-8
+        return x - rate * m / (1 - 0.9**count) / root
+
+    return jax.tree.map(update, x, first, second), (first, second)
+
+
+def _on_spheres(moved: tuple, start: tuple) -> tuple:
+    """Latents and maps of noise, each vector and each map of its first length."""
+    maps = (
+        on_sphere(x, o, tuple(range(1, x.ndim))) for x, o in zip(moved[1], start[1])
+    )
+    return on_sphere(moved[0], start[0], (-1,)), tuple(maps)
 
 
 def on_sphere(x: Array, origin: Array, axes: tuple[int, ...]) -> Array:

@@ -1,5 +1,8 @@
 """Images that tensorflow-datasets has: its fake_tfds of known sets, and real MNIST."""
 
+import itertools
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -33,6 +36,36 @@ def test_a_dataset_of_them(fake_tfds):
     batch = jax.jit(data.prepare)(next(data.evaluate("test", 4)))
     assert batch["image"].shape == (4, 8, 8, 3)
     assert 0 <= batch["image"].min() < batch["image"].max() <= 1
+
+
+def test_a_streamed_set_is_the_same_and_read_by_row(fake_tfds, monkeypatch):
+    pytest.importorskip("grain")
+    options = dict(
+        name="food101", splits=("train", "validation"), data_dir=fake_tfds, size=8
+    )
+    whole = tfds_images.images(**options, seed=3)
+    data = tfds_images.streamed(**options, seed=3, num_threads=2)
+    assert data.num_examples == whole.num_examples
+
+    def same(count):
+        pairs = zip(whole.train(4, start_step=2), data.train(4, start_step=2))
+        for expected, actual in itertools.islice(pairs, count):
+            jax.tree.map(np.testing.assert_array_equal, actual, expected)
+            yield len(actual["label"])
+
+    assert list(same(4)) == [4] * 4  # crosses an epoch
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    assert list(same(4)) == [2] * 4
+    pairs = zip(data.evaluate("test", 4), whole.evaluate("test", 4), strict=True)
+    for actual, expected in pairs:
+        jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def test_a_streamed_set_without_grain_is_refused(fake_tfds, monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", None)
+    with pytest.raises(ImportError, match="pip install grain"):
+        tfds_images.streamed(name="food101", data_dir=fake_tfds, size=8)
 
 
 def test_unknown_label_is_refused(fake_tfds):

@@ -1,25 +1,11 @@
 """Camelyon17 and FMoW: trees of a few rows in the layout of WILDS."""
 
-import csv
-
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from repr_jax.data import shift, wilds
-
-
-def write_table(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_image(path, size, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), (value, 0, 255)).save(path)
+from tests.wilds_trees import write_image, write_table
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import fusion, gaussian, mixture
+from repr_jax.ops import fusion, gaussian, mixture, mixture_posterior
 from tests.losses import multimodal_oracle as oracle
 from tests.losses.multimodal_oracle import BATCH, LIKELIHOOD, WHERE, case, four
 
@@ -381,3 +381,23 @@ def test_masked_is_deleted_by_hand(name):
             rows.append(oracle.value(call, KEY, cut, there))
         value = oracle.value(call, KEY, o, where)
         np.testing.assert_allclose(value, np.mean(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed, expected", [(0, 1.828229), (1, 1.818504)])
+def test_the_exact_score_of_latents_pays_the_least(seed, expected):
+    """dim - s^2 tr (S + s^2 I)^-1, twice our loss, and any other score pays more."""
+    o, sigma, dim = case(seed), 0.5, oracle.DIM
+    covariance = o.A[0] @ o.A[0].T + np.eye(dim, dtype="f")
+    law = mixture_posterior.make([1.0], o.c[:1], covariance[None])
+    z, _ = mixture_posterior.draw(jax.random.key(seed), law, 200_000)
+    noise = jax.random.normal(KEY, z.shape)
+
+    def rows(factor):  # twice the loss of each row, so that its error is known
+        scores = factor * mixture_posterior.score(law, z + sigma * noise, sigma**2)
+        one = lambda *row: losses.score_matching(*(x[None] for x in row))  # noqa: E731
+        return 2 * jax.vmap(one)(scores, noise, jnp.full(len(z), sigma))
+
+    exact = rows(1.0)
+    error = np.std(exact) / np.sqrt(len(exact))
+    assert abs(np.mean(exact) - expected) < 4 * error and error < 0.005
+    assert all(np.mean(rows(factor) - exact) > 0 for factor in (0.8, 1.2))

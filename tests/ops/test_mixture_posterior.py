@@ -144,6 +144,23 @@ def test_posterior_samples_of_three_classes(weights):
     np.testing.assert_allclose(table, CONFUSIONS[weights], atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("weights", "rdp", "pr"),
+    [((1 / 3,) * 3, 0.01556, 0.00005), ((0.8, 0.1, 0.1), 0.28994, 0.33509)],
+)
+def test_the_likeliest_class_amplifies_the_majority(weights, rdp, pr):
+    """Of y too, instead of a draw: by numerical integration."""
+    posterior = mixture_posterior.condition(line(weights), np.ones((1, 1)), noise=1.0)
+    y = np.linspace(-9, 9, 18_001)
+    share = mixture_posterior.responsibilities(posterior, y[:, None].astype("f"))
+    law = norm.pdf(y[None], np.array(CENTERS)[:, None], (SPREAD**2 + 1) ** 0.5)
+    table = law @ np.eye(3)[np.argmax(share, axis=1)] * (y[1] - y[0])
+    found = metrics.discrepancies(np.diag(table) / np.trace(table))["chi2"]
+    assert found == pytest.approx(rdp, abs=2e-4)
+    found = metrics.discrepancies(table.sum(axis=0) / table.sum())["chi2"]
+    assert found == pytest.approx(pr, abs=2e-4)
+
+
 def test_a_measurement_that_tells_nothing_gives_the_prior():
     """So UCPR has the discrepancy of the prior."""
     weights = (0.82, 0.08, 0.1)
