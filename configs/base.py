@@ -22,6 +22,9 @@ def base(*, smoke: bool = False) -> ml_collections.ConfigDict:
     config.best_metric = "loss"  # the best checkpoint is kept too; "" for none; of an
     # evaluator as in "knn/accuracy", evaluated while training
     config.best_mode = "min"  # or max: which best_metric is best
+    config.data_patience = 1_800.0  # seconds without a batch, after which the run ends
+    config.shard_state = False  # parameters and optimizer split over all devices
+    config.model_devices = 1  # of each copy of the model: splits wide layers and tables
     config.ema_decay = 0.0  # of a moving average of parameters to evaluate; 0 for none
     config.updates = ml_collections.ConfigDict()  # a step, by player; 1 if not named
     config.start = ml_collections.ConfigDict()

@@ -1,9 +1,19 @@
 """What the commands of experiments accept on their command lines."""
 
 import argparse
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Ends the command with code 2 and a line: a wrong value, file, disk or package."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        parser.exit(2, f"error: {' '.join(str(error).split())}\n")
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
@@ -24,7 +34,7 @@ def writable_folder(text: str) -> str:
     """A `type` of argparse: a folder that is writable, or can be made."""
     path = os.path.expanduser(text)
     there = pathlib.Path(path).absolute()
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise argparse.ArgumentTypeError(

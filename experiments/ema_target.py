@@ -14,7 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from experiments.autoencoder import observed
-from experiments.two_view import embed, joint_embedding, representation, views
+from experiments.two_view import (
+    embed,
+    frozen,
+    joint_embedding,
+    representation,
+    views,
+)
 from repr_jax.config import bind
 from repr_jax.experiment import Experiment
 from repr_jax.models.joint_embedding import JointEmbedding
@@ -79,8 +85,10 @@ def make_centered(config) -> Experiment:
 
     `config.loss` is called as loss(predictions, targets, center, where=...,
     target_temperature=...), of all views and of the first two; `center_decay` is of the
-    center, and `config.target_temperature` is (step) -> temperature. There is no
-    predictor; represents by the target's encoder.
+    center, and `config.target_temperature` is (step) -> temperature. The projector is
+    a `joint_embedding.PrototypeHead`, whose prototypes stay as they are for the first
+    `config.freeze_steps` steps. There is no predictor; represents by the target's
+    encoder.
     """
     temperature = bind(config.target_temperature, "config.target_temperature")
 
@@ -98,12 +106,22 @@ def make_centered(config) -> Experiment:
     def move(memory):
         return center.move(memory, decay=config.center_decay)
 
+    def held(params, step):
+        projector = params["projector"]
+        prototypes = frozen(projector["prototypes"], step, config.freeze_steps)
+        return {**params, "projector": {**projector, "prototypes": prototypes}}
+
     memory = Memory(center.start, move)
-    return _experiment(config, objective, memory, by_target=True)
+    return _experiment(config, objective, memory, held, by_target=True)
 
 
-def _experiment(config, objective, memory: Memory, by_target=False) -> Experiment:
-    """`objective` returns the loss and what is remembered until the step is over."""
+def _experiment(
+    config, objective, memory: Memory, held=lambda params, step: params, by_target=False
+) -> Experiment:
+    """`objective` returns the loss and what is remembered until the step is over.
+
+    held: (params, step) -> params, of which some may get no gradient.
+    """
     of_images, model = views(config), joint_embedding(config)
     target_model = JointEmbedding(model.encoder, model.projector)
     loss_fn = bind(config.loss, "config.loss")
@@ -121,7 +139,7 @@ def _experiment(config, objective, memory: Memory, by_target=False) -> Experimen
 
     def loss(params, extras, batch, key, step):
         image, where = observed(batch)
-        images = of_images(key, image)
+        images, params = of_images(key, image), held(params, step)
         online, target, outputs, targets = extras["online"], extras["target"], [], []
         for view in images:
             out, online = embed(model, params, online, view)

@@ -15,6 +15,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from experiments.arguments import one_line_errors
 from repr_jax import files
 from repr_jax.data import image_files, mnist
 
@@ -52,27 +53,31 @@ def photographs(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([np.asarray(image) for image in images]), np.array(PHOTOGRAPHS)
 
 
-def main() -> None:
+def make(data_dir: str, pictures: pathlib.Path, output: pathlib.Path) -> None:
     """Writes mnist_train_{0,1,2}.npz, mnist_test.npz and photographs.npz."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--photographs", required=True)
-    parser.add_argument("--output", default=str(ASSETS))
-    flags = parser.parse_args()
-    output = pathlib.Path(flags.output).expanduser()
     for split, count in FILES.items():
-        images, labels = mnist.arrays(split, source="tfds", data_dir=flags.data_dir)
+        images, labels = mnist.arrays(split, source="tfds", data_dir=data_dir)
         rows = balanced_rows(labels, PER_CLASS[split])
         for i, part in enumerate(np.split(rows, count)):
             name = f"mnist_{split}_{i}.npz" if count > 1 else f"mnist_{split}.npz"
             classes = labels[part].astype(np.uint8)
             with files.whole(output / name) as partial:
                 np.savez_compressed(partial, images=images[part], labels=classes)
-    images, names = photographs(pathlib.Path(flags.photographs).expanduser())
+    images, names = photographs(pictures)
     with files.whole(output / "photographs.npz") as partial:
         np.savez_compressed(partial, images=images, names=names)
     for path in sorted(output.glob("*.npz")):
         print(f"{path.name:20} {path.stat().st_size:>9,} bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--photographs", type=files.locate, required=True)
+    parser.add_argument("--output", type=files.locate, default=ASSETS)
+    flags = parser.parse_args()
+    with one_line_errors(parser):
+        make(flags.data_dir, flags.photographs, flags.output)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.arguments import one_line_errors
 from repr_jax import files
 from repr_jax.data import image_files
 
@@ -64,8 +65,56 @@ def cut(folder: pathlib.Path, artist: str, places: Sequence) -> np.ndarray:
     path = folder / "package" / "img" / artist / "sheets" / f"{SIDE}.png"
     sheet = image_files.read(path)
     step = SIDE + 2 * MARGIN
+    columns, rows = np.max(places, axis=0) + 1
+    if sheet.shape[0] < rows * step or sheet.shape[1] < columns * step:
+        raise ValueError(
+            f"make_emoji: expected {columns} x {rows} emoji of {step} pixels in "
+            f"{path}; got an image of {sheet.shape[1]} x {sheet.shape[0]}."
+        )
     corners = [(y * step + MARGIN, x * step + MARGIN) for x, y in places]
     return np.stack([sheet[y : y + SIDE, x : x + SIDE] for y, x in corners])
+
+
+def listed(path: pathlib.Path) -> list[dict]:
+    """`rows` of emoji.json."""
+    text = files.read_text("make_emoji", path)
+    try:
+        found = rows(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"make_emoji: expected the list of emoji-datasource in {path}; got "
+            f"{type(error).__name__}: {str(error)[:100]}."
+        ) from None
+    whole = all(isinstance(n, int) and n >= 0 for row in found for n in row["place"])
+    if not found or not whole:
+        raise ValueError(f"make_emoji: expected emoji and their places in {path}.")
+    return found
+
+
+def make(folders: Mapping[str, pathlib.Path], out) -> str:
+    """Writes the file; says what is in it.
+
+    Args:
+      folders: of ARTISTS' packages, unpacked, by their names in these.
+      out: the .npz.
+
+    Raises:
+      FileNotFoundError, ValueError: a file that is missing, damaged, or another one.
+    """
+    found = listed(folders["google"] / "package" / "emoji.json")
+    arrays = {
+        name: cut(folders[artist], artist, [row["place"] for row in found])
+        for name, artist in ARTISTS.items()
+    }
+    for kind in ("category", "subcategory"):
+        names, index = np.unique([row[kind] for row in found], return_inverse=True)
+        arrays |= {f"{kind}_names": names, kind: index.astype(np.int32)}
+    arrays["name"] = np.array([row["name"] for row in found])
+    for number in ("base", "tone"):
+        arrays[number] = np.array([row[number] for row in found], np.int32)
+    with files.whole(out) as partial:
+        np.savez_compressed(partial, **arrays)
+    return f"{out}: {len(found)} images of {len(set(arrays['base']))} emoji"
 
 
 def main() -> None:
@@ -76,23 +125,8 @@ def main() -> None:
         parser.add_argument(f"--{artist}", type=files.locate, required=True)
     parser.add_argument("--out", type=files.locate, default="emoji.npz")
     args = parser.parse_args()
-    emoji = json.loads(
-        files.read_text("make_emoji", args.google / "package" / "emoji.json")
-    )
-    found = rows(emoji)
-    arrays = {
-        name: cut(getattr(args, artist), artist, [row["place"] for row in found])
-        for name, artist in ARTISTS.items()
-    }
-    for kind in ("category", "subcategory"):
-        names, index = np.unique([row[kind] for row in found], return_inverse=True)
-        arrays |= {f"{kind}_names": names, kind: index.astype(np.int32)}
-    arrays["name"] = np.array([row["name"] for row in found])
-    for number in ("base", "tone"):
-        arrays[number] = np.array([row[number] for row in found], np.int32)
-    with files.whole(args.out) as partial:
-        np.savez_compressed(partial, **arrays)
-    print(f"{args.out}: {len(found)} images of {len(set(arrays['base']))} emoji")
+    with one_line_errors(parser):
+        print(make({name: getattr(args, name) for name in ARTISTS.values()}, args.out))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from experiments.autoencoder import observed
-from experiments.two_view import embed, joint_embedding, representation, views
+from experiments.two_view import (
+    embed,
+    frozen,
+    joint_embedding,
+    representation,
+    views,
+)
 from repr_jax.config import bind
 from repr_jax.experiment import Experiment
 from repr_jax.ops import queue
@@ -43,8 +49,7 @@ def make(config) -> Experiment:
     def loss(params, extras, batch, key, step):
         image, where = observed(batch)
         network, prototypes = _apart(params)
-        fixed = jax.lax.stop_gradient(prototypes)
-        prototypes = jnp.where(step < config.freeze_steps, fixed, prototypes)
+        prototypes = frozen(prototypes, step, config.freeze_steps)
         online, projections = extras["online"], []
         for view in of_images(key, image):
             out, online = embed(model, network, online, view)

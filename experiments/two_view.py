@@ -10,6 +10,7 @@ sees them.
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from experiments.autoencoder import observed
 from repr_jax.config import bind
@@ -76,6 +77,11 @@ def representation(model, params, extras, batch):
     """[batch, dim] in evaluation, of the images as they are."""
     variables = {"params": params, **extras}
     return model.apply(variables, observed(batch)[0], train=False).representation
+
+
+def frozen(x, step, until: int):
+    """x, which gets no gradient before step `until`."""
+    return jnp.where(step < until, jax.lax.stop_gradient(x), x)
 
 
 def joint_embedding(config) -> JointEmbedding:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
+# Fields that no number depends on: which devices hold what, and how long they wait.
+PLACEMENT = ("shard_state", "model_devices", "data_patience")
 CODE = "code"  # JSON key of "package.module:name", or of a module without a name
 TUPLE = "tuple"  # JSON key of a tuple, which JSON would make a list
 # What a stored config may name: parts of methods, nothing that runs what it is told.
@@ -190,12 +192,12 @@ def with_defaults(text: str, defaults: str) -> str:
 def diff(old: str, new: str, *, ignore: str | None = None) -> str:
     """What changed between two configs of `to_json`, a line a value; "" if nothing.
 
-    The top-level field `ignore` may differ.
+    The top-level field `ignore` may differ, and so may those of PLACEMENT.
     """
     old, new = (_flatten(_mapping(text)) for text in (old, new))
     lines = []
     for name in sorted(old.keys() | new.keys()):
-        if name.split(".")[0] == ignore:
+        if name.split(".")[0] in (ignore, *PLACEMENT):
             continue
         before, after = old.get(name, "absent"), new.get(name, "absent")
         if before != after:

@@ -5,6 +5,8 @@ storage, such as gs://bucket/name.
 """
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 import struct
@@ -87,6 +89,45 @@ def read_text(who: str, path: str | os.PathLike) -> str:
             "file: iconv -f latin1 -t utf-8."
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is what JSON has for a number, NaN too, and a float can hold it."""
+    whole = isinstance(value, int) and abs(value) < 2**1023
+    return whole or isinstance(value, float)
+
+
+def read_csv(
+    who: str, path: str | os.PathLike, names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Columns of a CSV file in UTF-8, by their names in its first line.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no CSV, has no such column or no row, or a row has more or
+        fewer cells than the first line has.
+    """
+    text = io.StringIO(read_text(who, path))
+    try:
+        header, *rows = [*filter(None, csv.reader(text))] or [[]]
+    except csv.Error as error:
+        raise ValueError(
+            f"{who}: expected a CSV file; {path} cannot be read: {_one_line(error)}."
+        ) from None
+    missing = [name for name in names if name not in header]
+    if missing or not rows:
+        raise ValueError(
+            f"{who}: expected columns {', '.join(names)} in {path}, and rows; it has "
+            f"{', '.join(header) or 'nothing'}, and {len(rows)} rows."
+        )
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{who}: expected {len(header)} cells in each row of {path}; got "
+                f"{len(row)} in row {number}."
+            )
+    columns = dict(zip(header, zip(*rows)))
+    return {name: list(columns[name]) for name in names}
 
 
 def read_npz(

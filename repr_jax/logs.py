@@ -32,10 +32,22 @@ def read(workdir) -> list[dict]:
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             row = json.loads(line)
-            rows.append({**row, "step": int(row["step"])})
-        except (ValueError, LookupError, TypeError):  # the ways not to be a row
+        except (ValueError, RecursionError):
+            row = None
+        if _is_row(row):
+            rows.append(row)
+        else:
             say(f"{path}: line {number} is not a row of metrics; passed over.")
     return rows
+
+
+def _is_row(row) -> bool:
+    """Whether it is a dict of numbers, with a step among them."""
+    return (
+        isinstance(row, dict)
+        and all(map(files.is_number, row.values()))
+        and isinstance(row.get("step"), int)
+    )
 
 
 class Log:

@@ -103,6 +103,7 @@ def lars_cosine(
     weight_decay: float = 1e-6,
     trust_coefficient: float = 1e-3,
     excluded: str = r"(bias|scale)$",
+    excluded_scale: float = 1.0,
 ) -> optax.GradientTransformation:
     """LARS, with the rate of `adam_cosine`: layer-wise rates for large batches.
 
@@ -113,14 +114,16 @@ def lars_cosine(
       trust_coefficient: > 0, of the ratio of the norms of parameter and gradient.
       excluded: a regular expression of parameter paths that get neither decay nor a
         layer-wise rate: biases and the scales of normalization by default.
+      excluded_scale: > 0, of their rate, relative to that of the others.
 
     Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks",
       2017, https://arxiv.org/abs/1708.03888; exclusions as in Chen et al., "A Simple
       Framework for Contrastive Learning of Visual Representations", 2020, app. B.6.
     """
     rate = _warmup_cosine("lars_cosine", peak, num_steps, warmup_steps)
+    checks.positive("lars_cosine", excluded_scale=excluded_scale)
     adapted = _all_but(excluded)
-    return optax.lars(
+    lars = optax.lars(
         rate,
         weight_decay,
         weight_decay_mask=adapted,
@@ -128,6 +131,13 @@ def lars_cosine(
         trust_ratio_mask=adapted,
         momentum=momentum,
     )
+    if excluded_scale == 1:
+        return lars
+
+    def others(params):
+        return jax.tree.map(lambda moves: not moves, adapted(params))
+
+    return optax.chain(lars, optax.masked(optax.scale(excluded_scale), others))
 
 
 def by_name(

@@ -29,20 +29,22 @@ from repr_jax.experiment import (
     players,
     to_evaluate,
 )
-from repr_jax.train import init_state, loop
+from repr_jax.train import init_state, loop, shardings
 from repr_jax.workdir import fitted, lock, records, start
 
 # What a config is bound to
 
 
-def build(config) -> Parts:
+def build(config, mesh=None) -> Parts:
     """Binds a config, with whatever it will use after training too.
+
+    mesh: of the devices to train on; None: all, as the config has it.
 
     Raises:
       ValueError, TypeError: the config asks for what cannot be.
     """
-    mesh = sharding.make_mesh()
     check_fields(config)
+    mesh = mesh or sharding.make_mesh(model=config.model_devices)
     check(config, mesh)
     dataset = bind(config.dataset, "config.dataset")()
     experiment = config.experiment(config)
@@ -98,6 +100,7 @@ def check(config, mesh) -> None:
         _at_least(config, name, 1)
     _at_least(config, "keep_last", 1)
     _at_least(config, "eval_every", 0)
+    _at_least(config, "data_patience", 1)
     every = config.steps_per_call
     for name in ("num_steps", "log_every", "checkpoint_every", "eval_every"):
         optional = name == "eval_every"
@@ -145,9 +148,10 @@ def abstract_state(config, parts: Parts) -> TrainState:
     batch = next(parts.dataset.train(config.batch_size))
     state = jax.eval_shape(functools.partial(init_state, parts, config), batch)
     _check_best_metric(config, state.sums)
-    everywhere = sharding.replicated(parts.mesh)
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
+        lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+        state,
+        shardings(parts, config, state),
     )
 
 

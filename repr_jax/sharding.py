@@ -1,8 +1,10 @@
 """The mesh and where arrays live: the only file that knows about devices.
 
-One mesh with one axis, `data`. A batch is split over it, everything else is on every
-device, and losses are written for the global batch, so `jax.jit` puts in the
-communication and no gradient needs averaging.
+A batch is split over the axis `data` of the mesh, everything else is on every device,
+and losses are written for the global batch, so `jax.jit` puts in the communication and
+no gradient needs averaging. What is too large for one device is split too: parameters
+and the optimizer's state over `data`, and wide layers and tables over a second axis,
+`model`; see `of_state`.
 """
 
 import contextlib
@@ -24,7 +26,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from repr_jax import last_words
 
 AXIS = "data"
+MODEL = "model"
+SMALL = 2**12  # elements: an array of fewer is on every device, whatever is split
 HEARTBEAT = 15  # seconds without a sign of life, after which a process counts as dead
+WAIT = 30  # seconds, after which a process says again that others have not joined it
 
 _ENV = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _SLURM = (
@@ -36,23 +41,69 @@ _SLURM = (
 )
 
 
-def make_mesh(devices=None) -> Mesh:
+def make_mesh(devices=None, model: int = 1) -> Mesh:
     """All devices of all processes, or those given, along the axis `data`.
+
+    With `model` > 1 so many neighbors hold the same rows, along a second axis `model`;
+    they are of one process, so that each process still has rows of its own.
 
     Automatic axes: the explicit kind, which `jax.make_mesh` makes unless told, rejects
     a similarity matrix between the rows of a batch and themselves.
+
+    Raises:
+      ValueError: there is no device, or `model` does not divide those of a process.
     """
     devices = jax.devices() if devices is None else list(devices)
     if not devices:
         raise ValueError("make_mesh: expected at least one device; got none.")
-    return jax.make_mesh(
-        (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
-    )
+    local = len(devices) // len({device.process_index for device in devices})
+    if model < 1 or local % model:
+        raise ValueError(
+            f"make_mesh: expected model to be a divisor of the {local} devices of a "
+            f"process; got {model}."
+        )
+    if model == 1:
+        kinds = (AxisType.Auto,)
+        return jax.make_mesh(
+            (len(devices),), (AXIS,), axis_types=kinds, devices=devices
+        )
+    in_order = sorted(devices, key=lambda device: (device.process_index, device.id))
+    kinds = (AxisType.Auto,) * 2
+    return Mesh(np.reshape(in_order, (-1, model)), (AXIS, MODEL), axis_types=kinds)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same values on every device: parameters, optimizer state, counters."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def of_state(state, mesh: Mesh, *, fully: bool = False):
+    """Where each array of a train state lives: a tree of shardings.
+
+    An array's largest dimension that divides is split over the axis `model`, if the
+    mesh has it; and if `fully` the largest of the others over `data`. So a network's
+    wide layers are split by their width, one by columns and the next by rows, and a
+    table by its rows. Arrays of fewer than SMALL elements, and those of which no
+    dimension divides, are on every device.
+
+    Args:
+      state: a tree of arrays or of their shapes.
+      mesh: from `make_mesh`.
+      fully: fully sharded data parallel: parameters are gathered where they are used.
+    """
+    axes = [MODEL] * (MODEL in mesh.shape) + [AXIS] * fully
+
+    def of(x):
+        spec = [None] * len(x.shape)
+        by_size = sorted(range(len(spec)), key=lambda i: -x.shape[i])
+        for axis in axes if math.prod(x.shape) >= SMALL else ():
+            for i in by_size:
+                if spec[i] is None and x.shape[i] % mesh.shape[axis] == 0:
+                    spec[i] = axis
+                    break
+        return NamedSharding(mesh, PartitionSpec(*spec))
+
+    return jax.tree.map(of, state)
 
 
 def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
@@ -82,11 +133,11 @@ def to_global(batch, mesh: Mesh, axis: int = 0):
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raises ValueError unless every device of the mesh gets as many rows as any."""
     processes = len({device.process_index for device in mesh.devices.flat})
-    unit = math.lcm(mesh.size, processes)
-    if batch_size < 1 or batch_size % unit:
-        below = max(batch_size // unit, 1) * unit
+    parts = mesh.shape[AXIS]  # a multiple of the processes
+    if batch_size < 1 or batch_size % parts:
+        below = max(batch_size // parts, 1) * parts
         raise ValueError(
-            f"batch_size: expected a multiple of the {mesh.size} devices in "
+            f"batch_size: expected a multiple of the {parts} devices in "
             f"{processes} process{'es' if processes > 1 else ''}, such as {below}; "
             f"got {batch_size}."
         )
@@ -143,21 +194,45 @@ def initialize(mode: str = "auto") -> None:
         return
     if mode == "env":
         address, count, index = _from_environment()
-        _join(coordinator_address=address, num_processes=count, process_id=index)
+        which = dict(coordinator_address=address, num_processes=count, process_id=index)
+        _join(f"all {count} processes of this run to join at {address}", **which)
         return
     found = launcher()
     if found is not None:
         method = found if found == "mpi4py" else None  # the others find themselves
-        _join(cluster_detection_method=method)
+        _join("all processes of this run to join", cluster_detection_method=method)
 
 
-def _join(**which) -> None:
-    """Joins the others; when one of them dies, the last line of this one names it."""
-    with _watch_over_stderr() as tell:
+def _join(awaited: str, **which) -> None:
+    """Joins the others; when one of them dies, the last line of this one names it.
+
+    awaited: what this process says that it waits for. A late start is no error: jax
+    waits five minutes.
+    """
+    with _watch_over_stderr() as tell, _saying_that_it_waits(awaited):
         jax.distributed.initialize(**which, heartbeat_timeout_seconds=HEARTBEAT)
         place = f"pid {os.getpid()} on {socket.gethostname()}".encode()[:80].ljust(80)
         places = multihost_utils.process_allgather(np.frombuffer(place, np.uint8))
         tell.write(b"\n".join(bytes(x).strip() for x in np.atleast_2d(places)))
+
+
+@contextlib.contextmanager
+def _saying_that_it_waits(awaited: str):
+    """A line on stderr every WAIT seconds, until the block ends."""
+    begun, ended = time.monotonic(), threading.Event()
+
+    def say():
+        while not ended.wait(WAIT):
+            since = time.monotonic() - begun
+            print(f"waiting for {awaited}, since {since:.0f} s", file=sys.stderr)
+
+    thread = threading.Thread(target=say, daemon=True, name="waiting")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -165,8 +165,11 @@ def make_step(parts: Parts, config) -> Callable:
     return step
 
 
-def make_call(step: Callable, mesh) -> Callable:
-    """Jits `step` over stacked batches [steps, batch, ...]; the state is donated."""
+def make_call(step: Callable, mesh, where=None) -> Callable:
+    """Jits `step` over stacked batches [steps, batch, ...]; the state is donated.
+
+    where: shardings of the state, see `sharding.of_state`; None: on every device.
+    """
 
     def call(state, batches, fixed):
         num_steps = jax.tree.leaves(batches)[0].shape[0]
@@ -181,16 +184,17 @@ def make_call(step: Callable, mesh) -> Callable:
         return state, (state.halted, metrics)
 
     everywhere = sharding.replicated(mesh)
+    where = everywhere if where is None else where
     return jax.jit(
         call,
         donate_argnums=0,
-        in_shardings=(everywhere, sharding.batch_sharding(mesh, axis=1), everywhere),
-        out_shardings=everywhere,
+        in_shardings=(where, sharding.batch_sharding(mesh, axis=1), everywhere),
+        out_shardings=(where, everywhere),
     )
 
 
 def init_state(parts: Parts, config, batch) -> TrainState:
-    """The state before the first step, replicated over the mesh.
+    """The state before the first step, where `sharding.of_state` has it.
 
     `batch` is one batch of shapes or arrays, as the dataset yields it.
     """
@@ -220,8 +224,15 @@ def init_state(parts: Parts, config, batch) -> TrainState:
             halted=jnp.zeros((), bool),
         )
 
-    init = jax.jit(init, out_shardings=sharding.replicated(parts.mesh))
-    return init(batch, dict(parts.dataset.fixed))
+    fixed, where = dict(parts.dataset.fixed), sharding.replicated(parts.mesh)
+    if config.shard_state or sharding.MODEL in parts.mesh.shape:
+        where = shardings(parts, config, jax.eval_shape(init, batch, fixed))
+    return jax.jit(init, out_shardings=where)(batch, fixed)
+
+
+def shardings(parts: Parts, config, state):
+    """Where the arrays of a state live, or of a tree of their shapes."""
+    return sharding.of_state(state, parts.mesh, fully=config.shard_state)
 
 
 def loop(
@@ -248,9 +259,11 @@ def loop(
 
     Raises:
       NonFiniteError: a loss or a gradient stopped being finite; says step and term.
+      TimeoutError: no batch came for `config.data_patience` seconds; says where.
       Interrupted: the run was asked to stop; the state was saved.
     """
-    step, call = int(state.step), make_call(make_step(parts, config), parts.mesh)
+    where = shardings(parts, config, state)
+    step, call = int(state.step), make_call(make_step(parts, config), parts.mesh, where)
     fixed = jax.device_put(dict(parts.dataset.fixed), sharding.replicated(parts.mesh))
     batches, broken = _batches(parts, config, step, preemption), []
     in_flight, stop = collections.deque(), False
@@ -293,6 +306,7 @@ def _batches(parts, config, step, preemption):
     return prefetch(
         (sharding.to_global(group, parts.mesh, axis=1) for group in groups),
         should_stop=preemption.asked,
+        patience=config.data_patience,
     )
 
 

@@ -13,6 +13,7 @@ import jaxlib
 import numpy as np
 import pytest
 
+from experiments.launch import local
 from tests import older_jax, runs
 
 NUM_DEVICES = 4
@@ -115,22 +116,20 @@ def repository():
 
 
 @pytest.fixture(scope="session")
-def start(repository, tmp_path_factory):
-    """start(module or code, *arguments, ...) -> process, as `runs.started`."""
+def start(tmp_path_factory):
+    """start(*arguments of python, ...) -> process, as `local.started`."""
 
     def start(*command, **which):
-        log = tmp_path_factory.mktemp("log") / "output"
-        return runs.started(repository, log, *command, **which)
+        return local.started(start.log(), *command, **which)
 
+    start.log = lambda: tmp_path_factory.mktemp("log") / "output"
     return start
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny():
     """The file of a config of 30 small steps."""
-    path = tmp_path_factory.mktemp("config") / "tiny.py"
-    path.write_text(runs.CONFIG)
-    return path
+    return runs.TINY
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +194,7 @@ def fake_tfds(tmp_path):
 
     from repr_jax.data import tfds_images
 
-    for name in ("celeb_a", "cifar10", "cifar100", "food101"):
+    for name in ("celeb_a", "cifar10", "cifar100", "food101", "imagenet2012"):
         (tmp_path / name).mkdir()
     with tfds.testing.mock_data(num_examples=10):
         yield str(tmp_path)
@@ -219,4 +218,28 @@ def real_emoji_file():
     path = pathlib.Path(found or REPOSITORY.parent / "shared/data/emoji.npz")
     if not path.is_file():
         pytest.skip(f"needs a file of emoji; none at {path}")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def people_file(tmp_path_factory):
+    """Ten persons in all tones, one in three tones, a hand in all and an apple."""
+    base = np.repeat(np.arange(13), [6] * 10 + [3, 6, 1])
+    tone = np.concatenate([np.tile(np.arange(6), 10), [0, 1, 5], np.arange(6), [-1]])
+    subcategory = np.array([0] * 30 + [1] * 33 + [2] * 6 + [3])
+    value = 10 * base + tone
+    images = np.broadcast_to(value[:, None, None, None], (len(base), 32, 32, 3))
+    path = tmp_path_factory.mktemp("people") / "emoji.npz"
+    np.savez(
+        path,
+        noto=images.astype(np.uint8),
+        twemoji=(images + 120).astype(np.uint8),
+        name=np.array([f"thing {b}" for b in base]),
+        category=np.zeros(len(base), int),
+        subcategory=subcategory,
+        base=base,
+        tone=tone,
+        category_names=np.array(["all"]),
+        subcategory_names=np.array(["person", "person-role", "hands", "food"]),
+    )
     return str(path)

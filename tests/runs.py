@@ -4,88 +4,24 @@ Each is seen through the files that it writes, and is killed at the end of its t
 whatever happens.
 """
 
-import contextlib
 import json
 import os
 import pathlib
-import signal
-import socket
-import subprocess
-import sys
 import time
+
+from experiments.launch import local
 
 TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
 
-CONFIG = """
-from configs.multimodal import mopoe_polymnist
-from repr_jax.data import synthetic
+
+TINY = pathlib.Path(local.__file__).with_name("tiny.py")  # a config of 30 small steps
+CONFIG = TINY.read_text()
 
 
-def get_config(mode=""):
-    config = mopoe_polymnist.get_config("smoke")
-    config.dataset = dict(fn=synthetic.multiview, modalities=("m0", "m1"), size=8)
-    config.encoder.update(widths=(4,), shape=(8, 8, 3))  # little to compile
-    config.decoder.update(widths=(4,), shape=(8, 8, 3))
-    config.num_steps = 30
-    config.checkpoint_every = 4
-    config.log_every = 2
-    config.evals = dict(bound=config.evals.bound)
-    return config
-"""
-
-
-def take_signals():
-    """As a shell in the foreground starts a command; one in the background does not."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def started(repository, log, *command, devices=1, index=None, count=1, port=None):
-    """A Python process in the repository's folder; its output is in process.log.
-
-    index, count, port: of a run of several processes.
-    """
-    paths = [str(repository), os.environ.get("PYTHONPATH")]
-    environment = {
-        **os.environ,
-        "JAX_NUM_CPU_DEVICES": str(devices),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
-    if index is not None:
-        environment |= {
-            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-            "JAX_NUM_PROCESSES": str(count),
-            "JAX_PROCESS_ID": str(index),
-        }
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=repository,
-            env=environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            preexec_fn=take_signals,
-        )
-    process.log = log
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(TIME_LIMIT)
-
-
-@contextlib.contextmanager
 def together(start, *command, count=2, devices=1):
-    """The processes of one run, each with that many devices."""
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                start(*command, devices=devices, index=index, count=count, port=port)
-            )
-            for index in range(count)
-        ]
+    """The processes of one run, each with that many devices; `start` is the fixture."""
+    outputs = [start.log() for _ in range(count)]
+    return local.together(outputs, *command, devices=devices)
 
 
 def command(config, workdir, *arguments):
@@ -122,12 +58,6 @@ def wait_for(condition, process):
 def steps(workdir):
     names = os.listdir(pathlib.Path(workdir) / "checkpoints")
     return sorted(int(name) for name in names if name.isdigit())
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def results(workdir):

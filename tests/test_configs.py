@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 
 import jax
 import ml_collections
@@ -11,6 +12,7 @@ import pytest
 from repr_jax import config as configs
 from repr_jax import logs, run
 from repr_jax.experiment import Fit
+from tests import wilds_trees
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(
@@ -59,6 +61,7 @@ def covering(names):
 # runs one with their many evaluators; the others' outputs have tests of their own, and
 # so have those of SLOW.
 SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
+SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
 TRACED = sorted(set(FILES) - set(QUICK))
@@ -113,18 +116,62 @@ def study(tmp_path_factory):
     return str(file)
 
 
+@pytest.fixture(scope="module")
+def wilds(tmp_path_factory):
+    """{what is in names of configs: a folder of WILDS}"""
+    root = tmp_path_factory.mktemp("wilds")
+    makers = (wilds_trees.camelyon17, wilds_trees.fmow)
+    return {make.__name__: str(make(root)) for make in makers}
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Two classes of eight images in each split."""
+    folder = tmp_path_factory.mktemp("imagenet")
+    places = [(s, c, i) for s in ("train", "val") for c in "ab" for i in range(8)]
+    paths = [folder / s / c / f"{i}.png" for s, c, i in places]
+    wilds_trees.write_copies(paths, 300)
+    return str(folder)
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_full_form_can_be_built_and_traced(name, emoji_file, fake_tfds, study):
+def test_full_form_can_be_built_and_traced(
+    name, emoji_file, people_file, fake_tfds, study, wilds, imagenet
+):
+    if "imagenet_huge" in name:
+        pytest.importorskip("grain")
     found = {"emoji": emoji_file, "cifar10": fake_tfds, "celeba": fake_tfds}
-    found["mopoe_arrays"] = study
+    found |= {"mopoe_arrays": study, "_people": people_file, **wilds}
+    found |= {"imagenet_huge": fake_tfds, "imagenet.": imagenet}
     needed = [path for word, path in found.items() if word in name]
     overrides = {"data_dir": needed[0]} if needed else {}
+    if "imagenet" in name:
+        overrides["batch_size"] = 8  # of thousands
     config = configs.load(str(CONFIGS / name), overrides)
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):
         shapes = run.abstract_state(config, parts)
         assert sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) > 10_000
     assert (CONFIGS / name).read_text().count("Expect:") == 1
+
+
+MODES = [name for name in FILES if re.search("(simclr|autoencoder)_(cam|fm)", name)]
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_stand_ins_for_files_can_be_built_and_traced(name):
+    config = configs.load(f"{CONFIGS / name}:drawn")
+    assert run.abstract_state(config, run.build(config)).params
+
+
+@pytest.mark.parametrize("name", [n for n in MODES if "simclr" in n])
+def test_published_splits_can_be_read_and_a_mode_that_is_none_is_refused(name, wilds):
+    (data_dir,) = (path for word, path in wilds.items() if word in name)
+    config = configs.load(f"{CONFIGS / name}:published", {"data_dir": data_dir})
+    parts = run.build(config)
+    assert {"train", "ood_head", "ood_test", "ood_val"} <= {*parts.dataset.num_examples}
+    with pytest.raises(ValueError, match=r"expected one of .* got painted"):
+        configs.load(f"{CONFIGS / name}:painted")
 
 
 def nodes(config, path="config"):

@@ -13,9 +13,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from experiments import make_emoji
 from experiments.benchmarks import contrastive, conv
 from experiments.benchmarks import hierarchy as benchmark
+from experiments.benchmarks.accelerator import __main__ as accelerator
 from experiments.launch import sweep
 from experiments.papers import (
     grid,
@@ -27,6 +30,8 @@ from experiments.papers import (
     multimodal3dident,
     multimodal_identifiability,
     multimodal_vae_limits,
+    self_supervised,
+    shift_robustness,
     text_modalities,
 )
 from experiments.results import render, tables
@@ -107,7 +112,9 @@ def save_runs(runs, folder, metrics):
         (report / "metrics.json").write_text(json.dumps(metrics | {"step": 2}))
         text = configs.to_json(configs.load(run.config, run.overrides))
         (folder / run.name / "config.json").write_text(text)
-    return sorted(folder.rglob("*.json"))
+        start = {"revision": "abc", "hardware": "some", "arguments": ["--config=a"]}
+        (folder / run.name / "starts.jsonl").write_text(json.dumps(start) + "\n")
+    return sorted(path for path in folder.rglob("*.json*") if path.is_file())
 
 
 # Each makes files in a folder, and returns them with what then reads them.
@@ -202,6 +209,74 @@ def of_limits(rng, folder):
     return written, lambda: paper.main([*flags, "--jobs=9"])
 
 
+def of_shift(rng, folder):
+    paper, data = shift_robustness, rng.choice(["sprites", "dominoes"])
+    flags = ["--scale=smoke", "--seeds=1", f"--only={data}", f"--workdir={folder}"]
+    asked = grid.parse("", "", paper.NUM_CLASSES, flags, data_dir="of MNIST")
+    runs = [run for row in paper.rows_of(data, asked) for run in row.runs]
+    written = save_runs(runs, folder, dict.fromkeys(paper.COLUMNS.values(), 0.5))
+    return written, lambda: paper.main([*flags, "--jobs=9"])
+
+
+def of_self_supervised(rng, folder):
+    paper, part = self_supervised, rng.choice(["digits", "emoji"])
+    flags = ["--scale=smoke", "--seeds=1", f"--only={part}", f"--workdir={folder}"]
+    asked = grid.parse("", "", paper.PARTS, flags, data_dir="of MNIST")
+    runs = [run for row in paper.rows_of(part, asked) for run in row.runs]
+    numbers = {paper.column(metric, asked): 0.5 for metric in paper.COLUMNS.values()}
+    for run in runs:
+        (folder / run.name).mkdir(parents=True)
+        lines = [json.dumps({"step": step, **numbers}) + "\n" for step in (1, 2)]
+        (folder / run.name / "metrics.jsonl").write_text("".join(lines))
+        (folder / run.name / "log.txt").write_text("step 2 of 2, 12.5 steps/s\n")
+    written = save_runs(runs, folder, numbers)
+    written += sorted(folder.rglob("log.txt"))
+
+    def call():
+        with mock.patch.object(paper, "of_pixels", lambda part, asked: numbers):
+            return paper.main([*flags, "--jobs=9"])
+
+    return written, call
+
+
+def of_accelerator(rng, folder):
+    """What parts of the benchmark have written, gathered."""
+    about = dict(revision="abc", date="2020-01-01", hardware="some", versions={})
+    about |= dict(finished=True, smoke=True, problems=["it: failed"])
+    rates = [{"": "float32, 9 x 9", "TFLOP/s": 2.0}, {"": "copy", "GB/s": 100.0}]
+    times = {"": "32 x 16", "ms": 0.5, "TFLOP": 0.1, "GB": 1, "arithmetic": "float32"}
+    for name, figures in {"ceilings": rates, "nt_xent": [times]}.items():
+        content = json.dumps({**about, "figures": figures})
+        (folder / f"{name}.json").write_text(content)
+
+    def call():
+        with mock.patch("sys.argv", ["accelerator", f"--out={folder}", "--gather"]):
+            return accelerator.main()
+
+    return sorted(folder.glob("*.json")), call
+
+
+def of_emoji(rng, folder):
+    """Two packages of one emoji."""
+    place = dict(sheet_x=0, sheet_y=0, has_img_google=True, has_img_twitter=True)
+    key = dict(name="KEY", category="a", subcategory="b", sort_order=1, **place)
+    for artist in ("google", "twitter"):
+        package = folder / artist / "package"
+        sheets = package / "img" / artist / "sheets"
+        sheets.mkdir(parents=True)
+        Image.new("RGB", (34, 34)).save(sheets / "32.png")
+        (package / "emoji.json").write_text(json.dumps([key]))
+    flags = [f"--{artist}={folder / artist}" for artist in ("google", "twitter")]
+
+    def call():
+        out = f"--out={folder / 'emoji.npz'}"
+        with mock.patch("sys.argv", ["make_emoji", *flags, out]):
+            return make_emoji.main()
+
+    read = [*folder.rglob("32.png"), folder / "google" / "package" / "emoji.json"]
+    return sorted(read), call
+
+
 def of_hierarchy(rng, folder):
     made = np.random.default_rng(0)
     np.save(folder / "logits.npy", made.normal(size=(12, 4)).astype("f"))
@@ -262,7 +337,8 @@ def of_data(rng, folder):
 
 KINDS = [of_results, of_results, of_sweep, of_hierarchy, of_kept_arrays, of_data]
 KINDS += [of_results, of_sweep, of_kept_arrays, of_identifiability, of_limits]
-KINDS += [of_pictures, of_text, of_benchmarks]
+KINDS += [of_pictures, of_text, of_benchmarks, of_shift, of_self_supervised]
+KINDS += [of_accelerator, of_emoji]
 
 
 @pytest.fixture

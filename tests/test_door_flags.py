@@ -15,7 +15,7 @@ import pytest
 from repr_jax import config as configs
 from tests.runs import CONFIG
 
-NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 15))
+NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
 
 # Imports once and forks for every case: jax starts no thread before it is used.
 SERVER = """
@@ -41,6 +41,7 @@ for line in sys.stdin:
 VALUES = ["abc", "-1", "0", "nan", "inf", "-inf", "1e400", "()", "(1,2)", "[1]", "None"]
 VALUES += ["True", "{}", "'", "", " ", "1.5", "ü", "../..", "/dev/null", "~", "$HOME"]
 VALUES += ["best", "1,2", "a=b", "=", "\n", "%s", "{}{0}", "/nowhere/at/all", "."]
+VALUES += [300 * "x"]
 FLAGS = ["config", "workdir", "step", "mode", "distributed", "trust", "amend"]
 FLAGS += ["compilation_cache", "unknown", *["value"] * 4]
 
@@ -174,13 +175,67 @@ def of_scale(rng, files):
     return [f"--{rng.choice(names)}={a_value(rng, files)}", "--no-such-flag"]
 
 
+def of_gathering(rng, files):
+    """Arguments of the benchmark of an accelerator, which is to run nothing."""
+    names = ["out", "out", "only", "seconds", "total", "part", "nowhere"]
+    flags = [f"--{rng.choice(names)}={a_value(rng, files)}" for _ in range(2)]
+    return [f"--out={files / 'gathered'}", *flags, "--gather"]
+
+
+def of_assets(rng, files):
+    """Arguments of the command that rebuilds what is in the package."""
+    names = ("data_dir", "photographs", "output")
+    return [f"--{name}={a_value(rng, files)}" for name in names if rng.random() < 0.9]
+
+
+def of_emoji(rng, files):
+    """Arguments of the command that makes a file of emoji."""
+    names = ("google", "twitter", "out")
+    return [f"--{name}={a_value(rng, files)}" for name in names if rng.random() < 0.9]
+
+
+def of_torch(rng, files):
+    """Arguments of the command that reads weights of torch."""
+    network = rng.choice(["resnet", "vit", "masked", a_value(rng, files)])
+    values = [f"--{name}={a_value(rng, files)}" for name in ("entry", "prefix")]
+    return [
+        network,
+        *(a_value(rng, files) for _ in range(2)),
+        *values[: rng.randrange(3)],
+    ]
+
+
+def of_render(rng, files):
+    """Arguments of the command that takes results in."""
+    return [a_value(rng, files), str(files / "bad" / "config.json")]
+
+
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
+PAPERS += ["shift_robustness", "self_supervised"]
+BENCHMARKS = ["conv", "contrastive", "hierarchy"]
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]
 COMMANDS += [(f"experiments.papers.{name}", of_scale) for name in PAPERS]
-COMMANDS += [(f"experiments.benchmarks.{n}", of_scale) for n in ("conv", "contrastive")]
+COMMANDS += [(f"experiments.benchmarks.{name}", of_scale) for name in BENCHMARKS]
+COMMANDS += [("experiments.benchmarks.accelerator", of_gathering)]
+COMMANDS += [("experiments.make_assets", of_assets)]
+COMMANDS += [("experiments.make_emoji", of_emoji)]
+COMMANDS += [("repr_jax.models.from_torch", of_torch)]
+COMMANDS += [("experiments.results.render", of_render)]
+
+
+def test_every_command_is_tried(repository):
+    tried = {module for module, _ in COMMANDS}
+    there = set()
+    for package in ("repr_jax", "experiments"):
+        for path in (repository / package).rglob("*.py"):
+            if 'if __name__ == "__main__":' in path.read_text():
+                place = path.relative_to(repository).with_suffix("")
+                there.add(".".join(place.parts).removesuffix(".__main__"))
+    assert there - tried == {"repr_jax.last_words"}  # started by `sharding` alone
+    assert tried <= there
 
 
 def test_no_arguments_make_a_traceback(run, files, monkeypatch):
@@ -220,6 +275,12 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
         "benchmarks.accelerator --out=FILE",
         "benchmarks.accelerator --out=FOLDER --only=cielings",
         "benchmarks.accelerator --out=FOLDER --total=0",
+        "papers.shift_robustness --scale=smoke --workdir=FILE",
+        "papers.shift_robustness --workdir=FOLDER --only=sprite",
+        "papers.self_supervised --workdir=FOLDER --seeds=0",
+        "papers.self_supervised --workdir=FOLDER --only=emoji",
+        "make_assets --data_dir=FOLDER --photographs=FOLDER --output=FOLDER",
+        "make_emoji --google=FOLDER --twitter=FOLDER --out=FOLDER/emoji.npz",
         "results.render FILE",
         "results.render FOLDER",
     ],

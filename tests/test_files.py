@@ -108,6 +108,36 @@ def test_text_with_any_marks_and_line_ends(tmp_path):
         files.read_text("who", tmp_path)
 
 
+def test_columns_of_a_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "table.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbffile,age,hair\r\n1.png,7,"red, dyed"\r\n\r\n2.png,8,\r\n'
+    )
+    expected = {"hair": ["red, dyed", ""], "file": ["1.png", "2.png"]}
+    assert files.read_csv("who", "~/table.csv", ("hair", "file")) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it has nothing, and 0 rows"),
+        (b"file,age\n", "it has file, age, and 0 rows"),
+        (b"file,years\n1,2\n", "it has file, years, and 1 rows"),
+        (b"file,age\n1,2\n3\n", "expected 2 cells .* got 1 in row 1"),
+        (b"file,age\n1,2,3\n", "expected 2 cells .* got 3 in row 0"),
+        (b"file,age\n" + 200_000 * b"x", "cannot be read: field larger than"),
+        ("file,age\né,2\n".encode("latin-1"), "expected UTF-8"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, content, message):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        files.read_csv("who", tmp_path / "table.csv", ("file", "age"))
+    assert str(tmp_path / "table.csv") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 @pytest.fixture
 def npz(tmp_path):
     path = tmp_path / "some.npz"

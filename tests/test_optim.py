@@ -126,6 +126,17 @@ def test_lars_scales_kernels_by_their_norms_and_leaves_biases_alone():
     ratio = 0.01 * np.sqrt(4 * 9.0) / np.sqrt(4 * gradient**2)
     np.testing.assert_allclose(found["encoder"]["kernel"], -ratio * gradient, rtol=1e-5)
     np.testing.assert_allclose(found["encoder"]["bias"], -1.0, rtol=1e-6)
+    slower = optim.lars_cosine(
+        peak=1.0,
+        num_steps=10**9,
+        weight_decay=0.1,
+        trust_coefficient=0.01,
+        excluded_scale=0.25,
+    )
+    again = moves(slower)
+    kernels = (x["encoder"]["kernel"] for x in (again, found))
+    np.testing.assert_allclose(*kernels, rtol=1e-6)
+    np.testing.assert_allclose(again["encoder"]["bias"], -0.25, rtol=1e-6)
 
 
 def test_rules_choose_rates_and_freeze_by_path():

@@ -1,5 +1,6 @@
 """What happens in one process of a run is agreed upon before any waits for another."""
 
+import re
 import shutil
 import signal
 
@@ -159,86 +160,11 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
 
 
-# What befalls one process, argv[1], of a run: argv[2]; the rest is main's.
-BEFALLEN = """
-import ctypes, functools, os, runpy, signal, sys, time
-import jax, jax.experimental.multihost_utils
-from repr_jax import checkpoint, train
-from repr_jax.evaluators import bound
-from repr_jax.workdir import reading
-
-process, what = int(sys.argv[1]), sys.argv[2]
-make_call, save = train.make_call, checkpoint.ocp.save_checkpointables_async
-batches, saves, worst_of = bound.batches, [], reading.worst_of
-
-
-def compiles_slowly(*arguments):
-    call = make_call(*arguments)
-    if jax.process_index() == process:
-        ctypes.PyDLL(None).sleep(25)  # no Python runs meanwhile
-    return call
-
-
-def dies_saving(*arguments, **keywords):
-    saves.append(1)
-    dies = jax.process_index() == process and len(saves) == 3 and "sav" in what
-    if dies and what == "dies before it saves":
-        os.kill(os.getpid(), signal.SIGKILL)
-    response = save(*arguments, **keywords)
-    if dies:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return response
-
-
-def dies_agreeing(outcome):
-    if jax.process_index() == process and len(saves) == 3:
-        time.sleep(1)  # the others wait for its word by then
-        os.kill(os.getpid(), signal.SIGKILL)
-    return worst_of(outcome)
-
-
-def slow_batches(*arguments, **keywords):
-    for batch in batches(*arguments, **keywords):
-        print("evaluates", flush=True)
-        time.sleep(60)
-        yield batch
-
-
-def broken_batches(*arguments):
-    for number, batch in enumerate(groups(*arguments)):
-        if number == 6 and jax.process_index() == process:
-            raise ValueError("a/b.png: expected a whole image; it is cut.")
-        yield batch
-
-
-if what == "dies before it has a name":
-    if int(os.environ["JAX_PROCESS_ID"]) == process:
-        dies = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
-        jax.experimental.multihost_utils.process_allgather = lambda x: dies()
-elif what == "never joins":
-    join = jax.distributed.initialize
-    jax.distributed.initialize = functools.partial(join, initialization_timeout=3)
-    if int(os.environ["JAX_PROCESS_ID"]) == process:
-        sys.exit(1)
-elif what == "reads broken data":
-    groups, train.stacked = train.stacked, broken_batches
-elif what == "compiles slowly":
-    train.make_call = compiles_slowly
-elif what == "evaluates slowly":
-    bound.batches = slow_batches
-else:
-    checkpoint.ocp.save_checkpointables_async = dies_saving
-    if what == "dies while all agree":
-        reading.worst_of = dies_agreeing
-sys.argv[1:3] = []
-runpy.run_module("repr_jax.main", run_name="__main__", alter_sys=True)
-"""
-
-
 def befallen(process, what, *arguments):
     """The arguments of `python` for a run of which one process meets with that."""
     arguments = command(*arguments, "--distributed=env")[2:]
-    return ("-c", BEFALLEN, str(process), what, *arguments)
+    fault = what.replace(" ", "_")
+    return ("-m", "experiments.launch.befall", str(process), fault, *arguments)
 
 
 def expect_its_name(both, dead, name=None):
@@ -262,6 +188,15 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
         wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
         both[dead].kill()
         expect_its_name(both, dead)
+
+
+def test_a_process_that_joins_late_is_waited_for_with_a_line(start, tiny, tmp_path):
+    with together(start, *befallen(1, "joins late", tiny, tmp_path)) as both:
+        texts = [finish(process) for process in both]
+    address = r"127\.0\.0\.1:\d+"
+    line = rf"waiting for all 2 processes of this run to join at {address}, since \d+ s"
+    assert len(re.findall(f"^{line}$", texts[0], re.MULTILINE)) >= 3
+    assert steps(tmp_path)[-1] == 30 and "error" not in texts[0]
 
 
 # What befalls it, and what the other says; of process 0 in the slow tests.

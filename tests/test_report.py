@@ -241,6 +241,11 @@ def test_facts_of_a_run_come_from_its_config_and_its_starts(tmp_path):
     assert found["config"] == "a.py" and found["set"] == "seed=3"
     now = records.revision()
     assert found["revision"] == f"def, evaluated by {now}"
+    others = [[1], {"arguments": 7}, {"arguments": [7]}, {"overrides": "seed"}]
+    others += [{"revision": ["abc"]}, {"sha256": {}}]
+    text += "".join(json.dumps(line) + "\n" for line in others)
+    (tmp_path / records.STARTS_FILE).write_text(text + "[" * 100_000 + "\n")
+    assert records.facts(config, 7, tmp_path) == found
     (tmp_path / records.STARTS_FILE).write_text(json.dumps({"arguments": []}))
     assert records.facts(config, 7, tmp_path)["revision"] == now
 

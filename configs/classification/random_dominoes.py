@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/classification/random_dominoes.py \
     --workdir=runs/random_dominoes --config.correlation=1
-The method of configs/classification/random_sprites.py.
+What can be read without training: of a digit nearly all, of a small noisy picture
+little.
 Expect: not yet run.
 """
 

@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --workdir=runs/supervised_augmented_dominoes \
     --config=configs/classification/supervised_augmented_dominoes.py
-The method of configs/classification/supervised_augmented_sprites.py.
+Views leave the digit legible, so that the easy way to the label stays open, unlike
+that of sprites, whose color the views hide.
 Expect: not yet run.
 """
 

@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/contrastive/simclr_dominoes.py \
     --workdir=runs/simclr_dominoes --config.correlation=1
-The method of configs/contrastive/simclr_sprites.py.
+Each block is a view of its own: cropped and recolored apart from the other, so that
+no view lacks the digit or the picture.
 Expect: not yet run.
 """
 

@@ -11,7 +11,7 @@ from configs.base import base
 from experiments import two_view
 from repr_jax import losses, optim
 from repr_jax.data import augment, mnist
-from repr_jax.evaluators import knn, linear_probe, projection, rank
+from repr_jax.evaluators import few_shot, knn, linear_probe, projection, rank
 from repr_jax.models.convnet import ConvNet
 from repr_jax.models.mlp import MLP
 
@@ -47,11 +47,13 @@ def get_config(mode=""):
     )
     config.evals.knn = dict(fn=knn.evaluate)
     config.evals.linear_probe = dict(fn=linear_probe.evaluate)
+    config.evals.few_shot = dict(fn=few_shot.evaluate)
     config.evals.rank = dict(fn=rank.evaluate)
     config.evals.projection = dict(fn=projection.evaluate)
     if smoke:
         config.evals.knn.update(max_train=64, num_neighbors=(20,))
         config.evals.linear_probe.update(max_train=64, num_train=32)
+        config.evals.few_shot.update(max_train=64, shots=(1,), num_draws=2)
         config.evals.rank.limit = 64
         config.evals.projection.max_points = 64
     return config

@@ -9,7 +9,7 @@ from configs.base import base
 from experiments import diffusion
 from repr_jax import losses, optim
 from repr_jax.data import faces
-from repr_jax.evaluators import fairness
+from repr_jax.evaluators import fairness, perceptual
 from repr_jax.models.unet import UNet
 from repr_jax.ops import measurement
 from repr_jax.ops.diffusion import linear_alpha_bars
@@ -27,6 +27,8 @@ def get_config(mode=""):
         num_train=700 if smoke else 21_000,
         num_test=140 if smoke else 1_400,
         size=16 if smoke else 32,
+        shares=(1 / 7,) * 7,  # of the classes in training
+        class_balanced=False,
         seed=config.get_ref("seed"),
     )
     config.network = dict(fn=UNet, widths=(4, 8) if smoke else (32, 64, 64))
@@ -45,7 +47,15 @@ def get_config(mode=""):
         batch_size=28 if smoke else 100,
         num_draws=2 if smoke else 100,
         num_simulated=10 if smoke else 1000,
+        limit=140 if smoke else 1400,
         classifier_batch=64 if smoke else 128,
         classifier_steps=150 if smoke else 3000,
+        judge_data=dict(fn=faces.load, **balanced(config.dataset)),
+        distances={} if smoke else dict(perceptual=dict(fn=perceptual.distance)),
     )
     return config
+
+
+def balanced(dataset):
+    """What the data of the judge have of the run's, whose classes need not be equal."""
+    return {name: dataset.get_ref(name) for name in ("num_train", "num_test", "size")}

@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/distillation/byol_dominoes.py \
     --workdir=runs/byol_dominoes --config.correlation=1
-The method of configs/distillation/byol_sprites.py.
+Both blocks of a view are changed apart; predictor, target and decay are those of
+configs/distillation/byol_sprites.py.
 Expect: not yet run.
 """
 

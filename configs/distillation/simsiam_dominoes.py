@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/distillation/simsiam_dominoes.py \
     --workdir=runs/simsiam_dominoes --config.correlation=1
-The method of configs/distillation/simsiam_sprites.py.
+Both blocks of a view are changed apart; predictor and normalized projections are
+those of configs/distillation/simsiam_sprites.py.
 Expect: not yet run.
 """
 

@@ -2,11 +2,12 @@
 
 python -m repr_jax.main --config=configs/distillation/simsiam_mnist.py \
     --workdir=runs/simsiam
-Loss, optimizer and the predictor's bottleneck are the published ones; network, views
-and length are ours.
-Expect: not yet run in full. 600 steps of 64 images, with a network of widths 16, 32, 64
-and 64 features, are too few: linear probe 0.770 where the untrained network has 0.781,
-20 neighbors 0.730 and 0.847; without normalized projections 0.582 and 0.576.
+Loss and the predictor's bottleneck are the published ones, rate and decay solo-learn's
+of CIFAR-10; network, views and length are ours.
+Expect: not yet run in full. 300 steps of 64 images, with a network of widths 16, 32, 64
+and 64 features: linear probe of 1,000 rows 0.803 where the untrained network has 0.710,
+20 neighbors 0.756 and 0.891. At the rate of ImageNet, 0.05, 600 steps lower the probe:
+0.770 where the untrained network has 0.781, and without normalized projections 0.582.
 """
 
 from configs.contrastive import simclr_mnist
@@ -27,8 +28,8 @@ def get_config(mode=""):
     config.loss = dict(fn=losses.negative_cosine)
     config.optimizer = dict(
         fn=optim.sgd_cosine,
-        peak=0.05,  # for 256 images, section 3
-        weight_decay=1e-4,
+        peak=0.5,  # for 256 images; of ImageNet 0.05, in hundreds of thousand steps
+        weight_decay=1e-5,
         num_steps=config.get_ref("num_steps"),
     )
     return config

@@ -2,7 +2,7 @@
 
 python -m repr_jax.main --config=configs/reconstruction/autoencoder_dominoes.py \
     --workdir=runs/autoencoder_dominoes --config.correlation=1
-The method of configs/reconstruction/autoencoder_sprites.py.
+Digit and picture are rebuilt alike, each pixel with the same weight: 64 x 32 of them.
 Expect: not yet run.
 """
 

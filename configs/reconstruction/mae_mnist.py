@@ -12,7 +12,6 @@ flat has about 0.37: too few to learn a representation.
 from configs.contrastive import simclr_mnist
 from experiments import masked
 from repr_jax import losses, optim
-from repr_jax.losses import reconstruction
 from repr_jax.models import initializers, vit
 
 
@@ -40,7 +39,6 @@ def get_config(mode=""):
         **patches,
     )
     config.hidden_share = 0.75  # section 4.1
-    config.target = dict(fn=reconstruction.normalized_patches)
     config.loss = dict(fn=losses.masked_patches)
     config.optimizer = dict(
         fn=optim.adam_cosine,

@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/variational/iwae_dominoes.py \
     --workdir=runs/iwae_dominoes --config.correlation=1
-The method of configs/variational/iwae_sprites.py.
+Likelihood and networks are those of configs/variational/vae_dominoes.py, the bound
+that of configs/variational/iwae_sprites.py.
 Expect: not yet run.
 """
 

@@ -2,7 +2,8 @@
 
 python -m repr_jax.main --config=configs/variational/vae_dominoes.py \
     --workdir=runs/vae_dominoes --config.correlation=1
-The method of configs/variational/vae_sprites.py.
+The likelihood is of the pixels of both blocks, of which the digit's are nearly black
+or white and the picture's are noisy.
 Expect: not yet run.
 """
 

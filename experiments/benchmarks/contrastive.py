@@ -24,9 +24,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from experiments.arguments import at_least, results_file
+from experiments.arguments import at_least, one_line_errors, results_file
 from experiments.results import store, tables
-from repr_jax import losses
+from repr_jax import losses, sharding
 
 
 def draw(batch, dim):
@@ -40,14 +40,9 @@ def whole(chunk_size):
     )
 
 
-def split(chunk_size, ring, num_devices):
+def split(chunk_size, ring, devices):
     """Gradients by the views need no mean: each row is on one device alone."""
-    mesh = jax.make_mesh(
-        (num_devices,),
-        ("data",),
-        axis_types=(jax.sharding.AxisType.Auto,),
-        devices=jax.devices()[:num_devices],
-    )
+    mesh = sharding.make_mesh(devices)
     options = dict(axis_name="data", chunk_size=chunk_size, ring=ring)
     loss = jax.shard_map(
         partial(losses.info_nce, **options),
@@ -110,10 +105,11 @@ def compare(args) -> tables.Table:
     for size in args.chunks:
         functions[f"whole, blocks of {size}"] = whole(size)
     for count in args.devices:
-        functions[f"{count} devices, gathered"] = split(None, False, count)
-        functions[f"{count} devices, ring"] = split(None, True, count)
+        some = jax.devices()[:count]
+        functions[f"{count} devices, gathered"] = split(None, False, some)
+        functions[f"{count} devices, ring"] = split(None, True, some)
         size = args.chunks[-1]
-        functions[f"{count} devices, ring of {size}"] = split(size, True, count)
+        functions[f"{count} devices, ring of {size}"] = split(size, True, some)
     programs = [Program(name, function, views) for name, function in functions.items()]
     for _ in range(1 + args.turns):
         for program in programs:
@@ -177,15 +173,16 @@ def main():
         content.append(done.stdout.strip())
         print(content[-1])
     if args.out:
-        store.write(
-            args.out,
-            title="Contrastive losses in blocks and round a ring",
-            command=store.command_line(
-                "experiments.benchmarks.contrastive", sys.argv[1:]
-            ),
-            seeds=[0],
-            content=content,
-        )
+        with one_line_errors(parser):
+            store.write(
+                args.out,
+                title="Contrastive losses in blocks and round a ring",
+                command=store.command_line(
+                    "experiments.benchmarks.contrastive", sys.argv[1:]
+                ),
+                seeds=[0],
+                content=content,
+            )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from experiments.arguments import at_least, results_file
+from experiments.arguments import at_least, one_line_errors, results_file
 from experiments.results import store, tables
 from repr_jax import losses
 from repr_jax.models import conv, vae
@@ -198,13 +198,14 @@ def main():
     content = [table(programs), note]
     print(f"{tables.markdown(content[0])}\n{note}")
     if args.out:
-        store.write(
-            args.out,
-            title="Convolutions on a CPU",
-            command=store.command_line("experiments.benchmarks.conv", sys.argv[1:]),
-            seeds=[0],
-            content=content,
-        )
+        with one_line_errors(parser):
+            store.write(
+                args.out,
+                title="Convolutions on a CPU",
+                command=store.command_line("experiments.benchmarks.conv", sys.argv[1:]),
+                seeds=[0],
+                content=content,
+            )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from experiments.arguments import at_least, results_file
+from experiments.arguments import at_least, one_line_errors, results_file
 from experiments.results import store, tables
 from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
@@ -248,10 +248,8 @@ def main():
     print(f"{records.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
-        try:
+        with one_line_errors(parser):
             logits = opened(path, args.rows, args.classes)
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
         rows, words = compare(logits, args.turns)
         if args.scipy_gb:
             num = min(scipy_rows(args.scipy_gb), args.rows)
@@ -262,20 +260,24 @@ def main():
         content = [load, table(rows), words]
         print(words)
         points = growth(logits) if args.growth else []
-    if points and args.out:
-        folder, file = pathlib.Path(args.out).parent, "pictures/hierarchy_cost.png"
-        caption = "Cost against rows and classes"
-        content.append(store.picture(folder, file, caption, draw(points)))
     if args.out:
-        store.write(
-            args.out,
-            title="Hierarchies from logits: time and memory",
-            command=store.command_line(
-                "experiments.benchmarks.hierarchy", sys.argv[1:]
-            ),
-            seeds=[0],
-            content=content,
-        )
+        with one_line_errors(parser):
+            write(args.out, content, points)
+
+
+def write(out, content, points) -> None:
+    """The file of results; with a picture if parts were fitted."""
+    if points:
+        folder, file = pathlib.Path(out).parent, "pictures/hierarchy_cost.png"
+        caption = "Cost against rows and classes"
+        content = [*content, store.picture(folder, file, caption, draw(points))]
+    store.write(
+        out,
+        title="Hierarchies from logits: time and memory",
+        command=store.command_line("experiments.benchmarks.hierarchy", sys.argv[1:]),
+        seeds=[0],
+        content=content,
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import json
 import os
 
-from experiments.results import tables
 from repr_jax import files
 
 
@@ -27,7 +26,7 @@ def read(path: str | os.PathLike) -> Metrics:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not all(map(tables.is_number, found.values())):
+    if not isinstance(found, dict) or not all(map(files.is_number, found.values())):
         raise ValueError(
             f"{path}: expected a JSON object of numbers; got something else. Without "
             "the file the run is evaluated again."

@@ -109,16 +109,26 @@ def write(
     )
 
 
-def command(runs: Sequence[sweep.Run], asked, write: Callable[[dict], str]) -> int:
+def command(
+    runs: Sequence[sweep.Run],
+    asked,
+    write: Callable[[dict], str],
+    *,
+    first: Sequence[sweep.Run] = (),
+) -> int:
     """Completes the runs, writes their results and prints them; the exit code.
 
-    write: metrics of all runs by name -> markdown of the files that it wrote.
+    Args:
+      write: metrics of all runs by name -> markdown of the files that it wrote.
+      first: those of the runs that others start from: done before the others begin.
     """
     threads = None if asked.scale == "paper" else 1
     try:
         options = dict(jobs=asked.jobs, threads=threads)
+        if first:
+            sweep.complete(first, asked.workdir, **options)
         text = write(sweep.complete(runs, asked.workdir, **options))
-    except (sweep.FailedError, ValueError, OSError) as error:
+    except (sweep.FailedError, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, sweep.FailedError) else 2
     print(f"\n{text}\nresults: {asked.workdir}")

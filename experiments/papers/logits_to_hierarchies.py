@@ -238,7 +238,7 @@ def main(arguments=None) -> int:
             else:
                 found = of_clusters(name, sources[name], asked)
             text = write(name, found, asked)
-        except (sweep.FailedError, ValueError, OSError) as error:
+        except (sweep.FailedError, ValueError, OSError, ImportError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 3 if isinstance(error, sweep.FailedError) else 2
         print(f"\n{name}\n\n{text}", flush=True)

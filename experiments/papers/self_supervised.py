@@ -64,14 +64,19 @@ COLUMNS = {
     "20 neighbors": "knn/accuracy/20",
     "linear probe": "linear_probe/accuracy",
     "probe, 500 labels": "linear_probe/accuracy/500_rows",
+    "5 labels a class": "few_shot/accuracy/5_shots",
     "dimensions in use": "rank/effective_rank",
     "centered": "rank/centered",
 }
-SMOKE = {"linear_probe/accuracy/500_rows": "linear_probe/accuracy/32_rows"}
+SMOKE = {
+    "linear_probe/accuracy/500_rows": "linear_probe/accuracy/32_rows",
+    "few_shot/accuracy/5_shots": "few_shot/accuracy/1_shots",
+}
 SPEED = re.compile(r" ([\d.]+) steps/s")
 ABOUT = (
     "Accuracies on the test split: a weighted vote of the 20 nearest training rows, "
-    "and linear classifiers fitted to the training split or to 500 rows of it. "
+    "and linear classifiers fitted to the training split, to 500 rows of it, or to "
+    "five of each class, the mean of five draws. "
     "Dimensions in use: the exponent of the entropy of the singular values of test "
     "rows, after their mean is subtracted where centered. Steps/s: the median over "
     "training, of {jobs} runs side by side. Mean and standard deviation over seeds, "
@@ -139,8 +144,9 @@ def column(metric: str, asked) -> str:
 
 
 def steps_a_second(run: sweep.Run, workdir) -> float:
-    """The median over what its log says; NaN if it says nothing."""
-    text = (pathlib.Path(workdir) / run.name / "log.txt").read_text()
+    """The median over what its log says; NaN if it says nothing, or is lost."""
+    path = pathlib.Path(workdir) / run.name / "log.txt"
+    text = path.read_text(errors="replace") if path.exists() else ""
     found = [float(rate) for rate in SPEED.findall(text)]
     return float(np.median(found)) if found else np.nan
 
@@ -162,7 +168,7 @@ def full_table(
     ]
     lines.append((PIXELS, *(Number(pixels[m]) for m in metrics), None))
     header = ("method", *COLUMNS, "steps/s")
-    formats = ("", ".3f", ".3f", ".3f", ".1f", ".1f", ".1f")
+    formats = ("", *(".3f",) * 4, ".1f", ".1f", ".1f")
     return Table(header, lines, formats, title=f"{part}: after training")
 
 

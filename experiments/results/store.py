@@ -183,7 +183,7 @@ def _is_row(row) -> bool:
     """Is it a list of texts, numbers, lists of numbers, and objects of `Number`?"""
 
     def is_number(value):  # NaN is null
-        return value is None or tables.is_number(value)
+        return value is None or files.is_number(value)
 
     def is_cell(value):
         if isinstance(value, dict):

@@ -44,12 +44,6 @@ def over_seeds(
     return Number(float(values.mean()), sd, len(values), beside, best)
 
 
-def is_number(value) -> bool:
-    """Whether it is what JSON has for a number, NaN too, and a float can hold it."""
-    whole = isinstance(value, int) and abs(value) < 2**1023
-    return whole or isinstance(value, float)
-
-
 def markdown(table: Table) -> str:
     """The lines of a markdown table, with a line end each."""
     lines = [row_of(table.header), "|" + "---|" * len(table.header)]

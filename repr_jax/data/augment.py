@@ -72,6 +72,53 @@ def jitter(
     return jax.vmap(one)(jax.random.split(key, len(images)), images)
 
 
+def affine(
+    key: Array,
+    images: Array,
+    *,
+    shift: float = 0.1,
+    zoom: float = 0.1,
+    shear: float = 10.0,
+    flip_rate: float = 0.5,
+) -> Array:
+    """Each image moved, zoomed, sheared and mirrored; linear, edges continued.
+
+    Args:
+      key: PRNG key.
+      images: [batch, height, width, channels] float in [0, 1].
+      shift: >= 0, the largest displacement, in image sizes, along each axis.
+      zoom: in [0, 1); sizes are multiplied by something in 1 - zoom to 1 + zoom.
+      shear: in [0, 90), the largest angle of columns, in degrees, to either side.
+      flip_rate: in [0, 1], of left and right being exchanged.
+
+    Raises:
+      ValueError: images are not of rank 4, or a number is negative.
+    """
+    checks.same_shape("augment.affine", rank=4, images=images)
+    checks.non_negative("augment.affine", shift=shift, zoom=zoom, shear=shear)
+    height, width = images.shape[1:3]
+    y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    y, x = y - (height - 1) / 2, x - (width - 1) / 2
+
+    def one(key: Array, image: Array) -> Array:
+        draws = jax.random.uniform(key, (4,), minval=-1.0)
+        scale, slope = 1 + zoom * draws[0], jnp.tan(jnp.radians(shear * draws[1]))
+        rows = (y / scale) - shift * draws[2] * height + (height - 1) / 2
+        columns = (x + slope * y) / scale - shift * draws[3] * width + (width - 1) / 2
+        take = jax.scipy.ndimage.map_coordinates
+        return jax.vmap(
+            lambda channel: take(channel, [rows, columns], order=1, mode="nearest"),
+            in_axes=2,
+            out_axes=2,
+        )(image)
+
+    flip_key, key = jax.random.split(key)
+    moved = jax.vmap(one)(
+        jax.random.split(key, len(images)), images.astype(jnp.float32)
+    )
+    return horizontal_flip(flip_key, moved, rate=flip_rate)
+
+
 def dropout(key: Array, features: Array, *, rate: float = 0.2) -> Array:
     """Each feature of each row set to 0 with probability `rate`, the rest kept.
 

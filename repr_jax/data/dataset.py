@@ -12,8 +12,13 @@ A large single graph, and whatever else has an axis 0 that is not the batch, goe
 
 import functools
 import itertools
+import logging
+import math
+import os
+import platform
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -25,6 +30,8 @@ from jax import Array
 from repr_jax.ops import checks
 
 SPLITS = ("train", "test")
+LONG_WAIT = 60.0  # seconds for a batch, after which it is logged; then after twice that
+_LOGGER = logging.getLogger(__name__)
 
 
 def identity(batch: dict) -> dict:
@@ -81,6 +88,7 @@ def of_rows(
     prepare: Callable = identity,
     modalities: tuple[str, ...] = (),
     fixed: Mapping[str, Any] = MappingProxyType({}),
+    weights: np.ndarray | None = None,
 ) -> Dataset:
     """A dataset whose rows can be taken in any order.
 
@@ -90,12 +98,17 @@ def of_rows(
       num_examples: rows of each split.
       seed: of the order of training, a new permutation each epoch.
       prepare, modalities, fixed: as of `Dataset`.
+      weights: [rows of "train"] of sum 1, by which rows are drawn with replacement;
+        None for permutations.
     """
     check_seed(who, seed)
 
     def train_rows(step: int, batch_size: int) -> np.ndarray:
         n = num_examples["train"]
-        return this_process(batch_indices(seed, step, n, batch_size))
+        if weights is None:
+            return this_process(batch_indices(seed, step, n, batch_size))
+        rng = np.random.default_rng((seed, step))
+        return this_process(rng.choice(n, batch_size, p=weights))
 
     def draw(step: int, batch_size: int) -> dict:
         return take("train", train_rows(step, batch_size))
@@ -252,14 +265,22 @@ def check_evaluate(
 
 
 def prefetch(
-    batches: Iterator, size: int = 2, should_stop: Callable = lambda: False
+    batches: Iterator,
+    size: int = 2,
+    should_stop: Callable = lambda: False,
+    patience: float = math.inf,
 ) -> Iterator:
     """Runs an iterator in a thread, `size` items ahead; its errors are raised here.
 
     Ends early, within a second, once should_stop() is true and no item is ready; what
-    the thread is doing then is given up.
+    the thread is doing then is given up. A long wait for an item is logged, with the
+    process and host where it is: in a run of several the others wait in a computation.
+
+    Raises:
+      TimeoutError: no item came for `patience` seconds.
     """
     ready, stop = queue.Queue(size), threading.Event()
+    here = f"process {jax.process_index()} (pid {os.getpid()} on {platform.node()})"
 
     def put(item: tuple) -> None:
         while not stop.is_set():
@@ -280,6 +301,7 @@ def prefetch(
 
     thread = threading.Thread(target=work, daemon=True, name="prefetch")
     thread.start()
+    since, told = time.monotonic(), LONG_WAIT
     try:
         while True:
             try:
@@ -287,12 +309,22 @@ def prefetch(
             except queue.Empty:
                 if should_stop():
                     return
+                waited = time.monotonic() - since
+                if waited >= patience:
+                    raise TimeoutError(
+                        f"{here}: expected a batch within {patience:g} s; got none: "
+                        "its data source hangs, or is too slow."
+                    ) from None
+                if waited >= told:
+                    told *= 2
+                    _LOGGER.warning("%s has waited %.0f s for a batch.", here, waited)
                 continue
             if isinstance(error, StopIteration):
                 return
             if error is not None:
                 raise error
             yield batch
+            since, told = time.monotonic(), LONG_WAIT
     finally:
         stop.set()
         thread.join(timeout=1.0)

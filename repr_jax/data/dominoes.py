@@ -88,15 +88,10 @@ def load(
         digit = shifts.attributes(
             label, index, r=shift.of(split), num_values=len(DIGITS), seed=data_seed
         )
-        draws = uniform(data_seed, DIGIT_STREAM, index, 1)[:, 0]
-        known = digits[POOLS[split]]
-        shown = [known[a][int(u * len(known[a]))] for a, u in zip(digit, draws)]
-        below = {"key": index.astype(np.uint32)}
-        if blocks is not None:
-            below = {"picture": blocks[index]}
+        drawn = blocks is None
         return {
-            "digit": np.stack(shown),
-            **below,
+            "digit": _shown(digits[POOLS[split]], digit, index, data_seed),
+            **({"key": index.astype("u4")} if drawn else {"picture": blocks[index]}),
             "label": label,
             "spurious": digit,
             "domain": np.full(len(rows), split.startswith("ood"), np.int32),
@@ -110,6 +105,12 @@ def load(
 def _of_classes(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
     """The images of each of DIGITS."""
     return [images[labels == digit] for digit in DIGITS]
+
+
+def _shown(known: list[np.ndarray], digit: np.ndarray, index: np.ndarray, seed: int):
+    """[batch, 28, 28] uint8: an image of each digit, by the number of the picture."""
+    draws = uniform(seed, DIGIT_STREAM, index, 1)[:, 0]
+    return np.stack([known[a][int(u * len(known[a]))] for a, u in zip(digit, draws)])
 
 
 def _pictures(

@@ -139,7 +139,11 @@ def read(path: str) -> dict[str, np.ndarray]:
     They are shared, and cannot be written to.
     """
     names = {f"{name}_names": np.array(x) for name, x in class_names(path).items()}
-    return {**_read(_file(path)), **names}
+    data = _read(_file(path))
+    for name in CLASSES:
+        who = f"emoji.read: {path}"
+        checks.within(who, len(names[f"{name}_names"]), **{name: data[name]})
+    return {**data, **names}
 
 
 def split(base: np.ndarray, tone: np.ndarray) -> dict[str, np.ndarray]:
@@ -198,9 +202,13 @@ def _read(path: str) -> dict[str, np.ndarray]:
     rows = len(data["name"])
     for name, array in data.items():
         shape = (rows, SIDE, SIDE, 3) if name in IMAGES else (rows,)
-        kind = "u" if name in IMAGES else "U" if name == "name" else "iu"
-        if array.shape != shape or array.dtype.kind not in kind:
-            wanted = {"u": "uint8", "U": "str", "iu": "int"}[kind]
+        wanted = "uint8" if name in IMAGES else "str" if name == "name" else "int"
+        right = {
+            "uint8": array.dtype == np.uint8,
+            "str": array.dtype.kind == "U",
+            "int": array.dtype.kind in "iu",
+        }
+        if array.shape != shape or not right[wanted]:
             raise ValueError(
                 f"emoji.load: expected {name} {wanted} {shape} in {path}; got "
                 f"{array.dtype} {array.shape}."

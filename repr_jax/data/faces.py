@@ -25,7 +25,7 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from repr_jax.data.dataset import Dataset, check_seed, of_rows, uniform
-from repr_jax.data.subsample import checked_shares
+from repr_jax.data.subsample import checked_shares, class_weights
 from repr_jax.ops import checks
 
 NUM_CLASSES = 7
@@ -99,6 +99,7 @@ def load(
     num_test: int = 1_400,
     size: int = 32,
     gain: tuple[float, float] = (0.6, 1.4),
+    class_balanced: bool = False,
     seed: int = 0,
     data_seed: int = 0,
 ) -> Dataset:
@@ -110,6 +111,8 @@ def load(
       num_train, num_test: faces of the splits; num_test is a multiple of 7.
       size: pixels of a side.
       gain: see `parameters_of`.
+      class_balanced: training rows are drawn with replacement, each class as often as
+        the others, whatever its share is.
       seed: of the order of training. data_seed: of the faces.
 
     Raises:
@@ -144,7 +147,8 @@ def load(
 
     prepare = functools.partial(_prepare, size=size, gain=gain, data_seed=data_seed)
     num_examples = {split: len(found) for split, found in labels.items()}
-    return of_rows(who, take, num_examples, seed=seed, prepare=prepare)
+    weights = class_weights(labels["train"]) if class_balanced else None
+    return of_rows(who, take, num_examples, seed=seed, prepare=prepare, weights=weights)
 
 
 def _prepare(batch: Mapping, *, size: int, gain: tuple, data_seed: int) -> dict:

@@ -9,14 +9,14 @@ Source: Karkkainen and Joo, "FairFace: Face Attribute Dataset for Balanced Race,
 and Age", 2021, https://arxiv.org/abs/1908.04913, files at
 https://github.com/joojs/fairface, CC BY 4.0. UnfairFace: Laszkiewicz et al., 2024,
 https://arxiv.org/abs/2401.13555, of which only the share of the largest group, 82 %, is
-confirmed; the rest is a parameter, by default even.
+confirmed: `load(..., shares=subsample.FLAT_TAIL)` has the others equally often.
 """
 
 import os
 import pathlib
 from collections.abc import Sequence
 
-from repr_jax.data import labeled_images, subsample
+from repr_jax.data import labeled_images
 from repr_jax.data.dataset import Dataset
 
 RACES = (
@@ -37,6 +37,7 @@ def load(
     shares: Sequence[float] | None = None,
     num_test: int | None = None,
     attribute: str = "race",
+    class_balanced: bool = False,
     seed: int = 0,
     subset_seed: int = 0,
 ) -> Dataset:
@@ -48,6 +49,7 @@ def load(
       shares: of RACES in "train", all of the first being kept; None for all faces.
       num_test: faces of each group in "test", 200 in the benchmark; None for all.
       attribute: "race", or another column: gender or age, classes in sorted order.
+      class_balanced: as of `labeled_images.load`.
       seed: of the order of training. subset_seed: of the choices of faces.
 
     Raises:
@@ -69,26 +71,7 @@ def load(
         size=size,
         shares=shares,
         num_test=num_test,
-        seed=seed,
-        subset_seed=subset_seed,
-    )
-
-
-def load_unfair(
-    *,
-    path: str | os.PathLike,
-    size: int = 128,
-    shares: Sequence[float] = subsample.FLAT_TAIL,
-    num_test: int | None = None,
-    seed: int = 0,
-    subset_seed: int = 0,
-) -> Dataset:
-    """`load` with 82 % of the first group in "train", and 3 % of each other one."""
-    return load(
-        path=path,
-        size=size,
-        shares=shares,
-        num_test=num_test,
+        class_balanced=class_balanced,
         seed=seed,
         subset_seed=subset_seed,
     )

@@ -11,7 +11,6 @@ A batch after `prepare` has
 and the image is uint8 before.
 """
 
-import csv
 import functools
 import os
 import pathlib
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax import files
 from repr_jax.data import image_files, subsample
 from repr_jax.data.dataset import Dataset, of_rows, unit_pixels
 from repr_jax.ops import checks
@@ -53,25 +53,13 @@ def read_table(
 
     Raises:
       FileNotFoundError: no such table, or the file of its first row is not there.
-      ValueError: no such column; no row; a class that is not among `classes`; one file
-        twice.
+      ValueError: a table as `files.read_csv` refuses; a class that is not among
+        `classes`; one file twice.
     """
     who, path = "labeled_images.read_table", pathlib.Path(path).expanduser()
     folder = path.parent if folder is None else pathlib.Path(folder).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{who}: no table {path}.")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = reader.fieldnames or ()
-        if not {attribute, file} <= set(columns):
-            raise ValueError(
-                f"{who}: expected columns {file} and {attribute} in {path}; got "
-                f"{', '.join(columns)}."
-            )
-        rows = [(row[file], row[attribute]) for row in reader]
-    if not rows:
-        raise ValueError(f"{who}: expected a row or more in {path}; got none.")
-    ids, values = zip(*rows)
+    columns = files.read_csv(who, path, (file, attribute))
+    ids, values = (tuple(columns[name]) for name in (file, attribute))
     if len(set(ids)) < len(ids):
         raise ValueError(f"{who}: expected each {file} once in {path}.")
     classes = tuple(sorted(set(values)) if classes is None else classes)
@@ -97,6 +85,7 @@ def load(
     shares: Sequence[float] | None = None,
     anchor: int = 0,
     num_test: int | None = None,
+    class_balanced: bool = False,
     seed: int = 0,
     subset_seed: int = 0,
 ) -> Dataset:
@@ -108,6 +97,7 @@ def load(
       shares: of the classes in "train", by `subsample.by_shares` with this `anchor`;
         None for all rows.
       num_test: rows of each class in "test"; None for all.
+      class_balanced: training rows are drawn with replacement, classes equally often.
       seed: of the order of training. subset_seed: of the choices of rows.
 
     Raises:
@@ -127,16 +117,7 @@ def load(
             f"{who}: expected one list of classes in train and test; got "
             f"{', '.join(classes)} and {', '.join(tables['test'].classes)}."
         )
-    rows_of = {split: np.arange(len(t.labels)) for split, t in tables.items()}
-    options = {split: dict(ids=t.ids, seed=subset_seed) for split, t in tables.items()}
-    if shares is not None:
-        rows_of["train"] = subsample.by_shares(
-            tables["train"].labels, shares, anchor=anchor, **options["train"]
-        )
-    if num_test is not None:
-        rows_of["test"] = subsample.balanced(
-            tables["test"].labels, num_test, num_classes=len(classes), **options["test"]
-        )
+    rows_of = _chosen(tables, shares, anchor, num_test, subset_seed)
     images = {
         split: image_files.decoded_once(
             functools.partial(_image, t.paths, rows_of[split], size),
@@ -153,7 +134,30 @@ def load(
         return {"image": images[split](rows), "label": label, "index": index}
 
     num_examples = {split: len(rows) for split, rows in rows_of.items()}
-    return of_rows(who, take, num_examples, seed=seed, prepare=unit_pixels)
+    labels = tables["train"].labels[rows_of["train"]]
+    weights = subsample.class_weights(labels) if class_balanced else None
+    return of_rows(
+        who, take, num_examples, seed=seed, prepare=unit_pixels, weights=weights
+    )
+
+
+def _chosen(tables, shares, anchor, num_test, seed):
+    """The rows of each split that `load` asks for."""
+    rows_of = {split: np.arange(len(t.labels)) for split, t in tables.items()}
+    train, test = tables["train"], tables["test"]
+    if shares is not None:
+        rows_of["train"] = subsample.by_shares(
+            train.labels, shares, anchor=anchor, ids=train.ids, seed=seed
+        )
+    if num_test is not None:
+        rows_of["test"] = subsample.balanced(
+            test.labels,
+            num_test,
+            num_classes=len(test.classes),
+            ids=test.ids,
+            seed=seed,
+        )
+    return rows_of
 
 
 def _image(paths: Sequence[str], rows: np.ndarray, size: int, row: int) -> np.ndarray:

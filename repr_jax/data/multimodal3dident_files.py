@@ -132,17 +132,10 @@ def _read_csv(
     who: str, file: str, columns: Sequence[str] = (*CONTENT, *CONTINUOUS)
 ) -> dict[str, np.ndarray]:
     """{column: [rows] int32, or float32 for continuous ones}, checked."""
-    rows = list(csv.DictReader(io.StringIO(files.read_text(who, file))))
-    if not rows:
-        raise ValueError(f"{who}, {file}: expected rows; there are none.")
+    rows = files.read_csv(who, file, columns)
     read = {}
     for name in columns:
-        if name not in rows[0]:
-            raise ValueError(
-                f"{who}, {file}: expected a column {name}; got "
-                f"{', '.join(map(str, rows[0]))}."
-            )
-        values = np.array([_number(row[name]) for row in rows])
+        values = np.array([_number(text) for text in rows[name]])
         whole = name not in CONTINUOUS
         top = NUM_CLASSES.get(name, LARGEST) - 1 if whole else 1
         good = (values >= 0) & (values <= top)  # not of NaN
@@ -152,17 +145,17 @@ def _read_csv(
             row = np.argmin(good)
             raise ValueError(
                 f"{who}, {file}: expected {name} from 0 to {top}"
-                f"{', whole' if whole else ''}; got {rows[row][name]!r} in row {row}."
+                f"{', whole' if whole else ''}; got {rows[name][row]!r} in row {row}."
             )
         read[name] = values.astype(np.int32 if whole else np.float32)
     return read
 
 
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     """NaN for what is no number."""
     try:
         return float(text)
-    except (ValueError, TypeError):
+    except ValueError:
         return np.nan
 
 

@@ -64,26 +64,16 @@ def view(
     Raises:
       ValueError: as these functions, or a rate is negative.
     """
-    who = "recipes.view"
-    checks.non_negative(who, flip_rate=flip_rate, jitter_rate=jitter_rate)
-    checks.non_negative(who, gains_rate=gains_rate, gray_rate=gray_rate)
-    checks.non_negative(who, blur_rate=blur_rate, solarize_rate=solarize_rate)
-    keys = jax.random.split(key, 7)
-    x = augment.random_resized_crop(
-        keys[0], images, size=size, scale=scale, kernel=kernel
-    )
+    rates = dict(flip_rate=flip_rate, jitter_rate=jitter_rate, gains_rate=gains_rate)
+    rates |= dict(gray_rate=gray_rate, blur_rate=blur_rate, solarize_rate=solarize_rate)
+    checks.non_negative("recipes.view", **rates)
+    keys, crop = jax.random.split(key, 7), dict(size=size, scale=scale, kernel=kernel)
+    x = augment.random_resized_crop(keys[0], images, **crop)
     if flip_rate:
         x = augment.horizontal_flip(keys[1], x, rate=flip_rate)
     if jitter_rate:
-        x = colors.color_jitter(
-            keys[2],
-            x,
-            brightness=brightness,
-            contrast=contrast,
-            saturation=saturation,
-            hue=hue,
-            rate=jitter_rate,
-        )
+        widths = dict(brightness=brightness, contrast=contrast, saturation=saturation)
+        x = colors.color_jitter(keys[2], x, **widths, hue=hue, rate=jitter_rate)
     if gains_rate:
         low, high = gains
         x = colors.channel_gains(keys[6], x, low=low, high=high, rate=gains_rate)

@@ -57,6 +57,12 @@ def check_shift(who: str, shift: Shift, num_values: int) -> Shift:
     return shift
 
 
+def _check_classes(who: str, size: int, **arrays: np.ndarray) -> None:
+    """TypeError for floats, ValueError for what is not in [0, size)."""
+    checks.integers(who, **arrays)
+    checks.within(who, size, **arrays)
+
+
 def match_rate(r: float, num_values: int) -> float:
     """q = r + (1 - r) / K, the probability of a = phi(y)."""
     return r + (1 - r) / num_values
@@ -78,7 +84,11 @@ def attributes(
 
     Returns:
       [batch] int32 in [0, num_values).
+
+    Raises:
+      ValueError: a label out of range. TypeError: labels that are not integers.
     """
+    _check_classes("attributes", num_values, labels=labels)
     draws = uniform(seed, ATTRIBUTE_STREAM, rows, 2)
     matches = draws[:, 0] < match_rate(r, num_values)
     steps = 1 + np.floor(draws[:, 1] * (num_values - 1)).astype(np.int64)
@@ -90,7 +100,13 @@ def cramers_v(labels: np.ndarray, attributes: np.ndarray) -> float:
     """Cramer's V of two columns of classes, in [0, 1]; 0 is independent.
 
     sqrt(chi^2 / (n (min(numbers of classes) - 1))), without a correction for few rows.
+
+    Raises:
+      ValueError: the two differ in shape or are not [rows]. TypeError: no integers.
     """
+    who = "cramers_v"
+    checks.same_shape(who, rank=1, labels=labels, attributes=attributes)
+    checks.integers(who, labels=labels, attributes=attributes)
     y, a = (np.unique(x, return_inverse=True)[1] for x in (labels, attributes))
     table = np.zeros((y.max() + 1, a.max() + 1))
     np.add.at(table, (y, a), 1.0)
@@ -110,8 +126,7 @@ def cell_rates(
     Raises:
       ValueError: r is not in [0, 1], or a domain has no label or one out of range.
     """
-    if not 0 <= r <= 1:
-        raise ValueError(f"cell_rates: expected r in [0, 1]; got {r}.")
+    checks.fraction("cell_rates", r=r)
     num_domains = len(assignment)
     rates = np.full((num_domains, num_labels), (1 - r) / num_labels)
     for domain, labels in enumerate(assignment):
@@ -154,8 +169,11 @@ def subsample(
       ascending rows of the pool, int64.
 
     Raises:
-      ValueError: r is not of the grid, or a pair that is needed has no row.
+      ValueError: r is not of the grid, a pair that is needed has no row, or a label is
+        out of range. TypeError: domains or labels that are not integers.
     """
+    checks.integers("subsample", domains=domains)
+    _check_classes("subsample", num_labels, labels=labels)
     if r not in grid:
         raise ValueError(f"subsample: expected r of the grid {tuple(grid)}; got {r}.")
     cells = _cells(domains, labels, len(assignment), num_labels, seed)
@@ -206,6 +224,7 @@ def group_split(groups: np.ndarray, shares: Mapping[str, float], seed: int) -> M
       shares: {name: share of the rows}, which sum to 1.
       seed: of the order.
     """
+    checks.integers("group_split", groups=groups)
     names = list(shares)
     found, members = np.unique(groups, return_inverse=True)
     counts = np.bincount(members)
@@ -223,7 +242,12 @@ def by_lift(domains: np.ndarray, labels: np.ndarray, num_labels: int) -> tuple:
     lift(d, y) = P(y | d) / P(y), taken in descending order; a domain that has its share
     of labels, rounded up, gets no more. A tuple of labels for each domain, which is
     empty for some if there are fewer labels than domains.
+
+    Raises:
+      ValueError: a label out of range, or a negative domain. TypeError: no integers.
     """
+    _check_classes("by_lift", num_labels, labels=labels)
+    _check_classes("by_lift", max(int(np.max(domains)) + 1, 0), domains=domains)
     num_domains = int(domains.max()) + 1
     table = np.zeros((num_domains, num_labels))
     np.add.at(table, (domains, labels), 1.0)

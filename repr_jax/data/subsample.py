@@ -80,6 +80,15 @@ def balanced(
     return _draw(who, labels, order, [num_per_class] * num_classes, seed)
 
 
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """[rows] float64 of sum 1: of drawing rows so that each class comes equally often.
+
+    1 / (number of the row's class), over the number of classes that occur.
+    """
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return 1 / (counts[classes] * len(counts))
+
+
 def checked_shares(
     who: str, shares: Sequence[float] | None, num_classes: int
 ) -> np.ndarray:

@@ -7,10 +7,17 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from repr_jax.data import image_files
-from repr_jax.data.dataset import Dataset, of_rows, read_only, unit_pixels
+from repr_jax.data.dataset import (
+    Dataset,
+    check_train,
+    of_rows,
+    read_only,
+    unit_pixels,
+)
 from repr_jax.ops import checks
 
 
@@ -45,20 +52,32 @@ def arrays(
     """
     data_dir = directory(data_dir)
     found = records(name, split, data_dir)
-    images, labels = [], np.empty(len(found), np.int32)
+    images, labels = [], []
     with quiet():
         for row in range(len(found)):
             item = found[row]
             checks.one_of("tfds_images.arrays", tuple(item), label=label)
             image = item["image"]
             images.append(image if size is None else image_files.square(image, size))
-            labels[row] = item[label]
+            labels.append(item[label])
     if len({image.shape for image in images}) > 1:
         raise ValueError(
             f"tfds_images.arrays: expected size=..., as {name} has images of several "
             "sizes; got None."
         )
-    return read_only(np.stack(images), labels)
+    return read_only(np.stack(images), _classes(name, label, labels))
+
+
+def _classes(name: str, label: str, values: list) -> np.ndarray:
+    """[rows] int32; ValueError for what is no class, such as a time or an address."""
+    found = np.array(values)
+    if found.dtype.kind not in "biu" or found.ndim != 1:
+        raise ValueError(
+            f"tfds_images.arrays: expected a feature of whole numbers, one a row, in "
+            f"place of {label} of {name}; got {found.dtype} {found.shape}."
+        )
+    checks.within(f"tfds_images.arrays: {name}", 2**31, **{label: found})
+    return found.astype(np.int32)
 
 
 def images(
@@ -87,6 +106,67 @@ def images(
 
     num_examples = {split: len(labels) for split, (_, labels) in data.items()}
     return of_rows("tfds_images", take, num_examples, seed=seed, prepare=unit_pixels)
+
+
+def streamed(
+    *,
+    name: str,
+    size: int,
+    splits: tuple[str, str] = ("train", "test"),
+    data_dir: str | None = None,
+    label: str = "label",
+    seed: int = 0,
+    num_threads: int = 16,
+) -> Dataset:
+    """As `images`, of a set that memory does not hold: each row is read when shown.
+
+    Training is read ahead by threads of grain, and each process reads its own rows.
+    Order and rows are those of `images` and depend on the seed and step alone, so
+    nothing of grain has to be saved, and any number of processes goes on.
+
+    Raises:
+      ImportError: without grain, or as `arrays`. FileNotFoundError: as `arrays`.
+    """
+    try:
+        import grain
+    except ImportError as error:
+        raise ImportError(
+            f"tfds_images.streamed: reading ahead needs grain (pip install grain); "
+            f"{error}"
+        ) from error
+    checks.count("tfds_images.streamed", size=size, num_threads=num_threads)
+    names = dict(zip(("train", "test"), splits))
+    data = {s: records(name, names[s], directory(data_dir)) for s in names}
+
+    def one(split: str, row: int) -> dict[str, np.ndarray]:
+        item = data[split][int(row)]
+        checks.one_of("tfds_images.streamed", tuple(item), label=label)
+        image = image_files.square(item["image"], size)
+        return {"image": image, "label": np.int32(item[label])}
+
+    def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        found = [one(split, row) for row in rows]
+        return {name: np.stack([x[name] for x in found]) for name in found[0]}
+
+    num_examples = {split: len(found) for split, found in data.items()}
+    whole = of_rows(
+        "tfds_images.streamed", take, num_examples, seed=seed, prepare=unit_pixels
+    )
+
+    def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
+        check_train("tfds_images.streamed", batch_size, start_step)
+        own = batch_size // jax.process_count()
+        rows_of = functools.lru_cache(maxsize=4)(
+            lambda step: whole.train_rows(step, batch_size)
+        )
+        numbers = grain.MapDataset.range(start_step * own, np.iinfo(np.int64).max)
+        rows = numbers.map(lambda n: one("train", rows_of(n // own)[n % own]))
+        options = grain.ReadOptions(
+            num_threads=num_threads, prefetch_buffer_size=4 * num_threads
+        )
+        return iter(rows.to_iter_dataset(options).batch(own))
+
+    return whole._replace(train=train)
 
 
 def directory(data_dir: str | None) -> str:

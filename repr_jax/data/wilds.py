@@ -18,13 +18,14 @@ stated correlation of domain and label: Shi et al., 2023,
 https://arxiv.org/abs/2206.08871; the construction is ours, see `data.shift`.
 """
 
-import csv
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from repr_jax import files
 from repr_jax.data import image_files
 from repr_jax.data import shift as shifts
 from repr_jax.data.dataset import Dataset, of_rows, unit_pixels
@@ -54,19 +55,21 @@ def camelyon17_table(path: str) -> Table:
     """The metadata of Camelyon17 in the folder `path`.
 
     Raises:
-      FileNotFoundError: there is no metadata.csv. ValueError: a column is missing.
+      FileNotFoundError: there is no metadata.csv. ValueError: a table as
+        `files.read_csv` refuses, or a number that is out of range.
     """
     who, folder = "wilds.camelyon17_table", pathlib.Path(path).expanduser()
     names = ("patient", "node", "x_coord", "y_coord", "tumor", "slide", "center")
-    columns = _columns(who, folder / "metadata.csv", (*names, "split"))
+    file = folder / "metadata.csv"
+    columns = _columns(who, file, (*names, "split"))
     paths = []
     for patient, node, x, y in zip(*(columns[name] for name in names[:4])):
         part = f"patient_{patient}_node_{node}"
         name = f"patch_{part}_x_{x}_y_{y}.png"
         paths.append(str(folder / "patches" / part / name))
+    sizes = {"tumor": 2, "slide": 1_000, "center": 5, "split": 4}
     tumor, slide, center, split = (
-        np.array(columns[name], np.int64)
-        for name in ("tumor", "slide", "center", "split")
+        _integers(who, file, columns[name], name, size) for name, size in sizes.items()
     )
     splits = np.where(split == 0, "train", np.where(split == 1, "id_val", ""))
     splits = np.where(center == VALIDATION_HOSPITAL, "val", splits)
@@ -82,23 +85,24 @@ def fmow_table(path: str) -> Table:
     those since 2016.
 
     Raises:
-      FileNotFoundError: a table is missing. ValueError: a column is missing.
+      FileNotFoundError: a table is missing. ValueError: a table as `files.read_csv`
+        refuses, or a timestamp that does not begin with a year.
     """
     who, folder = "wilds.fmow_table", pathlib.Path(path).expanduser()
-    names = ("split", "category", "country_code", "timestamp", "img_path")
-    columns = _columns(who, folder / "rgb_metadata.csv", names)
+    names = ("split", "category", "country_code", "img_path")
+    file = folder / "rgb_metadata.csv"
+    columns = _columns(who, file, (*names, "timestamp"))
     codes = _columns(who, folder / "country_code_mapping.csv", ("alpha-3", "region"))
     region_of = dict(zip(codes["alpha-3"], codes["region"]))
     kept = np.array([split != "seq" for split in columns["split"]])
     numbers = np.flatnonzero(kept)
-    part, category, country, time, place = (
-        np.array(columns[name])[kept] for name in names
-    )
+    part, category, country, place = (np.array(columns[name])[kept] for name in names)
     found = [region_of.get(code, "Other") for code in country]
     domains = [
         REGIONS.index(r) if r in REGIONS else REGIONS.index("Other") for r in found
     ]
-    year = np.array([int(text[:4]) for text in time])
+    years = [text[:4] for text in columns["timestamp"]]
+    year = _integers(who, file, years, "the year", 10_000)[kept]
     splits = np.full(len(part), "", dtype="U8")
     splits[(part == "train") & (year < 2013)] = "train"
     splits[(part == "val") & (year < 2013)] = "id_val"
@@ -156,7 +160,7 @@ def controlled(
     grid: Sequence[float],
     r_id: float = 1.0,
     r_ood: float = 0.0,
-    assignment: Mapping[int, Sequence[int]] | None = None,
+    assignment: Mapping[int, Sequence[int]] | Sequence[tuple] | None = None,
     seed: int = 0,
     data_seed: int = 0,
 ) -> Dataset:
@@ -171,9 +175,9 @@ def controlled(
       size: height and width of an image; all must have it.
       grid: every r that is to be compared, r_id and r_ood among them.
       r_id: in [0, 1], of "train" and "test". r_ood: of "ood_head" and "ood_test".
-      assignment: {domain: labels that go with it}, such as HOSPITAL_LABELS; rows of
-        other domains are left out. None for `shift.by_lift`, and domains to which it
-        gives no label are left out.
+      assignment: {domain: labels that go with it}, such as HOSPITAL_LABELS, or pairs
+        of them, as a config has; rows of other domains are left out. None for
+        `shift.by_lift`, and domains to which it gives no label are left out.
       seed: of the order of training. data_seed: of groups and of the choice.
 
     Raises:
@@ -185,7 +189,8 @@ def controlled(
     shift = shifts.check_shift(who, shifts.Shift(r_id, r_ood, data_seed), 2)
     if assignment is None:
         lifted = shifts.by_lift(table.domains, table.labels, table.num_labels)
-        assignment = {domain: ys for domain, ys in enumerate(lifted) if ys}
+        assignment = [(domain, ys) for domain, ys in enumerate(lifted) if ys]
+    assignment = dict(assignment)
     numbers = {domain: i for i, domain in enumerate(sorted(assignment))}
     labels_of = tuple(tuple(assignment[domain]) for domain in numbers)
     known = np.flatnonzero(np.isin(table.domains, list(numbers)))
@@ -242,15 +247,19 @@ def _columns(who: str, path: pathlib.Path, names: Sequence[str]) -> dict[str, li
         raise FileNotFoundError(
             f"{who}: expected {path.name} in {path.parent}, a folder of WILDS; got "
             "none. See https://wilds.stanford.edu/get_started; data.histology and "
-            "data.land_use need no files."
+            "data.land_use, or a config with :drawn after its name, need no files."
         )
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = set(names) - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{who}: expected {path} with columns {sorted(missing)}.")
-        columns = {name: [] for name in names}
-        for row in reader:
-            for name in names:
-                columns[name].append(row[name])
-    return columns
+    return files.read_csv(who, path, names)
+
+
+def _integers(
+    who: str, path: pathlib.Path, texts: Sequence[str], name: str, size: int
+) -> np.ndarray:
+    """[rows] int64 in [0, size) of a column; ValueError names a row with another."""
+    for row, text in enumerate(texts):
+        if not re.fullmatch(r"\d{1,18}", text) or int(text) >= size:
+            raise ValueError(
+                f"{who}: expected {name} a whole number in [0, {size}) in {path}; got "
+                f"{text!r} in row {row}."
+            )
+    return np.array(texts, np.int64)

@@ -236,10 +236,13 @@ def _descend(state, x, neighbors, key, until, numbers, *, batch_size):
 
 
 def _best(averages, temperature, steps_per_pass):
-    """The head whose loss over the last pass, or all steps if fewer, is least."""
-    best = jnp.argmin(jnp.mean(averages.losses[-steps_per_pass:], axis=0))
+    """The head whose loss over the last pass, or all steps if fewer, is least.
+
+    One that has diverged loses; all of them are number -1.
+    """
+    best = argmax(-jnp.mean(averages.losses[-steps_per_pass:], axis=0))
     head = jax.tree.map(lambda a: a[best], averages.target)
-    temperature, best = jnp.float32(temperature), best.astype(jnp.int32)
+    temperature = jnp.float32(temperature)
     return Temi(head, temperature, averages.marginal[best], best, averages.losses)
 
 
@@ -264,6 +267,4 @@ def _check_numbers(num_classes, counts, numbers):
     for name in ("power", "temperature", "learning_rate"):
         checks.positive(who, **{name: numbers[name]})
     checks.non_negative(who, weight_decay=numbers["weight_decay"])
-    for name in ("decay", "marginal_decay"):
-        if not 0 <= numbers[name] <= 1:
-            raise ValueError(f"{who}: expected {name} in [0, 1]; got {numbers[name]}.")
+    checks.fraction(who, **{n: numbers[n] for n in ("decay", "marginal_decay")})

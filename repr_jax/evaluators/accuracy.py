@@ -3,7 +3,7 @@
 import numpy as np
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import Evaluation, collect_targets, needs
+from repr_jax.evaluators.common import Evaluation, classes_of, collect_targets, needs
 
 
 @needs("logits")
@@ -20,7 +20,7 @@ def evaluate(trained, dataset, *, batch_size: int = 256) -> Evaluation:
     logits, entries = collect_targets(
         trained, dataset, "test", batch_size, ("label",), output="logits"
     )
-    labels = entries["label"]
+    labels = classes_of("label", entries["label"])
     number = float(metrics.accuracy(logits.argmax(axis=-1), labels))
     largest = float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
     return Evaluation({"accuracy": number}, chance={"accuracy": largest})

@@ -27,6 +27,7 @@ from repr_jax.models.classifier import ConvClassifier, SequenceClassifier
 from repr_jax.models.mlp import MLP
 from repr_jax.ops import checks
 from repr_jax.ops.batch import masked_mean, present
+from repr_jax.ops.numerics import argmax
 
 
 def network(shape, num_classes: int, dropout: float = 0.0):
@@ -195,9 +196,12 @@ def make_scorer(params, modalities, num_classes):
 
 
 def make_judge(params, modalities, num_classes):
-    """dict of arrays by modality -> [modality, batch] int32, the classes they show."""
+    """dict of arrays by modality -> [modality, batch] int32, the classes they show.
+
+    -1 for what is not finite.
+    """
     score = make_scorer(params, modalities, num_classes)
-    return lambda arrays: jnp.argmax(score(arrays), axis=-1).astype(jnp.int32)
+    return lambda arrays: argmax(score(arrays))
 
 
 def features(params: Mapping, num_classes: int) -> Callable:

@@ -9,6 +9,7 @@ from repr_jax.evaluators.common import (
     Evaluation,
     Table,
     batches,
+    classes_of,
     collect_targets,
     needs,
 )
@@ -61,6 +62,7 @@ def evaluate(
 
 def agreement(assignments, labels, num_clusters, parents=None, seed=0) -> Evaluation:
     """What `evaluate` returns, of clusters [rows] and labels [rows]."""
+    labels = classes_of("label", labels)
     names, labels = np.unique(labels, return_inverse=True)
 
     def table_of(labels):

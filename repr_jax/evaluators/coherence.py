@@ -42,8 +42,21 @@ def of_nothing(trained, dataset, judge, key, *, num, sampler, batch_size):
     fitted = sampler and samplers.fit(trained, dataset, sampler, fit_key, **options)
     options |= dict(num=num, fitted=fitted)
     samples = samplers.generated(trained, dataset, key, **options)
-    seen = [np.asarray(judge(made)) for made in samples]
+    seen = [told(judge(made)) for made in samples]
     return np.concatenate(seen, axis=1)[:, :num], fitted
+
+
+def told(seen) -> np.ndarray:
+    """What judges say, [modality, rows, ...]; ValueError where they cannot tell."""
+    seen = np.asarray(seen)
+    lost = seen < 0 if seen.dtype.kind == "i" else ~np.isfinite(seen)
+    rows = np.flatnonzero(np.any(np.moveaxis(lost, 1, 0).reshape(seen.shape[1], -1), 1))
+    if len(rows):
+        raise ValueError(
+            "coherence: expected finite arrays to judge; got others in row "
+            f"{rows[0]} of those generated, or of the test split."
+        )
+    return seen
 
 
 def conditional(
@@ -67,14 +80,16 @@ def conditional(
         there = np.stack([rows_with(batch, row) for row in np.eye(len(names))])
         prepared = trained.prepare(batch)
         truth = np.asarray(prepared[target])
-        originals.append((judge(prepared), truth, there))
+        seen = np.asarray(judge(prepared))
+        shown = there.reshape(*there.shape, *(1,) * (seen.ndim - 2))
+        originals.append((told(np.where(shown, seen, 0)), truth, there))
         for s, (name, subset) in enumerate(chosen.items()):
             rows = rows_with(batch, subset)
             if not np.any(rows):
                 continue
             own_key = jax.random.fold_in(jax.random.fold_in(key, s), n)
             made = trained.outputs["generate"](with_present(batch, subset), own_key)
-            seen = np.asarray(of_made(made))[:, rows]
+            seen = told(np.asarray(of_made(made))[:, rows])
             generated[name].append((seen, truth[rows]))
 
     def joined(parts):

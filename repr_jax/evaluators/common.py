@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from repr_jax.ops import checks
 from repr_jax.ops.subsets import non_empty
 
 SUBSETS = 8  # of the modalities, whose representations are in memory together
@@ -213,11 +214,29 @@ def collect(trained, dataset, split, batch_size, present=None, limit=None):
 
     Returns:
       x: [rows, dim] float32; y: [rows] int32.
+
+    Raises:
+      ValueError: a row of x that is not finite, or of labels that int32 has not.
     """
     x, y = collect_targets(
         trained, dataset, split, batch_size, ("label",), present, limit
     )
-    return x, y["label"].astype(np.int32)
+    return x, classes_of("label", y["label"])
+
+
+def classes_of(name: str, values: np.ndarray) -> np.ndarray:
+    """int32, of any whole numbers that are in its range; ValueError names a row."""
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"collect: expected {name} of numbers; got {values.dtype}.")
+    with np.errstate(invalid="ignore"):  # of NaN
+        whole = values.astype(np.int32)
+    bad = np.flatnonzero(np.any((whole != values).reshape(len(values), -1), axis=1))
+    if len(bad):
+        raise ValueError(
+            f"collect: expected {name} of whole numbers that int32 has; got "
+            f"{values[bad[0]]} in row {bad[0]}."
+        )
+    return whole
 
 
 def collect_targets(
@@ -243,7 +262,7 @@ def collect_targets(
       targets. There may be no row.
 
     Raises:
-      ValueError: an entry is in neither batch.
+      ValueError: an entry is in neither batch, or a row of x is not finite.
     """
     asked, options = {"": present}, dict(limit=limit, output=output)
     return _collect(trained, dataset, split, batch_size, targets, asked, **options)[""]
@@ -276,7 +295,7 @@ def collect_subsets(
         )
         for name in group:
             found = [
-                (x, y[target].astype(np.int32))
+                (x, classes_of(target, y[target]))
                 for x, y in (train.pop(name), test.pop(name))
             ]
             if all(len(x) for x, _ in found):
@@ -305,10 +324,21 @@ def _collect(
             x.append(rows[where])
             for target, value in values.items():
                 y[target].append(value[where])
-    return {
+    joined = {
         name: (np.concatenate(x), {n: np.concatenate(parts) for n, parts in y.items()})
         for name, (x, y) in found.items()
     }
+    for name, (x, _) in joined.items():
+        who = f"collect, {split}"
+        checks.finite(who, **{f"{output} of {name}" if name else output: x})
+    return joined
+
+
+def moments(x) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of columns in float64, 1 for those that do not vary."""
+    mean, std = (f(x, axis=0, dtype=np.float64) for f in (np.mean, np.std))
+    constant = np.min(x, axis=0) == np.max(x, axis=0)  # rounding would leave a rest
+    return np.where(constant, x[0], mean), np.where(constant, 1.0, std)
 
 
 def _encoded(trained, batch, asked, output):

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from repr_jax import metrics
 from repr_jax.data.multimodal3dident import CONTINUOUS, NUM_CLASSES
 from repr_jax.estimators import kernel_ridge
 from repr_jax.evaluators import latents, linear_probe
 from repr_jax.evaluators.common import Evaluation, needs
-from repr_jax.ops.numerics import l2_normalize
+from repr_jax.ops.numerics import argmax, l2_normalize
 
 
 def class_probes(
@@ -49,17 +50,16 @@ def class_probes(
         if network_steps:
             scores["network"] = of_network[:, column]
         for probe, score in scores.items():
-            right = np.argmax(np.asarray(score), axis=1) == truth
+            right = np.asarray(argmax(np.asarray(score))) == truth
             found[f"{name}/{probe}"] = float(np.mean(right))
     return found
 
 
 def share_of_groups(values: np.ndarray, groups: np.ndarray) -> float:
-    """R2 of predicting values by the mean of their group; both [rows]."""
-    total = np.var(values)
+    """`metrics.r2` of predicting values by the mean of their group; both [rows]."""
     count = np.bincount(groups)
     means = np.bincount(groups, values) / np.maximum(count, 1)
-    return float(1 - np.mean((values - means[groups]) ** 2) / total)
+    return float(metrics.r2(means[groups].astype(values.dtype), values))
 
 
 @needs("represent")

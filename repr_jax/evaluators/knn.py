@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from repr_jax import metrics
 from repr_jax.evaluators.common import Evaluation, Table, collect, needs
+from repr_jax.evaluators.linear_probe import largest_share
 from repr_jax.ops import checks
 from repr_jax.ops.batch import by_block
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
@@ -128,8 +129,7 @@ def evaluate(
 
     numbers = {f"accuracy/{k}": accuracy(k, temperature) for k in known}
     numbers |= {f"unweighted/{k}": accuracy(k, np.inf) for k in known}
-    largest = float(np.unique(y_test, return_counts=True)[1].max() / len(y_test))
-    chance = dict.fromkeys(numbers, largest)
+    chance = dict.fromkeys(numbers, largest_share(y_test))
     rows = [
         (f"{k} neighbors", numbers[f"accuracy/{k}"], numbers[f"unweighted/{k}"])
         for k in known

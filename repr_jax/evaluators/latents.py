@@ -17,7 +17,13 @@ import optax
 from repr_jax import metrics, optim
 from repr_jax.data.content_style import FACTORS
 from repr_jax.estimators import kernel_ridge, ridge
-from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Table,
+    collect_targets,
+    moments,
+    needs,
+)
 from repr_jax.models.mlp import MLP
 
 
@@ -26,9 +32,8 @@ def standardized(x, *others):
 
     A column of x that does not vary is shifted alone.
     """
-    mean, std = np.mean(x, axis=0), np.std(x, axis=0)
-    std = np.where(std > 0, std, 1.0)
-    return tuple((a - mean) / std for a in (x, *others))
+    mean, std = moments(x)
+    return tuple(((a - mean) / std).astype(np.asarray(a).dtype) for a in (x, *others))
 
 
 r2 = jax.jit(metrics.r2)
@@ -53,7 +58,7 @@ def network(x, y, x_test, *, num_steps, seed=0):
     has by default; targets are standardized while it learns, and it takes `num_steps`
     steps whatever the loss does.
     """
-    mean, std = np.mean(y, axis=0), np.maximum(np.std(y, axis=0), 1e-12)
+    mean, std = moments(y)
     x, y, x_test = (np.asarray(a, np.float32) for a in (x, (y - mean) / std, x_test))
     return np.asarray(_network(x, y, x_test, num_steps, seed)) * std + mean
 

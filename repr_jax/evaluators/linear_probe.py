@@ -42,6 +42,11 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return order[np.argsort(share[order], kind="stable")[:count]]
 
 
+def largest_share(labels: np.ndarray) -> float:
+    """How frequent the largest class is, in (0, 1]: chance."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+
 def score(x, y, x_test, y_test, *, inverse_penalty: float = 1.0) -> Score:
     """Held-out accuracy of the logistic regression fitted to (x, y)."""
     if np.asarray(y).dtype.kind == "f":
@@ -111,14 +116,14 @@ def evaluate(
             score(x[few], y[few], *test, inverse_penalty=inverse_penalty)
             for few in draws
         )
-        largest[name] = np.unique(test[1], return_counts=True)[1].max() / len(test[1])
+        largest[name] = largest_share(test[1])
     if not large:
         raise ValueError("linear_probe: expected rows of both splits; got none.")
     note = unfinished([*large.values(), *small.values()])
     few = f"{num_train}_rows"
     if not trained.modalities:
         found = {"accuracy": large[""].accuracy, f"accuracy/{few}": small[""].accuracy}
-        chance = dict.fromkeys(found, float(largest[""]))
+        chance = dict.fromkeys(found, largest[""])
         fitted_to = ("all rows", few.replace("_", " "))
         rows = list(zip(fitted_to, found.values(), chance.values()))
         header = ("fitted to", "accuracy", "chance")

@@ -48,7 +48,8 @@ def distance(x: Array, y: Array, *, path: str | os.PathLike | None = None) -> Ar
 
 @functools.cache
 def _weights(path):
-    return jax.tree.map(jnp.asarray, efficientnet.load(path))
+    with jax.ensure_compile_time_eval():  # what is kept belongs to no trace
+        return jax.tree.map(jnp.asarray, efficientnet.load(path))
 
 
 @jax.jit

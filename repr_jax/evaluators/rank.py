@@ -1,7 +1,13 @@
 """Has a representation collapsed? How many of its dimensions the rows use."""
 
 from repr_jax import metrics
-from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
+from repr_jax.evaluators.common import (
+    Evaluation,
+    Table,
+    collect_targets,
+    moments,
+    needs,
+)
 
 ABOUT = (
     "How many dimensions the representations of {} test rows use, of {}: the exponent "
@@ -32,7 +38,7 @@ def evaluate(
     numbers = {
         "effective_rank": float(metrics.effective_rank(x)),
         "rankme": float(metrics.rankme(x)),
-        "centered": float(metrics.effective_rank(x - x.mean(axis=0))),
+        "centered": float(metrics.effective_rank(x - moments(x)[0])),
     }
     rows = [(name.replace("_", " "), value) for name, value in numbers.items()]
     note = ABOUT.format(*x.shape)

@@ -25,7 +25,7 @@ from repr_jax.data.shift import SPLITS
 from repr_jax.estimators import logistic
 from repr_jax.evaluators.common import Evaluation, Table, collect_targets, needs
 from repr_jax.evaluators.latents import standardized
-from repr_jax.evaluators.linear_probe import stratified, unfinished
+from repr_jax.evaluators.linear_probe import largest_share, stratified, unfinished
 from repr_jax.ops import checks
 
 TARGETS = ("label", "spurious")
@@ -198,10 +198,7 @@ def evaluate(
     groups = [entries["ood_test"][name] for name in TARGETS]
     for head, of_head in zip(heads, right["ood"]):
         numbers[f"worst_group/{head}"] = worst_group(of_head, *groups)
-    largest = {
-        side: float(np.unique(y[split], return_counts=True)[1].max() / len(y[split]))
-        for side, split in TESTS.items()
-    }
+    largest = {side: largest_share(y[split]) for side, split in TESTS.items()}
     chance = {f"{head}/{side}": largest[side] for head in heads for side in TESTS}
     table = _table(heads, numbers, intervals, target, largest["ood"])
     for name, (low, high) in intervals.items():

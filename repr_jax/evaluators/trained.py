@@ -77,6 +77,6 @@ def _trained(parts, outputs, prepare, workdir) -> Trained:
 def place(batch: Mapping, mesh):
     """A whole batch, the same on every host, split over the mesh where it divides."""
     rows = jax.tree.leaves(batch)[0].shape[0]
-    divides = rows % mesh.size == 0
+    divides = rows % mesh.shape[sharding.AXIS] == 0
     where = sharding.batch_sharding(mesh) if divides else sharding.replicated(mesh)
     return jax.tree.map(lambda x: jax.device_put(x, where), dict(batch))

@@ -11,6 +11,7 @@ from repr_jax.losses.classification import (
     cross_entropy,
     evidential_cross_entropy,
     soft_cross_entropy,
+    swapped_cross_entropy,
 )
 from repr_jax.losses.classification_outliers import (
     background_outliers,
@@ -77,7 +78,7 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_dreg,
     mmvae_plus_tight,
 )
-from repr_jax.losses.reconstruction import masked_patches
+from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_tree import tree_elbo
 
@@ -148,11 +149,13 @@ __all__ = [
     "outlier_exposure",
     "pairwise",
     "palm",
+    "psp",
     "score_matching",
     "siglip",
     "soft_cross_entropy",
     "spectral_contrastive",
     "sup_con",
+    "swapped_cross_entropy",
     "swav",
     "symmetric_info_nce",
     "temi",

@@ -1,5 +1,7 @@
 """Losses that compare logits with labels, or with soft targets."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -119,4 +121,40 @@ def evidential_cross_entropy(
     own = jnp.sum(wanted * evidence, axis=1)
     total = jnp.sum(evidence, axis=1) + evidence.shape[1]
     terms = jax.scipy.special.digamma(total) - jax.scipy.special.digamma(own + 1)
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def swapped_cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy with its arguments exchanged: linear in the label's probability.
+
+    mean_i [ log(e + num_classes - 1) - p_i ], p_i = softmax(logits_i) at the label: the
+    label's one-hot code is taken for logits, and the probabilities for the target, as a
+    published implementation of a debiased pSp has it. `cross_entropy` is what its text
+    asks for.
+
+    Args:
+      logits, labels, where, axis_name: as of `cross_entropy`.
+
+    Returns:
+      float32 scalar in nats, > 0.
+
+    Raises:
+      ValueError, TypeError: as `cross_entropy`.
+
+    Source: Tanjim et al., "Debiasing Image-to-Image Translation Models", 2022 (from
+      memory; the exchange is that of code, not of the paper).
+    """
+    who = "swapped_cross_entropy"
+    logits, where = checked_rows(who, where, logits=logits)
+    checks.shape(who, where.shape, labels=labels)
+    checks.integers(who, labels=labels)
+    p = jax.nn.softmax(logits, axis=-1)
+    chosen = jax.nn.one_hot(labels, p.shape[1], dtype=p.dtype)
+    terms = jnp.log(math.e + p.shape[1] - 1) - jnp.sum(chosen * p, axis=-1)
     return masked_mean(terms, where=where, axis_name=axis_name)

@@ -8,7 +8,12 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, masked_mean, num_present
-from repr_jax.ops.covariance import cross_covariance, unbiased_factor, variance
+from repr_jax.ops.covariance import (
+    cross_covariance,
+    scaled,
+    unbiased_factor,
+    variance,
+)
 
 
 def barlow_twins(
@@ -27,7 +32,8 @@ def barlow_twins(
     Moments are biased: divided by the number of rows.
 
     Args:
-      view_a, view_b: [batch, dim] float, any scale; row i of both shows example i.
+      view_a, view_b: [batch, dim] float, of standard deviations far above
+        sqrt(epsilon); row i of both shows example i.
       off_diagonal_weight: >= 0. The paper writes lambda.
       epsilon: >= 0, added to each variance, which makes a constant feature's
         correlation 0.
@@ -48,8 +54,13 @@ def barlow_twins(
         "barlow_twins", where, view_a=view_a, view_b=view_b
     )
     statistics = dict(where=where, axis_name=axis_name)
+    (view_a, unit_a), (view_b, unit_b) = (
+        scaled(x, **statistics) for x in (view_a, view_b)
+    )
+    least = jnp.finfo(view_a.dtype).tiny  # or 0 would be divided by 0
     scale_a, scale_b = (
-        lax.rsqrt(variance(x, **statistics) + epsilon) for x in (view_a, view_b)
+        lax.rsqrt(variance(x, **statistics) + jnp.maximum(epsilon / unit / unit, least))
+        for x, unit in ((view_a, unit_a), (view_b, unit_b))
     )
     covariance = cross_covariance(view_a, view_b, **statistics)
     correlation = covariance * scale_a[:, None] * scale_b[None]

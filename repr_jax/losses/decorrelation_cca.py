@@ -6,7 +6,7 @@ from jax.scipy.linalg import solve_triangular
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows
-from repr_jax.ops.covariance import cross_covariance
+from repr_jax.ops.covariance import cross_covariance, scaled
 
 SMALLEST = 1e-9  # added to variances, so that those of a constant view have a root
 
@@ -47,6 +47,7 @@ def deep_cca(
         "deep_cca", where, view_a=view_a, view_b=view_b
     )
     statistics = dict(where=where, axis_name=axis_name)
+    view_a, view_b = (scaled(x, **statistics)[0] for x in (view_a, view_b))
     root_a, root_b = (
         _root(cross_covariance(x, x, **statistics), ridge) for x in (view_a, view_b)
     )

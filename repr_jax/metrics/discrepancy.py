@@ -51,11 +51,7 @@ def discrepancies(shares: ArrayLike, target: ArrayLike | None = None) -> dict:
       ValueError: fewer than two classes; entries that are not as above.
     """
     who = "discrepancies"
-    p = np.asarray(shares, np.float64)
-    if p.ndim < 1 or p.shape[-1] < 2:
-        raise ValueError(f"{who}: expected shares [..., 2 or more]; got {p.shape}.")
-    if not (np.all(p >= 0) and np.allclose(p.sum(axis=-1), 1, atol=1e-6)):
-        raise ValueError(f"{who}: expected shares >= 0 of sum 1; got {p}.")
+    p = checked_shares(who, shares)
     return measures(p, checked_target(who, target, p.shape[-1]))
 
 
@@ -143,6 +139,16 @@ def measures(p: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray]:
         "tv": np.sum(np.abs(away), axis=-1),
         "kl": np.maximum(np.sum(p * np.log(ratio), axis=-1), 0),
     }
+
+
+def checked_shares(who: str, shares: ArrayLike) -> np.ndarray:
+    """[..., K] in float64; ValueError unless >= 0 and of sum 1, of two classes."""
+    p = np.asarray(shares, np.float64)
+    if p.ndim < 1 or p.shape[-1] < 2:
+        raise ValueError(f"{who}: expected shares [..., 2 or more]; got {p.shape}.")
+    if not (np.all(p >= 0) and np.allclose(p.sum(axis=-1), 1, atol=1e-6)):
+        raise ValueError(f"{who}: expected shares >= 0 of sum 1; got {p}.")
+    return p
 
 
 def checked_target(who: str, target: ArrayLike | None, size: int) -> np.ndarray:

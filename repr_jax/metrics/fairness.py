@@ -27,7 +27,12 @@ from numpy.typing import ArrayLike
 
 from repr_jax.metrics import significance
 from repr_jax.metrics.clustering import check_table, entropy
-from repr_jax.metrics.discrepancy import Model, checked_target, measured
+from repr_jax.metrics.discrepancy import (
+    Model,
+    checked_shares,
+    checked_target,
+    measured,
+)
 from repr_jax.ops import checks
 
 
@@ -216,11 +221,12 @@ def corrected_shares(shares: ArrayLike, confusion: ArrayLike) -> np.ndarray:
         class i, on held-out data; a table of counts will do.
 
     Raises:
-      ValueError: shapes differ; a class without an example; a singular confusion.
+      ValueError: shapes differ; not such shares; a class without an example; a singular
+        confusion.
     """
     who = "corrected_shares"
-    shares = np.asarray(shares, np.float64)
     table = _square(who, confusion)
+    shares = checked_shares(who, shares)
     checks.shape(who, table.shape[:1], shares=shares)
     rates = table / _right(table)[1][:, None]
     if np.linalg.cond(rates) > 1e6:
@@ -239,6 +245,7 @@ def num_distinct(samples: ArrayLike) -> np.ndarray:
             f"num_distinct: expected [inputs, draws, ...]; got {samples.shape}."
         )
     flat = samples.reshape(*samples.shape[:2], -1)
+    checks.finite("num_distinct", samples=flat)
     return np.array([len(np.unique(row, axis=0)) for row in flat])
 
 

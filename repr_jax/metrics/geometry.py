@@ -6,18 +6,17 @@ agree and how evenly rows are spread are losses too: `losses.alignment` and
 """
 
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import (
-    centered,
     checked_rows,
     checked_where,
     gather_rows,
     num_present,
     present,
 )
-from repr_jax.ops.covariance import cross_covariance
+from repr_jax.ops.covariance import cross_covariance, scaled
 from repr_jax.ops.numerics import to_float
 
 
@@ -62,12 +61,8 @@ def linear_cka(
     checks.finite(who, where=where, x=x, y=y)
 
     def unit(a):
-        """Centered, the largest entry 1, so that no fourth power under- or overflows"""
-        a, _ = centered(present(to_float(a), where), where=where, axis_name=axis_name)
-        largest = jnp.max(jnp.abs(a), initial=0.0)
-        if axis_name is not None:
-            largest = lax.pmax(largest, axis_name)
-        return a / jnp.where(largest == 0, 1, largest)
+        a = present(to_float(a), where)
+        return scaled(a, where=where, axis_name=axis_name)[0]
 
     def square(a, b):
         return jnp.sum(cross_covariance(a, b, where=where, axis_name=axis_name) ** 2)

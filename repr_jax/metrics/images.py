@@ -52,7 +52,7 @@ def cosine_distance(x: Array, y: Array) -> Array:
     checks.same_shape("cosine_distance", rank=2, x=x, y=y)
     checks.floating("cosine_distance", x=x, y=y)
     x, y = (similarity.cosine.prepare(a) for a in (x, y))
-    return 1 - similarity.cosine.of_rows(x, y)
+    return jnp.maximum(1 - similarity.cosine.of_rows(x, y), 0)  # rounding
 
 
 def ssim(x: Array, y: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from repr_jax.metrics.discrepancy import checked_target
 from repr_jax.ops import checks
 
 FEW = 5  # expected counts in a cell, below which chi-square laws are not trusted
@@ -34,17 +35,14 @@ def goodness_of_fit(counts: ArrayLike, target: ArrayLike | None = None) -> Test:
       target: [K] > 0 of sum 1; 1 / K each if None.
 
     Raises:
-      ValueError: not such counts, or all 0.
+      ValueError: not such counts, or all 0; not such a target.
 
     Source: the reference code of `fairness` tests against a second sample of the known
       law, which makes the statistic about half of this one.
     """
     who = "goodness_of_fit"
     counts = _counts(who, counts, rank=1)
-    target = np.ones(len(counts)) if target is None else np.asarray(target, np.float64)
-    checks.same_shape(who, counts=counts, target=target)
-    if not np.all(target > 0):
-        raise ValueError(f"{who}: expected a target > 0; got {target}.")
+    target = checked_target(who, target, len(counts))
     total, target = counts.sum(), target / target.sum()
     expected = total * target
 
@@ -98,7 +96,8 @@ def sum_of_tests(tests: Sequence[Test]) -> Test:
     if not tests:
         raise ValueError("sum_of_tests: expected a test or more; got none.")
     statistic, degrees = (sum(t[i] for t in tests) for i in (0, 1))
-    return Test(statistic, degrees, float(chi2.sf(statistic, degrees)), False)
+    p_value = float(chi2.sf(statistic, degrees)) if degrees else 1.0
+    return Test(statistic, degrees, p_value, False)
 
 
 def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> Test:
@@ -171,8 +170,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     found, least = {}, 0.0
     for i, name in enumerate(sorted(p_values, key=p_values.get)):
         p = p_values[name]
-        if not 0 <= p <= 1:
-            raise ValueError(f"holm: expected {name} in [0, 1]; got {p}.")
+        checks.fraction("holm", **{name: p})
         least = max(least, min(p * (len(p_values) - i), 1.0))
         found[name] = least
     return {name: found[name] for name in p_values}

@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> None:
             prefix=given.prefix,
         )
     except (ValueError, OSError) as error:
-        parser.exit(1, f"{error}\n")
+        parser.exit(2, f"error: {' '.join(str(error).split())}\n")
     print(f"{given.target}: written; not used: {', '.join(unused) or 'none'}")
 
 

@@ -1,4 +1,4 @@
-"""A small style-based generator of images and its discriminator.
+"""A small style-based generator of images, its discriminator, and an encoder into it.
 
 A latent becomes a style for every layer, which scales the channels of a convolution.
 Noise for each pixel of each layer is part of the latent too, so that an image is a
@@ -173,3 +173,47 @@ class Discriminator(nn.Module):
         x = activate(Conv(width, padding=(1, 1))(x))
         x = activate(nn.Dense(width)(x.reshape(len(x), -1)))
         return nn.Dense(1)(x)
+
+
+class Encoder(nn.Module):
+    """[batch, size, size, channels] -> [batch, num_styles(size), style_dim].
+
+    A feature pyramid, whose output is 0 at first: maps are halved down to 4 x 4; the
+    last three, coarse to fine, get what the coarser ones know added. Styles 0 to 2 are
+    read off the first of them, 3 to 6 off the second, the others off the third.
+
+    Source: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image
+      Translation", 2021, section 3.1, https://arxiv.org/abs/2008.00951. Ours is small,
+      and styles of one map share convolutions.
+    """
+
+    style_dim: int = 64
+    width: int = 32  # channels of the finest map, doubled at each coarser one
+    max_width: int = 64
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        count, width = num_styles(x.shape[1]), self.width
+        x = activate(Conv(width, padding=(1, 1))(2 * x - 1))
+        maps = [x]
+        while x.shape[1] > 4:
+            width = min(2 * width, self.max_width)
+            x = activate(Conv(width, strides=(2, 2), padding=(1, 1))(x))
+            x = activate(Conv(width, padding=(1, 1))(x))
+            maps.append(x)
+        styles, above = [], None
+        for x, (first, last) in zip(maps[::-1], ((0, 3), (3, 7), (7, count))):
+            if last > first:
+                x = Conv(self.max_width, (1, 1))(x)
+                above = x if above is None else x + doubled(above)
+                styles.append(self._styles(above, min(last, count) - first))
+        return jnp.concatenate(styles, axis=1)
+
+    def _styles(self, x, count):
+        """[batch, count, style_dim] of a map, which is halved down to 4 x 4."""
+        while x.shape[1] > 4:
+            x = activate(Conv(self.max_width, strides=(2, 2), padding=(1, 1))(x))
+        zeros = nn.initializers.zeros_init()
+        flat = activate(x).reshape(len(x), -1)
+        found = nn.Dense(count * self.style_dim, kernel_init=zeros)(flat)
+        return found.reshape(len(x), count, self.style_dim)

@@ -126,6 +126,13 @@ def positive(who: str, **values: Any) -> None:
             raise ValueError(f"{who}: expected {name} > 0; got {x}.")
 
 
+def fraction(who: str, **values: Any) -> None:
+    """ValueError for a number that is not in [0, 1]; arrays and traced values pass."""
+    for name, x in values.items():
+        if isinstance(x, numbers.Real | np.number) and not 0 <= x <= 1:
+            raise ValueError(f"{who}: expected {name} in [0, 1]; got {x}.")
+
+
 def count(who: str, *, minimum: int = 1, **values: Any) -> None:
     """A whole number, at least `minimum`: else TypeError or ValueError."""
     for name, x in values.items():

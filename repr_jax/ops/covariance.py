@@ -7,6 +7,19 @@ from repr_jax.ops.batch import centered, masked_mean, num_present
 from repr_jax.ops.numerics import pairwise_dot
 
 
+def scaled(
+    x: Array, *, where: Array, axis_name: str | None = None
+) -> tuple[Array, Array]:
+    """[batch, n] centered, over its largest entry, so that no square of it under- or
+    overflows; that entry, without gradient, 1 if no row differs from another."""
+    x, _ = centered(x, where=where, axis_name=axis_name)
+    largest = jnp.max(jnp.abs(lax.stop_gradient(x)), initial=0.0)
+    if axis_name is not None:
+        largest = lax.pmax(largest, axis_name)
+    largest = jnp.where(largest == 0, 1, largest)
+    return x / largest, largest
+
+
 def cross_covariance(
     a: Array, b: Array, *, where: Array, axis_name: str | None = None
 ) -> Array:

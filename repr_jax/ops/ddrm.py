@@ -1,6 +1,7 @@
 """Denoising diffusion restoration: a diffusion model conditioned on a measurement."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,28 +54,11 @@ def sample(
     Source: Kawar et al., "Denoising Diffusion Restoration Models", 2022, eqs. 7 and 8,
       https://arxiv.org/abs/2201.11793.
     """
-    who = "ddrm.sample"
-    checks.non_negative(who, noise=noise)
-    for name, x in (("eta", eta), ("eta_b", eta_b)):
-        if not 0 <= x <= 1:
-            raise ValueError(f"{who}: expected {name} in [0, 1]; got {x}.")
     known = operator.observed(y)
     singular = singular_values(operator, known)
-    measured = singular > 0
-    inverse = jnp.where(measured, 1 / jnp.where(measured, singular, 1), 0)
+    given = _checked(_Given(known, singular, noise, eta, eta_b))
     start_keys, step_keys = diffusion.split(keys)
     steps = diffusion.steps_of(alpha_bars, num_steps)
-
-    def left(sigma: Array, share: float) -> Array:
-        """Deviation that noise of y leaves, where it is less than sigma."""
-        return jnp.sqrt(jnp.maximum(sigma**2 - (share * noise * inverse) ** 2, 0))
-
-    def first(sigma: Array) -> Array:
-        clear = singular * sigma > noise
-        spread = jnp.where(clear, left(sigma, 1.0), sigma)
-        return jnp.where(clear, known, 0) + spread * row_normal(
-            start_keys, known.shape[1:]
-        )
 
     def step(v: Array, inputs: tuple) -> tuple[Array, None]:
         """v: coordinates of x / sqrt(alpha_bar), with noise of variance sigma^2."""
@@ -82,21 +66,62 @@ def sample(
         x = jnp.sqrt(alpha_bar) * operator.from_spectrum(v)
         guess = operator.to_spectrum(predict_noise(x, time))
         clean = v - _sigma(alpha_bar) * guess
-        sigma = _sigma(following)
-        free = (1 - eta**2) ** 0.5 * sigma
-        unclear = clean + free * singular * (known - clean) / (noise or 1.0)
-        clear = (1 - eta_b) * clean + eta_b * known
-        is_clear = singular * sigma > noise
-        is_unclear = measured & (singular * sigma < noise) & (sigma > 0)
-        mean = jnp.where(measured, clean, clean + free * guess)
-        mean = jnp.where(is_unclear, unclear, jnp.where(is_clear, clear, mean))
-        spread = jnp.where(is_clear, left(sigma, eta_b), eta * sigma)
-        spread = jnp.where(measured & ~is_clear & ~is_unclear, 0, spread)
+        mean, spread = _following(given, clean, guess, _sigma(following))
         fresh = row_normal(diffusion.fold(step_keys, number), known.shape[1:])
         return mean + spread * fresh, None
 
-    v, _ = lax.scan(step, first(_sigma(steps[1][0])), steps)
+    mean, spread = _first(given, _sigma(steps[1][0]))
+    start = mean + spread * row_normal(start_keys, known.shape[1:])
+    v, _ = lax.scan(step, start, steps)
     return operator.from_spectrum(v)
+
+
+class _Given(NamedTuple):
+    """What is known of the coordinates, and how they are drawn."""
+
+    known: Array  # [batch, ...], S^+ U'y
+    singular: Array  # broadcasts against it
+    noise: float
+    eta: float
+    eta_b: float
+
+
+def _checked(given: _Given) -> _Given:
+    checks.non_negative("ddrm.sample", noise=given.noise)
+    checks.fraction("ddrm.sample", eta=given.eta, eta_b=given.eta_b)
+    return given
+
+
+def _first(given: _Given, sigma: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of the coordinates at the last time."""
+    clear = given.singular * sigma > given.noise
+    spread = jnp.where(clear, _left(given, sigma, 1.0), sigma)
+    return jnp.where(clear, given.known, 0), spread
+
+
+def _following(
+    given: _Given, clean: Array, guess: Array, sigma: Array
+) -> tuple[Array, Array]:
+    """Those of the next coordinates: the three cases, and of equality the denoised."""
+    known, singular, noise, eta, eta_b = given
+    measured = singular > 0
+    free = (1 - eta**2) ** 0.5 * sigma
+    unclear = clean + free * singular * (known - clean) / (noise or 1.0)
+    clear = (1 - eta_b) * clean + eta_b * known
+    is_clear = singular * sigma > noise
+    is_unclear = measured & (singular * sigma < noise) & (sigma > 0)
+    mean = jnp.where(measured, clean, clean + free * guess)
+    mean = jnp.where(is_unclear, unclear, jnp.where(is_clear, clear, mean))
+    spread = jnp.where(is_clear, _left(given, sigma, eta_b), eta * sigma)
+    return mean, jnp.where(measured & ~is_clear & ~is_unclear, 0, spread)
+
+
+def _left(given: _Given, sigma: Array, share: float) -> Array:
+    """Deviation that noise of y leaves, where it is less than sigma."""
+    measured = given.singular > 0
+    inverse = jnp.where(measured, 1 / jnp.where(measured, given.singular, 1), 0)
+    variance = sigma**2 - (share * given.noise * inverse) ** 2
+    return jnp.sqrt(jnp.maximum(variance, 0))
 
 
 def _sigma(alpha_bar: Array) -> Array:

@@ -84,7 +84,7 @@ def sample(
 
     Source: Song et al., eqs. 12 and 16.
     """
-    checks.non_negative("diffusion.sample", eta=eta)
+    checks.fraction("diffusion.sample", eta=eta)
     start_keys, step_keys = split(keys)
 
     def step(x: Array, inputs: tuple) -> tuple[Array, None]:
@@ -105,8 +105,17 @@ def steps_of(alpha_bars: np.ndarray, num_steps: int) -> tuple[Array, ...]:
     """(times, their alpha_bars, those that follow, numbers), [num_steps] each.
 
     From the last of `spaced_times` to the first, which 1 follows.
+
+    Raises:
+      ValueError: num_steps > T; alpha_bars that are not in (0, 1), or do not fall.
     """
     alpha_bars = np.asarray(alpha_bars, np.float64)
+    checks.same_shape("steps_of", rank=1, alpha_bars=alpha_bars)
+    falls = np.all(np.diff(alpha_bars) < 0)
+    if not (falls and np.all(alpha_bars > 0) and np.all(alpha_bars < 1)):
+        raise ValueError(
+            f"steps_of: expected alpha_bars in (0, 1) that fall; got {alpha_bars}."
+        )
     times = spaced_times(len(alpha_bars), num_steps)[::-1]
     here = alpha_bars[times]
     levels = (jnp.asarray(x, jnp.result_type(float)) for x in (here, [*here[1:], 1.0]))

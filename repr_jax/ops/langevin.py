@@ -28,7 +28,7 @@ def geometric_levels(*, largest: float, smallest: float, num_levels: int) -> np.
     and 2, https://arxiv.org/abs/2006.09011.
     """
     checks.count("geometric_levels", minimum=2, num_levels=num_levels)
-    if not 0 < smallest < largest:
+    if not 0 < smallest < largest < math.inf:
         raise ValueError(
             f"geometric_levels: expected 0 < smallest < largest; got {smallest} and "
             f"{largest}."
@@ -79,21 +79,12 @@ def sample(
     levels = _checked(levels, num_inner, step_size, operator, y)
     checks.non_negative("langevin.sample", noise=noise, guidance=guidance)
 
-    def pull(x: Array, sigma: Array) -> Array:
-        if operator is None:
-            return jnp.zeros_like(x)
-        away = operator.observed(y - operator.forward(x))
-        singular = singular_values(operator, away)
-        variance = noise**2 + singular**2 * sigma**2
-        weight = jnp.where(singular > 0, singular**2 / jnp.maximum(variance, 1e-30), 0)
-        return operator.from_spectrum(weight * away)
-
     def level(carry: Array, inputs: tuple) -> tuple[Array, Array]:
         sigma, number = inputs
         size = step_size * (sigma / levels[-1]) ** 2
 
         def move(inner: Array, x: Array) -> Array:
-            gradient = score(x, sigma) + guidance * pull(x, sigma)
+            gradient = score(x, sigma) + guidance * _pull(operator, x, y, sigma, noise)
             own_keys = diffusion.fold(keys, number * num_inner + inner)
             fresh = row_normal(own_keys, start.shape[1:])
             return x + size * gradient + jnp.sqrt(2 * size) * fresh
@@ -105,6 +96,19 @@ def sample(
     x, residual = lax.scan(level, start, inputs)
     smallest = inputs[0][-1]
     return Samples(x + smallest**2 * score(x, smallest), residual)
+
+
+def _pull(
+    operator: Operator | None, x: Array, y: Array | None, sigma: Array, noise: float
+) -> Array:
+    """The gradient L of `sample`."""
+    if operator is None:
+        return jnp.zeros_like(x)
+    away = operator.observed(y - operator.forward(x))
+    singular = singular_values(operator, away)
+    variance = noise**2 + singular**2 * sigma**2
+    weight = jnp.where(singular > 0, singular**2 / jnp.maximum(variance, 1e-30), 0)
+    return operator.from_spectrum(weight * away)
 
 
 def _residual(operator: Operator | None, x: Array, y: Array | None) -> Array:
@@ -125,7 +129,9 @@ def _checked(
     checks.count(who, num_inner=num_inner)
     checks.positive(who, step_size=step_size)
     levels = np.asarray(levels, np.float64)
-    if levels.ndim != 1 or not (np.all(levels > 0) and np.all(np.diff(levels) < 0)):
+    checks.same_shape(who, rank=1, levels=levels)
+    checks.finite(who, levels=levels)
+    if not (np.all(levels > 0) and np.all(np.diff(levels) < 0)):
         raise ValueError(f"{who}: expected levels > 0 that fall; got {levels}.")
     if (operator is None) != (y is None):
         raise ValueError(f"{who}: expected operator and y, or neither.")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.numerics import l2_normalize
 
 TINY = 1e-9
 
@@ -24,8 +25,10 @@ def geocross(v: Array) -> Array:
     """How far the latents of layers are apart, as angles: [..., layer, dim] -> [...].
 
     mean over ordered pairs of layers, each with itself too, of dim theta^2 / 8, theta =
-    2 atan2(|v_i - v_j|, |v_i + v_j|).
+    2 atan2(|v_i - v_j|, |v_i + v_j|). The scale of v makes no difference.
     """
+    largest = jnp.max(jnp.abs(lax.stop_gradient(v)), axis=(-2, -1), keepdims=True)
+    v = v / jnp.where(largest == 0, 1, largest)  # so that no square under- or overflows
     apart = jnp.sqrt(jnp.sum((v[..., :, None, :] - v[..., None, :, :]) ** 2, -1) + TINY)
     along = jnp.sqrt(jnp.sum((v[..., :, None, :] + v[..., None, :, :]) ** 2, -1) + TINY)
     theta = 2 * jnp.arctan2(apart, along)
@@ -88,39 +91,52 @@ def search(
         return jnp.sum(loss), (loss, error, image)
 
     def step(carry: tuple, number: Array) -> tuple[tuple, None]:
-        moved, first, second, best = carry
+        moved, moments, best = carry
         (_, seen), gradient = jax.value_and_grad(objective, has_aux=True)(moved)
         better = seen[0] < best[0]
         best = jax.tree.map(lambda new, old: _where(better, new, old), seen, best)
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
-        second = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, second, gradient)
         rate = learning_rate * rate_factor(number, num_steps)
-        count = number + 1
-
-        def update(x: Array, m: Array, s: Array, origin: Array, axes: tuple) -> Array:
-            root = jnp.sqrt(s / (1 - 0.999**count)) + 1e-8
-            return on_sphere(x - rate * m / (1 - 0.9**count) / root, origin, axes)
-
-        args = zip(moved[1], first[1], second[1], start[1])
-        trained = tuple(update(*a, tuple(range(1, a[0].ndim))) for a in args)
-        latents = update(moved[0], first[0], second[0], start[0], (-1,))
-        return ((latents, trained), first, second, best), None
+        moved, moments = _adam(moved, moments, gradient, rate, number + 1)
+        return (_on_spheres(moved, start), moments, best), None
 
     zeros = jax.tree.map(jnp.zeros_like, start)
     shapes = jax.eval_shape(objective, start)[1]
     best = jax.tree.map(lambda s: jnp.full(s.shape, jnp.inf, s.dtype), shapes)
-    carry, _ = lax.scan(step, (start, zeros, zeros, best), jnp.arange(num_steps))
+    carry, _ = lax.scan(step, (start, (zeros, zeros), best), jnp.arange(num_steps))
     _, error, image = carry[-1]
     return Found(image, error, error <= tolerance)
 
 
-def on_sphere(x: Array, origin: Array, axes: tuple[int, ...]) -> Array:
-    """x, scaled over these axes to the length of `origin`."""
-    lengths = (
-        jnp.sqrt(jnp.sum(a * a, axis=axes, keepdims=True) + TINY) for a in (origin, x)
+def _adam(
+    x: tuple, moments: tuple, gradient: tuple, rate: Array, count: Array
+) -> tuple:
+    """Trees after one step of Adam, number `count` from 1, and its moments."""
+    first, second = moments
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+    second = jax.tree.map(lambda s, g: 0.999 * s + 0.001 * g * g, second, gradient)
+
+    def update(x: Array, m: Array, s: Array) -> Array:
+        root = jnp.sqrt(s / (1 - 0.999**count)) + 1e-8
+        return x - rate * m / (1 - 0.9**count) / root
+
+    return jax.tree.map(update, x, first, second), (first, second)
+
+
+def _on_spheres(moved: tuple, start: tuple) -> tuple:
+    """Latents and maps of noise, each vector and each map of its first length."""
+    maps = (
+        on_sphere(x, o, tuple(range(1, x.ndim))) for x, o in zip(moved[1], start[1])
     )
-    wanted, found = lengths
-    return x * wanted / found
+    return on_sphere(moved[0], start[0], (-1,)), tuple(maps)
+
+
+def on_sphere(x: Array, origin: Array, axes: tuple[int, ...]) -> Array:
+    """x, scaled over these axes, the last ones, to the length of `origin`."""
+    shape = x.shape
+    flat = (*shape[: x.ndim - len(axes)], -1)
+    origin, x = (a.reshape(flat) for a in (origin, x))
+    length = jnp.sum(origin * l2_normalize(origin), axis=-1, keepdims=True)
+    return (length * l2_normalize(x)).reshape(shape)
 
 
 def _where(rows: Array, new: Array, old: Array) -> Array:

@@ -41,12 +41,6 @@ def pseudo_inverse(operator: Operator, y: Array) -> Array:
     return operator.from_spectrum(operator.observed(y))
 
 
-def adjoint(operator: Operator, y: Array) -> Array:
-    """H'y."""
-    v = operator.observed(y)
-    return operator.from_spectrum(singular_values(operator, v) ** 2 * v)
-
-
 def consistent(operator: Operator, x: Array, y: Array) -> Array:
     """x + H^+ (y - H x): the nearest to x that gives y."""
     return x + pseudo_inverse(operator, y - operator.forward(x))

@@ -47,8 +47,8 @@ def make(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Law
     """A law from weights [K] > 0, means [K, dim] and covariances [K, dim, dim].
 
     Raises:
-      ValueError: shapes are not these; a weight that is not above 0; a covariance that
-        is not symmetric, or has a negative eigenvalue.
+      ValueError: shapes are not these; a value that is not finite; a weight that is not
+        above 0; a covariance that is not symmetric, or has a negative eigenvalue.
     """
     who = "mixture_posterior.make"
     weights, means, covariances = (
@@ -58,6 +58,7 @@ def make(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Law
     num, dim = means.shape
     checks.shape(who, (num,), weights=weights)
     checks.shape(who, (num, dim, dim), covariances=covariances)
+    checks.finite(who, weights=weights, means=means, covariances=covariances)
     if not np.all(weights > 0):
         raise ValueError(f"{who}: expected weights > 0; got {weights}.")
     if not np.allclose(covariances, np.swapaxes(covariances, 1, 2)):
@@ -124,10 +125,12 @@ def condition(law: Law, matrix: np.ndarray, *, noise: float) -> Posterior:
       ValueError: another matrix; a covariance of y that is singular.
     """
     who = "mixture_posterior.condition"
-    checks.non_negative(who, noise=noise)
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"{who}: expected a finite noise >= 0; got {noise}.")
     log_weights, means, vectors, variances = (np.asarray(x, np.float64) for x in law)
     matrix = np.asarray(matrix, np.float64)
     checks.shape(who, (*matrix.shape[:1], means.shape[1]), matrix=matrix)
+    checks.finite(who, matrix=matrix)
     covariances = np.einsum("kij,kj,klj->kil", vectors, variances, vectors)
     crossed = covariances @ matrix.T  # [K, dim, measured]
     seen = matrix @ crossed + noise**2 * np.eye(len(matrix))
@@ -183,7 +186,7 @@ def sample(keys: Array, posterior: Posterior, y: Array) -> tuple[Array, Array]:
       y: [batch, measured].
 
     Returns:
-      x [batch, dim]; component [batch] int32.
+      x [batch, dim]; component [batch] int32, -1 for a y that is not finite.
     """
     log_share = jnp.log(responsibilities(posterior, y))
     means = component_means(posterior, y)
@@ -192,7 +195,8 @@ def sample(keys: Array, posterior: Posterior, y: Array) -> tuple[Array, Array]:
         which_key, key = jax.random.split(key)
         k = jax.random.categorical(which_key, log_share)
         noise = jax.random.normal(key, means.shape[1:], means.dtype)
-        return means[k] + _dot("ij,j->i", posterior.roots[k], noise), k
+        x = means[k] + _dot("ij,j->i", posterior.roots[k], noise)
+        return x, jnp.where(jnp.any(jnp.isnan(log_share)), -1, k)
 
     x, component = jax.vmap(one)(keys, log_share, means)
     return x, component.astype(jnp.int32)

@@ -19,6 +19,9 @@ from repr_jax import files
 
 CONFIG_FILE = "config.json"
 STARTS_FILE = "starts.jsonl"
+# What is read of its lines.
+_FIELDS = {"sha256": str, "revision": str, "hardware": str}
+_FIELDS |= {"overrides": dict, "arguments": list}
 
 
 def stored_text(workdir) -> str:
@@ -188,7 +191,17 @@ def _starts(workdir) -> list[dict]:
             found.append(json.loads(line))
         except (ValueError, RecursionError):  # a start was killed while it wrote
             continue
-    return [line for line in found if isinstance(line, dict)]
+    return [line for line in found if _is_start(line)]
+
+
+def _is_start(line) -> bool:
+    """Whether it is a dict whose fields are of their types."""
+    if not isinstance(line, dict):
+        return False
+    words = line.get("arguments", [])
+    return all(
+        isinstance(line.get(n, kind()), kind) for n, kind in _FIELDS.items()
+    ) and (all(isinstance(word, str) for word in words))
 
 
 def _config_path(line: Mapping) -> str:

@@ -60,6 +60,38 @@ def test_jitter_stays_in_range_and_differs_by_row_and_key():
     np.testing.assert_array_equal(one, jitter(KEY, same))
 
 
+REST = dict(shift=0.0, zoom=0.0, shear=0.0, flip_rate=0.0)
+
+
+def test_affine_without_any_is_the_image_and_flips_alone_are_exact():
+    images = np.random.default_rng(0).uniform(size=(6, 8, 6, 3)).astype("f")
+    still = augment.affine(KEY, images, **REST)
+    np.testing.assert_allclose(still, images, atol=1e-6)
+    flipped = augment.affine(KEY, images, **REST | dict(flip_rate=1.0))
+    np.testing.assert_allclose(flipped, images[:, :, ::-1], atol=1e-6)
+
+
+def test_affine_moves_edges_and_middle_as_it_says():
+    """A ramp along the columns tells where each pixel was taken from."""
+    ramp = np.broadcast_to(np.arange(33.0)[None, None, :, None] / 32, (400, 33, 33, 1))
+    ramp = ramp.astype("f")
+    taken = 32 * np.asarray(augment.affine(KEY, ramp, **REST | dict(shear=20.0)))
+    slopes = (taken[:, 17, 16, 0] - taken[:, 15, 16, 0]) / 2
+    assert np.abs(slopes).max() == pytest.approx(np.tan(np.radians(20)), rel=0.05)
+    np.testing.assert_allclose(taken[:, 16, 16], 16, atol=1e-3)
+    taken = 32 * np.asarray(augment.affine(KEY, ramp, **REST | dict(shift=0.1)))
+    away = taken[:, 16, 16, 0] - 16
+    assert 3.1 < away.max() <= 3.301 and -3.301 <= away.min() < -3.1
+    taken = 32 * np.asarray(augment.affine(KEY, ramp, **REST | dict(zoom=0.1)))
+    spacing = taken[:, 16, 20, 0] - taken[:, 16, 19, 0]
+    assert spacing.min() == pytest.approx(1 / 1.1, rel=0.01)
+    assert spacing.max() == pytest.approx(1 / 0.9, rel=0.01)
+    every = np.asarray(augment.affine(KEY, ramp))
+    assert every.min() >= 0 and every.max() <= 1  # edges are continued
+    with pytest.raises(ValueError, match=r"augment\.affine: expected"):
+        augment.affine(KEY, ramp[0])
+
+
 def test_dropout_keeps_or_drops():
     ones = jnp.ones((200, 100))
     kept = jax.jit(partial(augment.dropout, rate=0.3))(KEY, ones)

@@ -1,5 +1,8 @@
 """Rows of batches: order, padding, and the split over processes."""
 
+import os
+import platform
+import re
 import threading
 import time
 
@@ -250,6 +253,24 @@ def test_prefetch_yields_in_order_raises_what_its_iterator_raises_and_ends():
     assert next(early) == 0
     early.close()
     assert threading.active_count() == before
+
+
+def test_prefetch_tells_of_a_source_that_hangs_and_ends_in_time(monkeypatch, caplog):
+    monkeypatch.setattr(dataset, "LONG_WAIT", 0.1)
+    release = threading.Event()
+
+    def hangs():
+        yield 0
+        release.wait(60)
+
+    batches = dataset.prefetch(hangs(), patience=3.0)
+    assert next(batches) == 0
+    here = rf"process 0 \(pid {os.getpid()} on {platform.node()}\)"
+    with pytest.raises(TimeoutError, match=f"{here}: expected a batch within 3 s"):
+        next(batches)
+    release.set()
+    assert re.search(f"{here} has waited [012] s for a batch", caplog.text)
+    assert 1 <= caplog.text.count("has waited") <= 5  # after 0.1, 0.2, 0.4, ... s
 
 
 def test_prefetch_does_not_wait_for_a_slow_batch_once_it_should_stop():

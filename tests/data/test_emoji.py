@@ -127,11 +127,15 @@ def test_bad_input_is_named(emoji_file, tmp_path):
         entries = dict(file)
     for name, array, words in (
         ("noto", entries["noto"] / 255, r"noto uint8 \(14, 32, 32, 3\).*got float64"),
+        ("noto", entries["noto"].astype("u2") << 8, r"noto uint8 .* got uint16"),
         ("tone", entries["tone"][:3], r"tone int \(14,\) in .*got int64 \(3,\)"),
         ("name", entries["base"], r"name str \(14,\) in .*got int64"),
     ):
         np.savez(tmp_path / "odd.npz", **{**entries, name: array})
         with pytest.raises(ValueError, match=words):
             emoji.load(path=str(tmp_path / "odd.npz"))
+    np.savez(tmp_path / "odd.npz", **{**entries, "category": entries["base"] + 9})
+    with pytest.raises(ValueError, match=r"odd\.npz: expected category in \[0, "):
+        emoji.read(str(tmp_path / "odd.npz"))
     with pytest.raises(ValueError, match="expected modalities among noto"):
         emoji.load(path=emoji_file, modalities=("noto", "apple"))

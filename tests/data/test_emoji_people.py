@@ -7,30 +7,6 @@ import pytest
 from repr_jax.data import emoji_people
 
 
-@pytest.fixture(scope="module")
-def people_file(tmp_path_factory):
-    """Ten persons in all tones, one in three tones, a hand in all and an apple."""
-    base = np.repeat(np.arange(13), [6] * 10 + [3, 6, 1])
-    tone = np.concatenate([np.tile(np.arange(6), 10), [0, 1, 5], np.arange(6), [-1]])
-    subcategory = np.array([0] * 30 + [1] * 33 + [2] * 6 + [3])
-    value = 10 * base + tone
-    images = np.broadcast_to(value[:, None, None, None], (len(base), 32, 32, 3))
-    path = tmp_path_factory.mktemp("people") / "emoji.npz"
-    np.savez(
-        path,
-        noto=images.astype(np.uint8),
-        twemoji=(images + 120).astype(np.uint8),
-        name=np.array([f"thing {b}" for b in base]),
-        category=np.zeros(len(base), int),
-        subcategory=subcategory,
-        base=base,
-        tone=tone,
-        category_names=np.array(["all"]),
-        subcategory_names=np.array(["person", "person-role", "hands", "food"]),
-    )
-    return str(path)
-
-
 def all_of(dataset, split):
     return next(dataset.evaluate(split, dataset.num_examples[split]))
 
@@ -56,8 +32,19 @@ def test_an_unbalanced_subset_keeps_the_test_split(people_file):
     counts = np.bincount(all_of(dataset, "train")["label"], minlength=6)
     np.testing.assert_array_equal(counts, [0, 16, 1, 1, 1, 1])
     assert dataset.num_examples["test"] == 24
+    options = dict(shares=shares, anchor=1, class_balanced=True)
+    drawn = next(emoji_people.load(path=people_file, **options).train(500))
+    counts = np.bincount(drawn["label"], minlength=6)
+    assert counts[0] == 0 and np.all(np.abs(counts[1:] - 100) < 40)
     one = emoji_people.load(path=people_file, styles=("twemoji",))
     assert set(all_of(one, "train")["style"]) == {1}
+    half = emoji_people.load(path=people_file, size=16)
+    image = half.prepare(next(half.evaluate("test", 2)))["image"]
+    whole = dataset.prepare(next(dataset.evaluate("test", 2)))["image"]
+    assert image.shape == (2, 16, 16, 3) and whole.shape == (2, 32, 32, 3)
+    np.testing.assert_allclose(image, whole[:, ::2, ::2], atol=1e-6)  # of flat ones
+    with pytest.raises(ValueError, match="a size that divides 32; got 12"):
+        emoji_people.load(path=people_file, size=12)
     with pytest.raises(ValueError, match="6 shares"):
         emoji_people.load(path=people_file, shares=(0.5, 0.5))
     with pytest.raises(ValueError, match="twitter"):

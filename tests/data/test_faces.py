@@ -59,6 +59,19 @@ def test_shares_are_of_the_training_split():
     np.testing.assert_array_equal(counts, [2] * 7)
 
 
+def test_unbalanced_rows_can_be_drawn_in_balance():
+    shares, options = (0.82, *[0.03] * 6), dict(num_train=1000, num_test=14)
+    dataset = faces.load(shares=shares, class_balanced=True, seed=3, **options)
+    batch = next(dataset.train(7000))
+    counts = np.bincount(batch["label"], minlength=7)
+    assert np.all(np.abs(counts - 1000) < 4 * 1000**0.5)
+    seen = np.unique(batch["index"])
+    assert len(seen) > 700 and set(range(820, 1000)) <= set(seen)  # all rare faces
+    again = next(dataset.train(7000, start_step=0))["index"]
+    np.testing.assert_array_equal(batch["index"], again)
+    assert np.any(next(dataset.train(7000, start_step=1))["index"] != again)
+
+
 def test_parameters_follow_their_laws():
     label = np.repeat([0, 6], 4000)
     draws = np.random.default_rng(0).uniform(size=(8000, len(faces.PARAMETERS)))

@@ -37,3 +37,37 @@ def test_classes_have_names_and_synsets():
         639,
     ]
     assert synsets[250] == "n02110185"  # Siberian husky
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two classes in two splits; the side of an image is ten times its number."""
+    number = 1
+    for split, count in (("train", 3), ("val", 2)):
+        for name in ("n2", "n1"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(count):
+                image = Image.new("RGB", (10 * number, 20), (number, 0, 255))
+                image.save(tmp_path / split / name / f"{i}.png")
+                number += 1
+    return tmp_path
+
+
+def test_folders_are_classes_and_images_squares(folders):
+    dataset = imagenet.images(path=str(folders), size=6)
+    assert dataset.num_examples == {"train": 6, "test": 4}
+    batch = next(iter(dataset.evaluate("test", 4)))
+    assert batch["image"].shape == (4, 6, 6, 3) and batch["image"].dtype == np.uint8
+    np.testing.assert_array_equal(batch["label"], [0, 0, 1, 1])
+    np.testing.assert_array_equal(batch["image"][:, 3, 3, 0], [9, 10, 7, 8])
+    first, again = (next(dataset.train(3)) for _ in range(2))
+    np.testing.assert_array_equal(first["image"], again["image"])
+    assert dataset.prepare(first)["image"].max() == 1.0
+
+
+def test_folders_that_do_not_fit_are_refused(folders):
+    (folders / "val" / "n1").rename(folders / "val" / "n3")
+    with pytest.raises(ValueError, match="expected folders of the same classes"):
+        imagenet.images(path=folders)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        imagenet.images(path=folders / "train")

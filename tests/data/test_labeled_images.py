@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repr_jax.data import fairface, labeled_images
+from repr_jax.data import fairface, labeled_images, subsample
 
 HAIR = ("red", "black", "red", "gray", "black", "red", "black", "red")
 
@@ -78,7 +78,7 @@ def test_subsets_have_shares_and_tests_are_balanced(folder):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(file="path"), ValueError, "expected columns path and hair"),
+        (dict(file="path"), ValueError, "expected columns path, hair"),
         (dict(folder="nowhere"), FileNotFoundError, "no file nowhere"),
         (dict(classes=("red", "gray")), ValueError, "among red, gray; got 'black'"),
     ],
@@ -86,7 +86,7 @@ def test_subsets_have_shares_and_tests_are_balanced(folder):
 def test_tables_that_do_not_fit_are_refused(folder, options, error, message):
     with pytest.raises(error, match=message):
         table(folder, **options)
-    with pytest.raises(FileNotFoundError, match="no table"):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*no\.csv"):
         labeled_images.read_table(path=folder / "no.csv", attribute="hair")
     write(folder, "twice.csv", [("a.png", 1, "x")] * 2)
     with pytest.raises(ValueError, match="expected each file once"):
@@ -121,11 +121,16 @@ def test_fairface_and_unfairface(fairface_folder):
     batch = next(whole.evaluate("test", 14))
     red = batch["image"][:, 4, 4, 0].astype(int)
     assert np.all(np.abs(red - 30 * batch["label"]) < 4)  # by a lossy format
-    unfair = fairface.load_unfair(path=fairface_folder, size=8, num_test=1)
+    options = dict(shares=subsample.FLAT_TAIL, num_test=1)
+    unfair = fairface.load(path=fairface_folder, size=8, **options)
     rows = next(unfair.evaluate("train", unfair.num_examples["train"]))
     np.testing.assert_array_equal(np.bincount(rows["label"]), [100, *[3] * 6])
     assert unfair.num_examples["test"] == 7
+    options |= dict(shares=subsample.FLAT_TAIL, class_balanced=True)
+    drawn = next(fairface.load(path=fairface_folder, size=8, **options).train(700))
+    counts = np.bincount(drawn["label"], minlength=7)
+    assert np.all(np.abs(counts - 100) < 40)
     ages = fairface.load(path=fairface_folder, size=8, attribute="age")
     assert set(next(ages.evaluate("test", 14))["label"]) == {0}
-    with pytest.raises(FileNotFoundError, match="no table"):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*train\.csv"):
         fairface.load(path=fairface_folder / "train")

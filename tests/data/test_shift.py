@@ -153,3 +153,30 @@ def test_parts_of_a_permutation_are_disjoint():
     assert len(set(parts["train"]) | set(parts["test"])) == 8
     with pytest.raises(ValueError, match="expected at most 7 examples"):
         shift.split_rows({"train": 5, "test": 3}, 7, 0)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**32 + 1])
+def test_labels_out_of_range_are_refused(label):
+    labels, rows = np.array([0, label, 2]), np.arange(3)
+    message = rf"expected labels in \[0, 3\); got {label} in row 1"
+    with pytest.raises(ValueError, match=message):
+        shift.attributes(labels, rows, r=0.5, num_values=3, seed=0)
+    with pytest.raises(ValueError, match=message):
+        shift.by_lift(rows, labels, 3)
+    with pytest.raises(ValueError, match=message):
+        shift.subsample(
+            rows, labels, assignment=[(0,)], num_labels=3, r=0.0, grid=(0.0,), seed=0
+        )
+    with pytest.raises(ValueError, match="expected domains in"):
+        shift.by_lift(np.array([0, -1]), np.array([0, 1]), 2)
+
+
+def test_classes_that_are_not_whole_are_refused():
+    labels = np.array([0.0, np.nan])
+    for call in (
+        lambda: shift.cramers_v(labels, np.arange(2)),
+        lambda: shift.group_split(labels, {"a": 1.0}, 0),
+        lambda: shift.by_lift(np.arange(2), labels, 2),
+    ):
+        with pytest.raises(TypeError, match="of integers; got float64"):
+            call()

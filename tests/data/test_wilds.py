@@ -1,25 +1,11 @@
 """Camelyon17 and FMoW: trees of a few rows in the layout of WILDS."""
 
-import csv
-
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from repr_jax.data import shift, wilds
-
-
-def write_table(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_image(path, size, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), (value, 0, 255)).save(path)
+from tests.wilds_trees import write_image, write_table
 
 
 @pytest.fixture
@@ -167,7 +153,29 @@ def test_missing_files_and_sizes_are_told(tmp_path, camelyon17):
     with pytest.raises(ValueError, match=r"expected images 32 x 32; .* is 96 x 96"):
         next(dataset.train(2))
     (camelyon17 / "metadata.csv").write_text("patient,node\n1,2\n")
-    with pytest.raises(ValueError, match="with columns"):
+    with pytest.raises(
+        ValueError, match=r"expected columns patient, node, .*; it has patient, node"
+    ):
         wilds.camelyon17_table(str(camelyon17))
     with pytest.raises(ValueError, match=r"expected r of the grid"):
         wilds.controlled(table=large(), size=8, grid=(0.0, 0.5), r_id=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("metadata", ",7,1,", ",7,2,", "tumor a whole number in .0, 2. .*; got '2' in"),
+        ("metadata", ",4,0\n", ",,0\n", "center a whole number .*; got '' in row 4"),
+        ("rgb_metadata", "2012-", "12-", "the year a whole .*; got '12-0' in row 4"),
+    ],
+)
+def test_cells_that_cannot_be_are_named(camelyon17, fmow, name, old, new, message):
+    folder = camelyon17 if name == "metadata" else fmow
+    read = wilds.camelyon17_table if name == "metadata" else wilds.fmow_table
+    path = folder / f"{name}.csv"
+    text = path.read_text()
+    path.write_text(text.replace(old, new, 1))
+    assert path.read_text() != text
+    with pytest.raises(ValueError, match=message) as error:
+        read(str(folder))
+    assert str(path) in str(error.value)

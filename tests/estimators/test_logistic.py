@@ -34,6 +34,16 @@ def test_fit_equals_scikit_learn(penalty, spread):
     probabilities = jax.nn.softmax(logistic.logits(actual, x_test), axis=-1)
     np.testing.assert_allclose(probabilities, expected.predict_proba(x_test), atol=1e-3)
     assert actual.num_steps < 20 and actual.gradient < 1e-6
+    fits = ((actual.weights, actual.bias), (expected.coef_.T, expected.intercept_))
+    ours, theirs = (objective(x, y, *map(np.float64, fit), penalty) for fit in fits)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def objective(x, y, weights, bias, penalty):
+    logits = x @ weights + bias
+    log_z = np.log(np.exp(logits).sum(axis=1))
+    errors = log_z - logits[np.arange(len(y)), y]
+    return errors.sum() + penalty / 2 * np.sum(weights**2)
 
 
 def test_fit_by_hand():

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -145,6 +146,16 @@ def test_the_head_of_least_loss_is_kept(fitted):
     found, _ = fitted
     last_pass = np.asarray(found.losses)[-2:].mean(axis=0)
     assert found.best == last_pass.argmin()
+
+
+def test_a_head_that_diverged_is_not_kept():
+    losses = jnp.array([[0.5, jnp.nan, 0.4, 0.6]] * 3)
+    head = temi.Head(*[jnp.arange(4.0)] * 6)
+    averages = temi._Averages(head, jnp.ones((4, 2)), losses)
+    found = temi._best(averages, 0.1, 2)
+    assert found.best == 2 and found.head.scales == 2
+    averages = averages._replace(losses=jnp.full((3, 4), jnp.nan))
+    assert temi._best(averages, 0.1, 2).best == -1
 
 
 def test_logits_are_the_head_over_the_temperature(fitted, blobs):

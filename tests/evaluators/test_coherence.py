@@ -231,3 +231,28 @@ def test_a_class_that_no_judge_knows_is_refused(judged):
 
     with pytest.raises(ValueError, match=r"coherence: expected label in \[0, 3\)"):
         judged(classes, num_random=10, num_classes=3)
+
+
+def test_what_no_judge_can_tell_is_refused():
+    """It is no class, and two modalities of it do not agree."""
+    judge = classifiers.make_judge(
+        {name: classifiers_of_nothing() for name in ("m0", "m1")}, ("m0", "m1"), 3
+    )
+    images = np.zeros((4, 28, 28, 3), np.float32)
+    assert np.asarray(judge({"m0": images, "m1": images})).min() >= 0
+    images[2, 3] = np.nan
+    seen = np.asarray(judge({"m0": np.zeros_like(images), "m1": images}))
+    np.testing.assert_array_equal(seen[:, 2], [seen[0, 0], -1])
+    with pytest.raises(ValueError, match=r"finite arrays to judge; .* in row 2"):
+        coherence.told(seen)
+    scores = np.zeros((2, 4, 5))
+    scores[0, 1, 4] = np.inf
+    with pytest.raises(ValueError, match=r"finite arrays to judge; .* in row 1"):
+        coherence.told(scores)
+
+
+def classifiers_of_nothing():
+    """Parameters of a classifier of images, as they start."""
+    model = classifiers.network((1, 28, 28, 3), 3)
+    x = jnp.zeros((1, 28, 28, 3))
+    return model.init(jax.random.key(0), x, train=False)["params"]

@@ -139,6 +139,11 @@ def test_what_the_length_tells_is_left_out_if_asked(unit_length, dataset):
         assert of_length < 0.35 if unit_length else of_length > 0.9
 
 
+def test_a_constant_is_explained_by_any_groups():
+    values = np.full(7, 0.1, np.float32)
+    assert factors.share_of_groups(values, np.arange(7) % 2) == 1
+
+
 def test_groups_by_hand():
     values = np.array([0.0, 2.0, 10.0, 12.0])
     groups = np.array([0, 0, 1, 1])

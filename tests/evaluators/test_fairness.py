@@ -1,5 +1,6 @@
 """The benchmark of upsamplers on gray images whose class is their brightness."""
 
+import functools
 import logging
 
 import jax
@@ -63,8 +64,12 @@ def test_a_faithful_upsampler(caplog):
     assert numbers["distinct"] == 1 / 20 and numbers["ucpr/coverage"] == 1
     assert numbers["sharpness"] < 0.5 and 20 < numbers["psnr"] < 40
     assert 0 < numbers["dssim"] < 0.5
+    for notion in ("pr", "ucpr"):
+        shares = [numbers[f"{notion}/share/{k}"] for k in range(K)]
+        np.testing.assert_allclose(shares, 1 / K)
+    assert numbers["seconds"] > 0 and "niqe" not in numbers  # of sides of 12
     assert set(found.pictures) == {"wall", "uninformative"}
-    assert [len(table.rows) for table in found.tables] == [12, K]
+    assert [len(table.rows) for table in found.tables] == [16, K]
     np.testing.assert_allclose([row[1:] for row in found.tables[1].rows], np.eye(K))
 
 
@@ -131,6 +136,20 @@ def test_bad_input_is_named(change, message):
         fairness.benchmark(upsample, images, labels, classify, **OPTIONS | change)
 
 
+def test_few_measurements_are_filled_up_to_a_batch():
+    sizes = []
+
+    def restore(batch, key):
+        sizes.append(len(batch["y"]))
+        return nearest(batch["y"], key)
+
+    trained = Trained({"restore": restore}, lambda x: x, (), "")
+    upsample = fairness.upsampler(trained, {"image": np.zeros((8, 12, 12, 1), "f")})
+    y = np.random.default_rng(0).uniform(size=(3, 4, 4, 1)).astype("f")
+    np.testing.assert_array_equal(upsample(y, jax.random.key(0)), nearest(y, None))
+    assert sizes == [8]
+
+
 def test_more_classes_than_images_are_refused():
     images, labels = originals()
     with pytest.raises(ValueError, match="as many images as classes"):
@@ -159,4 +178,19 @@ def test_a_run_is_judged_by_a_classifier_of_its_data(tmp_path):
         batch_size=32,
     ).numbers
     assert found["kept"] > 0.8 and found["accuracy"] > 0.8
+    assert 0 < found["cosine"] < 0.5
     assert (tmp_path / "classifiers").is_dir()
+
+
+def test_a_distance_that_is_not_a_number_is_refused():
+    images = np.zeros((4, 16, 16, 3), np.float32)
+
+    def distance(x, z):
+        return np.where(np.arange(len(x)) == 2, np.nan, 1.0)
+
+    run = functools.partial(fairness._by_batch, 4)
+    found = fairness._performance(run, images, images, {})
+    assert "psnr" not in found and found["dssim"] == 0  # equal: infinitely alike
+    assert "sharpness" not in found  # of flat originals there is none
+    with pytest.raises(ValueError, match="numbers of mine; got NaN in row 2"):
+        fairness._performance(run, images, images, {"mine": distance})

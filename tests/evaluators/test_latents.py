@@ -155,3 +155,11 @@ def test_rows_that_lack_the_modality_are_neither_fitted_nor_scored(dataset, thin
     ).numbers
     assert found["r2/x1/content/linear"] > 0.999
     assert found["r2/x2/content/linear"] > 0.999
+
+
+def test_a_column_that_does_not_vary_is_shifted_alone():
+    x = np.full((1000, 1), 0.1, np.float32)
+    there, elsewhere = latents.standardized(x, x + 1)
+    np.testing.assert_array_equal(there, 0)
+    np.testing.assert_allclose(elsewhere, 1, rtol=1e-6)
+    assert there.dtype == elsewhere.dtype == np.float32

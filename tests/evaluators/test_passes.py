@@ -8,6 +8,7 @@ import pytest
 
 from repr_jax.evaluators import (
     bound,
+    clusters,
     coherence,
     common,
     factors,
@@ -39,6 +40,51 @@ def test_collect_drops_padding(perfect, dataset):
     np.testing.assert_array_equal(y, np.arange(21) // 6)
     np.testing.assert_array_equal(x.argmax(axis=1), y)
     assert x.dtype == np.float32 and y.dtype == np.int32
+
+
+@pytest.mark.parametrize("row", [0, 20])
+def test_a_representation_that_is_not_finite_is_refused(
+    perfect, dataset, answering, row
+):
+    def represent(batch, key=None):
+        return np.where(batch["row"] == row, np.nan, 1.0)[:, None]
+
+    model = answering(perfect, represent=represent)
+    message = f"collect, test: expected represent finite; got nan in row {row}"
+    with pytest.raises(ValueError, match=message):
+        common.collect(model, dataset, "test", 8)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.5, 2**32 + 1, -(2**31) - 1])
+def test_labels_that_are_no_classes_are_refused(perfect, dataset, value):
+    kind = type(value)
+
+    def evaluate(split, batch_size):
+        for batch in dataset.evaluate(split, batch_size):
+            labels = batch["label"].astype("i8" if kind is int else "f4")
+            labels[batch["row"] == 7] = value
+            yield {**batch, "label": labels}
+
+    wrong = dataset._replace(evaluate=evaluate)
+    message = rf"expected label of whole numbers that int32 has; got {value} in row 7"
+    with pytest.raises(ValueError, match=message):
+        common.collect(perfect, wrong, "test", 8)
+    with pytest.raises(ValueError, match=message):
+        clusters.agreement(np.zeros(8, int), np.array([*[0] * 7, value]), 1)
+    whole = common.classes_of("label", np.array([3.0, -1.0], "f4"))
+    assert whole.dtype == np.int32 and whole.tolist() == [3, -1]
+    with pytest.raises(TypeError, match="expected label of numbers; got <U1"):
+        common.classes_of("label", np.array(["a"]))
+
+
+def test_moments_of_columns_far_from_0_and_of_constant_ones():
+    away = np.random.default_rng(0).normal(size=(20_000, 3))
+    x = np.float32(2000 + away)
+    x[:, 2] = 0.1
+    mean, std = common.moments(x)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std[:2], away[:, :2].std(axis=0), rtol=1e-4)
+    assert std[2] == 1 and not np.any(x[:, 2] - mean[2])
 
 
 def test_collect_asks_for_a_subset(perfect, dataset, answering):

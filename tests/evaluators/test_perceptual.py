@@ -1,5 +1,6 @@
 """The layers of EfficientNet-Lite0 that a perceptual distance looks at."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -22,6 +23,16 @@ def test_distances_grow_with_what_is_done_to_an_image():
     near, far = (perceptual.distance(x, x + scale * noise) for scale in (0.02, 0.3))
     assert np.all((near > 0) & (2 * near < far))
     np.testing.assert_array_equal(perceptual.distance(x, x), 0)
+
+
+def test_losses_may_ask_for_layers_first():
+    """Weights that are read while a function is traced serve the next one too."""
+    x = np.random.default_rng(0).uniform(size=(1, 8, 8, 3)).astype("f")
+    perceptual._weights.cache_clear()
+    for scale in (1.0, 2.0):
+        found = jax.jit(lambda x, s=scale: s * perceptual.layers(x)[0])(x)
+        expected = scale * np.asarray(perceptual.layers(x)[0])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_other_images_are_refused():

@@ -27,6 +27,22 @@ def test_a_point_uses_one_dimension_and_none_around_it(perfect, dataset, answeri
     assert found["centered"] == 0
 
 
+@pytest.mark.parametrize("place", [0.1, 2000.1])
+def test_a_point_far_from_0_has_nothing_around_it(perfect, dataset, answering, place):
+    """The mean of 10,000 equal numbers of float32, added one by one, is another."""
+    point = np.float32([[place, -place, 1]])
+
+    def evaluate(split, batch_size):
+        for batch in dataset.evaluate(split, batch_size):
+            yield {name: np.tile(x, 1000) for name, x in batch.items()}
+
+    model = answering(
+        perfect, represent=lambda b, key=None: np.tile(point, (len(b["row"]), 1))
+    )
+    found = rank.evaluate(model, dataset._replace(evaluate=evaluate), limit=None)
+    assert found.numbers["centered"] == 0
+
+
 def test_absent_rows_do_not_count(perfect, gaps, here, answering):
     def represent(batch, key=None):
         given = np.any(batch["present"], axis=1)[:, None]

@@ -144,6 +144,19 @@ def test_the_sharpness_of_targets_follows_the_step():
     assert len({float(v) for v in values[:3]}) == 3 and values[2] == values[3]
 
 
+def test_dino_freezes_its_prototypes_at_first():
+    config, experiment, params, extras = made("dino")
+    assert config.freeze_steps == 1
+    gradient = jax.jit(jax.grad(experiment.loss, has_aux=True))
+    early, late = (
+        gradient(params, extras, BATCHES["absent"], KEY, step)[0]["projector"]
+        for step in (0, 1)
+    )
+    assert (early.pop("prototypes") == 0).all()
+    assert (late.pop("prototypes") != 0).any()
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(early))
+
+
 def test_swav_freezes_its_prototypes_at_first_and_uses_its_queue_later():
     config, experiment, params, extras = made("swav")
     assert config.experiment is swapped.make and config.freeze_steps == 1

@@ -1,7 +1,7 @@
 """What moves between steps: targets, queues and centers, of whole runs at tiny size.
 
-They survive a stop exactly, are the same on one device and on four, and move once a
-step also where a batch comes in parts.
+They survive a stop exactly, are the same on one device and on four, both where a batch
+comes in parts too, and move once a step also there.
 """
 
 import functools
@@ -60,7 +60,7 @@ def dino(config):
     config.experiment = ema_target.make_centered
     config.projector = dict(fn=PrototypeHead, widths=(5, 4), num_prototypes=6)
     config.local_augment, config.num_local = dict(fn=quarter), 2
-    config.center_decay = 0.9
+    config.center_decay, config.freeze_steps = 0.9, 1
     config.target_temperature = dict(
         fn=schedules.linear, start=0.2, end=0.3, num_steps=STEPS
     )
@@ -77,6 +77,10 @@ def swav(config):
 
 METHODS = {f.__name__: f for f in (byol, moco, dino, swav)}
 every_method = pytest.mark.parametrize("method", METHODS)
+# Whole batches of every method; in two parts, those that have all that moves.
+also_in_parts = pytest.mark.parametrize(
+    ("method", "accumulate"), [*((m, 1) for m in METHODS), ("dino", 2), ("swav", 2)]
+)
 
 
 def tiny(method, *, augment=scaled, second=turned, **overrides):
@@ -95,8 +99,9 @@ def tiny(method, *, augment=scaled, second=turned, **overrides):
 
 
 @functools.cache
-def reference(method, folder):
-    return run.train(tiny(method), folder / method)
+def reference(method, folder, accumulate=1):
+    config = tiny(method, accumulate=accumulate)
+    return run.train(config, folder / f"{method}{accumulate}")
 
 
 @pytest.fixture(scope="module")
@@ -139,28 +144,30 @@ def test_what_moves_moves_and_the_target_is_apart_from_the_network(method, folde
     assert not np.array_equal(first, target["encoder"]["Dense_0"]["kernel"])
 
 
-@every_method
-def test_a_stopped_run_goes_on_exactly(method, folder, tmp_path):
+@also_in_parts
+def test_a_stopped_run_goes_on_exactly(method, accumulate, folder, tmp_path):
+    config = tiny(method, accumulate=accumulate)
+
     def interrupt(step, metrics):
         if step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(train.Interrupted):
-        run.train(tiny(method), tmp_path, on_log=interrupt)
-    restored = run.restore(tiny(method), run.build(tiny(method)), tmp_path)
+        run.train(config, tmp_path, on_log=interrupt)
+    restored = run.restore(config, run.build(config), tmp_path)
     assert 3 <= int(restored.step) < STEPS
-    state = run.train(tiny(method), tmp_path)
-    chex.assert_trees_all_equal(state, reference(method, folder))
+    state = run.train(config, tmp_path)
+    chex.assert_trees_all_equal(state, reference(method, folder, accumulate))
 
 
-@every_method
-def test_one_device_and_four_do_the_same(method, folder, tmp_path):
-    config = tiny(method)
+@also_in_parts
+def test_one_device_and_four_do_the_same(method, accumulate, folder, tmp_path):
+    config = tiny(method, accumulate=accumulate)
     parts = run.build(config)
     assert parts.mesh.size == 4
     alone = parts._replace(mesh=sharding.make_mesh(jax.devices()[:1]))
     state = run.train(config, tmp_path, parts=alone)
-    expected = reference(method, folder)
+    expected = reference(method, folder, accumulate)
     assert_close((state.params, state.extras), (expected.params, expected.extras))
 
 

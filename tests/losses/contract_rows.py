@@ -235,6 +235,16 @@ def hiding(loss, arrays, decoder, **rest):
     return loss(hidden=hidden, **arrays, **rest)
 
 
+def restored(loss, arrays, decoder, **rest):
+    """Features are those of two layers."""
+    layers, target_layers = (
+        tuple(arrays[f"{kind}{n}"] for n in range(2))
+        for kind in ("layer", "target_layer")
+    )
+    others = {name: x for name, x in arrays.items() if "layer" not in name}
+    return loss(layers=layers, target_layers=target_layers, **others, **rest)
+
+
 def branching(loss, arrays, decoder, **rest):
     """A root above two leaves, each with its decoder."""
     tree = dict(parents=np.array([-1, 0, 0], np.int32), leaves=np.array([1, 2]))
@@ -254,6 +264,9 @@ LABELED = {"x": (DIM,), "label": ()}
 BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
 BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
+LAYERS = {"layer0": (2, 2, 3), "layer1": (1, 2, DIM)}
+LAYERS |= {f"target_{name}": shape for name, shape in LAYERS.items()}
+RESTORED = {"images": (2, 3), "targets": (2, 3), "offsets": (2, DIM)} | LAYERS
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
 NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
 NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
@@ -325,6 +338,7 @@ ROWS = {
     "dino": Row(partial(heads, center=MARGINAL[0]), CROPS),
     "swav": Row(prototyped, {"views": (3, DIM)}),
     "masked_patches": Row(hiding, {"predictions": (2, 3), "patches": (2, 3)}),
+    "psp": Row(restored, RESTORED),
     "cross_entropy": Row(labeled, LABELED),
     "soft_cross_entropy": Row(embeddings, {"logits": (3,), "targets": (3,)}),
     "evidential_cross_entropy": Row(evident, LABELED),
@@ -342,6 +356,7 @@ ROWS = {
     "discriminative": Row(partial(labeled, num_classes=2), LABELED),
     "flow_con": Row(paired, LABELED),
     "palm": Row(mixture, {"z": (DIM,), "weights": (3,)}),
+    "swapped_cross_entropy": Row(labeled, LABELED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),

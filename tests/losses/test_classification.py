@@ -65,6 +65,26 @@ def test_the_gradient_is_softmax_minus_one_hot():
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
+def test_exchanged_arguments_by_hand():
+    """Seven classes, 0.4 of the label: the published code's value, and the proper."""
+    p = np.array([[0.4, *[0.1] * 6]])
+    logits, labels = np.log(p).astype("f"), np.array([0])
+    value = losses.swapped_cross_entropy(logits, labels)
+    np.testing.assert_allclose(value, 1.76542, atol=1e-5)
+    np.testing.assert_allclose(losses.cross_entropy(logits, labels), 0.91629, atol=1e-5)
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, size=(7, 4)).astype("f")
+    labels = rng.integers(4, size=7)
+    total = 0.0
+    for row, label in zip(logits.astype(float), labels):
+        share = np.exp(row) / np.sum(np.exp(row))
+        code = np.eye(4)[label]
+        log_q = code - np.log(np.sum(np.exp(code)))
+        total -= np.sum(share * log_q)
+    actual = jax.jit(losses.swapped_cross_entropy)(logits, labels)
+    np.testing.assert_allclose(actual, total / 7, rtol=1e-5)
+
+
 def test_other_inputs_are_refused():
     with pytest.raises(TypeError, match="labels of integers"):
         losses.cross_entropy(np.zeros((2, 3)), np.zeros(2))

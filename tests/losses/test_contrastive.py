@@ -191,6 +191,17 @@ def test_scaled_one_hot_rows_by_hand():
             np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-30)
 
 
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_nt_xent_of_aligned_orthogonal_pairs_by_hand(temperature):
+    """log(1 + (2N - 2) e^(-1 / temperature)), in whatever basis."""
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(9, 9)))[0]
+    expected = math.log1p(16 * math.exp(-1 / temperature))
+    for rows in (np.eye(9), rotation):
+        rows = rows.astype("f")
+        actual = losses.nt_xent(rows, rows, temperature=temperature)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
 def test_siglip_of_one_hot_similarities_by_hand():
     """The paper's first step: log 2 + 255 log(1 + e^-10) = 0.704724."""
     rows = np.eye(256, dtype="f")

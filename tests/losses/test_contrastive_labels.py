@@ -56,6 +56,14 @@ def test_sup_con_of_equal_rows_and_renamed_labels_by_hand():
     assert (gradient == 0).all()
 
 
+def test_sup_con_of_two_classes_of_identical_rows_by_hand():
+    labels = np.array([0, 0, 1, 1])
+    with jax.enable_x64(True):
+        x = np.repeat(np.eye(2, 5), 2, axis=0)
+        value = losses.sup_con(x, labels, temperature=0.07)
+        np.testing.assert_allclose(value, 1.24975e-6, rtol=1e-5)
+
+
 def test_labels_must_be_integers_one_a_row():
     with pytest.raises(TypeError, match="sup_con: expected labels of integers; got fl"):
         losses.sup_con(draw(), LABELS.astype("f"))

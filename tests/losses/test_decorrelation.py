@@ -28,6 +28,15 @@ def test_barlow_twins_matches_the_paper(weight):
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e15, 1e20])
+def test_large_views_have_the_correlations_of_small_ones(scale):
+    a, b = np.random.default_rng(0).normal(size=(2, 40, 3)).astype("f")
+    a[:, 0] = 3.0  # constant: its correlations are 0
+    expected = losses.barlow_twins(a, b, epsilon=1e-12)
+    found = jax.jit(losses.barlow_twins)(a * scale, b * scale)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_value_of_barlow_twins_by_lightly():
     rng = np.random.default_rng(65)
     view_a = rng.normal(size=(6, 3))

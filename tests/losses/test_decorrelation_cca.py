@@ -77,3 +77,14 @@ def test_what_it_refuses():
         losses.deep_cca(np.zeros((3, 2), "f"), np.zeros((3, 1), "f"))
     with pytest.raises(ValueError, match="deep_cca: expected ridge > 0; got 0"):
         losses.deep_cca(np.zeros((3, 2), "f"), np.zeros((3, 2), "f"), ridge=0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-18, 1e20])
+def test_any_scale_has_the_value_and_the_gradient_of_scale_1(scale):
+    a, b = draw()
+    compiled = jax.jit(jax.value_and_grad(losses.deep_cca))
+    (expected, gradient), (found, scaled) = compiled(a, b), compiled(a * scale, b)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if scale < 1:  # of 1e20 it is too small for float32
+        np.testing.assert_allclose(scaled * scale, gradient, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(losses.deep_cca(a, 2000 + b), expected, rtol=1e-4)

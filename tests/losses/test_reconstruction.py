@@ -1,4 +1,4 @@
-"""Masked patches: loops, by hand, what is visible or flat."""
+"""Masked patches: loops, by hand, what is visible or flat. pSp: loops, equal images."""
 
 import jax
 import numpy as np
@@ -59,3 +59,59 @@ def test_what_does_not_fit_is_named():
         ValueError, match=r"masked_patches: .* hidden of shape \(5, 6\)"
     ):
         losses.masked_patches(PREDICTIONS, PATCHES, HIDDEN[:, :2])
+
+
+WEIGHTS = dict(perceptual_weight=0.7, identity_weight=0.2, offset_weight=0.05)
+
+
+def restored():
+    """Images, targets, features of two layers of both, offsets."""
+    shapes = [(4, 6, 6, 3)] * 2
+    layers = [(4, 3, 2, 5), (4, 2, 2, 7)]
+    draw = np.random.default_rng(1).normal
+    images, targets = (draw(size=shape).astype("f") for shape in shapes)
+    first, second = ([draw(size=s).astype("f") for s in layers] for _ in range(2))
+    return images, targets, first, second, draw(size=(4, 3, 2)).astype("f")
+
+
+def psp_from_the_paper(images, targets, layers, target_layers, offsets, **weights):
+    def unit(v):
+        return np.float64(v) / np.linalg.norm(np.float64(v))
+
+    total = 0.0
+    for i in range(len(images)):
+        total += np.mean((np.float64(images[i]) - targets[i]) ** 2)
+        for f, g in zip(layers, target_layers):
+            places = list(np.ndindex(f.shape[1:3]))
+            gaps = [np.sum((unit(f[i][p]) - unit(g[i][p])) ** 2) for p in places]
+            total += weights["perceptual_weight"] * sum(gaps) / len(places)
+        f, g = (
+            np.mean(np.float64(x[-1][i]).reshape(-1, 7), axis=0)
+            for x in (layers, target_layers)
+        )
+        total += weights["identity_weight"] * (1 - unit(f) @ unit(g))
+        length = np.sqrt(np.sum(np.float64(offsets[i]) ** 2))
+        total += weights["offset_weight"] * length
+    return total / len(images)
+
+
+def test_psp_matches_the_paper():
+    actual = jax.jit(losses.psp)(*restored(), **WEIGHTS)
+    expected = psp_from_the_paper(*restored(), **WEIGHTS)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    none = dict.fromkeys(WEIGHTS, 0.0)
+    images, targets, *rest = restored()
+    value = losses.psp(images, targets, *rest, **none)
+    np.testing.assert_allclose(value, np.mean((images - targets) ** 2), rtol=1e-5)
+
+
+def test_psp_of_equal_images_is_what_offsets_cost():
+    images, _, layers, _, offsets = restored()
+    offsets = np.zeros_like(offsets)
+    offsets[:, 0] = [3, 4]
+    value = losses.psp(images, images, layers, layers, offsets)
+    np.testing.assert_allclose(value, 0.005 * 5, rtol=1e-4)
+    gradient = jax.grad(lambda x: losses.psp(images, images, layers, layers, x))
+    assert np.isfinite(gradient(0 * offsets)).all()
+    with pytest.raises(ValueError, match="expected as many layers"):
+        losses.psp(images, images, layers, layers[:1], offsets)

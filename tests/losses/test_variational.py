@@ -162,6 +162,12 @@ def test_iwae_tightens_with_samples(num_samples, expected):
     assert_estimates(lambda key: iwae(key, num_samples=num_samples), expected, 6e-4)
 
 
+def test_iwae_of_a_thousand_samples_is_the_evidence():
+    iwae = partial(scalar_model, losses.iwae, mean=0.0, variance=1.0, batch=100)
+    mean, _ = estimate(lambda key: iwae(key, num_samples=1_000))
+    assert abs(mean - LOG_P) < 0.01
+
+
 @pytest.mark.parametrize("loss", IMPORTANCE)
 @pytest.mark.parametrize("num_samples", [1, 7])
 def test_with_the_exact_posterior_every_weight_is_the_evidence(loss, num_samples):

@@ -243,6 +243,21 @@ def test_errors_of_a_classifier_are_undone():
         np.testing.assert_allclose(found, SKEWED)
 
 
+@pytest.mark.parametrize("shares", [[np.nan, 1.0], [3.0, 1.0], [-0.5, 1.5]])
+def test_what_are_no_shares_is_refused(shares):
+    with pytest.raises(ValueError, match="corrected_shares: expected shares >= 0 of"):
+        metrics.corrected_shares(shares, np.eye(2))
+
+
+def test_samples_that_are_not_finite_are_not_counted_as_different():
+    samples = np.zeros((2, 3, 4))
+    samples[1] = np.nan
+    with pytest.raises(
+        ValueError, match=r"num_distinct: expected samples finite; .* 1"
+    ):
+        metrics.num_distinct(samples)
+
+
 def test_a_function_of_its_input_has_one_sample():
     samples = np.random.default_rng(0).normal(size=(3, 5, 4, 4, 1))
     samples[1] = samples[1, :1]

@@ -111,6 +111,12 @@ def test_cosine_distances():
     np.testing.assert_allclose(metrics.cosine_distance(x, y), [0, 1, 1, 2], atol=1e-6)
 
 
+def test_a_direction_is_at_no_distance_from_itself():
+    x = np.random.default_rng(0).normal(size=(200, 6)).astype("f")
+    found = metrics.cosine_distance(x, x)
+    assert found.min() == 0 and found.max() < 1e-6
+
+
 def test_perceptual_distance_by_hand():
     rng = np.random.default_rng(0)
     x = [rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 2, 2, 7))]

@@ -133,3 +133,13 @@ def test_what_is_no_count_is_refused():
             metrics.goodness_of_fit(bad)
     with pytest.raises(ValueError, match="homogeneity: expected no row of zeros"):
         metrics.homogeneity([[1, 2], [0, 0]])
+
+
+@pytest.mark.parametrize("target", [[1, 1, 1], [0.5, 0.5, np.nan], [0, 0.5, 0.5]])
+def test_a_target_that_is_no_law_is_refused(target):
+    with pytest.raises(ValueError, match="goodness_of_fit: expected a target > 0 of"):
+        metrics.goodness_of_fit([1, 2, 3], target)
+
+
+def test_tests_of_one_class_say_nothing_together():
+    assert metrics.sum_of_tests([metrics.goodness_of_fit([5])] * 3).p_value == 1

@@ -218,4 +218,4 @@ def test_what_is_missing_is_told(tmp_path):
     given = ["vit", str(tmp_path / "absent.pth"), str(tmp_path / "x.npz")]
     with pytest.raises(SystemExit) as error:
         from_torch.main(given)
-    assert error.value.code == 1
+    assert error.value.code == 2

@@ -86,6 +86,28 @@ def test_the_halves_make_the_whole_and_every_style_counts(small):
         assert np.abs(moved - image)[0].max() > 1e-4
 
 
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_the_encoder_has_a_style_for_each_layer(size):
+    """All 0 at first; afterwards each is of its own row, and unlike the others."""
+    model = style_gan.Encoder(style_dim=3, width=2, max_width=4)
+    x = jax.random.uniform(jax.random.key(0), (2, size, size, 3))
+    params = jax.jit(lambda: model.init(jax.random.key(1), x, train=False))()
+    apply = jax.jit(lambda params, x: model.apply(params, x, train=False))
+    styles = apply(params, x)
+    assert styles.shape == (2, style_gan.num_styles(size), 3)
+    np.testing.assert_array_equal(styles, 0)
+    keys = iter(jax.random.split(jax.random.key(2), 100))
+    params = jax.tree.map(
+        lambda p: p + 0.3 * jax.random.normal(next(keys), p.shape), params
+    )
+    styles = np.asarray(apply(params, x))
+    moved = np.asarray(apply(params, x.at[0].add(0.3)))
+    assert np.abs(moved - styles)[0].max(axis=-1).min() > 1e-4
+    np.testing.assert_allclose(moved[1], styles[1], atol=1e-5)
+    flat = styles[0].round(4)
+    assert len(np.unique(flat, axis=0)) == len(flat)
+
+
 def test_the_discriminator_judges_rows_by_themselves():
     model = style_gan.Discriminator(width=4, max_width=8)
     x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 3))

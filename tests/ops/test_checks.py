@@ -68,6 +68,11 @@ from repr_jax.ops import checks
         ),
         (
             ValueError,
+            "f: expected decay in [0, 1]; got nan.",
+            lambda: checks.fraction("f", rate=1, decay=float("nan")),
+        ),
+        (
+            ValueError,
             "f: expected scale > 0; got 0.0.",
             lambda: checks.positive("f", scale=0.0),
         ),
@@ -132,3 +137,4 @@ def test_good_arguments_pass_and_traced_values_are_let_through():
     jax.jit(lambda x: checks.within("f", 1, x=x))(np.arange(2))
     jax.jit(lambda beta: checks.non_negative("f", beta=beta))(-1.0)
     jax.jit(lambda scale: checks.positive("f", scale=scale))(0.0)
+    jax.jit(lambda rate: checks.fraction("f", rate=rate))(2.0)

@@ -257,3 +257,36 @@ def test_numbers_out_of_range_are_refused():
         )
     with pytest.raises(ValueError, match="geometric_levels"):
         langevin.geometric_levels(largest=1, smallest=2, num_levels=3)
+
+
+@pytest.mark.parametrize(
+    "alpha_bars",
+    [[0.9, 0.9], [0.5, 0.6], [1.0, 0.5], [0.5, np.nan], [0.5, 0.0], [[0.5]]],
+)
+def test_schedules_that_do_not_fall_from_1_to_0_are_refused(alpha_bars):
+    with pytest.raises(ValueError, match="steps_of: expected"):
+        diffusion.sample(keys_of(1), None, (1,), alpha_bars=alpha_bars, num_steps=1)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.5, np.nan])
+def test_a_share_of_noise_out_of_range_is_refused(eta):
+    with pytest.raises(
+        ValueError, match=r"diffusion\.sample: expected eta in \[0, 1\]"
+    ):
+        diffusion.sample(
+            keys_of(1), None, (1,), alpha_bars=ALPHA_BARS, num_steps=1, eta=eta
+        )
+
+
+def test_levels_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="levels finite; got inf in row 0"):
+        langevin.sample(
+            keys_of(1),
+            None,
+            jnp.zeros((1, 1)),
+            levels=[np.inf, 1],
+            num_inner=1,
+            step_size=1.0,
+        )
+    with pytest.raises(ValueError, match="geometric_levels: expected 0 < smallest"):
+        langevin.geometric_levels(largest=np.inf, smallest=1.0, num_levels=3)

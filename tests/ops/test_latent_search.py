@@ -19,6 +19,22 @@ def test_geocross_of_orthogonal_and_of_equal_latents():
     np.testing.assert_allclose(latent_search.geocross(opposite), np.pi**2, rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e20])
+def test_the_scale_of_latents_makes_no_difference(scale):
+    rng = np.random.default_rng(0)
+    v, x = rng.normal(size=(2, 3, 5, 8)).astype("f")
+    expected = latent_search.geocross(v)
+    np.testing.assert_allclose(latent_search.geocross(v * scale), expected, rtol=1e-5)
+    assert np.isfinite(jax.grad(lambda v: latent_search.geocross(v).sum())(v)).all()
+    for axes in [(-1,), (1, 2)]:
+        found = latent_search.on_sphere(x, v * scale, axes)
+        lengths = [
+            np.sqrt(np.sum(np.float64(a) ** 2, axis=axes)) for a in (found, v * scale)
+        ]
+        np.testing.assert_allclose(*lengths, rtol=1e-5)
+        assert found.shape == x.shape
+
+
 def test_rates_rise_and_fall():
     found = [float(latent_search.rate_factor(jnp.asarray(s), 100)) for s in range(101)]
     assert found[0] == pytest.approx(0.1) and found[45] == pytest.approx(1)

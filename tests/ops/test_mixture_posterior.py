@@ -1,6 +1,7 @@
 """Exact posteriors of mixtures against densities in float64 and numerical integrals."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -143,6 +144,23 @@ def test_posterior_samples_of_three_classes(weights):
     np.testing.assert_allclose(table, CONFUSIONS[weights], atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("weights", "rdp", "pr"),
+    [((1 / 3,) * 3, 0.01556, 0.00005), ((0.8, 0.1, 0.1), 0.28994, 0.33509)],
+)
+def test_the_likeliest_class_amplifies_the_majority(weights, rdp, pr):
+    """Of y too, instead of a draw: by numerical integration."""
+    posterior = mixture_posterior.condition(line(weights), np.ones((1, 1)), noise=1.0)
+    y = np.linspace(-9, 9, 18_001)
+    share = mixture_posterior.responsibilities(posterior, y[:, None].astype("f"))
+    law = norm.pdf(y[None], np.array(CENTERS)[:, None], (SPREAD**2 + 1) ** 0.5)
+    table = law @ np.eye(3)[np.argmax(share, axis=1)] * (y[1] - y[0])
+    found = metrics.discrepancies(np.diag(table) / np.trace(table))["chi2"]
+    assert found == pytest.approx(rdp, abs=2e-4)
+    found = metrics.discrepancies(table.sum(axis=0) / table.sum())["chi2"]
+    assert found == pytest.approx(pr, abs=2e-4)
+
+
 def test_a_measurement_that_tells_nothing_gives_the_prior():
     """So UCPR has the discrepancy of the prior."""
     weights = (0.82, 0.08, 0.1)
@@ -174,3 +192,26 @@ def test_what_is_no_law_is_refused():
         mixture_posterior.condition(law, np.ones((2, 2)), noise=0.0)
     with pytest.raises(ValueError, match="expected matrix of shape"):
         mixture_posterior.condition(law, np.ones((2, 3)), noise=0.1)
+
+
+def test_what_is_not_finite_is_refused_and_has_no_component():
+    whole = dict(
+        weights=np.ones(2), means=np.eye(2), covariances=np.stack([np.eye(2)] * 2)
+    )
+    for name, x in whole.items():
+        wrong = x.copy()
+        wrong[1] = np.inf
+        with pytest.raises(ValueError, match=f"expected {name} finite; .* row 1"):
+            mixture_posterior.make(**{**whole, name: wrong})
+    law = mixture_posterior.make(**whole)
+    with pytest.raises(ValueError, match="condition: expected matrix finite"):
+        mixture_posterior.condition(law, np.full((1, 2), np.nan), noise=1.0)
+    with pytest.raises(ValueError, match="expected a finite noise >= 0; got inf"):
+        mixture_posterior.condition(law, np.eye(2), noise=np.inf)
+    posterior = mixture_posterior.condition(law, np.eye(2), noise=1.0)
+    y = jnp.array([[0.0, 0.0], [jnp.nan, 0.0]])
+    x, component = jax.jit(mixture_posterior.sample)(
+        jax.random.split(jax.random.key(0), 2), posterior, y
+    )
+    assert component[0] >= 0 and component[1] == -1
+    assert np.isfinite(x[0]).all() and np.isnan(x[1]).all()

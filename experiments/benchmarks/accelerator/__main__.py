@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-from experiments.arguments import at_least, writable_folder
+from experiments.arguments import at_least, one_line_errors, writable_folder
 from experiments.benchmarks.accelerator import gather, measure
 from experiments.benchmarks.accelerator.parts import PARTS
 
@@ -149,11 +149,17 @@ def main():
     for name in names:
         if name not in PARTS:
             parser.error(f"--only: expected some of {', '.join(PARTS)}; got {name}.")
-    out = pathlib.Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if args.part:
-        one_part(args.part, out, args.smoke)
-        return
+    with one_line_errors(parser):
+        out = pathlib.Path(args.out)
+        out.mkdir(parents=True, exist_ok=True)
+        if args.part:
+            one_part(args.part, out, args.smoke)
+        else:
+            all_parts(names, out, args)
+
+
+def all_parts(names, out, args) -> None:
+    """Runs those that have what they need, and gathers what there is."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # gathers what there is
     try:
         if not args.gather:

@@ -84,7 +84,44 @@ ROOFLINE = (
 
 
 def _read(path) -> dict | None:
-    return json.loads(path.read_text()) if path.is_file() else None
+    """What a part has written; None if it has not run."""
+    if not path.exists():
+        return None
+    text = files.read_text("gather", path)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not _is_part(found):
+        raise ValueError(
+            f"{path}: expected what a part of the benchmark writes; got something "
+            "else. Without the file the part counts as not run."
+        )
+    return found
+
+
+def _is_part(found) -> bool:
+    """Whether it has the fields that are read here, of their types."""
+    kinds = dict(revision=str, date=str, hardware=str, versions=dict, smoke=bool)
+    kinds |= dict(finished=bool, figures=list, problems=list)
+    return (
+        isinstance(found, dict)
+        and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(text, str) for text in found["versions"].values())
+        and all(isinstance(text, str) for text in found["problems"])
+        and all(map(_is_figure, found["figures"]))
+    )
+
+
+def _is_figure(figure) -> bool:
+    """Whether it has a name, numbers where there should be, and a time if it counts."""
+    return (
+        isinstance(figure, dict)
+        and isinstance(figure.get(""), str)
+        and all(isinstance(x, str) or files.is_number(x) for x in figure.values())
+        and all(files.is_number(figure[name]) for name in FORMATS if name in figure)
+        and ("TFLOP" not in figure or figure.get("ms", 0) > 0)
+    )
 
 
 def _differences(first: Mapping, others) -> str:
@@ -133,7 +170,7 @@ def _with_shares(figure: Mapping, ceilings: Mapping) -> dict:
     if not rate:
         return row
     row["of products"] = row["TFLOP"] * 1e12 / rate / seconds
-    if "GB" in row and "copy" in ceilings:
+    if "GB" in row and ceilings.get("copy"):
         row["of bandwidth"] = row["GB"] * 1e9 / ceilings["copy"] / seconds
         products = row["of products"] >= row["of bandwidth"]
         share = max(row["of products"], row["of bandwidth"])

@@ -45,10 +45,10 @@ def of_rows(rows, **options):
 
 
 @pytest.mark.parametrize("scale", ["cpu", "paper", "smoke"])
-@pytest.mark.parametrize("data_dir", ["", "CIFAR"])
+@pytest.mark.parametrize("data_dir", ["", "DATA"])
 def test_every_run_is_a_config_with_values_that_it_has(scale, data_dir):
-    where = asked(scale, data_dir=data_dir, seeds=1)
-    names = set()
+    where = asked(scale, data_dir=data_dir, seeds=1, only=tuple(paper.CORRELATIONS))
+    names, drawn = set(), not data_dir or scale == "smoke"
     for data in where.only:
         rows = paper.rows_of(data, where)
         assert {row.method for row in rows} == set(paper.METHODS)
@@ -57,17 +57,27 @@ def test_every_run_is_a_config_with_values_that_it_has(scale, data_dir):
             config = configs.load(run.config, run.overrides)
             assert config.correlation == config.dataset.r_id == row.r
             names.add(run.name)
+            made_by = config.dataset.fn.__module__.rpartition(".")[2]
             if data == "dominoes":
-                drawn = not data_dir or scale == "smoke"
-                wanted = "drawn" if drawn else "cifar10"
-                assert config.dataset.pictures == wanted
-            else:
+                assert config.dataset.pictures == ("drawn" if drawn else "cifar10")
+            elif data == "sprites":
                 size = {"cpu": 32, "paper": 64, "smoke": 8}[scale]
                 assert config.dataset.size == size
+            elif drawn:
+                stand_in = {"camelyon17": "histology", "fmow": "land_use"}
+                assert made_by == stand_in[data]
+            else:
+                folder = {"camelyon17": "camelyon17_v1.0", "fmow": "fmow_v1.1"}[data]
+                assert config.dataset.table.path == f"DATA/{folder}"
+                assert row.r in config.dataset.grid and made_by == "wilds"
             if "augment" in config:
                 view = config.augment.get("view", config.augment)
-                assert (view.gains_rate > 0) == paper.METHODS[row.method].color
-    points = 4 if scale == "smoke" else 10
+                change = "jitter_rate" if made_by == "wilds" else "gains_rate"
+                assert (view[change] > 0) == paper.METHODS[row.method].color
+                assert (view.gray_rate > 0) == paper.METHODS[row.method].color
+            if scale == "paper" and row.method != paper.RANDOM:
+                assert config.num_steps == 20_000
+    points = 8 if scale == "smoke" else 16
     assert len(names) == points * len(paper.METHODS)
 
 
@@ -92,8 +102,36 @@ def test_numbers_that_do_not_show_it_are_reported_so():
     held = [line[-1] for line in table.rows]
     assert held == ["yes", "yes", "yes", "no", "no", "yes", "yes", "no"]
     assert "best of them VAE" in table.rows[-1][0]
+    rows = paper.rows_of("dominoes", asked("cpu"))
     far = paper.patterns(rows, of_rows(rows), "dominoes")
     assert far.rows[1][-1] == "no"  # 0.33 of two classes
+
+
+def test_of_domains_the_sensitivities_of_seeds_are_compared():
+    rows = paper.rows_of("camelyon17", asked("cpu", seeds=4))
+    found, name = of_rows(rows), "heads/sensitivity/ood_head"
+    pairs = {"SimCLR": (0.1, 0.1, 0.3, 0.2), "supervised": (0.2, 0.1, 0.2, 0.4)}
+    for row in rows:
+        if row.r == 1 and row.method in pairs:
+            for run, value in zip(row.runs, pairs[row.method]):
+                found[run.name][name] = value
+    (line,) = paper.patterns(rows, found, "camelyon17").rows
+    assert line[1:] == (pytest.approx([0.175, 0.225, 0.75]), "yes")
+    last = next(r for r in rows if (r.method, r.r) == ("SimCLR", 1.0)).runs[0]
+    found[last.name][name] = 0.5
+    assert paper.patterns(rows, found, "camelyon17").rows[0][-1] == "no"
+
+
+def test_chance_is_of_the_labels_that_there_are():
+    drawn, found = (
+        {
+            data: 1 / paper.chance(paper.rows_of(data, asked("cpu", data_dir=data_dir)))
+            for data in paper.CORRELATIONS
+        }
+        for data_dir in ("", "DATA")
+    )
+    assert found == {"sprites": 3, "dominoes": 2, "camelyon17": 2, "fmow": 62}
+    assert drawn == {**found, "fmow": 8}
 
 
 def test_results_are_written(tmp_path):
@@ -119,4 +157,4 @@ def test_results_are_written(tmp_path):
 def test_only_known_parts_can_be_asked_for(tmp_path, capsys):
     with pytest.raises(SystemExit):
         paper.main([f"--workdir={tmp_path}", "--only=cats"])
-    assert "expected some of sprites, dominoes" in capsys.readouterr().err
+    assert "expected some of sprites, dominoes, camelyon17" in capsys.readouterr().err

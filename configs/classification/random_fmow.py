@@ -1,0 +1,17 @@
+"""Random features of land: the classifier's network, its parameters never moved.
+
+python -m repr_jax.main --config=configs/classification/random_fmow.py \
+    --config.data_dir=DIR --workdir=runs/random_fmow
+What can be read without training; only statistics of batch normalization follow
+the data.
+Data and modes, such as `:drawn`, are those of
+configs/classification/supervised_fmow.py.
+Expect: not yet run.
+"""
+
+from configs.classification import random_sprites
+from configs.classification.supervised_fmow import of_sprites, sizes_of
+
+
+def get_config(mode=""):
+    return of_sprites(random_sprites.get_config(sizes_of(mode)), mode)

@@ -1,0 +1,19 @@
+"""The classifier of tissue, shown SimCLR's views.
+
+python -m repr_jax.main --config.data_dir=DIR \
+    --config=configs/classification/supervised_augmented_camelyon17.py \
+    --workdir=runs/supervised_augmented_camelyon17
+Changes of color hide the hospital, so that a gain may be the views' alone:
+--config.augment.gray_rate=0, and jitter_rate (files) or gains_rate (drawn), leave
+them out.
+Data and modes, such as `:drawn`, are those of
+configs/classification/supervised_camelyon17.py.
+Expect: not yet run.
+"""
+
+from configs.classification import supervised_augmented_sprites
+from configs.classification.supervised_camelyon17 import of_sprites, sizes_of
+
+
+def get_config(mode=""):
+    return of_sprites(supervised_augmented_sprites.get_config(sizes_of(mode)), mode)

@@ -1,0 +1,16 @@
+"""SimCLR on tissue.
+
+python -m repr_jax.main --config=configs/contrastive/simclr_camelyon17.py \
+    --config.data_dir=DIR --workdir=runs/simclr_camelyon17
+Views are the published ones of ImageNet, those of sprites where images are drawn.
+Data and modes, such as `:drawn`, are those of
+configs/classification/supervised_camelyon17.py.
+Expect: not yet run.
+"""
+
+from configs.classification.supervised_camelyon17 import of_sprites, sizes_of
+from configs.contrastive import simclr_sprites
+
+
+def get_config(mode=""):
+    return of_sprites(simclr_sprites.get_config(sizes_of(mode)), mode)

@@ -1,0 +1,16 @@
+"""SimSiam on land.
+
+python -m repr_jax.main --config=configs/distillation/simsiam_fmow.py \
+    --config.data_dir=DIR --workdir=runs/simsiam_fmow
+No negatives and no moving average: a predictor, and normalized projections.
+Data and modes, such as `:drawn`, are those of
+configs/classification/supervised_fmow.py.
+Expect: not yet run.
+"""
+
+from configs.classification.supervised_fmow import of_sprites, sizes_of
+from configs.distillation import simsiam_sprites
+
+
+def get_config(mode=""):
+    return of_sprites(simsiam_sprites.get_config(sizes_of(mode)), mode)

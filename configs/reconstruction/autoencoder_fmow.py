@@ -1,0 +1,16 @@
+"""A plain autoencoder of land.
+
+python -m repr_jax.main --config=configs/reconstruction/autoencoder_fmow.py \
+    --config.data_dir=DIR --workdir=runs/autoencoder_fmow
+The encoder is the classifier's, with batch normalization; Gaussian errors.
+Data and modes, such as `:drawn`, are those of
+configs/classification/supervised_fmow.py.
+Expect: not yet run.
+"""
+
+from configs.classification.supervised_fmow import of_sprites, sizes_of
+from configs.reconstruction import autoencoder_sprites
+
+
+def get_config(mode=""):
+    return of_sprites(autoencoder_sprites.get_config(sizes_of(mode)), mode)

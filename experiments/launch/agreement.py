@@ -1,0 +1,138 @@
+"""Shows that processes and devices change no number: one training curve of all shapes.
+
+  python -m experiments.launch.agreement --workdir=DIR
+
+Trains MoPoE, SimCLR with global negatives and BYOL for 50 steps by 1, 2 and 4 processes
+with 1, 2 and 4 devices of the CPU each, and once more by four processes whose
+checkpoint one process of two devices continues. Writes the largest difference of the
+loss from that of one process with one device: DIR/launch_agreement.json and .md. What
+is done is read; the same command continues.
+
+Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5.
+"""
+
+import argparse
+import itertools
+import pathlib
+import sys
+
+from experiments.arguments import at_least, writable_folder
+from experiments.launch import commands, local
+from experiments.results import store, tables
+from repr_jax import logs
+
+TINY = pathlib.Path(__file__).with_name("tiny.py")
+METHODS = {"MoPoE": "", "SimCLR": ":simclr", "BYOL": ":byol"}
+COUNTS = (1, 2, 4)
+MOST = 1e-5  # relative difference of a loss
+
+
+class FailedError(RuntimeError):
+    """A process did not end well; says where its output is."""
+
+
+def losses(workdir) -> list[float]:
+    """The loss after each step."""
+    return [row["loss"] for row in logs.read(workdir)]
+
+
+def train(mode: str, workdir, processes: int, devices: int, *flags: str) -> None:
+    """Trains a tiny run by so many processes until all have ended.
+
+    Raises:
+      FailedError: one of them failed.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    outputs = [workdir / f"output{index}.txt" for index in range(processes)]
+    arguments = [f"--config={TINY}{mode}", f"--workdir={workdir}", *flags]
+    command = commands.of_main(arguments, distributed="env", python="")[1:]
+    with local.together(outputs, *command, devices=devices) as found:
+        for process in found:
+            if process.wait():
+                raise FailedError(f"exit code {process.returncode}: {process.log}")
+
+
+def curve(mode: str, workdir, shape, steps: int) -> list[float]:
+    """The losses of a run by shape = (processes, devices of each)."""
+    if len(losses(workdir)) < steps:
+        numbers = {"num_steps": steps, "log_every": 1, "checkpoint_every": steps}
+        flags = [f"--config.{name}={value}" for name, value in numbers.items()]
+        train(mode, workdir, *shape, *flags)
+    return losses(workdir)
+
+
+def continued(mode: str, workdir, first, second, steps: int) -> list[float]:
+    """The losses of a run whose first half is by one shape and the rest by another."""
+    half = curve(mode, workdir, first, steps // 2)
+    if len(half) < steps:
+        flags = [f"--config.num_steps={steps}", "--config.log_every=1", "--amend"]
+        train(mode, workdir, *second, *flags, f"--config.checkpoint_every={steps}")
+    return losses(workdir)
+
+
+def difference(found, expected) -> float:
+    """The largest relative difference of two curves; infinite if not as long."""
+    if len(found) != len(expected):
+        return float("inf")
+    return max(abs(a - b) / abs(b) for a, b in zip(found, expected))
+
+
+def table(workdir, methods, counts, steps: int) -> tables.Table:
+    """A row a shape: how far each method's curve is from that of one device."""
+    shapes = list(itertools.product(counts, counts))
+    names = {f"{p} x {d}": (p, d) for p, d in shapes}
+    rows, expected = [], {}
+    for name, shape in names.items():
+        row = [name]
+        for method in methods:
+            folder = pathlib.Path(workdir) / method / name.replace(" ", "")
+            found = curve(METHODS[method], folder, shape, steps)
+            row.append(difference(found, expected.setdefault(method, found)))
+        print(*row, flush=True)
+        rows.append(row)
+    first, second = (max(counts), 1), (1, min(2, max(counts)))
+    row = [f"{first[0]} x {first[1]}, then {second[0]} x {second[1]}"]
+    for method in methods:
+        folder = pathlib.Path(workdir) / method / "continued"
+        found = continued(METHODS[method], folder, first, second, steps)
+        row.append(difference(found, expected[method]))
+    return tables.Table(("processes x devices", *methods), [*rows, row], (".1e",))
+
+
+def main(arguments=None) -> int:
+    """Trains what is left, writes and prints the table; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.launch.agreement",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--workdir", type=writable_folder, required=True)
+    add("--steps", type=at_least(2), default=50, metavar="N", help="50")
+    add("--most", type=int, choices=COUNTS, default=4, help="processes and devices, 4")
+    add("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    asked = parser.parse_args(arguments)
+    counts = [count for count in COUNTS if count <= asked.most]
+    try:
+        found = table(asked.workdir, asked.methods, counts, asked.steps)
+    except FailedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    store.write(
+        pathlib.Path(asked.workdir) / "launch_agreement.json",
+        title="One training curve, whatever the processes and devices",
+        command="python -m experiments.launch.agreement --workdir=DIR",
+        seeds=[0],
+        content=[
+            f"The largest relative difference of the loss, over {asked.steps} steps of "
+            "a batch of 16, from that of one process with one device of the CPU.",
+            found,
+        ],
+    )
+    print(tables.markdown(found))
+    return int(any(x > MOST for row in found.rows for x in row[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Memory of each device at the scale of a pod, by compiling for one that is not here.
+
+  pip install libtpu
+  python -m experiments.launch.pod_memory --out=FILE.json
+
+Value and gradient of `info_nce` over the whole batch with all pairs at once, in blocks
+and round a ring; and Adam's update of MAE with ViT-H/14, its state on every device and
+fully sharded. Nothing is computed: the TPU's compiler says what its program
+would hold. Without libtpu devices of this CPU stand in, as many as --chips.
+
+Exit codes: 0 done; 2 the input was wrong.
+"""
+
+import argparse
+import sys
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from experiments.arguments import at_least, results_file
+from experiments.benchmarks.contrastive import split
+from experiments.launch import chips, cost
+from experiments.results import store, tables
+from repr_jax import config as configs
+from repr_jax import sharding
+from repr_jax.config import bind
+
+LOSSES = {"all pairs": (None, False), "blocks": (1024, False)}
+LOSSES |= {"ring": (None, True), "ring of blocks": (1024, True)}
+
+
+def of_loss(devices, rows: int, dim: int, chunk_size, ring) -> tuple[float, float]:
+    """(MiB held, MiB sent) by each device: gradients of split views [rows, dim]."""
+    mesh = sharding.make_mesh(devices)
+    x = jax.ShapeDtypeStruct(
+        (rows, dim), jnp.float32, sharding=NamedSharding(mesh, P("data"))
+    )
+    program = jax.jit(split(chunk_size, ring, devices)).lower(x, x).compile()
+    sent = cost.sent_bytes(program.as_text(), len(devices))
+    return cost.held_bytes(program) / 2**20, sent / 2**20
+
+
+def of_update(devices, fully: bool) -> float:
+    """MiB held by each device: Adam's update of the parameters of MAE with ViT-H/14."""
+    config = configs.load("configs/reconstruction/mae_imagenet_huge.py")
+    encoder, decoder = (bind(config[name])() for name in ("encoder", "decoder"))
+
+    def init(key, image, keep):
+        out, encoded = encoder.init_with_output(key, image, train=False, keep=keep)
+        return encoded, decoder.init(key, out.tokens, keep, train=False)
+
+    image = jax.ShapeDtypeStruct((1, *config.encoder.shape), jnp.float32)
+    keep = jax.ShapeDtypeStruct((1, 64), jnp.int32)
+    params = jax.eval_shape(init, jax.random.key(0), image, keep)
+    optimizer = bind(config.optimizer)()
+    state = params, jax.eval_shape(optimizer.init, params)
+    mesh = sharding.make_mesh(devices)
+    where = sharding.of_state(state, mesh, fully=fully)
+
+    def update(state, gradients):
+        moves, opt_state = optimizer.update(gradients, state[1], state[0])
+        return optax.apply_updates(state[0], moves), opt_state
+
+    step = jax.jit(
+        update, in_shardings=(where, where[0]), out_shardings=where, donate_argnums=0
+    )
+    return cost.held_bytes(step.lower(state, params).compile()) / 2**20
+
+
+def updates(chip: str, counts) -> tables.Table:
+    """A row a number of chips: the state on every device, and split over them."""
+    rows = []
+    for count in counts:
+        devices = chips.devices(chip, count)
+        rows.append((count, *(of_update(devices, fully) for fully in (False, True))))
+        print(*rows[-1], flush=True)
+    header = ("chips", "on every device, MiB", "fully sharded, MiB")
+    return tables.Table(header, rows, (".1f",))
+
+
+def losses(chip: str, counts, rows_each: int, dim: int) -> tables.Table:
+    """A row a number of chips and way to take the pairs."""
+    found = []
+    for count in counts:
+        devices = chips.devices(chip, count)
+        for name, (chunk_size, ring) in LOSSES.items():
+            rows = rows_each * count
+            found.append((count, rows, name))
+            found[-1] += of_loss(devices, rows, dim, chunk_size, ring)
+            print(*found[-1], flush=True)
+    header = ("chips", "rows", "pairs", "held by each, MiB", "sent by each, MiB")
+    return tables.Table(header, found, (".1f",))
+
+
+def main(arguments=None) -> int:
+    """Compiles, writes and prints the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.launch.pod_memory",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, count = parser.add_argument, dict(type=at_least(1), metavar="N")
+    add("--out", type=results_file, required=True)
+    add("--chip", default="v5e", choices=chips.TOPOLOGIES)
+    add("--chips", nargs="+", default=[4, 64, 256], **count)
+    add("--rows", default=256, **count, help="of each chip, 256")
+    add("--dim", default=512, **count)
+    asked = parser.parse_args(arguments)
+    if arguments is None:
+        jax.config.update("jax_platforms", "cpu")
+        if chips.compiler_of(asked.chip) == "cpu":
+            jax.config.update("jax_num_cpu_devices", max(asked.chips))
+    try:
+        found = losses(asked.chip, asked.chips, asked.rows, asked.dim)
+        state = updates(asked.chip, asked.chips)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    store.write(
+        asked.out,
+        title="Memory at the scale of a pod",
+        command="python -m experiments.launch.pod_memory --out=FILE.json",
+        seeds=[],
+        content=[
+            f"Value and gradient of `info_nce`, {asked.dim} features, float32; "
+            f"compiled for {asked.chip} by the compiler of "
+            f"{chips.compiler_of(asked.chip)}, not run. A loop counts as one turn of "
+            "what is sent.",
+            found,
+            "What each chip holds in Adam's update of the 657 million parameters of "
+            "MAE with ViT-H/14: parameters, gradients and two moments in float32.",
+            state,
+        ],
+    )
+    print(tables.markdown(found))
+    print(tables.markdown(state))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

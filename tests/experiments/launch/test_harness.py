@@ -1,0 +1,52 @@
+"""Runs that are compared over processes, and runs that are harmed on purpose."""
+
+import json
+
+import pytest
+
+from experiments.launch import agreement, befall, faults
+
+
+def test_difference_is_relative_and_of_curves_as_long():
+    assert agreement.difference([1.0, 2.1], [1.0, 2.0]) == pytest.approx(0.05)
+    assert agreement.difference([-1.0], [1.0]) == 2.0
+    assert agreement.difference([1.0], [1.0, 2.0]) == float("inf")
+
+
+def test_faults_are_those_that_can_befall_a_run():
+    known = {fault.__name__ for fault in befall.FAULTS}
+    assert {fault.befalls for fault in faults.FAULTS} <= known
+    names = [fault.name for fault in faults.FAULTS]
+    assert len(set(names)) == len(names)
+
+
+def test_what_was_done_is_read(tmp_path):
+    row = faults.Row("a", 1, "0, 0", "done", 1.5, 2, 0.0, 0.0)
+    (tmp_path / "row.json").write_text(json.dumps(row._asdict()))
+    assert faults.row_of(tmp_path, faults.FAULTS[0], tmp_path / "none") == row
+
+
+@pytest.mark.slow
+def test_devices_and_processes_change_no_number(tmp_path):
+    arguments = ["--most=2", "--steps=10", "--methods", "SimCLR"]
+    assert agreement.main([f"--workdir={tmp_path}", *arguments]) == 0
+    text = (tmp_path / "launch_agreement.json").read_text()
+    rows = json.loads(text)["content"][1]["rows"]
+    assert [row[0] for row in rows] == [
+        "1 x 1",
+        "1 x 2",
+        "2 x 1",
+        "2 x 2",
+        "2 x 1, then 1 x 2",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["data source hangs", "killed while restoring"])
+def test_a_harmed_run_goes_on(tmp_path, capsys, name):
+    assert faults.main([f"--workdir={tmp_path}", f"--only={name}"]) == 0
+    out = capsys.readouterr().out
+    assert "process 1 (pid " in out
+    (path,) = tmp_path.glob("*/row.json")
+    row = json.loads(path.read_text())
+    assert row["lost"] < 8 and row["loss"] < 1e-5 and row["metrics"] < 1e-5
