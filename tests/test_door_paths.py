@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.benchmarks import hierarchy
+from experiments.results import render
 from repr_jax import logs, run
 from repr_jax.checkpoint import Checkpoints
 from repr_jax.data import image_files
 from repr_jax.data.dataset import of_rows
+from repr_jax.models import efficientnet
 from tests.runs import CONFIG
 from tests.test_run import X, small
 
@@ -118,3 +121,15 @@ def test_a_closed_terminal_changes_nothing(repository, tmp_path, closed):
     for path in workdir.rglob("*"):  # no file got a terminal's number
         if path.suffix in (".json", ".jsonl"):
             assert path.read_bytes().startswith(b"{"), path
+
+
+def test_paths_of_commands_and_weights_begin_at_home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert render.main(["~/absent.json"], tmp_path) == 2
+    assert f"there is no {tmp_path}/absent.json" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/absent.pth"):
+        efficientnet.load("~/absent.pth")
+    logits = np.zeros((4, 3), np.float16)
+    np.save(tmp_path / "logits.npy", logits)
+    file = hierarchy.parser().parse_args(["--file=~/logits.npy"]).file
+    np.testing.assert_array_equal(hierarchy.opened(file, 4, 3), logits)

@@ -12,12 +12,11 @@ Expect: not yet run.
 """
 
 from configs.classification import supervised_sprites
-from repr_jax.data import histology, recipes, wilds
+from repr_jax.data import histology, imagenet, recipes, wilds
 from repr_jax.models.convnet import ConvNet
 from repr_jax.models.resnet import ResNet
 
 MODES = ("", "published", "drawn", "smoke")
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of colors, as WILDS's
 GRID = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)  # of correlations to be compared
 
 
@@ -74,7 +73,9 @@ def _widen(config, size, files):
         config.num_steps = 20_000 if files else 2_000
     widths = (32, 64, 128, 256, 256) if files else (32, 64, 64, 128)
     if files and config.encoder.fn is ConvNet:
-        config.encoder = dict(fn=ResNet, features=0, mean=MEAN, std=STD)
+        config.encoder = dict(
+            fn=ResNet, features=0, mean=imagenet.RGB_MEAN, std=imagenet.RGB_STD
+        )  # as WILDS's networks have it
     else:
         config.encoder.widths = widths
     if "decoder" in config:

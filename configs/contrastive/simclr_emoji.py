@@ -26,6 +26,8 @@ def of_mnist(config, mode):
     for part in ("encoder", "decoder"):
         if "shape" in config.get(part, {}):
             config[part].shape = (32, 32, 3)
+    if "mean" in config.encoder:
+        config.encoder.update(mean=(0.757,), std=(0.296,))
     if config.encoder.get("patch_size") == 7:  # as many patches as of 28 pixels
         config.encoder.patch_size = 8
     if "local_augment" in config:

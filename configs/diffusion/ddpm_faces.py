@@ -45,6 +45,7 @@ def get_config(mode=""):
         operator=pool,
         num_classes=7,
         batch_size=28 if smoke else 100,
+        coarsen=2,
         num_draws=2 if smoke else 100,
         num_simulated=10 if smoke else 1000,
         limit=140 if smoke else 1400,

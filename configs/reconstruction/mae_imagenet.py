@@ -10,7 +10,7 @@ Expect: not yet run. Published: linear accuracy of ViT-B of 1,600 epochs 0.680.
 from configs.contrastive import simclr_imagenet
 from configs.contrastive.simclr_imagenet import of_recipe, steps
 from configs.reconstruction import mae_mnist
-from repr_jax.data import recipes
+from repr_jax.data import imagenet, recipes
 from repr_jax.losses import reconstruction
 
 
@@ -26,6 +26,7 @@ def get_config(mode=""):
     if not smoke:
         config.encoder.update(patch_size=16, dim=768, depth=12, num_heads=12)
         config.decoder.update(patch_size=16, dim=512, depth=8, num_heads=16)
+    config.encoder.update(mean=imagenet.RGB_MEAN, std=imagenet.RGB_STD)
     for part in ("encoder", "decoder"):
         config[part].shape = (size, size, 3)
     config.target = dict(fn=reconstruction.normalized_patches)  # section 4.1

@@ -2,11 +2,14 @@
 
 python -m repr_jax.main --config=configs/reconstruction/mae_mnist.py \
     --workdir=runs/mae
-Share, normalized targets and optimizer are the published ones, but for a higher rate;
-networks, views and length are ours.
-Expect: not yet run in full. 800 steps of 64 images at twice the rate, with a warm-up of
-40, bring the loss from 0.367 (step 200) to 0.352, where predicting every patch to be
-flat has about 0.37: too few to learn a representation.
+Share and optimizer are the published ones, but for a higher rate; networks, views and
+length are ours. Pixels are predicted as they are: less its mean a patch that is all ink
+is as flat as one without, so that nobody asks whether there is a stroke at all.
+Expect: not yet run in full. Without the normalization of pixels, 300 steps of 64
+images, with 32 features, two blocks and one of the decoder, come to a loss of 0.065,
+about that of the mean image: too few. 20 neighbors 0.442 where the untrained network
+has 0.456, linear probe of 1,000 rows 0.265 and 0.325. Patches less their mean were at
+0.352 after 800 steps, and flat ones about 0.37.
 """
 
 from configs.contrastive import simclr_mnist
@@ -27,6 +30,8 @@ def get_config(mode=""):
         dim=8 if smoke else 64,
         depth=1 if smoke else 4,
         num_heads=4,
+        mean=(0.131,),  # of the digits; positions would be louder than their pixels
+        std=(0.309,),
         fixed_positions=True,
         kernel_init=initializers.xavier_uniform,  # app. A.1
         **patches,

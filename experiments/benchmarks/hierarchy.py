@@ -16,6 +16,7 @@ Memory is what a process holds besides the map: the largest RssAnon of /proc, sa
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 import sys
@@ -234,21 +235,33 @@ def opened(path, num_rows, num_classes):
     return logits
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found.add_argument("--rows", type=at_least(1), default=50_000)
+    found.add_argument("--classes", type=at_least(2), default=1000)
+    found.add_argument("--turns", type=at_least(1), default=1)
+    found.add_argument(
+        "--file",
+        type=os.path.expanduser,
+        help="where the logits are, or go; else temporary",
+    )
+    found.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
+    found.add_argument("--growth", action="store_true", help="fits of smaller parts")
+    found.add_argument("--out", type=results_file, help="a .json of results to write")
+    return found
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=at_least(1), default=50_000)
-    parser.add_argument("--classes", type=at_least(2), default=1000)
-    parser.add_argument("--turns", type=at_least(1), default=1)
-    parser.add_argument("--file", help="where the logits are, or go; else temporary")
-    parser.add_argument("--scipy_gb", type=float, default=0.0, help="0: without scipy")
-    parser.add_argument("--growth", action="store_true", help="fits of smaller parts")
-    parser.add_argument("--out", type=results_file, help="a .json of results to write")
-    args = parser.parse_args()
+    command = parser()
+    args = command.parse_args()
+    if not 0 <= args.scipy_gb < math.inf:
+        command.error(f"--scipy_gb: expected a number >= 0; got {args.scipy_gb}.")
     load = f"Load {os.getloadavg()[0]:.1f} at the start."
     print(f"{records.hardware()}. {load}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = args.file or os.path.join(folder, "logits.npy")
-        with one_line_errors(parser):
+        with one_line_errors(command):
             logits = opened(path, args.rows, args.classes)
         rows, words = compare(logits, args.turns)
         if args.scipy_gb:
@@ -261,7 +274,7 @@ def main():
         print(words)
         points = growth(logits) if args.growth else []
     if args.out:
-        with one_line_errors(parser):
+        with one_line_errors(command):
             write(args.out, content, points)
 
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from repr_jax import checkpoint, sharding, train
+from repr_jax import checkpoint, train
 from repr_jax.evaluators import bound
 from repr_jax.workdir import reading
 
@@ -73,13 +73,6 @@ def never_joins(here):
     jax.distributed.initialize = functools.partial(join, initialization_timeout=3)
     if here():
         sys.exit(1)
-
-
-def joins_late(here):
-    """By four seconds, of which the others tell every half second."""
-    sharding.WAIT = 0.5
-    if here():
-        time.sleep(4)
 
 
 def dies_before_it_saves(here):
@@ -184,7 +177,6 @@ FAULTS = (
     nothing,
     dies_before_it_has_a_name,
     never_joins,
-    joins_late,
     dies_before_it_saves,
     dies_while_saving,
     dies_while_all_agree,

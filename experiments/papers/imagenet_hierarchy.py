@@ -25,6 +25,7 @@ Source: Palumbo et al., "From Logits to Hierarchies: Hierarchical Clustering mad
 """
 
 import argparse
+import math
 import os
 import pathlib
 import sys
@@ -306,8 +307,8 @@ def parse(arguments) -> argparse.Namespace:
     add("--tau", type=float, default=10.0, help="length of class vectors")
     add("--bootstrap", type=int, default=20, help="trees for the support; 0: none")
     found = parser.parse_args(arguments)
-    if not found.tau > 0 or found.bootstrap < 0:
-        parser.error("expected --tau above 0 and --bootstrap 0 or more.")
+    if not 0 < found.tau < math.inf or found.bootstrap < 0:
+        parser.error("expected a finite --tau above 0 and --bootstrap 0 or more.")
     return found
 
 

@@ -112,12 +112,9 @@ CPU = {  # ours: five hours of one core
     "evals.fairness.classifier_batch": 64,
 }
 PAPER = {
-    "faces": {
-        "dataset.size": 128,
-        "dataset.num_train": 86_744,
-        "evals.fairness.coarsen": 4,
-    },
-    "people": {},
+    "dataset.size": 128,
+    "dataset.num_train": 86_744,
+    "evals.fairness.coarsen": 4,
 }
 NOTIONS = {"RDP": "rdp", "PR": "pr", "UCPR": "ucpr", "noisy UCPR": "ucpr_noisy"}
 PERFORMANCE = {
@@ -167,11 +164,11 @@ def row(data: str, method: str, training: str, asked) -> Row:
         values["dataset.shares"] = SHARES["faces" if smoke else data]
     if data == "people" and not smoke:
         values["data_dir"] = asked.data_dir
-    values |= {"cpu": CPU | kind.cpu, "paper": PAPER[data] | kind.paper}.get(
-        asked.scale, {}
-    )
+    sizes = {"cpu": CPU | kind.cpu, "paper": PAPER | kind.paper, "smoke": {}}
+    sizes = sizes[asked.scale]
     if asked.scale == "paper" and data == "people":  # which are of 32 pixels
-        values = {k: x for k, x in values.items() if k in ("num_steps", "data_dir")}
+        sizes = {"num_steps": sizes["num_steps"]}
+    values |= sizes
     file = kind.file.format(data) + (":smoke" if smoke else "")
     folder = f"{data}/{training}"
 

@@ -20,7 +20,7 @@ def bars(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 3.6), dpi=figures.DPI, layout="constrained")
+    figure = Figure(figsize=(13, 3.6), dpi=figures.DPI, layout="constrained")
     methods = list(dict.fromkeys(one.method for one in rows))
     trainings = list(dict.fromkeys(one.training for one in rows))
     for axis, (title, name) in zip(figure.subplots(1, len(notions)), notions.items()):
@@ -40,7 +40,7 @@ def bars(
         figures.tidy(axis)
     for color, training in enumerate(trainings):
         axis.bar(0, 0, color=f"C{color}", label=training)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figures.png(figure)
 
 

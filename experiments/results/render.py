@@ -7,6 +7,7 @@ show. README.md lists all. Nothing here is typed by hand: see `store`.
 """
 
 import argparse
+import os
 import pathlib
 import shutil
 import sys
@@ -60,7 +61,8 @@ def main(arguments=None, folder=FOLDER) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="*", metavar="DIR/NAME.json")
+    path = os.path.expanduser
+    parser.add_argument("files", type=path, nargs="*", metavar="DIR/NAME.json")
     asked = parser.parse_args(arguments)
     try:
         for path in asked.files:

@@ -17,6 +17,7 @@ NUM_CLASSES = 1000
 NUM_TRAIN = 1_281_167  # images
 SIZE, MARGIN = 224, 32  # pixels a side, and those around that are cut off
 MEAN, SCALE = 127.0, 128.0  # of bytes
+RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of [0, 1]
 
 
 @functools.cache

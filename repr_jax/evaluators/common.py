@@ -262,7 +262,8 @@ def collect_targets(
       targets. There may be no row.
 
     Raises:
-      ValueError: an entry is in neither batch, or a row of x is not finite.
+      ValueError: an entry is in neither batch, or a row of x, if it is a matrix, is not
+        finite.
     """
     asked, options = {"": present}, dict(limit=limit, output=output)
     return _collect(trained, dataset, split, batch_size, targets, asked, **options)[""]
@@ -329,8 +330,9 @@ def _collect(
         for name, (x, y) in found.items()
     }
     for name, (x, _) in joined.items():
-        who = f"collect, {split}"
-        checks.finite(who, **{f"{output} of {name}" if name else output: x})
+        if x.ndim == 2:  # of what has an axis of modalities some may be absent
+            what = f"{output} of {name}" if name else output
+            checks.finite(f"collect, {split}", **{what: x})
     return joined
 
 

@@ -21,6 +21,8 @@ from repr_jax.losses.classification_outliers import (
     outlier_exposure,
     textual_outliers,
 )
+from repr_jax.losses.classification_segmentation import dice, focal_balanced
+from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_prototypes import palm, swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
@@ -33,6 +35,7 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
+from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.losses.contrastive_labels import (
     discriminative,
     flow_con,
@@ -47,11 +50,13 @@ from repr_jax.losses.contrastive_sequence import cpc
 from repr_jax.losses.contrastive_spread import (
     alignment,
     alignment_uniformity,
+    mean_shifted,
     spectral_contrastive,
     uniformity,
 )
 from repr_jax.losses.decorrelation import (
     barlow_twins,
+    prompt_orthogonality,
     vicreg,
     vicreg_covariance,
     vicreg_invariance,
@@ -59,7 +64,9 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
+from repr_jax.losses.discrepancy_queries import soft_outlier
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
+from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -79,7 +86,9 @@ from repr_jax.losses.multimodal_private import (
     mmvae_plus_tight,
 )
 from repr_jax.losses.reconstruction import masked_patches, psp
+from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
+from repr_jax.losses.variational_flow import flow_kl
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
@@ -87,6 +96,7 @@ __all__ = [
     "alignment_uniformity",
     "background_outliers",
     "barlow_twins",
+    "bucketed_nll",
     "byol",
     "clip",
     "consensus_elbo",
@@ -99,15 +109,22 @@ __all__ = [
     "debiased",
     "deep_cca",
     "deep_ect",
+    "dice",
     "dino",
+    "directional_pinball",
     "discriminative",
     "dmvae",
     "dreg",
     "elbo",
     "energy_margin_outliers",
     "energy_margins",
+    "event_nce",
     "evidential_cross_entropy",
     "flow_con",
+    "flow_kl",
+    "focal_balanced",
+    "forget_align",
+    "forget_extract",
     "free_nats",
     "fresh_negatives_nce",
     "fused_elbo",
@@ -125,6 +142,7 @@ __all__ = [
     "joint_to_unimodal",
     "masked_elbo",
     "masked_patches",
+    "mean_shifted",
     "mhvae",
     "mixture_outlier_exposure",
     "mmjsd",
@@ -149,10 +167,13 @@ __all__ = [
     "outlier_exposure",
     "pairwise",
     "palm",
+    "prompt_orthogonality",
     "psp",
     "score_matching",
+    "sdm",
     "siglip",
     "soft_cross_entropy",
+    "soft_outlier",
     "spectral_contrastive",
     "sup_con",
     "swapped_cross_entropy",

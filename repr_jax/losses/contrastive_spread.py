@@ -5,11 +5,18 @@ says so.
 """
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
+from repr_jax.losses.contrastive import nt_xent
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import checked_rows, log_mean_exp, masked_mean, num_present
-from repr_jax.ops.numerics import l2_normalize
+from repr_jax.ops.batch import (
+    checked_rows,
+    log_mean_exp,
+    masked_mean,
+    num_present,
+    present,
+)
+from repr_jax.ops.numerics import l2_normalize, to_float
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import dot, negative_squared_distance
 
@@ -164,3 +171,39 @@ def alignment_uniformity(
         for x in (view_a, view_b)
     )
     return near + uniformity_weight * (spread_a + spread_b) / 2
+
+
+def mean_shifted(
+    view_a: Array,
+    view_b: Array,
+    center: Array,
+    *,
+    temperature: float | Array = 0.25,
+    angular_weight: float = 0.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`nt_xent` of the views as seen from the center of the training features.
+
+    nt_xent(a - c, b - c) + angular_weight (mean_i |a_i - c|^2 + mean_i |b_i - c|^2), a
+    and b normalized: features that share one narrow cone are told apart by where they
+    lie in it, and do not leave it.
+
+    Args:
+      center: [dim] float, the mean of the normalized training features before training,
+        without gradient; normalized too where angular_weight is not 0, as published.
+      angular_weight: >= 0; 0 or 1 published.
+
+    Source: Reiss and Hoshen, "Mean-Shifted Contrastive Loss for Anomaly Detection",
+      2023, https://arxiv.org/abs/2106.03844.
+    """
+    who = "mean_shifted"
+    checks.non_negative(who, angular_weight=angular_weight)
+    view_a, view_b, where = checked_rows(who, where, view_a=view_a, view_b=view_b)
+    checks.shape(who, view_a.shape[1:], center=center)
+    center = lax.stop_gradient(to_float(center))[None]
+    a, b = (present(l2_normalize(x) - center, where) for x in (view_a, view_b))
+    split = dict(where=where, axis_name=axis_name)
+    loss = nt_xent(a, b, temperature=temperature, **split)
+    angular = masked_mean(jnp.sum(a**2 + b**2, axis=1), **split)
+    return loss + angular_weight * angular

@@ -7,13 +7,20 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, masked_mean, num_present
+from repr_jax.ops.batch import (
+    checked_rows,
+    gather_rows,
+    masked_mean,
+    num_present,
+)
 from repr_jax.ops.covariance import (
     cross_covariance,
     scaled,
     unbiased_factor,
     variance,
 )
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot
+from repr_jax.ops.pairs import Rows, others, row_index
 
 
 def barlow_twins(
@@ -166,3 +173,31 @@ def vicreg_covariance(
     covariance = covariance * unbiased_factor(where, axis_name)
     others = 1 - jnp.eye(len(covariance), dtype=covariance.dtype)
     return jnp.sum((covariance * others) ** 2) / len(covariance)
+
+
+def prompt_orthogonality(
+    prompts: Array, *, where: Array | None = None, axis_name: str | None = None
+) -> Array:
+    """How far learned prompts are from pointing in directions of their own.
+
+    1 / n^2 sum_{i != j} cos(p_i, p_j)^2, over all n^2 entries. Published for normal and
+    for abnormal prompts each.
+
+    Args:
+      prompts: [prompts, dim] float, any scale.
+      where: [prompts] bool, False for absent ones; None if all are present.
+      axis_name: the mapped axis the prompts are split over; None if they are whole.
+
+    Returns:
+      float32 scalar in [0, 1 - 1 / n]; 0 if they are orthogonal.
+
+    Source: Qu et al., "Bayesian Prompt Flow Learning for Zero-Shot Anomaly Detection",
+      2025, https://arxiv.org/abs/2503.10080, as in the authors' code.
+    """
+    x, where = checked_rows("prompt_orthogonality", where, prompts=prompts)
+    rows = Rows(l2_normalize(x), where, row_index(where, axis_name))
+    columns = gather_rows(rows, axis_name)
+    squares = pairwise_dot(rows.x, columns.x) ** 2
+    squares = jnp.where(others(rows, columns), squares, 0)
+    terms = jnp.sum(squares, axis=1) / jnp.maximum(num_present(where, axis_name), 1)
+    return masked_mean(terms, where=where, axis_name=axis_name)

@@ -111,7 +111,7 @@ def psp(
       ValueError: shapes that do not fit together, or a weight below 0.
 
     Source: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image
-      Translation", 2021, eqs. 2 to 5, https://arxiv.org/abs/2008.00951. Theirs are
+      Translation", 2021, section 3, https://arxiv.org/abs/2008.00951. Theirs are
       LPIPS, and features of a network of face recognition; here both are of whatever
       network the caller takes.
     """

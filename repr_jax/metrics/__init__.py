@@ -1,5 +1,14 @@
 """Numbers to read, not to differentiate: arrays in, numbers out. jax and numpy only."""
 
+from repr_jax.metrics.attribution import keep_masks, leakage
+from repr_jax.metrics.calibration import (
+    adaptive_calibration_error,
+    adaptive_reliability,
+    brier,
+    expected_calibration_error,
+    maximum_calibration_error,
+    reliability,
+)
 from repr_jax.metrics.classification import accuracy, agreement, macro_accuracy
 from repr_jax.metrics.clustering import (
     adjusted_rand_index,
@@ -12,13 +21,15 @@ from repr_jax.metrics.clustering import (
     nmi,
     nmi_geometric,
 )
+from repr_jax.metrics.denoising import four_copies, unsupervised_mse, unsupervised_psnr
 from repr_jax.metrics.detection import (
     auroc,
     average_precision,
     fpr_at_tpr,
+    minmax_combine,
     risk_coverage,
 )
-from repr_jax.metrics.discrepancy import discrepancies
+from repr_jax.metrics.discrepancy import discrepancies, uniformity_gap
 from repr_jax.metrics.fairness import (
     corrected_shares,
     cpr,
@@ -55,6 +66,13 @@ from repr_jax.metrics.images import (
     psnr,
     ssim,
 )
+from repr_jax.metrics.inductive_bias import (
+    BiasInformation,
+    bias_information,
+    noncentral_bits,
+    sankaran,
+)
+from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.outliers import (
     model_specific_targets,
@@ -71,7 +89,8 @@ from repr_jax.metrics.post_hoc import (
     nn_guide,
     odin,
 )
-from repr_jax.metrics.regression import r2
+from repr_jax.metrics.pretraining import label_utility, memorization
+from repr_jax.metrics.regression import r2, spearman, variance_share
 from repr_jax.metrics.retrieval import ranks, recall_at_k
 from repr_jax.metrics.significance import (
     goodness_of_fit,
@@ -83,6 +102,14 @@ from repr_jax.metrics.significance import (
     sum_of_tests,
     wilson,
 )
+from repr_jax.metrics.spread import (
+    average_cosine,
+    eigenvalue_enrichment,
+    partition_ratio,
+    persistence_median,
+    persistence_score,
+    vasicek_ratio_mse,
+)
 from repr_jax.metrics.taxonomy import (
     MergeAudit,
     audit_merges,
@@ -91,16 +118,25 @@ from repr_jax.metrics.taxonomy import (
     robinson_foulds,
     triplet_agreement,
 )
+from repr_jax.metrics.uncertainty import inverse_entropy, ray_slopes
 
 __all__ = [
+    "BiasInformation",
     "MergeAudit",
     "accuracy",
+    "adaptive_calibration_error",
+    "adaptive_reliability",
     "adjusted_rand_index",
     "agreement",
     "audit_merges",
+    "aupro",
     "auroc",
+    "average_cosine",
     "average_precision",
     "best_f1",
+    "bias_information",
+    "brier",
+    "changed_clusters",
     "contingency",
     "cophenetic_correlation",
     "corrected_shares",
@@ -111,6 +147,9 @@ __all__ = [
     "dendrogram_purity",
     "discrepancies",
     "effective_rank",
+    "eigenvalue_enrichment",
+    "expected_calibration_error",
+    "four_copies",
     "fpr_at_tpr",
     "frechet_distance",
     "frechet_of_gaussians",
@@ -120,11 +159,15 @@ __all__ = [
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
+    "inverse_entropy",
+    "keep_masks",
     "kl_matching",
     "kl_templates",
+    "label_utility",
     "laplacian_variance",
     "largest_f",
     "leaf_purity",
+    "leakage",
     "lhd_log",
     "lhd_mistake",
     "lhd_pair",
@@ -132,9 +175,12 @@ __all__ = [
     "macro_accuracy",
     "macro_dendrogram_purity",
     "majority_accuracy",
+    "maximum_calibration_error",
     "mcnemar",
     "mean_leaf_purity",
     "mean_squared_error",
+    "memorization",
+    "minmax_combine",
     "model_specific_targets",
     "ms_ssim",
     "near_a_mode",
@@ -147,9 +193,13 @@ __all__ = [
     "nmi",
     "nmi_geometric",
     "nn_guide",
+    "noncentral_bits",
     "num_distinct",
     "odin",
+    "partition_ratio",
     "perceptual_distance",
+    "persistence_median",
+    "persistence_score",
     "pr",
     "pr_shares",
     "prd",
@@ -157,18 +207,28 @@ __all__ = [
     "r2",
     "rankme",
     "ranks",
+    "ray_slopes",
     "rdp",
     "rdp_shares",
     "recall_at_k",
+    "regions",
+    "reliability",
     "risk_coverage",
     "robinson_foulds",
+    "sankaran",
     "score_norms",
     "signed_rank",
     "smallest_chi2",
+    "spearman",
     "ssim",
     "sum_of_tests",
     "textual_share",
     "triplet_agreement",
     "ucpr",
+    "uniformity_gap",
+    "unsupervised_mse",
+    "unsupervised_psnr",
+    "variance_share",
+    "vasicek_ratio_mse",
     "wilson",
 ]

@@ -35,6 +35,31 @@ def auroc(scores: Array, outlier: Array, *, where: Array | None = None) -> Array
     return jnp.sum(jnp.diff(false) * (true[1:] + true[:-1]) / 2)
 
 
+def minmax_combine(scores: Array, lows: Array, highs: Array) -> Array:
+    """[scores, batch] -> [batch] mean of several scores, each from its low to its high.
+
+    mean_s clip((scores_s - lows_s) / (highs_s - lows_s), 0, 1).
+
+    Args:
+      scores: [scores, batch] float.
+      lows, highs: [scores] float, lows < highs, such as quantiles in training; CVAD
+        takes the least and largest of the test set, which must then be at hand.
+
+    Returns:
+      [batch] in [0, 1]; a score of NaN makes the mean NaN.
+
+    Source: Guo et al., "CVAD: A Generic Medical Anomaly Detector Based on Cascade VAE",
+      2021, https://arxiv.org/abs/2110.15811.
+    """
+    who = "minmax_combine"
+    checks.same_shape(who, rank=2, scores=scores)
+    checks.shape(who, jnp.shape(scores)[:1], lows=lows, highs=highs)
+    checks.floating(who, scores=scores)
+    scores, lows, highs = (to_float(x) for x in (scores, lows, highs))
+    shares = (scores - lows[:, None]) / (highs - lows)[:, None]
+    return jnp.mean(jnp.clip(shares, 0, 1), axis=0)
+
+
 def average_precision(
     scores: Array, outlier: Array, *, where: Array | None = None
 ) -> Array:

@@ -55,6 +55,34 @@ def discrepancies(shares: ArrayLike, target: ArrayLike | None = None) -> dict:
     return measures(p, checked_target(who, target, p.shape[-1]))
 
 
+def uniformity_gap(counts: ArrayLike) -> np.ndarray:
+    """mean_a |p_a - 1 / A| of counts of A attributes: how far a histogram is from even.
+
+    The `tv` of `discrepancies` over A. The mean over prompts is the benchmark's number;
+    outputs without a label are left out before.
+
+    Args:
+      counts: [..., A] >= 0, not all 0.
+
+    Returns:
+      float64 [...] in [0, 2 (A - 1) / A^2]; 0 is even, the other one attribute alone.
+
+    Raises:
+      ValueError: fewer than two attributes; a negative count; no count at all.
+
+    Source: Cho, Zala and Bansal, "DALL-Eval: Probing the Reasoning Skills and Social
+      Biases of Text-to-Image Generation Models", 2023 (their MAD),
+      https://arxiv.org/abs/2202.04053.
+    """
+    counts = np.asarray(counts, np.float64)
+    total = counts.sum(axis=-1, keepdims=True)
+    if not (np.all(counts >= 0) and np.all(total > 0)):
+        raise ValueError(
+            f"uniformity_gap: expected counts >= 0, not all 0; got {counts}."
+        )
+    return discrepancies(counts / total)["tv"] / counts.shape[-1]
+
+
 def measured(
     who: str, model: Model, *, level: float, num_draws: int, seed: int
 ) -> dict[str, float]:

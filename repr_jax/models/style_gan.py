@@ -183,7 +183,7 @@ class Encoder(nn.Module):
     read off the first of them, 3 to 6 off the second, the others off the third.
 
     Source: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image
-      Translation", 2021, section 3.1, https://arxiv.org/abs/2008.00951. Ours is small,
+      Translation", 2021, section 3, https://arxiv.org/abs/2008.00951. Ours is small,
       and styles of one map share convolutions.
     """
 

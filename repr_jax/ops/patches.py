@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
+from repr_jax.ops.numerics import to_float
 
 
 def patch_grid(who: str, shape: tuple[int, ...], patch_size: int) -> tuple[int, int]:
@@ -67,3 +68,35 @@ def random_patches(key: Array, batch: int, num_patches: int, num_kept: int) -> A
         )
     order = jnp.argsort(jax.random.uniform(key, (batch, num_patches)), axis=-1)
     return jnp.sort(order[:, :num_kept], axis=-1).astype(jnp.int32)
+
+
+def window_differences(images: Array, others: Array, *, size: int = 5) -> Array:
+    """|images - others| in the window around each pixel, as one vector a pixel.
+
+    Args:
+      images, others: [batch, height, width, channels] float, registered.
+      size: odd, of the window; beyond the border the nearest pixel counts, which is our
+        reading.
+
+    Returns:
+      [batch, height, width, size^2 * channels], pixels of the window row by row.
+
+    Source: Fridman, Rusanovsky and Oren, "ChangeChip: A Reference-Based Unsupervised
+      Change Detection for PCB Defect Detection", 2021, https://arxiv.org/abs/2109.05746.
+    """
+    who = "window_differences"
+    checks.same_shape(who, rank=4, images=images, others=others)
+    checks.floating(who, images=images, others=others)
+    checks.count(who, size=size)
+    if size % 2 == 0:
+        raise ValueError(f"{who}: expected an odd size; got {size}.")
+    away = jnp.abs(to_float(images) - to_float(others))
+    edge = size // 2
+    padded = jnp.pad(away, [(0, 0), (edge, edge), (edge, edge), (0, 0)], mode="edge")
+    height, width = away.shape[1:3]
+    shifted = [
+        padded[:, i : i + height, j : j + width]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1)

@@ -122,10 +122,26 @@ def fresh_negatives(loss, arrays, decoder, *, where, **rest):
     return loss(**arrays, where=where, negatives_where=where, **rest)
 
 
+def forgetting(loss, arrays, decoder, *, where, **rest):
+    """As many forgotten rows as remaining ones, present and absent alike."""
+    return loss(**arrays, where=where, forget_where=where, **rest)
+
+
 def labeled(loss, arrays, decoder, **rest):
     """Two classes."""
     labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
     return loss(arrays["x"], labels, **rest)
+
+
+def supported(loss, arrays, decoder, **rest):
+    """With counts and shares, which are at least 0."""
+    q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))
+    return labeled(lambda x, y, **k: loss(x, y, q, d, **k), arrays, decoder, **rest)
+
+
+def masked_map(loss, arrays, decoder, **rest):
+    """Pixels with a number above 0 are anomalous."""
+    return loss(arrays["logits"], jnp.nan_to_num(arrays["label"]) > 0, **rest)
 
 
 def exposed(loss, arrays, decoder, *, where, **rest):
@@ -280,6 +296,11 @@ JOINT = {"joint_mean": (DIM,), "joint_log_var": (DIM,)}
 EXPERTS = {"mean": (3, DIM), "log_var": (3, DIM)}
 CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
 PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
+EVENTS = {"scores": (), "negative_scores": (3,)}
+EVENTS |= {"log_noise": (), "negative_log_noise": (3,)}
+KEPT = {"remain": (DIM,), "forget": (DIM,)}
+REBUILT = {"remain_reconstructed": (DIM,), "forget_reconstructed": (DIM,)}
+ORIGINAL = {"remain_original": (DIM,), "forget_original": (DIM,)}
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
     "free_nats": Row(of_posterior, {"mean": (DIM,), "log_var": (DIM,)}),
@@ -340,6 +361,7 @@ ROWS = {
     "masked_patches": Row(hiding, {"predictions": (2, 3), "patches": (2, 3)}),
     "psp": Row(restored, RESTORED),
     "cross_entropy": Row(labeled, LABELED),
+    "swapped_cross_entropy": Row(labeled, LABELED),
     "soft_cross_entropy": Row(embeddings, {"logits": (3,), "targets": (3,)}),
     "evidential_cross_entropy": Row(evident, LABELED),
     "outlier_exposure": Row(exposed, LABELED | {"outliers": (DIM,)}),
@@ -356,7 +378,6 @@ ROWS = {
     "discriminative": Row(partial(labeled, num_classes=2), LABELED),
     "flow_con": Row(paired, LABELED),
     "palm": Row(mixture, {"z": (DIM,), "weights": (3,)}),
-    "swapped_cross_entropy": Row(labeled, LABELED),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),
@@ -378,4 +399,28 @@ ROWS = {
     "tree_elbo": Row(branching, BRANCHING),
     "deep_ect": Row(clustered, {"x": (3,), "decoded": (3,), "embeddings": (DIM,)}),
     "hyphc": Row(partial(embeddings, temperature=0.5), LEAVES),
+    "sdm": Row(supported, LABELED | {"num_matches": (), "closeness": ()}),
+    "directional_pinball": Row(
+        partial(embeddings, level=0.1), {"projections": (3,), "quantiles": (3,)}
+    ),
+    "forget_extract": Row(forgetting, KEPT | REBUILT),
+    "forget_align": Row(forgetting, KEPT | ORIGINAL),
+    "soft_outlier": Row(
+        partial(embeddings, ratio=0.4), {"normal_loss": (), "anomaly_loss": ()}
+    ),
+    "event_nce": Row(embeddings, EVENTS),
+    "mean_shifted": Row(
+        partial(embeddings, center=MARGINAL[0, :DIM], angular_weight=0.5), VIEWS
+    ),
+    "prompt_orthogonality": Row(embeddings, {"prompts": (DIM,)}),
+    "focal_balanced": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
+    "dice": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
+    "bucketed_nll": Row(
+        partial(embeddings, borders=np.array([-1, -0.5, 0.5, 1], "f")),
+        {"logits": (3,), "y": ()},
+    ),
+    "flow_kl": Row(
+        embeddings,
+        {name: (DIM,) for name in ("z", "bent", "mean", "log_var")} | {"log_det": ()},
+    ),
 }

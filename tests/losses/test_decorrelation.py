@@ -116,3 +116,20 @@ def test_collapse_costs_vicreg_all_of_its_variance():
     np.testing.assert_allclose(value, 25 * (1 - 0.01), rtol=1e-5)
     one = losses.vicreg_variance(constant[:1])
     np.testing.assert_allclose(one, 0.99, rtol=1e-5)  # a single row has no spread
+
+
+def test_prompt_orthogonality_of_an_independent_program_and_by_hand():
+    prompts = np.random.default_rng(32).normal(size=(3, 4))
+    found = jax.jit(losses.prompt_orthogonality)(prompts)
+    np.testing.assert_allclose(found, 0.2068663, rtol=1e-5)
+    assert losses.prompt_orthogonality(5 * np.eye(4)) == 0
+    same = losses.prompt_orthogonality(np.ones((4, 2)))
+    np.testing.assert_allclose(same, 3 / 4, rtol=1e-6)
+
+
+def test_prompt_orthogonality_matches_loops():
+    prompts = np.random.default_rng(0).normal(size=(5, 3))
+    unit = prompts / np.linalg.norm(prompts, axis=1, keepdims=True)
+    total = sum((unit[i] @ unit[j]) ** 2 for i in range(5) for j in range(5) if i != j)
+    found = losses.prompt_orthogonality(prompts)
+    np.testing.assert_allclose(found, total / 25, rtol=1e-5)

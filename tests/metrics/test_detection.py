@@ -83,6 +83,14 @@ def test_by_hand_and_what_is_undefined():
         metrics.auroc(scores, outlier.astype(int))
 
 
+def test_two_scores_combined_by_hand():
+    scores = np.array([[0.2, 0.5, 9.0], [0.3, 0.9, -1.0]])
+    found = metrics.minmax_combine(scores, np.array([0.1, 0.0]), np.array([0.6, 1.0]))
+    np.testing.assert_allclose(found, [0.25, 0.85, 0.5], rtol=1e-6)
+    with pytest.raises(ValueError, match="expected lows of shape"):
+        metrics.minmax_combine(scores, np.zeros(3), np.ones(3))
+
+
 def risk_from_the_definition(confidence, correct):
     """The mean over all orders of rows of equal confidence, one loop a sum."""
     orders = [

@@ -289,3 +289,12 @@ def test_a_function_of_its_input_has_one_sample():
 def test_what_is_no_table_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_uniformity_gap_by_an_independent_program_and_by_hand():
+    counts = np.random.default_rng(53).integers(1, 20, size=4)
+    np.testing.assert_allclose(metrics.uniformity_gap(counts), 0.1133721, rtol=1e-6)
+    found = metrics.uniformity_gap([[9, 0, 0, 0], [2, 2, 2, 2]])
+    np.testing.assert_allclose(found, [0.375, 0])
+    with pytest.raises(ValueError, match="not all 0"):
+        metrics.uniformity_gap([0, 0])

@@ -101,3 +101,46 @@ def test_wrong_inputs_are_refused(pair):
         metrics.r2(pair[0][:, :2], pair[1])
     with pytest.raises(TypeError, match="of floats"):
         metrics.r2(jnp.arange(3), jnp.arange(3))
+
+
+def bits_and_hidden():
+    n = np.arange(16)
+    features = 2.0 * np.stack([n % 2, n // 2 % 2, n // 4 % 2], axis=1) - 1
+    rng = np.random.default_rng(44)
+    return 2 * features @ rng.normal(size=(3, 5)) + rng.normal(size=(16, 5)), features
+
+
+def test_variance_shares_of_an_independent_program():
+    hidden, features = bits_and_hidden()
+    found = jax.jit(metrics.variance_share)(hidden, features)
+    np.testing.assert_allclose(found, [0.4387588, 0.2549165, 0.2096677], rtol=1e-5)
+    assert found.sum() <= 1
+
+
+def test_variance_shares_ignore_rotation_absent_rows_and_what_is_constant():
+    hidden, features = bits_and_hidden()
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
+    expected = metrics.variance_share(hidden, features)
+    found = metrics.variance_share(5 * hidden @ turn + 3, 2 * features - 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    where = np.arange(16) % 5 > 0
+    spoiled = np.where(where[:, None], hidden, np.nan)
+    found = metrics.variance_share(spoiled, features, where=where)
+    expected = metrics.variance_share(hidden[where], features[where])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (np.asarray(metrics.variance_share(hidden, np.ones((16, 1)))) == 0).all()
+
+
+def test_spearman_of_an_independent_program_with_ties_and_absent_entries():
+    rng = np.random.default_rng(49)
+    a = rng.normal(size=12)
+    b = np.round(a + 0.5 * rng.normal(size=12))
+    found = jax.jit(metrics.spearman)(a, b)
+    np.testing.assert_allclose(found, 0.9068504, rtol=1e-6)
+    np.testing.assert_allclose(metrics.spearman(np.exp(a), b), found, rtol=1e-6)
+    where = np.arange(12) % 4 > 0
+    spoiled = np.where(where, a, np.nan)
+    expected = metrics.spearman(a[where], b[where])
+    np.testing.assert_allclose(metrics.spearman(spoiled, b, where=where), expected)
+    assert np.isnan(metrics.spearman(a, np.ones(12)))
+    assert np.isnan(jax.jit(metrics.spearman)(spoiled, b))

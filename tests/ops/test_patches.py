@@ -44,3 +44,14 @@ def test_bad_input_is_named():
         patches.unpatchify(np.zeros((2, 4, 8)), (4, 4, 3), 2)
     with pytest.raises(ValueError, match=r"num_kept in 1\.\.4; got 5"):
         patches.random_patches(KEY, 2, 4, 5)
+
+
+def test_differences_in_the_window_around_each_pixel():
+    images, others = np.random.default_rng(0).normal(size=(2, 2, 4, 5, 2)).astype("f")
+    found = patches.window_differences(images, others, size=3)
+    assert found.shape == (2, 4, 5, 18)
+    away = np.abs(images - others)
+    np.testing.assert_allclose(found[1, 2, 3], away[1, 1:4, 2:5].reshape(-1), rtol=1e-6)
+    np.testing.assert_allclose(found[0, 0, 0, :2], away[0, 0, 0], rtol=1e-6)
+    with pytest.raises(ValueError, match="an odd size; got 4"):
+        patches.window_differences(images, others, size=4)

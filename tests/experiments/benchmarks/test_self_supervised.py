@@ -61,7 +61,9 @@ def test_both_sides_have_the_same_losses_and_scores(peer, tmp_path):
     assert set(pairs) == set(benchmark.NAMES)
     for ours, theirs in pairs.values():
         assert len(ours.losses) == 2
-        np.testing.assert_allclose(theirs.losses, ours.losses, rtol=1e-3)
+        np.testing.assert_allclose(theirs.losses[0], ours.losses[0], rtol=1e-5)
+        # Adam's first step is of signs, also of gradients that are rounding alone.
+        np.testing.assert_allclose(theirs.losses[1], ours.losses[1], rtol=5e-3)
         assert abs(theirs.knn - ours.knn) < 0.02
         assert abs(theirs.probe - ours.probe) < 0.02
     stored = store.read(tmp_path / "self_supervised_peer.json")

@@ -182,5 +182,6 @@ def test_what_is_missing_is_told(tmp_path, capsys):
     flags = [f"--workdir={tmp_path}", f"--wordnet={tmp_path / 'none'}"]
     assert imagenet_hierarchy.main(flags) == 2
     assert "expected WordNet's data.noun; there is no" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        imagenet_hierarchy.main([*flags, "--tau=0"])
+    for tau in ("0", "inf", "nan"):
+        with pytest.raises(SystemExit):
+            imagenet_hierarchy.main([*flags, f"--tau={tau}"])

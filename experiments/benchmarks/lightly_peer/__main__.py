@@ -1,6 +1,6 @@
 """The peer of `self_supervised`: lightly's losses, in torch, in a process of its own.
 
-  PYTHON self_supervised_torch.py FOLDER
+  PYTHON experiments/benchmarks/lightly_peer/__main__.py FOLDER
 
 FOLDER has what `self_supervised.hand_over` writes; networks, start, views, optimizer
 and schedules are those of this project, written again in torch, so that what differs
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 
 def norm(kind, width):
+    """With the numbers of flax, whose momentum is of the old average."""
     return kind(width, eps=1e-5, momentum=0.01)
 
 
@@ -121,6 +122,7 @@ def rate(job, step):
 
 
 def cosine(start, end, share):
+    """Of `ops.schedules`."""
     return end - (end - start) * (math.cos(math.pi * share) + 1) / 2
 
 

@@ -1,0 +1,149 @@
+"""Tasks that images set by themselves: their rotation, and the places of their patches.
+
+Each gives inputs and integer labels for a cross-entropy. Images are [batch, height,
+width, channels].
+
+Source: as compared by Kolesnikov, Zhai and Beyer, "Revisiting Self-Supervised Visual
+  Representation Learning", 2019, section 3.1, https://arxiv.org/abs/1901.09005.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from repr_jax.ops import checks
+
+CENTER = 4  # of the nine patches of a 3 x 3 grid, row by row
+
+
+def rotations(images: Array) -> tuple[Array, Array]:
+    """All four rotations of square images, and how many quarter turns each has.
+
+    Args:
+      images: [batch, side, side, channels].
+
+    Returns:
+      [4 batch, side, side, channels], turn after turn, counterclockwise; [4 batch]
+      int32 in {0, 1, 2, 3}.
+
+    Source: Gidaris, Singh and Komodakis, "Unsupervised Representation Learning by
+      Predicting Image Rotations", 2018, https://arxiv.org/abs/1803.07728.
+    """
+    shape = jnp.shape(images)
+    if len(shape) != 4 or shape[1] != shape[2]:
+        raise ValueError(f"rotations: expected images of equal sides; got {shape}.")
+    turned = [jnp.rot90(images, k, axes=(1, 2)) for k in range(4)]
+    labels = jnp.repeat(jnp.arange(4, dtype=jnp.int32), shape[0])
+    return jnp.concatenate(turned), labels
+
+
+def grid_patches(
+    key: Array, images: Array, *, num_cells: int = 3, patch_size: int
+) -> Array:
+    """A patch from a random place within each cell of a grid, standardized by itself.
+
+    The random gaps keep a network from matching edges, and standardizing from matching
+    brightness.
+
+    Args:
+      key: PRNG key.
+      images: [batch, height, width, channels] float.
+      num_cells: along each axis; sides must be multiples of it.
+      patch_size: at most a cell's side; equal to it for no jitter.
+
+    Returns:
+      [batch, num_cells^2, patch_size, patch_size, channels], cells row by row, of mean
+      0 and variance 1 per patch, or 0 if constant.
+    """
+    who = "grid_patches"
+    checks.same_shape(who, rank=4, images=images)
+    checks.floating(who, images=images)
+    checks.count(who, num_cells=num_cells, patch_size=patch_size)
+    batch, height, width, channels = images.shape
+    cells = height // num_cells, width // num_cells
+    if height % num_cells or width % num_cells or patch_size > min(cells):
+        raise ValueError(
+            f"{who}: expected sides that are multiples of {num_cells} and patches "
+            f"within a cell; got {height} x {width} and patch_size {patch_size}."
+        )
+    room = np.array(cells)[None, None] - patch_size + 1
+    offsets = jax.random.randint(key, (batch, num_cells**2, 2), 0, room)
+    corners = np.stack(np.divmod(np.arange(num_cells**2), num_cells), axis=1)
+    starts = offsets + jnp.array(corners * np.array(cells))[None]
+
+    def cut(image, start):
+        size = (patch_size, patch_size, channels)
+        return jax.lax.dynamic_slice(image, (start[0], start[1], 0), size)
+
+    patches = jax.vmap(jax.vmap(cut, in_axes=(None, 0)))(images, starts)
+    axes = (2, 3, 4)
+    patches = patches - jnp.mean(patches, axis=axes, keepdims=True)
+    spread = jnp.sqrt(jnp.mean(patches**2, axis=axes, keepdims=True))
+    return patches / jnp.where(spread > 0, spread, 1)
+
+
+def relative_pairs(key: Array, patches: Array) -> tuple[Array, Array]:
+    """The center of nine patches beside one of the eight around it: which is it?
+
+    Args:
+      key: PRNG key.
+      patches: [batch, 9, ...], of `grid_patches`.
+
+    Returns:
+      [batch, 2, ...]; [batch] int32 in [0, 8), row by row.
+
+    Source: Doersch, Gupta and Efros, "Unsupervised Visual Representation Learning by
+      Context Prediction", 2015, https://arxiv.org/abs/1505.05192.
+    """
+    checks.shape("relative_pairs", (len(patches), 9, *patches.shape[2:]), x=patches)
+    labels = jax.random.randint(key, (len(patches),), 0, 8)
+    place = labels + (labels >= CENTER)
+    other = patches[jnp.arange(len(patches)), place]
+    return jnp.stack([patches[:, CENTER], other], axis=1), labels
+
+
+def shuffled(key: Array, patches: Array, orders: Array) -> tuple[Array, Array]:
+    """Patches in one of several orders, drawn for each image: which one is it?
+
+    Args:
+      key: PRNG key.
+      patches: [batch, num, ...].
+      orders: [num_orders, num] int, such as `permutations`.
+
+    Returns:
+      [batch, num, ...], place i has patch orders[label, i]; [batch] int32.
+
+    Source: Noroozi and Favaro, "Unsupervised Learning of Visual Representations by
+      Solving Jigsaw Puzzles", 2016, https://arxiv.org/abs/1603.09246.
+    """
+    checks.shape("shuffled", (len(orders), patches.shape[1]), orders=orders)
+    labels = jax.random.randint(key, (len(patches),), 0, len(orders))
+    order = jnp.asarray(orders)[labels]
+    return patches[jnp.arange(len(patches))[:, None], order], labels
+
+
+def permutations(num: int, count: int) -> np.ndarray:
+    """[count, num] orders that differ in many places, the identity first.
+
+    Each next one is the farthest of all num! from those before it, by the least number
+    of places that differ; the first in lexicographic order among equals.
+
+    Raises:
+      ValueError: count is not in 1..num!, or num is above 9.
+    """
+    checks.count("permutations", num=num, count=count)
+    if num > 9:
+        raise ValueError(f"permutations: expected num up to 9; got {num}.")
+    every = np.array([*itertools.permutations(range(num))], np.int32)
+    if count > len(every):
+        raise ValueError(
+            f"permutations: expected count up to {len(every)}; got {count}."
+        )
+    chosen, least = [0], np.full(len(every), num + 1)
+    while len(chosen) < count:
+        least = np.minimum(least, np.sum(every != every[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(least)))
+    return every[chosen]

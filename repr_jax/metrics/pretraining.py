@@ -1,0 +1,102 @@
+"""What pretraining gave: labels saved, and examples that an encoder memorized."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where
+from repr_jax.ops.numerics import l2_normalize
+
+
+def label_utility(
+    counts: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike
+) -> np.ndarray:
+    """How many more labels, as a share, training from scratch needs for the same score.
+
+    U(n) = n' / n - 1, n' the number of labels at which scratch reaches pretrained(n):
+    linear interpolation in n of the running maximum of scratch, its first crossing.
+
+    Args:
+      counts: [points] numbers of labels, above 0, ascending.
+      scratch, pretrained: [points] scores, higher is better.
+
+    Returns:
+      float64 [points], above -1, 0 where pretraining saves nothing. NaN where it is
+      below all of scratch (the authors' code says -1), inf where scratch never reaches
+      it (their curve ends there).
+
+    Raises:
+      ValueError: shapes differ or are not [points]; counts as they should not be;
+        scores that are not finite.
+
+    Source: Newell and Deng, "How Useful is Self-Supervised Pretraining for Visual
+      Tasks?", 2020, section 3.1, https://arxiv.org/abs/2003.14323.
+    """
+    who = "label_utility"
+    counts, scratch, pretrained = (
+        np.asarray(x, np.float64) for x in (counts, scratch, pretrained)
+    )
+    checks.same_shape(
+        who, rank=1, counts=counts, scratch=scratch, pretrained=pretrained
+    )
+    checks.finite(who, counts=counts, scratch=scratch, pretrained=pretrained)
+    if not (np.all(counts > 0) and np.all(np.diff(counts) > 0)):
+        raise ValueError(f"{who}: expected counts above 0, ascending; got {counts}.")
+    best = np.maximum.accumulate(scratch)
+    place = np.searchsorted(best, pretrained, side="left")  # the first that reaches it
+    inside = np.clip(place, 1, len(best) - 1)
+    low, high = best[inside - 1], best[inside]
+    step = (pretrained - low) / np.where(high > low, high - low, 1)
+    needed = counts[inside - 1] + step * (counts[inside] - counts[inside - 1])
+    needed = np.where(pretrained == best[0], counts[0], needed)
+    needed = np.where(pretrained < best[0], np.nan, needed)
+    return np.where(pretrained > best[-1], np.inf, needed) / counts - 1
+
+
+def memorization(
+    f: Array, f_views: Array, g: Array, g_views: Array, *, where: Array | None = None
+) -> Array:
+    """How much better an encoder aligns views of an example for having trained on it.
+
+    m = a_g - a_f over max_i m_i - min_i m_i, a(x) the mean distance of unit outputs for
+    x and for its views. Scaled so, m is within [-1, 1] only if signs mix.
+
+    Args:
+      f: [batch, dim] float, outputs of the encoder trained on the examples.
+      f_views: [views, batch, dim], of augmentations of each example.
+      g, g_views: the same of an encoder trained without them.
+      where: [batch] bool, False for absent rows; None if all are present.
+
+    Returns:
+      [batch], higher is more memorized, 0 in absent rows; not scaled if all are equal.
+
+    Raises:
+      ValueError: shapes that do not fit, values that are not finite.
+      TypeError: integers.
+
+    Source: Wang et al., "Memorization in Self-Supervised Learning Improves Downstream
+      Generalization", 2024, https://arxiv.org/abs/2401.12233. The clean example against
+      its views is the authors' code; their definition has pairs of views.
+    """
+    who = "memorization"
+    checks.same_shape(who, rank=2, f=f)
+    checks.same_shape(who, rank=2, g=g)
+    checks.same_shape(who, rank=3, f_views=f_views)
+    checks.same_shape(who, rank=3, g_views=g_views)
+    checks.shape(who, jnp.shape(f), f_views_of_one=f_views[0])
+    checks.shape(who, jnp.shape(g), g_views_of_one=g_views[0])
+    checks.rows(who, len(f), g=g)
+    checks.floating(who, f=f, f_views=f_views, g=g, g_views=g_views)
+    where = checked_where(who, where, jnp.shape(f)[:1])
+    checks.finite(who, where=where, f=f, g=g)
+
+    def misaligned(x, views):
+        differences = l2_normalize(x)[None] - l2_normalize(views)
+        return jnp.mean(jnp.sqrt(jnp.sum(differences**2, axis=-1)), axis=0)
+
+    m = jnp.where(where, misaligned(g, g_views) - misaligned(f, f_views), 0)
+    highest = jnp.max(jnp.where(where, m, -jnp.inf))
+    spread = highest - jnp.min(jnp.where(where, m, jnp.inf))
+    return m / jnp.where(spread > 0, spread, 1)

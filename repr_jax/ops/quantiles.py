@@ -1,0 +1,48 @@
+"""Quantiles that keep a promise about the next draw."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where
+from repr_jax.ops.numerics import to_float
+
+
+def conformal(
+    scores: Array, *, miscoverage: float, where: Array | None = None
+) -> Array:
+    """The ceil((n + 1) (1 - miscoverage))-th smallest of n scores; no interpolation.
+
+    A further score, exchangeable with these, is at most that with a probability in
+    [1 - miscoverage, 1 - miscoverage + 1 / (n + 1)] if there are no ties.
+
+    Args:
+      scores: [n] float; NaN counts as the largest.
+      miscoverage: in (0, 1), alpha.
+      where: [n] bool, False for absent scores; None if all are present.
+
+    Returns:
+      [] float; inf if there are too few scores for the promise.
+
+    Raises:
+      ValueError: scores are not [n]; miscoverage is not in (0, 1).
+      TypeError: integers.
+
+    Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005
+      (from memory); Lei et al., "Distribution-Free Predictive Inference for
+      Regression", 2018, algorithm 2, https://arxiv.org/abs/1604.04173.
+    """
+    who = "conformal"
+    checks.same_shape(who, rank=1, scores=scores)
+    checks.floating(who, scores=scores)
+    if not 0 < miscoverage < 1:
+        raise ValueError(f"{who}: expected miscoverage in (0, 1); got {miscoverage}.")
+    where = checked_where(who, where, jnp.shape(scores))
+    scores = to_float(scores)
+    scores = jnp.where(where & ~jnp.isnan(scores), scores, jnp.inf)
+    # of any count, in double precision: in single 20 * (1 - 0.1) may be above 18
+    exact = np.arange(1, len(scores) + 2) * (1 - miscoverage)
+    rank = jnp.array(np.ceil(exact - 1e-9), jnp.int32)[jnp.sum(where)]
+    ordered = jnp.append(jnp.sort(scores), jnp.inf)
+    return jnp.where(rank > jnp.sum(where), jnp.inf, ordered[rank - 1])

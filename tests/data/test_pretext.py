@@ -1,0 +1,59 @@
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax.data import pretext
+
+KEY = jax.random.key(0)
+
+
+def test_permutations_of_an_independent_program():
+    every = [*itertools.permutations(range(5))]
+    found = [every.index(tuple(p)) for p in pretext.permutations(5, 5)]
+    assert found == [0, 27, 64, 93, 108]
+    with pytest.raises(ValueError, match="count up to 6"):
+        pretext.permutations(3, 7)
+
+
+def test_rotations_undo_one_another_and_say_their_turns():
+    images = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    turned, labels = pretext.rotations(images)
+    for image, turns, original in zip(turned, labels, np.tile(images, (4, 1, 1, 1))):
+        np.testing.assert_array_equal(
+            np.rot90(image, -int(turns)), original.astype("f")
+        )
+    np.testing.assert_array_equal(np.bincount(labels), [3] * 4)
+    with pytest.raises(ValueError, match="equal sides"):
+        pretext.rotations(images[:, :3])
+
+
+def test_patches_lie_in_their_cells_and_are_standardized():
+    row, column = np.meshgrid(np.arange(12.0), np.arange(12.0), indexing="ij")
+    images = np.stack([row, column], axis=-1)[None].repeat(5, axis=0)
+    patches = np.asarray(pretext.grid_patches(KEY, images, patch_size=3))
+    assert patches.shape == (5, 9, 3, 3, 2)
+    np.testing.assert_allclose(patches.mean(axis=(2, 3, 4)), 0, atol=1e-6)
+    np.testing.assert_allclose(patches.std(axis=(2, 3, 4)), 1, rtol=1e-5)
+    flat = pretext.grid_patches(KEY, np.ones((1, 6, 6, 1)), patch_size=2)
+    assert (np.asarray(flat) == 0).all()
+    with pytest.raises(ValueError, match="within a cell"):
+        pretext.grid_patches(KEY, images, patch_size=5)
+    mean = images[0].reshape(3, 4, 3, 4, 2)[0, :, 1].mean(axis=(0, 1))  # cell 1
+    whole = pretext.grid_patches(KEY, images, patch_size=4)[0, 1]
+    spread = np.std(images[0, :4, 4:8])
+    expected = (images[0, :4, 4:8] - mean.mean()) / spread
+    np.testing.assert_allclose(whole, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_labels_say_which_patch_and_which_order():
+    patches = np.tile(np.arange(9.0)[None, :, None], (40, 1, 1))
+    pairs, labels = pretext.relative_pairs(KEY, patches)
+    around = np.array([0, 1, 2, 3, 5, 6, 7, 8])
+    np.testing.assert_array_equal(pairs[:, 1, 0], around[np.asarray(labels)])
+    assert (np.asarray(pairs[:, 0]) == 4).all() and len(np.unique(labels)) > 4
+    orders = pretext.permutations(4, 3)
+    moved, labels = pretext.shuffled(KEY, patches[:, :4], orders)
+    for row, label in zip(np.asarray(moved)[..., 0], labels):
+        np.testing.assert_array_equal(row[np.argsort(orders[label])], np.arange(4))

@@ -1,0 +1,55 @@
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import metrics
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_utility_of_an_independent_program():
+    counts = [100, 200, 400, 800, 1600]
+    noise = np.round(0.02 * np.random.default_rng(50).uniform(size=5), 4)
+    scratch = np.array([0.30, 0.45, 0.60, 0.72, 0.80]) + noise
+    found = metrics.label_utility(counts, scratch, [0.50, 0.58, 0.66, 0.74, 0.79])
+    expected = [1.461538, 0.7851698, 0.381323, 0.007668712, -0.1127301]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_utility_by_hand_and_where_it_is_unbounded():
+    counts = np.array([10.0, 20, 30, 40])
+    scratch = np.array([0.2, 0.4, 0.3, 0.6])  # its running maximum stays at 0.4
+    np.testing.assert_allclose(metrics.label_utility(counts, scratch, scratch)[:2], 0)
+    found = metrics.label_utility(counts, scratch, [0.1, 0.4, 0.5, 0.7])
+    np.testing.assert_allclose(found, [np.nan, 0, 35 / 30 - 1, np.inf])
+    with pytest.raises(ValueError, match="ascending"):
+        metrics.label_utility(counts[::-1], scratch, scratch)
+    with pytest.raises(ValueError, match="scratch finite; got nan in row 1"):
+        metrics.label_utility(counts, scratch * [1, np.nan, 1, 1], scratch)
+
+
+def draw():
+    rng = np.random.default_rng(51)
+    return [unit(rng.normal(size=s)) for s in ((3, 4), (5, 3, 4), (3, 4), (5, 3, 4))]
+
+
+def test_memorization_of_an_independent_program():
+    found = jax.jit(metrics.memorization)(*draw())
+    expected = [-1.301068, -0.3010683, -0.9826886]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_memorization_of_absent_rows_and_of_one_encoder():
+    f, f_views, g, g_views = draw()
+    where = np.array([True, False, True])
+    expected = metrics.memorization(
+        f[where], f_views[:, where], g[where], g_views[:, where]
+    )
+    f[1] = np.nan
+    found = metrics.memorization(f, f_views, g, g_views, where=where)
+    np.testing.assert_allclose(found, [expected[0], 0, expected[1]], rtol=1e-6)
+    assert (np.asarray(metrics.memorization(g, g_views, g, g_views)) == 0).all()
+    with pytest.raises(ValueError, match="f finite; got nan in row 1"):
+        metrics.memorization(f, f_views, g, g_views)
