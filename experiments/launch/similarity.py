@@ -138,7 +138,10 @@ def names_of(workdirs: Sequence) -> list[str]:
 
 
 def matrix(layers: Mapping) -> np.ndarray:
-    """[layer, layer] linear CKA of every two, in [0, 1]; 1 on the diagonal."""
+    """[layer, layer] linear CKA of every two, in [0, 1]; 1 on the diagonal.
+
+    NaN off it beside a layer that does not vary.
+    """
     values = list(layers.values())
     found = np.eye(len(values))
     for i, x in enumerate(values):
