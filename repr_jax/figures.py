@@ -234,3 +234,27 @@ def plane(groups: Mapping[str, np.ndarray]) -> bytes:
         axis.set_aspect("equal")
         tidy(axis)
     return png(figure)
+
+
+def dots(groups: Mapping[str, Mapping[str, float]], label: str) -> bytes:
+    """Numbers in [0, 1] of the same names in each group, a line a name.
+
+    Names are sorted by their mean over the groups, the highest at the top.
+    """
+    from matplotlib.figure import Figure
+
+    names = list(next(iter(groups.values())))
+    mean = [np.nanmean([group[name] for group in groups.values()]) for name in names]
+    order = np.argsort(mean, kind="stable")
+    height = 0.26 * len(names) + 1.2
+    figure = Figure(figsize=(6.4, height), dpi=DPI, layout="constrained")
+    axis = figure.subplots()
+    for title, group in groups.items():
+        values = [group[names[i]] for i in order]
+        axis.scatter(values, np.arange(len(names)), s=26, label=title, zorder=3)
+    axis.set_yticks(np.arange(len(names)), [names[i] for i in order])
+    axis.set_xlabel(label, fontsize=9)
+    axis.set_xlim(min(0.5, np.nanmin(mean)) - 0.03, 1.03)
+    axis.legend(fontsize=8, frameon=False, loc="lower left")
+    tidy(axis)
+    return png(figure)

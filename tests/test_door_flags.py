@@ -15,7 +15,7 @@ import pytest
 from repr_jax import config as configs
 from tests.runs import CONFIG
 
-NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 24))
+NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 36))
 
 # Imports once and forks for every case: jax starts no thread before it is used.
 SERVER = """
@@ -205,6 +205,21 @@ def of_torch(rng, files):
     ]
 
 
+def of_launcher(*needed):
+    """Arguments of a command that starts a run elsewhere, and here only says how."""
+
+    def make(rng, files):
+        flags = ["--dry-run", *needed]
+        names = ("name", "processes", "devices", "gpus", "time", "type", "steps")
+        names += ("chip", "topology", "image", "restarts", "zone", "version")
+        for _ in range(rng.choice([0, 1, 1])):
+            flags.append(f"--{rng.choice(names)}={a_value(rng, files)}")
+        of_main = [f"--config={files / 'tiny.py'}", "--workdir=gs://bucket/run"]
+        return [*flags, "--", *of_main]
+
+    return make
+
+
 def of_render(rng, files):
     """Arguments of the command that takes results in."""
     return [a_value(rng, files), str(files / "bad" / "config.json")]
@@ -212,8 +227,17 @@ def of_render(rng, files):
 
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
-PAPERS += ["shift_robustness", "self_supervised"]
-BENCHMARKS = ["conv", "contrastive", "hierarchy"]
+PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness"]
+BENCHMARKS = ["conv", "contrastive", "hierarchy", "self_supervised"]
+LAUNCHERS = {
+    "local": (),
+    "slurm": ("--gpus=2", "--time=1:00:00"),
+    "tpu": ("--name=a", "--zone=b", "--type=v5litepod-32", "--version=c"),
+    "gke": ("--name=a", "--image=b", "--chip=v5e", "--topology=4x8"),
+}
+CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launching
+STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
+STARTED |= {"experiments.benchmarks.self_supervised_torch"}
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]
@@ -224,6 +248,11 @@ COMMANDS += [("experiments.make_assets", of_assets)]
 COMMANDS += [("experiments.make_emoji", of_emoji)]
 COMMANDS += [("repr_jax.models.from_torch", of_torch)]
 COMMANDS += [("experiments.results.render", of_render)]
+COMMANDS += [
+    (f"experiments.launch.{name}", of_launcher(*needed))
+    for name, needed in LAUNCHERS.items()
+]
+COMMANDS += [(f"experiments.launch.{name}", of_scale) for name in CHECKS]
 
 
 def test_every_command_is_tried(repository):
@@ -234,8 +263,7 @@ def test_every_command_is_tried(repository):
             if 'if __name__ == "__main__":' in path.read_text():
                 place = path.relative_to(repository).with_suffix("")
                 there.add(".".join(place.parts).removesuffix(".__main__"))
-    assert there - tried == {"repr_jax.last_words"}  # started by `sharding` alone
-    assert tried <= there
+    assert there - tried == STARTED and tried <= there
 
 
 def test_no_arguments_make_a_traceback(run, files, monkeypatch):

@@ -3,7 +3,7 @@
 Rows are changed independently of each other, so that a batch may be split over devices.
 Those of images take [batch, height, width, channels] float in [0, 1] and return float32
 in [0, 1]. Changes of color are in `data.colors`; `data.recipes` puts both together as
-published methods do.
+published methods do. `mix` and `cut_mix` alone take two batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -127,6 +127,51 @@ def dropout(key: Array, features: Array, *, rate: float = 0.2) -> Array:
     checks.same_shape("augment.dropout", rank=2, features=features)
     checks.non_negative("augment.dropout", rate=rate)
     return features * jax.random.bernoulli(key, 1 - rate, features.shape)
+
+
+def mix(
+    key: Array, images: Array, others: Array, *, alpha: float = 1.0
+) -> tuple[Array, Array]:
+    """share images + (1 - share) others, of one share ~ Beta(alpha, alpha) a batch.
+
+    images, others: [batch, height, width, channels]; alpha > 0. Also returns the share,
+    [], of the images.
+
+    Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018,
+      https://arxiv.org/abs/1710.09412; with outliers as others, Zhang et al., "Mixture
+      Outlier Exposure", 2023, https://arxiv.org/abs/2106.03917.
+    """
+    checks.same_shape("augment.mix", rank=4, images=images, others=others)
+    checks.positive("augment.mix", alpha=alpha)
+    share = jax.random.beta(key, alpha, alpha)
+    return share * images + (1 - share) * others, share
+
+
+def cut_mix(
+    key: Array, images: Array, others: Array, *, alpha: float = 1.0
+) -> tuple[Array, Array]:
+    """`mix` by area: a box of each other in its image, at one place in the batch.
+
+    The box has the shape of the image and a share 1 - Beta(alpha, alpha) of its area,
+    less what lies beyond the edges around a uniform center; the share returned is that
+    of the pixels left.
+
+    Source: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers
+      with Localizable Features", 2019, https://arxiv.org/abs/1905.04899; with outliers
+      as `mix`.
+    """
+    checks.same_shape("augment.cut_mix", rank=4, images=images, others=others)
+    checks.positive("augment.cut_mix", alpha=alpha)
+    share_key, key = jax.random.split(key)
+    side = jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha))
+    inside = []
+    for size, place in zip(images.shape[1:3], jax.random.uniform(key, (2,))):
+        pixels = jnp.arange(size)
+        half, center = jnp.floor(side * size) / 2, jnp.floor(place * size)
+        inside.append((pixels >= center - half) & (pixels < center + half))
+    box = inside[0][:, None] & inside[1][None]
+    mixed = jnp.where(box[None, :, :, None], others, images)
+    return mixed, 1 - jnp.mean(box, dtype=jnp.float32)
 
 
 def linear(t: Array) -> Array:

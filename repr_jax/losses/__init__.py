@@ -7,11 +7,24 @@ from repr_jax.losses.adversarial import (
     hinge_discriminator,
     hinge_generator,
 )
-from repr_jax.losses.classification import cross_entropy, swapped_cross_entropy
+from repr_jax.losses.classification import (
+    cross_entropy,
+    evidential_cross_entropy,
+    soft_cross_entropy,
+    swapped_cross_entropy,
+)
+from repr_jax.losses.classification_outliers import (
+    background_outliers,
+    energy_margin_outliers,
+    energy_margins,
+    mixture_outlier_exposure,
+    outlier_exposure,
+    textual_outliers,
+)
 from repr_jax.losses.classification_segmentation import dice, focal_balanced
 from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
-from repr_jax.losses.clustering_prototypes import swav
+from repr_jax.losses.clustering_prototypes import palm, swav
 from repr_jax.losses.clustering_tree import deep_ect, hyphc
 from repr_jax.losses.contrastive import (
     clip,
@@ -24,6 +37,8 @@ from repr_jax.losses.contrastive import (
 )
 from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.losses.contrastive_labels import (
+    discriminative,
+    flow_con,
     sup_con,
     triplet,
     triplet_hardest,
@@ -79,6 +94,7 @@ from repr_jax.losses.variational_tree import tree_elbo
 __all__ = [
     "alignment",
     "alignment_uniformity",
+    "background_outliers",
     "barlow_twins",
     "bucketed_nll",
     "byol",
@@ -96,10 +112,15 @@ __all__ = [
     "dice",
     "dino",
     "directional_pinball",
+    "discriminative",
     "dmvae",
     "dreg",
     "elbo",
+    "energy_margin_outliers",
+    "energy_margins",
     "event_nce",
+    "evidential_cross_entropy",
+    "flow_con",
     "flow_kl",
     "focal_balanced",
     "forget_align",
@@ -123,6 +144,7 @@ __all__ = [
     "masked_patches",
     "mean_shifted",
     "mhvae",
+    "mixture_outlier_exposure",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -142,12 +164,15 @@ __all__ = [
     "nexus_top",
     "noise_prediction",
     "nt_xent",
+    "outlier_exposure",
     "pairwise",
+    "palm",
     "prompt_orthogonality",
     "psp",
     "score_matching",
     "sdm",
     "siglip",
+    "soft_cross_entropy",
     "soft_outlier",
     "spectral_contrastive",
     "sup_con",
@@ -155,6 +180,7 @@ __all__ = [
     "swav",
     "symmetric_info_nce",
     "temi",
+    "textual_outliers",
     "tree_elbo",
     "triplet",
     "triplet_hardest",

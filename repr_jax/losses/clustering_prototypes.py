@@ -1,11 +1,19 @@
 """Losses that assign examples to prototypes, directions that are learned with them."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from repr_jax.losses.contrastive_labels import sup_con
 from repr_jax.losses.distillation import cross_view
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
+from repr_jax.ops.batch import (
+    checked_rows,
+    checked_where,
+    masked_mean,
+    num_present,
+    present,
+)
 from repr_jax.ops.numerics import pairwise_dot, to_float
 from repr_jax.ops.similarity import cosine
 from repr_jax.ops.sinkhorn import balanced_assignment
@@ -69,6 +77,65 @@ def swav(
     ]
     options = dict(temperature=temperature, where=where, axis_name=axis_name)
     return cross_view(jnp.stack(scores), jnp.stack(codes), **options)
+
+
+def palm(
+    z: Array,
+    prototypes: Array,
+    prototype_labels: Array,
+    weights: Array,
+    *,
+    temperature: float | Array = 0.1,
+    contrast_temperature: float | Array = 0.5,
+    contrast_weight: float | Array = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Each row under a mixture of its class's prototypes, those of one class together.
+
+    mean_i [ logsumexp_k(s_ik / temperature) - sum_k weights_ik s_ik / temperature ] +
+    contrast_weight sup_con(prototypes, prototype_labels), s cosines.
+
+    In the first term prototypes have no gradient. In the second, `losses.sup_con`, z
+    gets some through prototypes that `ops.prototypes.update` moved towards it. A step:
+    `assign` weights, `update` the prototypes, assign again, this loss.
+
+    Args:
+      z: [batch, dim] float, both views of each example a row, any scale.
+      prototypes: [num, dim] float, any scale, equal on all devices.
+      prototype_labels: [num] int, of their classes; in the authors' code the number of
+        the prototype modulo that of the classes.
+      weights: [batch, num] float, of `ops.prototypes.assign`; without gradient.
+      temperature, contrast_temperature: > 0, of the terms.
+      contrast_weight: >= 0.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats.
+
+    Raises:
+      ValueError: shapes do not fit together. TypeError: integers in place of floats.
+
+    Source: Lu et al., "Learning with Mixture of Prototypes for Out-of-Distribution
+      Detection", 2024, https://arxiv.org/abs/2402.02653.
+    """
+    who = "palm"
+    z, where = checked_rows(who, where, z=z)
+    weights, _ = checked_rows(who, where, weights=weights)
+    checks.floating(who, prototypes=prototypes)
+    checks.shape(who, (weights.shape[1], z.shape[1]), prototypes=prototypes)
+    checks.shape(who, (len(z), len(prototypes)), weights=weights)
+    checks.positive(who, temperature=temperature)
+    checks.non_negative(who, contrast_weight=contrast_weight)
+    fixed = lax.stop_gradient(cosine.prepare(to_float(prototypes)))
+    scores = pairwise_dot(cosine.prepare(z), fixed) / temperature
+    own = jnp.sum(lax.stop_gradient(weights) * scores, axis=1)
+    terms = jax.nn.logsumexp(scores, axis=1) - own
+    likelihood = masked_mean(terms, where=where, axis_name=axis_name)
+    contrast = sup_con(prototypes, prototype_labels, temperature=contrast_temperature)
+    some = num_present(where, axis_name) > 0
+    return likelihood + jnp.where(some, contrast_weight * contrast, 0)
 
 
 def _stored(queue, queue_where, prototypes, axis_name):

@@ -1,8 +1,9 @@
 """Contrastive losses with labels, which say which rows belong together.
 
-Common to all: x is [rows, dim] float, every view of every example a row of its own, and
-labels [rows] int, equal for rows that belong together. Other arguments and errors are
-those of `contrastive`; TypeError also for labels that are not integers.
+x is [rows, dim] float, every view of every example a row of its own, or of every pair
+of rows a number; labels [rows] int, equal for rows that belong together. Other
+arguments and errors are those of `contrastive`; TypeError also for labels that are not
+integers.
 """
 
 from functools import partial
@@ -15,7 +16,8 @@ from repr_jax.losses.contrastive import check_options, negative_logits
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
-from repr_jax.ops.numerics import class_ids
+from repr_jax.ops.class_statistics import class_means
+from repr_jax.ops.numerics import class_ids, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
 
@@ -67,6 +69,120 @@ def sup_con(
     )
     terms = log_z - total / jnp.maximum(lax.stop_gradient(count), 1)
     return masked_mean(terms, where=rows.where & (count > 0), axis_name=axis_name)
+
+
+def flow_con(
+    log_probs: Array,
+    labels: Array,
+    *,
+    sharpness: float | Array = 1.5,
+    temperature: float | Array = 0.1,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Draws the densities that rows of one class ascribe to one another together.
+
+    mean_i mean_p [ log sum_{j != i} exp S_ij - S_ip ], S_ij = exp(sharpness (l_ij -
+    max_j l_ij)) / temperature, l = log_probs and p the other rows with the label of i.
+    The largest is over all j, i too.
+
+    A row without such p does not count. The negative log-likelihood of the flow,
+    -mean_i (l_ii + log |det|), is added outside, times 0.07 in the paper's code.
+
+    Args:
+      log_probs: [batch, all rows] float: of row i under the Gaussian that the flow's
+        prior predicts of row j. On a split batch the columns are those of all devices.
+        The paper's code has them in bits per dimension, which 1.5 is meant for.
+      labels: [batch] int.
+      sharpness: > 0. The paper writes tau, of l_ij + l_ii; what belongs to the row
+        alone cancels.
+      temperature: > 0.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats.
+
+    Raises:
+      ValueError: log_probs is not [batch, all rows], or labels not [batch].
+      TypeError: integers in log_probs; labels that are none.
+
+    Source: Aathreya and Canavan, "FlowCon: Out-of-Distribution Detection using
+      Flow-Based Contrastive Learning", 2024, https://arxiv.org/abs/2407.03489. Their
+      code adds 1e-5 to the exponential, and counts a row without p as 0.
+    """
+    who = "flow_con"
+    log_probs, where = checked_rows(who, where, log_probs=log_probs)
+    checks.shape(who, where.shape, labels=labels)
+    checks.integers(who, labels=labels)
+    checks.positive(who, sharpness=sharpness, temperature=temperature)
+    index = pairs.row_index(where, axis_name)
+    rows = Rows(log_probs, where, index, class_ids(labels))
+    columns = gather_rows(rows._replace(x=where), axis_name)
+    checks.shape(who, (len(index), len(columns.index)), log_probs=log_probs)
+    highest = jnp.max(log_probs, axis=1, where=columns.where[None], initial=-jnp.inf)
+    highest = jnp.where(jnp.isneginf(highest), 0, highest)
+    away = jnp.where(columns.where[None], log_probs - highest[:, None], 0)
+    scores = jnp.exp(sharpness * away) / temperature
+    others, same = pairs.others(rows, columns), _same(rows, columns)
+    log_z = jax.nn.logsumexp(jnp.where(others, scores, -jnp.inf), axis=1)
+    count = jnp.sum(same, axis=1)
+    near = jnp.sum(jnp.where(same, scores, 0), axis=1) / jnp.maximum(count, 1)
+    counted = where & (count > 0)
+    terms = jnp.where(counted, log_z, 0) - near
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def discriminative(
+    x: Array,
+    labels: Array,
+    *,
+    num_classes: int,
+    pull_margin: float = 0.5,
+    push_margin: float = 1.5,
+    push_weight: float | Array = 1.0,
+    length_weight: float | Array = 0.001,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Pulls the rows of a class to their mean, and pushes the means apart.
+
+    mean_c mean_{i of c} max(0, |x_i - m_c| - pull_margin)^2 + push_weight mean_{a != b}
+    max(0, 2 push_margin - |m_a - m_b|)^2 + length_weight mean_c |m_c|, m the means.
+
+    Rows are the pixels of one image, classes its instances, for segmentation by
+    clustering. Euclidean distances, not cosines; classes without rows do not count.
+
+    Args:
+      num_classes: > 0; labels outside of [0, num_classes) are of no class.
+      pull_margin, push_margin: >= 0.
+      push_weight, length_weight: >= 0; that of the pull is 1.
+
+    Source: De Brabandere, Neven and Van Gool, "Semantic Instance Segmentation with a
+      Discriminative Loss Function", 2017, eqs. 1 to 4, https://arxiv.org/abs/1708.02551
+      (margins from memory of it). U3HS (Gasperini et al., 2023) embeds objects so;
+      its own weights are not public.
+    """
+    who = "discriminative"
+    checks.count(who, num_classes=num_classes)
+    checks.non_negative(who, pull_margin=pull_margin, push_margin=push_margin)
+    checks.non_negative(who, push_weight=push_weight, length_weight=length_weight)
+    x, where = checked_rows(who, where, x=x)
+    options = dict(where=where, axis_name=axis_name)
+    counts, means = class_means(x, labels, num_classes=num_classes, **options)
+    there = counts > 0
+    members = jax.nn.one_hot(labels, num_classes, dtype=x.dtype)
+    apart = _length(x - pairwise_dot(members, means.T))
+    pulls = members * jax.nn.relu(apart - pull_margin)[:, None] ** 2
+    num_rows = masked_mean(members, **options)  # over the batch, as the next line's
+    pull = masked_mean(pulls, **options) / jnp.where(there, num_rows, 1)
+    pairs_there = there[:, None] & there[None] & ~jnp.eye(num_classes, dtype=bool)
+    between = _length(means[:, None] - means[None])
+    pushes = jax.nn.relu(2 * push_margin - between) ** 2
+    push = masked_mean(pushes.ravel(), where=pairs_there.ravel())
+    length = masked_mean(_length(means), where=there)
+    pull = masked_mean(pull, where=there)
+    return pull + push_weight * push + length_weight * length
 
 
 def triplet(
@@ -174,6 +290,12 @@ def triplet_semi_hard(
     counted = (_same(rows, columns) & some) | jnp.isnan(distances)
     counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
+
+
+def _length(x):
+    """Euclidean over the last axis, of gradient 0 at 0."""
+    square = jnp.sum(x**2, axis=-1)
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
 
 
 def _same(rows, columns):

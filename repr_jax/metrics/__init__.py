@@ -27,6 +27,7 @@ from repr_jax.metrics.detection import (
     average_precision,
     fpr_at_tpr,
     minmax_combine,
+    risk_coverage,
 )
 from repr_jax.metrics.discrepancy import discrepancies, uniformity_gap
 from repr_jax.metrics.fairness import (
@@ -73,6 +74,21 @@ from repr_jax.metrics.inductive_bias import (
 )
 from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
+from repr_jax.metrics.outliers import (
+    model_specific_targets,
+    neighbor_consistency,
+    neighbor_counts,
+    score_norms,
+    textual_share,
+)
+from repr_jax.metrics.post_hoc import (
+    decision_boundary,
+    grad_norm,
+    kl_matching,
+    kl_templates,
+    nn_guide,
+    odin,
+)
 from repr_jax.metrics.pretraining import label_utility, memorization
 from repr_jax.metrics.regression import r2, spearman, variance_share
 from repr_jax.metrics.retrieval import ranks, recall_at_k
@@ -127,6 +143,7 @@ __all__ = [
     "cosine_distance",
     "cpr",
     "dasgupta_cost",
+    "decision_boundary",
     "dendrogram_purity",
     "discrepancies",
     "effective_rank",
@@ -137,12 +154,15 @@ __all__ = [
     "frechet_distance",
     "frechet_of_gaussians",
     "goodness_of_fit",
+    "grad_norm",
     "holm",
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
     "inverse_entropy",
     "keep_masks",
+    "kl_matching",
+    "kl_templates",
     "label_utility",
     "laplacian_variance",
     "largest_f",
@@ -161,16 +181,21 @@ __all__ = [
     "mean_squared_error",
     "memorization",
     "minmax_combine",
+    "model_specific_targets",
     "ms_ssim",
     "near_a_mode",
+    "neighbor_consistency",
+    "neighbor_counts",
     "neighbor_precision_recall",
     "niqe",
     "niqe_features",
     "niqe_reference",
     "nmi",
     "nmi_geometric",
+    "nn_guide",
     "noncentral_bits",
     "num_distinct",
+    "odin",
     "partition_ratio",
     "perceptual_distance",
     "persistence_median",
@@ -188,13 +213,16 @@ __all__ = [
     "recall_at_k",
     "regions",
     "reliability",
+    "risk_coverage",
     "robinson_foulds",
     "sankaran",
+    "score_norms",
     "signed_rank",
     "smallest_chi2",
     "spearman",
     "ssim",
     "sum_of_tests",
+    "textual_share",
     "triplet_agreement",
     "ucpr",
     "uniformity_gap",

@@ -5,9 +5,8 @@ positive differ: theirs is fpr_at_tpr(-scores, ~outlier). A score that is not a 
 loses every comparison. NaN without both classes. O(n log n), all shapes static.
 """
 
-import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_where
@@ -87,6 +86,44 @@ def fpr_at_tpr(
     return jnp.where(jnp.isfinite(least), least, jnp.nan)
 
 
+def risk_coverage(
+    confidence: Array, correct: Array, *, where: Array | None = None
+) -> Array:
+    """The area under the curve of risk by coverage: how well errors are kept to last.
+
+    1/n sum_k (share of errors among the k most confident rows)
+
+    Rows of equal confidence count as if drawn in random order.
+
+    Args:
+      confidence: [batch] float, higher for what is surer: minus a score. NaN is least.
+      correct: [batch] bool.
+      where: [batch] bool, False for absent rows; None if all are present.
+
+    Returns:
+      float32 scalar in [0, 1], 0 if there is no error, 1 if all are; about the error
+      rate if confidence means nothing; NaN if no row is present.
+
+    Raises:
+      ValueError: shapes differ or are not [batch]. TypeError: correct is not bool.
+
+    Source: Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep
+      Neural Classifiers", 2019, https://arxiv.org/abs/1805.08206.
+    """
+    who = "risk_coverage"
+    checks.same_shape(who, rank=1, confidence=confidence, correct=correct)
+    checks.floating(who, confidence=confidence)
+    checks.boolean(who, correct=correct)
+    where = checked_where(who, where, confidence.shape)
+    counts, here, starts, ends = _sorted(confidence, correct, where)
+    before, after = counts[:, starts], counts[:, ends + 1]  # of each row's tie
+    taken, size = jnp.cumsum(here), jnp.sum(after - before, axis=0)
+    share = (taken - jnp.sum(before, axis=0)) / jnp.maximum(size, 1)
+    errors = before[1] + share * (after[1] - before[1])
+    total = jnp.sum(jnp.where(here, errors / jnp.maximum(taken, 1), 0))
+    return jnp.where(jnp.any(here), total / jnp.maximum(jnp.sum(here), 1), jnp.nan)
+
+
 def _curve(who, scores, outlier, where):
     """[batch + 1] each: true and false positive rates and precision by threshold.
 
@@ -97,17 +134,27 @@ def _curve(who, scores, outlier, where):
     checks.floating(who, scores=scores)
     checks.boolean(who, outlier=outlier)
     where = checked_where(who, where, scores.shape)
-    scores = jnp.where(jnp.isnan(scores), -jnp.inf, to_float(scores))
-    order = jnp.argsort(-jnp.where(where, scores, -jnp.inf))
-    sorted_scores, here = scores[order], where[order]
-    last = sorted_scores[1:] != sorted_scores[:-1]  # of its tie
-    last = jnp.concatenate([last, jnp.ones(1, bool)])
-    found = jnp.stack([outlier[order] & here, ~outlier[order] & here])
-    counts = jnp.cumsum(found, axis=1, dtype=jnp.int32)
-    ends = jnp.where(last, jnp.arange(len(scores)), len(scores))
-    ends = jnp.flip(jax.lax.cummin(jnp.flip(ends)))  # where each tie ends
-    counts = jnp.concatenate([jnp.zeros((2, 1), jnp.int32), counts[:, ends]], axis=1)
+    counts, _, _, ends = _sorted(scores, outlier, where)
+    counts = jnp.concatenate([counts[:, :1], counts[:, ends + 1]], axis=1)
     true, false = counts / counts[:, -1:]
     precision = counts[0] / jnp.maximum(counts.sum(axis=0), 1)
     both = jnp.all(counts[:, -1] > 0)
     return tuple(jnp.where(both, x, jnp.nan) for x in (true, false, precision))
+
+
+def _sorted(scores, marked, where):
+    """Rows by falling score; NaN is the lowest.
+
+    [2, batch + 1] how many marked and how many other rows come before each place;
+    [batch] which are present, and the first and the last place of each one's tie.
+    """
+    scores = jnp.where(jnp.isnan(scores), -jnp.inf, to_float(scores))
+    scores = jnp.where(where, scores, -jnp.inf)
+    order = jnp.argsort(-scores)
+    scores, here, marked = scores[order], where[order], marked[order]
+    counts = jnp.cumsum(jnp.stack([marked & here, ~marked & here]), axis=1)
+    counts = jnp.pad(counts.astype(jnp.int32), [(0, 0), (1, 0)])
+    edge, place = scores[1:] != scores[:-1], jnp.arange(len(scores))
+    starts = lax.cummax(place * jnp.pad(edge, (1, 0), constant_values=True))
+    ends = jnp.where(jnp.pad(edge, (0, 1), constant_values=True), place, len(scores))
+    return counts, here, starts, lax.cummin(ends, reverse=True)

@@ -42,7 +42,7 @@ def linear_cka(
       axis_name: the mapped axis the batch is split over; None if it is whole.
 
     Returns:
-      float32 scalar in [0, 1], 1 is equal up to rotation, scale and shift; 0 if one
+      float32 scalar in [0, 1], 1 is equal up to rotation, scale and shift; NaN if one
       does not vary.
 
     Raises:
@@ -69,8 +69,7 @@ def linear_cka(
 
     x, y = unit(x), unit(y)
     below = jnp.sqrt(square(x, x)) * jnp.sqrt(square(y, y))
-    shared = square(x, y) / jnp.where(below == 0, 1, below)
-    return jnp.clip(shared, 0.0, 1.0)  # rounding may exceed 1
+    return jnp.clip(square(x, y) / below, 0.0, 1.0)  # rounding may exceed 1
 
 
 def effective_rank(

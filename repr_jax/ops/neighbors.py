@@ -1,13 +1,15 @@
-"""Which rows are nearest to each row, a block of rows at a time."""
+"""Which rows are nearest to each row, or to others, a block of rows at a time."""
 
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_where, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import cosine
 
@@ -47,19 +49,102 @@ def nearest(
     return _nearest(x, num_neighbors, similarity, min(chunk_size, rows))
 
 
+def between(
+    queries: Array,
+    keys: Array,
+    *,
+    num_neighbors: int,
+    similarity: Any = cosine,
+    chunk_size: int = 1024,
+    where: Array | None = None,
+) -> tuple[Array, Array]:
+    """The keys most similar to each query, the most similar first.
+
+    Exact; no more than chunk_size queries are compared with all keys at a time.
+
+    Args:
+      queries: [rows, dim] float.
+      keys: [keys, dim] float.
+      num_neighbors: from 1 to the number of present keys.
+      similarity: as in `ops.similarity`, such as its cosine.
+      chunk_size: > 0.
+      where: [keys] bool, False for absent keys; None if all are present.
+
+    Returns:
+      [rows, num_neighbors] similarities, of the pairs themselves, which is free of the
+      rounding of a matrix of all; and int32 rows of keys. In traced code an absent key
+      and a NaN are less similar than anything, and have the similarity -inf.
+
+    Raises:
+      ValueError: shapes do not fit together; not finite; too few present keys.
+      TypeError: integers; a `where` that is not bool.
+    """
+    who = "between"
+    checks.same_shape(who, rank=2, queries=queries)
+    checks.same_shape(who, rank=2, keys=keys)
+    checks.floating(who, queries=queries, keys=keys)
+    checks.shape(who, (len(queries), jnp.shape(keys)[1]), queries=queries)
+    checks.count(who, num_neighbors=num_neighbors, chunk_size=chunk_size)
+    where = checked_where(who, where, jnp.shape(keys)[:1])
+    checks.finite(who, queries=queries)
+    checks.finite(who, where=where, keys=keys)
+    count = np.sum(np.asarray(where)) if checks.known(where) else len(keys)
+    if num_neighbors > count:
+        raise ValueError(
+            f"{who}: expected at most as many neighbors as keys, {count}; got "
+            f"num_neighbors {num_neighbors}."
+        )
+    chunk_size = max(1, min(chunk_size, len(queries)))
+    return _between(queries, keys, where, num_neighbors, similarity, chunk_size)
+
+
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _nearest(x, num_neighbors, similarity, chunk_size):
-    rows, dim = x.shape
+    rows = len(x)
     x = similarity.prepare(to_float(x))
-    starts = jnp.arange(0, rows, chunk_size)
-    padded = jnp.concatenate([x, jnp.zeros((-rows % chunk_size, dim), x.dtype)])
 
-    def of_chunk(start):
-        some = lax.dynamic_slice_in_dim(padded, start, chunk_size)
-        scores = similarity.of_pairs(some, x)
-        scores = jnp.where(jnp.isnan(scores), jnp.finfo(scores.dtype).min, scores)
-        same = start + jnp.arange(chunk_size)[:, None] == jnp.arange(rows)[None]
-        return lax.top_k(jnp.where(same, -jnp.inf, scores), num_neighbors)[1]
+    def of_chunk(chunk):
+        some, place = chunk
+        same = place[:, None] == jnp.arange(rows)[None]
+        return lax.top_k(_scores(similarity, some, x, ~same), num_neighbors)[1]
 
-    found = lax.map(of_chunk, starts).reshape(-1, num_neighbors)
-    return found[:rows].astype(jnp.int32)
+    return _by_chunk(of_chunk, (x, jnp.arange(rows)), chunk_size).astype(jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _between(queries, keys, where, num_neighbors, similarity, chunk_size):
+    queries = similarity.prepare(to_float(queries))
+    keys = similarity.prepare(present(to_float(keys), where))
+
+    def of_chunk(some):
+        scores = _scores(similarity, some, keys, where[None])
+        rows = lax.top_k(scores, num_neighbors)[1]
+        values = lax.map(lambda row: similarity.of_rows(some, keys[row]), rows.T).T
+        lost = jnp.isnan(values) | ~where[rows]
+        values = jnp.where(lost, -jnp.inf, values)
+        order = jnp.argsort(-values, axis=1)
+        pair = (values, rows)
+        return tuple(jnp.take_along_axis(a, order, axis=1) for a in pair)
+
+    values, rows = _by_chunk(of_chunk, queries, chunk_size)
+    return values, rows.astype(jnp.int32)
+
+
+def _scores(similarity, some, x, counted):
+    """[rows of some, rows of x]; NaN is below any number, and what is not counted
+    below that."""
+    scores = similarity.of_pairs(some, x)
+    scores = jnp.where(jnp.isnan(scores), jnp.finfo(scores.dtype).min, scores)
+    return jnp.where(counted, scores, -jnp.inf)
+
+
+def _by_chunk(function, rows, chunk_size):
+    """function of chunk_size rows at a time, each by itself."""
+    count = len(jax.tree.leaves(rows)[0])
+
+    def padded(a):
+        a = jnp.pad(a, [(0, -count % chunk_size)] + [(0, 0)] * (a.ndim - 1))
+        return a.reshape(-1, chunk_size, *a.shape[1:])
+
+    found = lax.map(function, jax.tree.map(padded, rows))
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)

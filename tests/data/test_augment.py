@@ -107,3 +107,32 @@ def test_bad_input_is_named():
         augment.jitter(KEY, draw()[0])
     with pytest.raises(ValueError, match="expected zoom >= 0; got -1"):
         augment.jitter(KEY, draw(), zoom=-1)
+
+
+def test_a_mixture_is_of_the_share_that_it_names():
+    images, others = draw(), draw()[::-1]
+    for seed in range(5):
+        key = jax.random.key(seed)
+        mixed, share = jax.jit(augment.mix)(key, images, others)
+        assert 0 < share < 1
+        expected = share * images + (1 - share) * others
+        np.testing.assert_allclose(mixed, expected, rtol=1e-5)
+
+
+def test_a_cut_mixture_is_a_box_of_the_others_of_the_area_that_is_left():
+    images, others = np.zeros((3, 8, 12, 2), "f"), np.ones((3, 8, 12, 2), "f")
+    shares = []
+    for seed in range(30):
+        mixed, share = jax.jit(augment.cut_mix)(jax.random.key(seed), images, others)
+        box = np.asarray(mixed)[0, :, :, 0]
+        assert (np.asarray(mixed) == box[None, :, :, None]).all()
+        rows, columns = box.any(axis=1), box.any(axis=0)
+        np.testing.assert_array_equal(box, np.outer(rows, columns))
+        for line in (rows, columns):
+            inside = np.flatnonzero(line)
+            assert len(inside) == 0 or len(inside) == inside[-1] - inside[0] + 1
+        np.testing.assert_allclose(share, 1 - box.mean(), rtol=1e-6)
+        shares.append(float(share))
+    assert min(shares) < 0.5 < max(shares)
+    with pytest.raises(ValueError, match=r"augment\.cut_mix: expected one shape"):
+        augment.cut_mix(KEY, images, others[:2])

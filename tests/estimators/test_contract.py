@@ -24,6 +24,7 @@ from repr_jax.models.tree_vae import fully_connected
 from tests.jaxprs import rounded_products
 
 KEY, ROWS, DIM, CLASSES = jax.random.key(0), 24, 4, 3
+HEAD = np.random.default_rng(1).normal(size=(CLASSES + 1, DIM)).astype("f")
 SHORT = dict(num_steps=2, batch_size=8)
 ENCODER, DECODER = MLP((4, 2)), MLP((4, DIM))
 LATENTS = fully_connected(DIM, num_leaves=2, max_depth=1, latent_dim=2, hidden=4)
@@ -48,6 +49,11 @@ def by_target(module, x, labels, **masks):
     return module.fit(x, target, penalty=0.1, **masks)
 
 
+def as_maps(x):
+    """Two positions of two features."""
+    return x.reshape(-1, 2, 1, 2)
+
+
 def cosines(module, x, labels):
     """Similarities of rows, of which a row that is not finite spoils some."""
     return module.fit(KEY, x @ x.T, num_steps=2)
@@ -68,6 +74,12 @@ def decoded_around(x):
 CASES = {
     "agglomerative": Case(
         lambda module, x, labels: module.fit(x, num_leaves=3), on_host=True
+    ),
+    "class_boundary": Case(
+        lambda module, x, labels, **masks: module.fit(
+            np.eye(CLASSES, DIM, dtype=np.float32), x, labels, keep=0.8, **masks
+        ),
+        lambda module, *args: module.score(*args),
     ),
     "cluster_pruning": Case(  # rows are log densities
         lambda module, x, labels, **masks: module.fit(
@@ -100,9 +112,20 @@ CASES = {
         lambda module, fitted, x: module.score(fitted, entities_of(x)),
         whole=True,
     ),
+    "deep_svdd": Case(
+        by_key(widths=(4, 2), **SHORT), lambda module, *args: module.score(*args)
+    ),
+    "ecod": Case(
+        lambda module, x, labels, **masks: module.fit(x, **masks),
+        lambda module, *args: module.score(*args),
+    ),
     "gaussian_mixture": Case(
         by_key(num_components=CLASSES, num_steps=2, ridge=1e-3),
         lambda module, *args: module.assign(*args),
+    ),
+    "gradient_separation": Case(  # rows are gradients
+        lambda module, x, labels, **masks: module.fit(x, HEAD[0], **masks),
+        lambda module, *args: module.score(*args),
     ),
     "hierarchy": Case(lambda module, x, labels: module.fit(x), on_host=True),
     "hyphc": Case(cosines, on_host=True),
@@ -112,7 +135,17 @@ CASES = {
     "kmeans": Case(
         by_key(num_clusters=CLASSES), lambda module, *args: module.assign(*args)
     ),
+    "knn_distance": Case(
+        lambda module, x, labels, **masks: module.fit(x, **masks),
+        lambda module, *args: module.score(*args, num_neighbors=3),
+    ),
     "logistic": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
+    "naive_bayes": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, num_classes=CLASSES, **masks
         ),
@@ -136,6 +169,20 @@ CASES = {
             fitted, x, jnp.zeros(len(x), jnp.int32)
         )[1],
     ),
+    "mahalanobis": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, ridge=0.01, **masks
+        ),
+        lambda module, *args: module.relative_score(*args),
+    ),
+    "padim": Case(
+        lambda module, x, labels, **masks: module.fit(as_maps(x), **masks),
+        lambda module, fitted, x: module.score(fitted, as_maps(x)),
+    ),
+    "temperature_scaling": Case(
+        lambda module, x, labels, **masks: module.fit(x, labels, **masks),
+        lambda module, *args: module.logits(*args),
+    ),
     "temi": Case(
         by_key(num_classes=CLASSES, num_heads=1, num_neighbors=3, **SHORT),
         lambda module, *args: module.assign(*args),
@@ -152,6 +199,12 @@ CASES = {
         ),
         lambda module, fitted, x: module.assign(fitted, (x,)),
         on_host=True,
+    ),
+    "vim": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, HEAD[:CLASSES], HEAD[CLASSES, :CLASSES], num_components=2, **masks
+        ),
+        lambda module, *args: module.score(*args),
     ),
 }
 

@@ -47,6 +47,8 @@ def test_every_score_meets_every_set_of_outliers(trained):
     np.testing.assert_allclose(found.numbers["near/size/auroc"], 11 / 12, rtol=1e-6)
     np.testing.assert_allclose(found.numbers["near/size/fpr_at_95"], 0.25)
     assert len(found.tables[0].rows) == 4
+    assert found.numbers["far/size/average_precision"] == 1
+    np.testing.assert_allclose(found.chance["near/size/average_precision"], 3 / 7)
     assert found.chance["near/size/fpr_at_95"] == 0.95
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from repr_jax import losses
 from repr_jax.ops import laplace, subsets
+from repr_jax.ops.batch import gather_rows, present
 from repr_jax.ops.numerics import pairwise_dot
 
 BATCH, DIM = 8, 2
@@ -141,6 +142,71 @@ def supported(loss, arrays, decoder, **rest):
 def masked_map(loss, arrays, decoder, **rest):
     """Pixels with a number above 0 are anomalous."""
     return loss(arrays["logits"], jnp.nan_to_num(arrays["label"]) > 0, **rest)
+
+
+def exposed(loss, arrays, decoder, *, where, **rest):
+    """Logits of labeled rows and of as many outliers, present and absent alike."""
+
+    def own(x, labels, **options):
+        outliers = arrays["outliers"]
+        return loss(x, labels, outliers, outliers_where=where, **options)
+
+    return labeled(own, arrays, decoder, where=where, **rest)
+
+
+def mixed(loss, arrays, decoder, **rest):
+    def own(x, labels, **options):
+        return loss(x, labels, arrays["mixed"], 0.3, **options)
+
+    return labeled(own, arrays, decoder, **rest)
+
+
+def wild(loss, arrays, decoder, *, where, **rest):
+    """A boundary of energies that is learned; one constraint of two is violated."""
+    learned = -jnp.abs(decoder[0, 0]), decoder[0, 1]
+    duals = np.array([0.3, 0.2], "f"), np.array([1.0, 1.5], "f")
+
+    def own(x, labels, **options):
+        outliers = arrays["outliers"]
+        return loss(x, labels, outliers, *learned, *duals, wild_where=where, **options)
+
+    numbers = dict(margin=-1.0, loss_tolerance=0.1, false_alarm=0.9)
+    return labeled(own, arrays, decoder, where=where, **numbers, **rest)
+
+
+def cells(loss, arrays, decoder, **rest):
+    """Of a map of two by one."""
+
+    def own(x, labels, **options):
+        return loss(x, arrays["id_logits"], labels, threshold=0.6, **options)
+
+    return labeled(own, arrays, decoder, **rest)
+
+
+def prompted(loss, arrays, decoder, *, where, **rest):
+    """Texts of classes that are stored, and of outliers that are learned."""
+    texts = STORED, decoder.T
+    options = dict(temperature=0.5, where=where, outliers_where=where)
+    return loss(*arrays.values(), *texts, **options, **rest)
+
+
+def evident(loss, arrays, decoder, **rest):
+    """Evidence is not below 0."""
+    return labeled(loss, {**arrays, "x": jnp.abs(arrays["x"])}, decoder, **rest)
+
+
+def paired(loss, arrays, decoder, *, where, axis_name, **rest):
+    """A number of each pair, which no dtype rounds."""
+    x = present(arrays["x"], where)
+    others = gather_rows(x, axis_name)
+    pairs = {**arrays, "x": jnp.minimum(x[:, :1], others[None, :, 1])}
+    return labeled(loss, pairs, decoder, where=where, axis_name=axis_name, **rest)
+
+
+def mixture(loss, arrays, decoder, **rest):
+    """Three prototypes of two classes that are learned."""
+    kinds = np.array([0, 1, 0])
+    return loss(arrays["z"], decoder.T, kinds, arrays["weights"], **rest)
 
 
 def queued(loss, arrays, decoder, **rest):
@@ -296,6 +362,22 @@ ROWS = {
     "psp": Row(restored, RESTORED),
     "cross_entropy": Row(labeled, LABELED),
     "swapped_cross_entropy": Row(labeled, LABELED),
+    "soft_cross_entropy": Row(embeddings, {"logits": (3,), "targets": (3,)}),
+    "evidential_cross_entropy": Row(evident, LABELED),
+    "outlier_exposure": Row(exposed, LABELED | {"outliers": (DIM,)}),
+    "mixture_outlier_exposure": Row(mixed, LABELED | {"mixed": (DIM,)}),
+    "energy_margins": Row(
+        partial(exposed, inlier_margin=-1.0, outlier_margin=0.5),
+        LABELED | {"outliers": (DIM,)},
+    ),
+    "energy_margin_outliers": Row(wild, LABELED | {"outliers": (DIM,)}),
+    "background_outliers": Row(
+        cells, {"x": (2, 1, 3), "id_logits": (2, 1), "label": ()}
+    ),
+    "textual_outliers": Row(prompted, {"inliers": (DIM,), "outliers": (DIM,)}),
+    "discriminative": Row(partial(labeled, num_classes=2), LABELED),
+    "flow_con": Row(paired, LABELED),
+    "palm": Row(mixture, {"z": (DIM,), "weights": (3,)}),
     "gan_discriminator": Row(embeddings, {"real": (), "fake": ()}),
     "gan_generator": Row(embeddings, {"fake": ()}),
     "hinge_discriminator": Row(embeddings, {"real": (), "fake": ()}),

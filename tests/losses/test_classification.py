@@ -5,6 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from scipy.special import digamma
 
 from repr_jax import losses
 
@@ -27,6 +28,26 @@ def test_cross_entropy_matches_the_paper(smoothing):
     actual = jax.jit(losses.cross_entropy)(logits, labels, label_smoothing=smoothing)
     expected = cross_entropy_from_the_paper(logits, labels, smoothing)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_soft_targets_are_weights_of_classes_and_have_no_gradient():
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(5, 4)), rng.uniform(size=(5, 4))
+    expected = 0.0
+    for row, target in zip(logits, targets):
+        share = np.exp(row) / np.exp(row).sum()
+        expected -= sum(t * math.log(p) for t, p in zip(target, share)) / 5
+    arguments = logits.astype("f"), targets.astype("f")
+    found = jax.jit(losses.soft_cross_entropy)(*arguments)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    gradient = jax.grad(losses.soft_cross_entropy, argnums=1)(*arguments)
+    np.testing.assert_array_equal(gradient, 0)
+    hard = np.eye(4)[[0, 2, 1, 1, 3]]
+    np.testing.assert_allclose(
+        losses.soft_cross_entropy(logits, hard),
+        losses.cross_entropy(logits, np.array([0, 2, 1, 1, 3])),
+        rtol=1e-6,
+    )
 
 
 def test_equal_logits_cost_log_num_classes_and_certainty_nothing():
@@ -69,3 +90,24 @@ def test_other_inputs_are_refused():
         losses.cross_entropy(np.zeros((2, 3)), np.zeros(2))
     with pytest.raises(ValueError, match="labels of shape"):
         losses.cross_entropy(np.zeros((2, 3)), np.zeros(3, int))
+
+
+def test_evidence_matches_the_paper_and_the_values_of_an_independent_program():
+    evidence = np.exp(np.random.default_rng(26).normal(size=(2, 4)))
+    each = [
+        losses.evidential_cross_entropy(row[None], np.zeros(1, int)) for row in evidence
+    ]
+    np.testing.assert_allclose(each, [2.814582, 0.8068975], rtol=1e-5)
+    labels, expected = np.array([2, 1]), 0.0
+    for row, y in zip(evidence + 1, labels):
+        expected += (digamma(row.sum()) - digamma(row[y])) / 2
+    found = jax.jit(losses.evidential_cross_entropy)(evidence, labels)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_without_evidence_it_costs_a_harmonic_sum_and_with_much_the_cross_entropy():
+    none = losses.evidential_cross_entropy(np.zeros((3, 4)), np.array([0, 1, 3]))
+    np.testing.assert_allclose(none, 1 + 1 / 2 + 1 / 3, rtol=1e-5)
+    shares = np.array([[0.7, 0.2, 0.1]])
+    much = losses.evidential_cross_entropy(1e6 * shares, np.array([1]))
+    np.testing.assert_allclose(much, -math.log(0.2), rtol=1e-3)

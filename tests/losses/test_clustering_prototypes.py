@@ -1,11 +1,14 @@
 """SwAV: loops, an oracle, by hand, the queue, and codes without gradient."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from repr_jax import losses
+from repr_jax.ops import prototypes
 
 rng = np.random.default_rng(0)
 VIEWS = rng.normal(size=(4, 6, 3)).astype("f")
@@ -109,3 +112,57 @@ def test_shapes_that_do_not_fit_are_named():
         losses.swav(VIEWS, PROTOTYPES[:, :2])
     with pytest.raises(ValueError, match=r"swav: expected queue of shape \(2, 7, 3\)"):
         losses.swav(VIEWS, PROTOTYPES, queue=QUEUE[:1])
+
+
+def mixture_draw():
+    """Rows of two classes, two prototypes of each, and weights of rows to them."""
+    rng = np.random.default_rng(22)
+    z, kept = unit(rng.normal(size=(6, 4))), unit(rng.normal(size=(4, 4)))
+    labels, kinds = np.arange(6) % 2, np.arange(4) % 2
+    return z, kept, labels, kinds
+
+
+def test_palm_has_the_stated_values_of_a_step():
+    z, kept, labels, kinds = mixture_draw()
+    weights = prototypes.assign(z, kept, labels, kinds, top=2)
+    moved = prototypes.update(kept, z, weights, decay=0.9)
+    weights = prototypes.assign(z, moved, labels, kinds, top=2)
+    alone = jax.jit(partial(losses.palm, contrast_weight=0.0))
+    np.testing.assert_allclose(alone(z, moved, kinds, weights), 2.870912, rtol=1e-5)
+    contrast = losses.sup_con(kept, kinds, temperature=0.5)
+    np.testing.assert_allclose(contrast, 2.268682, rtol=1e-5)
+    both = losses.palm(z, kept, kinds, weights, contrast_weight=2.0)
+    expected = alone(z, kept, kinds, weights) + 2 * contrast
+    np.testing.assert_allclose(both, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7])
+def test_palm_matches_the_paper(temperature):
+    z, kept, _, kinds = mixture_draw()
+    weights = np.random.default_rng(0).dirichlet(np.ones(4), size=6)
+    expected = 0.0
+    for row, weight in zip(z, weights):
+        scores = [row @ p / temperature for p in kept]
+        expected += np.log(sum(np.exp(scores))) / 6
+        expected -= sum(w * s for w, s in zip(weight, scores)) / 6
+    for k in range(4):
+        scores = [kept[k] @ p / 0.5 for p in kept]
+        others = [j for j in range(4) if j != k]
+        same = [scores[j] for j in others if kinds[j] == kinds[k]]
+        log_z = np.log(sum(np.exp(scores[j]) for j in others))
+        expected += (log_z - np.mean(same)) / 4
+    found = jax.jit(partial(losses.palm, temperature=temperature))(
+        3 * z, 2 * kept, kinds, weights
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_rows_of_palm_move_prototypes_only_through_their_contrast():
+    z, kept, _, kinds = mixture_draw()
+    weights = np.full((6, 4), 0.25)
+    alone = jax.grad(partial(losses.palm, contrast_weight=0.0), (1, 3))
+    for gradient in alone(z, kept, kinds, weights):
+        np.testing.assert_array_equal(gradient, 0)
+    found = jax.grad(losses.palm, 1)(z, kept, kinds, weights)
+    expected = jax.grad(partial(losses.sup_con, temperature=0.5))(kept, kinds)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -1,6 +1,7 @@
 """Losses with labels against float64 loops, and what labels must not do."""
 
 import math
+from functools import partial
 
 import jax
 import numpy as np
@@ -159,3 +160,73 @@ def test_satisfied_triplets_have_no_gradient():
         value, gradient = jax.jit(jax.value_and_grad(loss))(x, labels)
         assert value == 0
         assert (gradient == 0).all()
+
+
+def flow_con_from_the_paper(log_probs, labels, sharpness, temperature):
+    """With the row's own density, which cancels; a loop a sum."""
+    rows, terms = range(len(labels)), []
+    for i in rows:
+        pair = [sharpness * (log_probs[i, j] + log_probs[i, i]) for j in rows]
+        score = [math.exp(v - max(pair)) / temperature for v in pair]
+        log_z = math.log(sum(math.exp(score[j]) for j in rows if j != i))
+        same = [score[j] - log_z for j in rows if j != i and labels[j] == labels[i]]
+        if same:
+            terms.append(-sum(same) / len(same))
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize(("sharpness", "temperature"), [(0.5, 0.1), (1.5, 0.3)])
+def test_flow_con_matches_the_paper(sharpness, temperature):
+    log_probs = np.random.default_rng(0).normal(size=(8, 8)) - 3
+    expected = flow_con_from_the_paper(log_probs, LABELS, sharpness, temperature)
+    options = dict(sharpness=sharpness, temperature=temperature)
+    found = jax.jit(partial(losses.flow_con, **options))(log_probs, LABELS)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    moved = log_probs + np.arange(8.0)[:, None]  # a constant a row
+    np.testing.assert_allclose(
+        losses.flow_con(moved, LABELS, **options), expected, rtol=1e-5
+    )
+
+
+def test_flow_con_has_the_stated_value_and_one_density_for_all_by_hand():
+    log_probs = np.random.default_rng(14).normal(size=(6, 6)) - 3
+    labels = np.arange(6) % 2
+    found = losses.flow_con(log_probs, labels, sharpness=0.5, temperature=0.1)
+    np.testing.assert_allclose(found, 5.368497, rtol=1e-5)
+    np.testing.assert_allclose(-np.diag(log_probs).mean(), 2.515263, rtol=1e-6)
+    same = losses.flow_con(np.full((6, 6), -7.0), labels)
+    np.testing.assert_allclose(same, math.log(5), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"flow_con: expected log_probs of shape"):
+        losses.flow_con(log_probs[:, :5], labels)
+
+
+def discriminative_from_the_paper(x, labels, pull, push, weight, length):
+    classes = [c for c in range(4) if (labels == c).any()]
+    means = {c: x[labels == c].mean(axis=0) for c in classes}
+    total = 0.0
+    for c in classes:
+        away = [np.linalg.norm(row - means[c]) for row in x[labels == c]]
+        total += np.mean([max(0, a - pull) ** 2 for a in away]) / len(classes)
+        total += length * np.linalg.norm(means[c]) / len(classes)
+        for other in set(classes) - {c}:
+            gap = 2 * push - np.linalg.norm(means[c] - means[other])
+            total += weight * max(0, gap) ** 2 / len(classes) / (len(classes) - 1)
+    return total
+
+
+@pytest.mark.parametrize("margins", [(0.5, 1.5, 1.0, 0.001), (0.1, 0.4, 2.0, 0.3)])
+def test_discriminative_matches_the_paper(margins):
+    labels = np.where(LABELS == 1, -1, LABELS)  # rows of no class, and one empty class
+    expected = discriminative_from_the_paper(draw().astype(float), labels, *margins)
+    names = ("pull_margin", "push_margin", "push_weight", "length_weight")
+    loss = partial(losses.discriminative, num_classes=4, **dict(zip(names, margins)))
+    np.testing.assert_allclose(jax.jit(loss)(draw(), labels), expected, rtol=1e-5)
+
+
+def test_classes_within_and_beyond_the_margins_cost_their_lengths():
+    x = np.array([[0.0, 0.4], [0.0, -0.4], [4.0, 0.0]], np.float32)
+    labels = np.array([0, 0, 1])
+    found = losses.discriminative(x, labels, num_classes=2, length_weight=0.5)
+    np.testing.assert_allclose(found, 0.5 * (0 + 4) / 2, rtol=1e-6)
+    same = losses.discriminative(0 * x, labels, num_classes=2)
+    np.testing.assert_allclose(same, 9, rtol=1e-6)

@@ -1,9 +1,12 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
 from repr_jax import metrics
+from repr_jax.ops import uncertainty
 
 
 def draw():
@@ -86,3 +89,54 @@ def test_two_scores_combined_by_hand():
     np.testing.assert_allclose(found, [0.25, 0.85, 0.5], rtol=1e-6)
     with pytest.raises(ValueError, match="expected lows of shape"):
         metrics.minmax_combine(scores, np.zeros(3), np.ones(3))
+
+
+def risk_from_the_definition(confidence, correct):
+    """The mean over all orders of rows of equal confidence, one loop a sum."""
+    orders = [
+        order
+        for order in itertools.permutations(range(len(confidence)))
+        if all(confidence[a] >= confidence[b] for a, b in itertools.pairwise(order))
+    ]
+    total = 0.0
+    for order in orders:
+        for k in range(1, len(order) + 1):
+            total += sum(not correct[i] for i in order[:k]) / k / len(order)
+    return total / len(orders)
+
+
+def test_risk_by_coverage_is_the_mean_over_random_orders_of_ties():
+    rng = np.random.default_rng(0)
+    for confidence in (rng.integers(3, size=6).astype(float), rng.normal(size=6)):
+        correct = rng.random(6) < 0.5
+        found = jax.jit(metrics.risk_coverage)(confidence, correct)
+        expected = risk_from_the_definition(confidence, correct)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        order = rng.permutation(6)
+        moved = metrics.risk_coverage(confidence[order], correct[order])
+        np.testing.assert_allclose(moved, found, rtol=1e-6)
+
+
+def test_risk_by_coverage_has_the_value_of_an_independent_program():
+    rng = np.random.default_rng(1)
+    logits, drawn = 2 * rng.normal(size=(50, 4)), rng.integers(4, size=50)
+    labels = np.where(np.arange(50) % 2 == 0, logits.argmax(axis=1), drawn)
+    confidence, correct = -uncertainty.max_softmax(logits), logits.argmax(1) == labels
+    found = metrics.risk_coverage(confidence, correct)
+    np.testing.assert_allclose(found, 0.4446273, rtol=1e-5)
+
+
+def test_risk_by_coverage_by_hand():
+    confidence, correct = np.array([3.0, 2.0, 1.0]), np.array([True, True, False])
+    np.testing.assert_allclose(metrics.risk_coverage(confidence, correct), 1 / 9)
+    worst = metrics.risk_coverage(-confidence, correct)
+    np.testing.assert_allclose(worst, (1 + 1 / 2 + 1 / 3) / 3, rtol=1e-6)
+    broken = np.array([3.0, 2.0, np.nan])  # the least sure
+    np.testing.assert_allclose(metrics.risk_coverage(broken, correct), 1 / 9)
+    more = np.array([3.0, -np.inf, 2.0, np.nan, 1.0])
+    right, where = np.array([1, 0, 1, 1, 0], bool), np.array([1, 0, 1, 0, 1], bool)
+    found = metrics.risk_coverage(more, right, where=where)
+    np.testing.assert_allclose(found, 1 / 9, rtol=1e-6)
+    assert np.isnan(metrics.risk_coverage(more, right, where=where & False))
+    with pytest.raises(TypeError, match="risk_coverage: expected correct bool"):
+        metrics.risk_coverage(confidence, confidence)

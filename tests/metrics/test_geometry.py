@@ -54,10 +54,16 @@ def test_cka_ignores_rotation_scale_and_shift_but_not_stretching(pair):
     assert metrics.linear_cka(stretched, x) < 0.8
 
 
-def test_cka_of_what_does_not_vary_and_of_orthogonal_columns_is_0():
+def test_cka_of_orthogonal_columns_is_0_and_of_what_does_not_vary_undefined():
     x = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], "f")
     assert metrics.linear_cka(x[:, :1], x[:, 1:]) == 0
-    assert metrics.linear_cka(x, np.full((4, 3), 5, "f")) == 0
+    assert np.isnan(metrics.linear_cka(x, np.full((4, 3), 5, "f")))
+
+
+def test_cka_has_the_value_of_an_independent_program():
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 3))
+    np.testing.assert_allclose(metrics.linear_cka(x, y), 0.1041152, rtol=1e-5)
 
 
 def test_effective_rank_by_hand_and_of_a_known_matrix():
@@ -130,7 +136,8 @@ def test_what_cannot_be_measured_is_an_error(name, pair):
         measure(np.ones((4, 2), int), np.ones((4, 2), "f"))
     with pytest.raises(ValueError, match=name):
         measure(x[0], y[0])
-    assert measure(x, y, where=np.zeros(40, bool)) == 0
+    nothing = measure(x, y, where=np.zeros(40, bool))
+    assert np.isnan(nothing) if name == "linear_cka" else nothing == 0
 
 
 def test_the_two_of_cka_have_the_same_rows(pair):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax.ops.neighbors import nearest
+from repr_jax.ops.neighbors import between, nearest
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 
@@ -58,3 +58,55 @@ def test_a_row_that_is_not_finite_is_refused_and_traced_it_is_last(similarity):
 def test_wrong_inputs_are_refused(x, number, error, message):
     with pytest.raises(error, match=message):
         nearest(x, num_neighbors=number)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 1024])
+@pytest.mark.parametrize("similarity", [cosine, negative_squared_distance])
+def test_neighbors_among_others_are_a_sort_of_present_keys(similarity, chunk_size):
+    rng = np.random.default_rng(0)
+    queries, keys = rng.normal(size=(7, 3)), rng.normal(size=(11, 3))
+    where = np.arange(11) % 4 > 0
+    values = np.array(
+        [
+            [float(similarity.of_rows(*_prepared(similarity, q, k))) for k in keys]
+            for q in queries
+        ]
+    )
+    values[:, ~where] = -np.inf
+    expected = np.argsort(-values, axis=1)[:, :4]
+    dirty = np.where(where[:, None], keys, np.nan)
+    options = dict(num_neighbors=4, similarity=similarity, chunk_size=chunk_size)
+    found, rows = between(queries, dirty, where=where, **options)
+    np.testing.assert_array_equal(rows, expected)
+    sorted_values = np.take_along_axis(values, expected, axis=1)
+    np.testing.assert_allclose(found, sorted_values, rtol=1e-5)
+
+
+def _prepared(similarity, *rows):
+    return (similarity.prepare(row.astype("f")) for row in rows)
+
+
+def test_a_key_that_is_not_finite_is_refused_and_traced_it_is_last():
+    queries, keys = np.ones((2, 2), "f"), np.array([[1, 0], [np.nan, 1], [0, 2]], "f")
+    with pytest.raises(ValueError, match="between: expected keys finite; got nan in"):
+        between(queries, keys, num_neighbors=2)
+    traced = jax.jit(lambda *pair: between(*pair, num_neighbors=3))
+    values, rows = traced(queries, keys)
+    np.testing.assert_array_equal(rows[:, 2], [1, 1])
+    assert np.isneginf(values[:, 2]).all() and np.isfinite(values[:, :2]).all()
+
+
+def test_keys_that_are_known_are_counted_in_traced_code_too():
+    x, where = np.eye(3, dtype=np.float32), jax.numpy.array([True, False, True])
+    found = jax.jit(lambda q: between(q, x, num_neighbors=2, where=where)[1])(x)
+    np.testing.assert_array_equal(np.sort(found, axis=1), [[0, 2]] * 3)
+    with pytest.raises(ValueError, match="as keys, 2; got num_neighbors 3"):
+        jax.jit(lambda q: between(q, x, num_neighbors=3, where=where)[1])(x)
+
+
+def test_more_neighbors_than_keys_and_other_shapes_are_refused():
+    x = np.ones((3, 2))
+    with pytest.raises(ValueError, match="as keys, 2; got num_neighbors 3"):
+        between(x, x, num_neighbors=3, where=np.array([True, False, True]))
+    with pytest.raises(ValueError, match="between: expected queries of shape"):
+        between(x, np.ones((3, 4)), num_neighbors=1)

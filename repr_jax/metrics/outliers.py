@@ -1,0 +1,160 @@
+"""Neighbors, texts and levels of noise as scores of outliers; targets for a score.
+
+Scores are [batch] float32, higher for what is more anomalous. ValueError for shapes
+that do not fit together, TypeError for integers in place of floats.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.ops import checks
+from repr_jax.ops.numerics import argmax, l2_normalize, to_float
+from repr_jax.ops.uncertainty import log_shares
+
+
+def neighbor_consistency(
+    representations: Array,
+    neighbors: Array,
+    neighbor_logits: Array,
+    predicted: Array,
+    *,
+    label_weight: float = 0.8,
+    rank: int = 20,
+) -> Array:
+    """Minus the rank-th largest similarity of a row to its augmentations.
+
+    label_weight cos(onehot(predicted), z_n) + (1 - label_weight) cos(h, h_n)
+
+    An adversarial example has the label of few of its augmentations. The cosine is with
+    logits z_n as they are, not with probabilities, as in the authors' code, which the
+    paper's counts, `neighbor_counts`, differ from.
+
+    Args:
+      representations: [batch, dim] float, of the rows themselves (h).
+      neighbors: [neighbors, batch, dim] float, of random augmentations (h_n).
+      neighbor_logits: [neighbors, batch, num_classes] float, of the self-supervised
+        model's head on them (z_n).
+      predicted: [batch] int, what the deployed classifier says of the row.
+      label_weight: in [0, 1].
+      rank: from 1 to the number of neighbors, of which the code has 50.
+
+    Source: He et al., "Be Your Own Neighborhood: Detecting Adversarial Example by the
+      Neighborhood Relations Built on Self-Supervised Learning", 2022, https://arxiv.org/abs/2209.00005.
+    """
+    who = "neighbor_consistency"
+    alike = _alike(who, representations, neighbors, neighbor_logits, predicted)
+    checks.non_negative(who, label_weight=label_weight)
+    checks.count(who, rank=rank)
+    if rank > len(alike):
+        raise ValueError(
+            f"{who}: expected rank up to the number of neighbors, {len(alike)}; got "
+            f"{rank}."
+        )
+    codes = jnp.arange(neighbor_logits.shape[2])[None] == predicted[:, None]
+    labels = jnp.sum(jnp.where(codes[None], l2_normalize(neighbor_logits), 0), axis=2)
+    both = label_weight * labels + (1 - label_weight) * alike
+    return jnp.sort(-both, axis=0)[rank - 1]
+
+
+def neighbor_counts(
+    representations: Array,
+    neighbors: Array,
+    neighbor_logits: Array,
+    predicted: Array,
+    *,
+    threshold: float,
+) -> tuple[Array, Array]:
+    """[batch] int32 each: augmentations of the predicted label, and of alike features.
+
+    #{ n: argmax z_n = predicted } and #{ n: cos(h, h_n) > threshold }; a row is flagged
+    if either is below a limit, set where few clean rows are. So low is anomalous here.
+    Arguments are those of `neighbor_consistency`.
+    """
+    who = "neighbor_counts"
+    alike = _alike(who, representations, neighbors, neighbor_logits, predicted)
+    same = argmax(to_float(neighbor_logits)) == predicted[None]
+    return tuple(jnp.sum(x, axis=0, dtype=jnp.int32) for x in (same, alike > threshold))
+
+
+def model_specific_targets(predictions: Array, labels: Array) -> Array:
+    """[batch] bool: what a given classifier should reject, being wrong about it.
+
+    True where the predicted class is not the label; labels of new classes are any
+    number that is not predicted, such as -1. A score is evaluated on these by `auroc`
+    and the like, over rows from each source and over all; rejects are the positive
+    class, which is our reading. On rows of known classes it is failure prediction.
+
+    Args:
+      predictions, labels: [batch] int.
+
+    Source: Averly and Chao, "Unified Out-Of-Distribution Detection: A Model-Specific
+      Perspective", 2023, https://arxiv.org/abs/2304.06813.
+    """
+    who = "model_specific_targets"
+    checks.same_shape(who, rank=1, predictions=predictions, labels=labels)
+    checks.integers(who, predictions=predictions, labels=labels)
+    return jnp.asarray(predictions) != jnp.asarray(labels)
+
+
+def score_norms(scores: Array, sigma: Array) -> Array:
+    """sigma_l |s(x, sigma_l)|: [levels, batch, ...], [levels] -> [batch, levels].
+
+    Features of multiscale score matching, of a network trained by
+    `losses.score_matching` and asked about clean rows at each level of noise. An
+    estimator of density on them, such as `estimators.gaussian_mixture`, has the score:
+    minus its log_prob.
+
+    Source: Mahmood, Oliva and Styner, "Multiscale Score Matching for
+      Out-of-Distribution Detection", 2021, https://arxiv.org/abs/2010.13132.
+    """
+    who = "score_norms"
+    checks.floating(who, scores=scores, sigma=sigma)
+    checks.shape(who, jnp.shape(scores)[:1], sigma=sigma)
+    if jnp.ndim(scores) < 2:
+        raise ValueError(
+            f"{who}: expected scores [levels, batch, ...]; got {jnp.shape(scores)}."
+        )
+    scores = to_float(scores)
+    norms = jnp.linalg.norm(scores.reshape(*scores.shape[:2], -1), axis=2)
+    return (to_float(sigma)[:, None] * norms).T
+
+
+def textual_share(
+    x: Array,
+    class_texts: Array,
+    outlier_texts: Array,
+    *,
+    temperature: float | Array = 0.01,
+) -> Array:
+    """Share of the outlier texts in softmax(cosines / temperature), in (0, 1).
+
+    The score of embedded images, [batch, dim], with texts of
+    `losses.textual_outliers`, which says more.
+    """
+    who = "textual_share"
+    checks.same_shape(who, rank=2, x=x)
+    checks.floating(who, x=x)
+    texts = dict(class_texts=class_texts, outlier_texts=outlier_texts)
+    return jnp.exp(log_shares(who, x, temperature=temperature, **texts)[1])
+
+
+def _alike(who, representations, neighbors, neighbor_logits, predicted):
+    """[neighbors, batch] cosines of rows and their augmentations."""
+    checks.same_shape(who, rank=2, representations=representations)
+    checks.same_shape(who, rank=3, neighbors=neighbors)
+    checks.same_shape(who, rank=3, neighbor_logits=neighbor_logits)
+    checks.floating(
+        who,
+        representations=representations,
+        neighbors=neighbors,
+        neighbor_logits=neighbor_logits,
+    )
+    shape = (len(neighbors), *jnp.shape(representations))
+    checks.shape(who, shape, neighbors=neighbors)
+    checks.shape(
+        who, shape[:2] + jnp.shape(neighbor_logits)[2:], logits=neighbor_logits
+    )
+    checks.shape(who, shape[1:2], predicted=predicted)
+    checks.integers(who, predicted=predicted)
+    rows = l2_normalize(representations)
+    return lax.map(lambda x: jnp.sum(rows * l2_normalize(x), axis=1), neighbors)
