@@ -228,7 +228,7 @@ def of_render(rng, files):
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
 PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness"]
-BENCHMARKS = ["conv", "contrastive", "hierarchy", "self_supervised"]
+BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "self_supervised"]
 LAUNCHERS = {
     "local": (),
     "slurm": ("--gpus=2", "--time=1:00:00"),
