@@ -15,6 +15,7 @@ import argparse
 import itertools
 import pathlib
 import sys
+import time
 
 from experiments.arguments import at_least, writable_folder
 from experiments.launch import commands, local
@@ -36,39 +37,42 @@ def losses(workdir) -> list[float]:
     return [row["loss"] for row in logs.read(workdir)]
 
 
-def train(mode: str, workdir, processes: int, devices: int, *flags: str) -> None:
-    """Trains a tiny run by so many processes until all have ended.
+def started(mode: str, workdir, shape, steps: int):
+    """The processes of a tiny run, by shape = (processes, devices of each)."""
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    outputs = [workdir / f"output{index}.txt" for index in range(shape[0])]
+    numbers = {"num_steps": steps, "log_every": 1, "checkpoint_every": steps}
+    flags = [f"--config.{name}={value}" for name, value in numbers.items()]
+    arguments = [f"--config={TINY}{mode}", f"--workdir={workdir}", *flags]
+    command = commands.of_main(arguments, distributed="env", python="")[1:]
+    return local.together(outputs, *command, devices=shape[1])
+
+
+def curve(mode: str, workdir, shape, steps: int) -> list[float]:
+    """The losses of a run, which goes on until all of its processes have ended.
 
     Raises:
       FailedError: one of them failed.
     """
-    workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    outputs = [workdir / f"output{index}.txt" for index in range(processes)]
-    arguments = [f"--config={TINY}{mode}", f"--workdir={workdir}", *flags]
-    command = commands.of_main(arguments, distributed="env", python="")[1:]
-    with local.together(outputs, *command, devices=devices) as found:
-        for process in found:
-            if process.wait():
-                raise FailedError(f"exit code {process.returncode}: {process.log}")
-
-
-def curve(mode: str, workdir, shape, steps: int) -> list[float]:
-    """The losses of a run by shape = (processes, devices of each)."""
     if len(losses(workdir)) < steps:
-        numbers = {"num_steps": steps, "log_every": 1, "checkpoint_every": steps}
-        flags = [f"--config.{name}={value}" for name, value in numbers.items()]
-        train(mode, workdir, *shape, *flags)
+        with started(mode, workdir, shape, steps) as found:
+            for process in found:
+                if process.wait():
+                    raise FailedError(f"exit code {process.returncode}: {process.log}")
     return losses(workdir)
 
 
 def continued(mode: str, workdir, first, second, steps: int) -> list[float]:
-    """The losses of a run whose first half is by one shape and the rest by another."""
-    half = curve(mode, workdir, first, steps // 2)
-    if len(half) < steps:
-        flags = [f"--config.num_steps={steps}", "--config.log_every=1", "--amend"]
-        train(mode, workdir, *second, *flags, f"--config.checkpoint_every={steps}")
-    return losses(workdir)
+    """The losses of a run that is stopped half-way, and goes on by another shape."""
+    if not losses(workdir):
+        with started(mode, workdir, first, steps) as found:
+            while found[0].poll() is None and len(losses(workdir)) < steps // 2:
+                time.sleep(0.1)
+            found[0].terminate()  # all save at one step
+            for process in found:
+                process.wait()
+    return curve(mode, workdir, second, steps)
 
 
 def difference(found, expected) -> float:
