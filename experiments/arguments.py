@@ -7,6 +7,15 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 
+def parser_of(module: str, text: str) -> argparse.ArgumentParser:
+    """The parser of a command: `python -m module`, and its docstring for --help."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 @contextlib.contextmanager
 def one_line_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
     """Ends the command with code 2 and a line: a wrong value, file, disk or package."""

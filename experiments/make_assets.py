@@ -9,13 +9,12 @@ scikit-image's sample images, and flower.jpg and china.jpg, of scikit-learn's; o
 Who took them, and under which terms they are passed on, is in NOTICE.
 """
 
-import argparse
 import pathlib
 
 import numpy as np
 from PIL import Image
 
-from experiments.arguments import one_line_errors
+from experiments.arguments import one_line_errors, parser_of
 from repr_jax import files
 from repr_jax.data import image_files, mnist
 
@@ -71,7 +70,7 @@ def make(data_dir: str, pictures: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of("experiments.make_assets", __doc__)
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--photographs", type=files.locate, required=True)
     parser.add_argument("--output", type=files.locate, default=ASSETS)

@@ -12,14 +12,13 @@ on white. Noto Emoji is by Google, Apache-2.0; Twemoji by Twitter and contributo
 CC-BY 4.0; names and categories by the emoji-data project, MIT.
 """
 
-import argparse
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.arguments import one_line_errors
+from experiments.arguments import one_line_errors, parser_of
 from repr_jax import files
 from repr_jax.data import image_files
 
@@ -118,9 +117,7 @@ def make(folders: Mapping[str, pathlib.Path], out) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("experiments.make_emoji", __doc__)
     for artist in ARTISTS.values():
         parser.add_argument(f"--{artist}", type=files.locate, required=True)
     parser.add_argument("--out", type=files.locate, default="emoji.npz")

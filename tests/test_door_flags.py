@@ -237,7 +237,7 @@ LAUNCHERS = {
 }
 CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launching
 STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
-STARTED |= {"experiments.benchmarks.self_supervised_torch"}
+STARTED |= {"experiments.benchmarks.lightly_peer"}
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]

@@ -10,7 +10,6 @@ those of one device. Then, in a process of its own, the large batch alone, all p
 which would not fit: what counts there is the peak resident memory.
 """
 
-import argparse
 import os
 import platform
 import resource
@@ -24,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from experiments.arguments import at_least, one_line_errors, results_file
+from experiments.arguments import at_least, one_line_errors, parser_of, results_file
 from experiments.results import store, tables
 from repr_jax import losses, sharding
 
@@ -137,7 +136,7 @@ def large(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of("experiments.benchmarks.contrastive", __doc__)
     parser.add_argument("--batch", type=at_least(1), default=4096)
     parser.add_argument("--dim", type=at_least(1), default=128)
     parser.add_argument(

@@ -11,7 +11,6 @@ whatever else the machine does meets them alike, so believe the ratios more than
 seconds, and run it on an idle machine all the same.
 """
 
-import argparse
 import os
 import platform
 import resource
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from experiments.arguments import at_least, one_line_errors, results_file
+from experiments.arguments import at_least, one_line_errors, parser_of, results_file
 from experiments.results import store, tables
 from repr_jax import losses
 from repr_jax.models import conv, vae
@@ -159,7 +158,7 @@ def table(programs) -> tables.Table:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of("experiments.benchmarks.conv", __doc__)
     parser.add_argument(
         "--batch", type=at_least(1), default=256, help="examples per step"
     )

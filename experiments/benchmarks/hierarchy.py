@@ -26,7 +26,7 @@ import time
 
 import numpy as np
 
-from experiments.arguments import at_least, one_line_errors, results_file
+from experiments.arguments import at_least, one_line_errors, parser_of, results_file
 from experiments.results import store, tables
 from repr_jax import figures, files, metrics, trees
 from repr_jax.estimators import hierarchy
@@ -237,7 +237,7 @@ def opened(path, num_rows, num_classes):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found = parser_of("experiments.benchmarks.hierarchy", __doc__)
     found.add_argument("--rows", type=at_least(1), default=50_000)
     found.add_argument("--classes", type=at_least(2), default=1000)
     found.add_argument("--turns", type=at_least(1), default=1)

@@ -15,21 +15,22 @@ false positive rate at which 95 % of the outliers are found; and DIR/scores.npz,
 scores behind them.
 """
 
-import argparse
 import io
 import pathlib
 import sys
 
 import numpy as np
 
-from experiments.arguments import writable_folder
+from experiments.arguments import one_line_errors, parser_of, writable_folder
 from experiments.results import store
 from experiments.results.tables import Number, Table
 from repr_jax import figures, files
 from repr_jax.estimators import logistic
 from repr_jax.evaluators import outliers, post_hoc
+from repr_jax.ops import checks
 
 WHO, PREFIX = "outliers", "outliers_"
+LARGEST = 2**20  # classes
 
 
 def read(path) -> dict[str, np.ndarray]:
@@ -46,16 +47,17 @@ def read(path) -> dict[str, np.ndarray]:
             f"{WHO}: expected train, train_label, test, {PREFIX}NAME, and weights and "
             f"bias together or not at all; {path} has {', '.join(found)}."
         )
-    dim = found["train"].shape[-1]
+    dim = found["train"].shape[-1] if found["train"].ndim else 0
     for name in ("train", "test", *sets):
         x = found[name]
         if x.ndim != 2 or x.shape[1] != dim or not len(x):
             raise ValueError(
                 f"{WHO}: expected {name} of shape [rows, {dim}]; got {x.shape}."
             )
-        if not np.issubdtype(x.dtype, np.floating) or not np.isfinite(x).all():
-            raise ValueError(f"{WHO}: expected {name} of finite floats; got {x.dtype}.")
+        if not np.issubdtype(x.dtype, np.floating):
+            raise ValueError(f"{WHO}: expected {name} of floats; got {x.dtype}.")
         found[name] = x.astype(np.float32)
+        checks.finite(WHO, **{name: found[name]})
     label = found["train_label"]
     if not np.issubdtype(label.dtype, np.integer) or label.shape != (
         len(found["train"]),
@@ -64,6 +66,7 @@ def read(path) -> dict[str, np.ndarray]:
             f"{WHO}: expected train_label, [{len(found['train'])}] whole numbers; got "
             f"{label.dtype} {label.shape}."
         )
+    checks.within(WHO, LARGEST, train_label=label)
     found["train_label"] = label.astype(np.int32)
     return found
 
@@ -110,19 +113,12 @@ def table(title: str, rows: dict) -> Table:
 def main(arguments=None) -> int:
     """Compares, then writes and prints the results; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.outliers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.benchmarks.outliers", __doc__)
     parser.add_argument("--data", required=True, help="an .npz file, as above")
     parser.add_argument("--workdir", required=True, type=writable_folder)
     args = parser.parse_args(arguments)
-    try:
-        data = read(args.data)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    found, scores = compare(data)
+    with one_line_errors(parser):
+        found, scores = compare(read(args.data))
     folder, file = pathlib.Path(args.workdir), io.BytesIO()
     np.savez(file, **scores)
     files.write(folder / "scores.npz", file.getvalue())

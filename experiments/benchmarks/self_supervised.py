@@ -13,7 +13,6 @@ The configs are those of `experiments.papers.self_supervised`; DINO's has here t
 network and the optimizer of the others, and local views of the size of an image.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -29,7 +28,7 @@ import jax
 import numpy as np
 
 from experiments import two_view
-from experiments.arguments import at_least, writable_folder
+from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
 from experiments.papers.self_supervised import CONVOLUTIONS, METHODS
 from experiments.results import store, tables
 from repr_jax import config as configs
@@ -246,11 +245,7 @@ def versions(peer: str) -> str:
 
 def main(arguments=None) -> int:
     """Trains every method with every seed on both sides; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.self_supervised",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.benchmarks.self_supervised", __doc__)
     add = parser.add_argument
     add("--workdir", type=writable_folder, required=True, metavar="DIR")
     add("--peer", default=sys.executable, help="a Python with torch and lightly")
@@ -273,7 +268,8 @@ def main(arguments=None) -> int:
     if not there:
         print(f"error: expected torch and lightly in {asked.peer}.", file=sys.stderr)
         return 2
-    found = {m: [both(m, s, asked) for s in range(asked.seeds)] for m in methods}
+    with one_line_errors(parser):
+        found = {m: [both(m, s, asked) for s in range(asked.seeds)] for m in methods}
     rows = run.build(config_of("SimCLR", 0, asked)).dataset.num_examples["train"]
     numbers = dict(num_steps=asked.num_steps, batch_size=asked.batch_size, rows=rows)
     numbers |= dict(versions=there, cores=os.cpu_count(), seeds=asked.seeds)

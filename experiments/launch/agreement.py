@@ -8,16 +8,16 @@ checkpoint one process of two devices continues. Writes the largest difference o
 loss from that of one process with one device: DIR/launch_agreement.json and .md. What
 is done is read; the same command continues.
 
-Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5.
+Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5; 2 the input was
+wrong.
 """
 
-import argparse
 import itertools
 import pathlib
 import sys
 import time
 
-from experiments.arguments import at_least, writable_folder
+from experiments.arguments import at_least, parser_of, writable_folder
 from experiments.launch import commands, local
 from experiments.results import store, tables
 from repr_jax import logs
@@ -106,11 +106,7 @@ def table(workdir, methods, counts, steps: int) -> tables.Table:
 
 def main(arguments=None) -> int:
     """Trains what is left, writes and prints the table; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.agreement",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.agreement", __doc__)
     add = parser.add_argument
     add("--workdir", type=writable_folder, required=True)
     add("--steps", type=at_least(2), default=50, metavar="N", help="50")
@@ -120,9 +116,9 @@ def main(arguments=None) -> int:
     counts = [count for count in COUNTS if count <= asked.most]
     try:
         found = table(asked.workdir, asked.methods, counts, asked.steps)
-    except FailedError as error:
+    except (FailedError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, FailedError) else 2
     store.write(
         pathlib.Path(asked.workdir) / "launch_agreement.json",
         title="One training curve, whatever the processes and devices",

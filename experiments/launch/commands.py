@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from experiments.arguments import parser_of
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -36,11 +38,7 @@ def of_main(arguments: Sequence[str], *, distributed: str, python: str) -> list[
 
 def parser(module: str, text: str) -> argparse.ArgumentParser:
     """The parser of a launcher: its flags, --dry-run, and what follows "--"."""
-    made = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = parser_of(module, text)
     made.add_argument("--dry-run", action="store_true", help="print it, do nothing")
     made.add_argument(
         "arguments",

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.arguments import at_least
+from experiments.arguments import at_least, parser_of
 from experiments.benchmarks.accelerator.measure import operations
 from experiments.launch import chips
 from experiments.results import tables
@@ -190,11 +190,7 @@ def numbers_of(chip: str, most: int) -> list[int]:
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.cost", __doc__)
     add = parser.add_argument
     add("--config", required=True, help="a config file, or path.py:smoke")
     add("--chip", default="v5e", choices=chips.CHIPS, help="v5e unless given")

@@ -9,10 +9,9 @@ those of a run that nothing happened to: DIR/launch_faults.json and .md. --soak=
 a process of one run at random times, so often. What is done is read; the same command
 continues.
 
-Exit codes: 0 done; 1 some run did not end as it should.
+Exit codes: 0 done; 1 some run did not end as it should; 2 the input was wrong.
 """
 
-import argparse
 import json
 import pathlib
 import random
@@ -22,9 +21,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments.arguments import at_least, writable_folder
+from experiments.arguments import at_least, parser_of, writable_folder
 from experiments.launch import commands, local
-from experiments.launch.agreement import MOST, TINY, difference
+from experiments.launch.agreement import MOST, TINY, FailedError, difference
 from experiments.results import store, tables
 from repr_jax import logs
 
@@ -112,13 +111,13 @@ def finish(workdir) -> None:
     """Starts a run and waits for its end.
 
     Raises:
-      RuntimeError: it did not end well.
+      FailedError: it did not end well.
     """
     with start(workdir) as both:
         for process in both:
             if process.wait(LIMIT):
                 text = process.log.read_text().strip().splitlines()
-                raise RuntimeError(f"{process.log}: {text[-1] if text else 'silent'}")
+                raise FailedError(f"{process.log}: {text[-1] if text else 'silent'}")
 
 
 def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
@@ -199,26 +198,26 @@ def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
 
 def main(arguments=None) -> int:
     """Does what is left, writes and prints the table; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.faults",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.faults", __doc__)
     parser.add_argument("--workdir", type=writable_folder, required=True)
     parser.add_argument("--soak", type=at_least(0), default=0, metavar="KILLS")
     parser.add_argument("--only", default="", help="the faults whose names have this")
     asked = parser.parse_args(arguments)
     workdir = pathlib.Path(asked.workdir).absolute()
     unbroken, rows = workdir / "unbroken", []
-    if not (unbroken / "report" / "metrics.json").exists():
-        finish(unbroken)
-    for fault in FAULTS:
-        if asked.only in fault.name:
-            folder = workdir / fault.name.replace(" ", "_").replace(",", "")
-            rows.append(row_of(folder, fault, unbroken))
-            print(*rows[-1], flush=True)
-    if asked.soak:
-        rows.append(soak(workdir / "soak", asked.soak, unbroken))
+    try:
+        if not (unbroken / "report" / "metrics.json").exists():
+            finish(unbroken)
+        for fault in FAULTS:
+            if asked.only in fault.name:
+                folder = workdir / fault.name.replace(" ", "_").replace(",", "")
+                rows.append(row_of(folder, fault, unbroken))
+                print(*rows[-1], flush=True)
+        if asked.soak:
+            rows.append(soak(workdir / "soak", asked.soak, unbroken))
+    except (FailedError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, FailedError) else 2
     found = tables.Table(HEADER, rows, (".2g",))
     store.write(
         workdir / "launch_faults.json",

@@ -11,7 +11,6 @@ would hold. Without libtpu devices of this CPU stand in, as many as --chips.
 Exit codes: 0 done; 2 the input was wrong.
 """
 
-import argparse
 import sys
 
 import jax
@@ -20,7 +19,7 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from experiments.arguments import at_least, results_file
+from experiments.arguments import at_least, one_line_errors, parser_of, results_file
 from experiments.benchmarks.contrastive import split
 from experiments.launch import chips, cost
 from experiments.results import store, tables
@@ -97,11 +96,7 @@ def losses(chip: str, counts, rows_each: int, dim: int) -> tables.Table:
 
 def main(arguments=None) -> int:
     """Compiles, writes and prints the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.pod_memory",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.pod_memory", __doc__)
     add, count = parser.add_argument, dict(type=at_least(1), metavar="N")
     add("--out", type=results_file, required=True)
     add("--chip", default="v5e", choices=chips.TOPOLOGIES)
@@ -113,12 +108,9 @@ def main(arguments=None) -> int:
         jax.config.update("jax_platforms", "cpu")
         if chips.compiler_of(asked.chip) == "cpu":
             jax.config.update("jax_num_cpu_devices", max(asked.chips))
-    try:
+    with one_line_errors(parser):
         found = losses(asked.chip, asked.chips, asked.rows, asked.dim)
         state = updates(asked.chip, asked.chips)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     store.write(
         asked.out,
         title="Memory at the scale of a pod",

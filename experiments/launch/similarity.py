@@ -16,7 +16,6 @@ Source: Kornblith et al., "Similarity of Neural Network Representations Revisite
   2019, https://arxiv.org/abs/1905.00414.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -28,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.arguments import at_least, writable_folder
+from experiments.arguments import at_least, parser_of, writable_folder
 from experiments.results import store, tables
 from repr_jax import figures, metrics, run
 from repr_jax.evaluators.common import batches
@@ -208,11 +207,7 @@ def write(out, layers: Mapping, workdirs: Sequence, command: str) -> str:
 
 def main(arguments=None) -> int:
     """Compares the runs, writes and prints the table; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.similarity",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.similarity", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workdirs of runs")
     parser.add_argument("--out", type=writable_folder, required=True, metavar="DIR")
     parser.add_argument("--rows", type=at_least(2), default=2_000, help="test rows")

@@ -31,7 +31,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments.arguments import writable_folder
+from experiments.arguments import parser_of, writable_folder
 from experiments.launch import reported
 from experiments.results import store, tables
 from repr_jax import config as configs
@@ -325,11 +325,7 @@ def write(asked, found_settings: Sequence[Setting], found) -> str:
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.launch.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.launch.sweep", __doc__)
     add = parser.add_argument
     add(
         "--config",

@@ -9,7 +9,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from experiments.arguments import writable_folder
+from experiments.arguments import parser_of, writable_folder
 from experiments.launch import sweep
 from experiments.results import store
 
@@ -17,22 +17,18 @@ SCALES = ("paper", "cpu", "smoke")
 
 
 def parse(
-    prog: str, doc: str, parts: Iterable[str], arguments, *, data_dir: str = ""
+    name: str, doc: str, parts: Iterable[str], arguments, *, data_dir: str = ""
 ) -> argparse.Namespace:
     """The command line.
 
     Args:
-      prog: "python -m ...".
+      name: of the command, experiments.papers.NAME.
       doc: the command's docstring, its --help.
       parts: what --only may name; all of them if it is not given.
       arguments: to parse; None for those of this process.
       data_dir: what --data_dir is, of a command that has it; "" of one without.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(f"experiments.papers.{name}", doc)
     add, parts = parser.add_argument, list(parts)
     add("--scale", choices=SCALES, default="cpu")
     folder = dict(type=writable_folder, help="folder of runs and results")

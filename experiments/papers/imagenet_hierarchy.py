@@ -34,7 +34,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.arguments import writable_folder
+from experiments.arguments import parser_of, writable_folder
 from experiments.papers import hierarchy_scores, imagenet_audit, imagenet_images
 from experiments.papers.hierarchy_scores import random_tree
 from experiments.results import store
@@ -291,11 +291,7 @@ def of_images(asked, nouns, names) -> str:
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.papers.imagenet_hierarchy",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.papers.imagenet_hierarchy", __doc__)
     add = parser.add_argument
     add("--workdir", type=writable_folder, required=True, help="folder of results")
     add(

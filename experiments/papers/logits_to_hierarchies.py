@@ -34,7 +34,7 @@ import time
 
 import numpy as np
 
-from experiments.arguments import writable_folder
+from experiments.arguments import parser_of, writable_folder
 from experiments.launch import sweep
 from experiments.papers import (
     hierarchy_data,
@@ -173,11 +173,7 @@ def write(name: str, found, asked) -> str:
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.papers.logits_to_hierarchies",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.papers.logits_to_hierarchies", __doc__)
     parser.add_argument(
         "--workdir",
         type=writable_folder,

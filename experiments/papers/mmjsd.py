@@ -56,7 +56,7 @@ def main(arguments=None) -> int:
     """Completes the runs, then writes and prints the results; the exit code."""
     return multimodal_vaes.command(
         arguments,
-        prog="python -m experiments.papers.mmjsd",
+        name="mmjsd",
         doc=__doc__,
         title="Multimodal Jensen-Shannon divergence: MVAE, MMVAE, mmJSD",
         parts=PARTS,

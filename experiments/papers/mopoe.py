@@ -48,7 +48,7 @@ def main(arguments=None) -> int:
     """Completes the runs, then writes and prints the results; the exit code."""
     return multimodal_vaes.command(
         arguments,
-        prog="python -m experiments.papers.mopoe",
+        name="mopoe",
         doc=__doc__,
         title="Generalized multimodal ELBO: MVAE, MMVAE, MoPoE",
         parts=PARTS,

@@ -276,8 +276,7 @@ TITLES = {
 
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
-    prog = "python -m experiments.papers.multimodal_identifiability"
-    return grid.parse(prog, __doc__, PARTS, arguments)
+    return grid.parse("multimodal_identifiability", __doc__, PARTS, arguments)
 
 
 def main(arguments=None) -> int:

@@ -147,7 +147,7 @@ def main(arguments=None) -> int:
     """Completes the runs, then writes and prints the results; the exit code."""
     return multimodal_vaes.command(
         arguments,
-        prog="python -m experiments.papers.multimodal_vae_limits",
+        name="multimodal_vae_limits",
         doc=__doc__,
         title="On the limitations of multimodal VAEs",
         parts=PARTS,

@@ -218,20 +218,20 @@ def draw_quality(rows: Sequence[Row], found) -> bytes:
 
 
 def command(
-    arguments, *, prog: str, doc: str, title: str, parts: Mapping[str, Part]
+    arguments, *, name: str, doc: str, title: str, parts: Mapping[str, Part]
 ) -> int:
     """Completes the runs of the parts asked for, writes the results; the exit code."""
     mnist = "of tfds' MNIST; a part if empty"
-    asked = grid.parse(prog, doc, parts, arguments, data_dir=mnist)
-    rows = {name: parts[name].rows(asked) for name in asked.only}
+    asked = grid.parse(name, doc, parts, arguments, data_dir=mnist)
+    rows = {part: parts[part].rows(asked) for part in asked.only}
     every = list(itertools.chain(*rows.values()))
 
     def write(found):
         content = []
-        for name in asked.only:
-            content += parts[name].write(rows[name], found, asked)
+        for part in asked.only:
+            content += parts[part].write(rows[part], found, asked)
         return grid.write(
-            prog.rpartition(".")[2],
+            name,
             asked,
             every,
             found,

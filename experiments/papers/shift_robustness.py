@@ -372,7 +372,7 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
 def main(arguments=None) -> int:
     """Completes the runs, then writes and prints the results; the exit code."""
     asked = grid.parse(
-        "python -m experiments.papers.shift_robustness",
+        "shift_robustness",
         __doc__,
         CORRELATIONS,
         arguments,

@@ -6,12 +6,12 @@ Files that are named are copied into this folder first, with the pictures that t
 show. README.md lists all. Nothing here is typed by hand: see `store`.
 """
 
-import argparse
 import os
 import pathlib
 import shutil
 import sys
 
+from experiments.arguments import parser_of
 from experiments.results import store
 from repr_jax import files
 
@@ -56,11 +56,7 @@ def take(path, folder=FOLDER) -> None:
 
 def main(arguments=None, folder=FOLDER) -> int:
     """Takes the files in, renders all; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.results.render",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("experiments.results.render", __doc__)
     path = os.path.expanduser
     parser.add_argument("files", type=path, nargs="*", metavar="DIR/NAME.json")
     asked = parser.parse_args(arguments)

@@ -10,7 +10,6 @@ that DIR holds becomes DIR/benchmark_accelerator.json, a file of results, with s
 the measured ceilings. --smoke takes tiny shapes, on any device; its times mean nothing.
 """
 
-import argparse
 import contextlib
 import importlib
 import importlib.util
@@ -21,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from experiments.arguments import at_least, one_line_errors, writable_folder
+from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
 from experiments.benchmarks.accelerator import gather, measure
 from experiments.benchmarks.accelerator.parts import PARTS
 
@@ -126,11 +125,7 @@ def one_part(name: str, out, smoke: bool) -> None:
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {MODULE}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(MODULE, __doc__)
     parser.add_argument("--out", type=writable_folder, required=True, metavar="DIR")
     parser.add_argument(
         "--only", default=",".join(PARTS), help="parts, with commas; default: all"

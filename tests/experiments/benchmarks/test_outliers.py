@@ -72,7 +72,9 @@ def test_the_head_of_a_file_is_used_and_negative_features_have_no_ash(features):
         ({"test": None}, "expected train, train_label, test"),
         ({"bias": np.ones(3)}, "bias together or not at all"),
         ({"outliers_near": np.ones((3, 7))}, r"outliers_near of shape \[rows, 8\]"),
-        ({"test": np.full((2, 8), np.nan)}, "test of finite floats"),
+        ({"test": np.full((2, 8), np.nan)}, "expected test finite"),
+        ({"test": np.ones((2, 8), int)}, "expected test of floats"),
+        ({"train_label": np.full(120, 2**32)}, "4294967296 in row 0"),
         ({"train_label": np.ones(120)}, "expected train_label, "),
     ],
 )
