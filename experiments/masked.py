@@ -45,8 +45,8 @@ def make(config) -> Experiment:
         return keep, hidden
 
     def init(key, batch):
-        image, _ = observed(batch)
         keys = jax.random.split(key, 3)
+        image = augment(keys[0], observed(batch)[0])
         keep, _ = visible(keys[0], patchify(image, encoder.patch_size))
         out, encoded = encoder.init_with_output(keys[1], image, train=False, keep=keep)
         decoded = decoder.init(keys[2], out.tokens, keep, train=False)

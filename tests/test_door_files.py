@@ -212,7 +212,7 @@ def of_limits(rng, folder):
 def of_shift(rng, folder):
     paper, data = shift_robustness, rng.choice(["sprites", "dominoes"])
     flags = ["--scale=smoke", "--seeds=1", f"--only={data}", f"--workdir={folder}"]
-    asked = grid.parse("", "", paper.NUM_CLASSES, flags, data_dir="of MNIST")
+    asked = grid.parse("", "", paper.CORRELATIONS, flags, data_dir="of MNIST")
     runs = [run for row in paper.rows_of(data, asked) for run in row.runs]
     written = save_runs(runs, folder, dict.fromkeys(paper.COLUMNS.values(), 0.5))
     return written, lambda: paper.main([*flags, "--jobs=9"])

@@ -133,11 +133,11 @@ def test_sigterm_saves_and_the_same_command_continues(
 
 def test_another_config_is_refused_with_the_difference(start, tiny, unbroken):
     before = results(unbroken), steps(unbroken)
-    arguments = ("--config.loss.beta=7.0", "--config.batch_size=16")
+    arguments = ("--config.loss.beta=7.0", "--config.batch_size=32")
     with start(*command(tiny, unbroken, *arguments)) as process:
         text = finish(process, code=2)
     assert "loss.beta: 2.5 there, 7.0 here" in text
-    assert "batch_size: 8 there, 16 here" in text
+    assert "batch_size: 16 there, 32 here" in text
     assert (results(unbroken), steps(unbroken)) == before
 
 

@@ -26,7 +26,7 @@ def get_config(mode=""):
         name=config.get_ref("name"),
         splits=("train", "validation"),
         data_dir=config.get_ref("data_dir"),
-        size=256,
+        size=252,  # evaluated in 18 x 18 patches
         seed=config.get_ref("seed"),
     )
     config.encoder.update(patch_size=14, dim=1280, depth=32, num_heads=16)

@@ -230,7 +230,8 @@ def classes_of(name: str, values: np.ndarray) -> np.ndarray:
         raise TypeError(f"collect: expected {name} of numbers; got {values.dtype}.")
     with np.errstate(invalid="ignore"):  # of NaN
         whole = values.astype(np.int32)
-    bad = np.flatnonzero(np.any((whole != values).reshape(len(values), -1), axis=1))
+    inexact = np.any(whole != values, axis=tuple(range(1, values.ndim)))
+    bad = np.flatnonzero(inexact)
     if len(bad):
         raise ValueError(
             f"collect: expected {name} of whole numbers that int32 has; got "
