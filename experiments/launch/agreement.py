@@ -8,8 +8,8 @@ checkpoint one process of two devices continues. Writes the largest difference o
 loss from that of one process with one device: DIR/launch_agreement.json and .md. What
 is done is read; the same command continues.
 
-Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5; 2 the input was
-wrong.
+Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5; 2 the input
+was wrong.
 """
 
 import itertools
