@@ -64,11 +64,17 @@ SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
 SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
-TRACED = sorted(set(FILES) - set(QUICK))
-RUN = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name in sorted(SPEAKERS.values())
-]
+SPEAKING = sorted(SPEAKERS.values())
+# The full form of every config is traced; the smoke form of those that speak.
+
+
+def slow_unless(quick, names):
+    """Names as parameters, of which those that are not quick are in the slow lane."""
+    return [n if n in quick else pytest.param(n, marks=pytest.mark.slow) for n in names]
+
+
+RUN = slow_unless(QUICK, SPEAKING)
+TRACED = slow_unless(SPEAKING, sorted(set(FILES) - set(QUICK)))
 
 
 def test_there_are_configs():

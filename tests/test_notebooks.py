@@ -14,7 +14,13 @@ NOTEBOOKS = sorted(
     (pathlib.Path(__file__).resolve().parent.parent / "colab").glob("*.ipynb")
 )
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-SHORT = {"quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"}}
+SHORT = {
+    "quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"},
+    "which_representation_survives": {
+        "300": "20",
+        '"log_every": 150': '"log_every": 10',
+    },
+}
 FAKE_PIP = """import json, os, sys
 with open(os.environ["SEEN"], "w") as file:
     json.dump({"arguments": sys.argv[1:], "folder": os.getcwd()}, file)
