@@ -106,6 +106,7 @@ def table(workdir, methods, counts, steps: int) -> tables.Table:
 
 def main(arguments=None) -> int:
     """Trains what is left, writes and prints the table; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = parser_of("experiments.launch.agreement", __doc__)
     add = parser.add_argument
     add("--workdir", type=writable_folder, required=True)
@@ -122,7 +123,7 @@ def main(arguments=None) -> int:
     store.write(
         pathlib.Path(asked.workdir) / "launch_agreement.json",
         title="One training curve, whatever the processes and devices",
-        command="python -m experiments.launch.agreement --workdir=DIR",
+        command=store.command_line("experiments.launch.agreement", arguments),
         seeds=[0],
         content=[
             f"The largest relative difference of the loss, over {asked.steps} steps of "

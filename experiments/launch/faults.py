@@ -198,6 +198,7 @@ def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
 
 def main(arguments=None) -> int:
     """Does what is left, writes and prints the table; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = parser_of("experiments.launch.faults", __doc__)
     parser.add_argument("--workdir", type=writable_folder, required=True)
     parser.add_argument("--soak", type=at_least(0), default=0, metavar="KILLS")
@@ -222,7 +223,7 @@ def main(arguments=None) -> int:
     store.write(
         workdir / "launch_faults.json",
         title="What befalls a run of two processes, and what it costs",
-        command="python -m experiments.launch.faults --workdir=DIR",
+        command=store.command_line("experiments.launch.faults", arguments),
         seeds=[0],
         content=["A tiny MoPoE of 30 steps that saves every 4.", found],
     )

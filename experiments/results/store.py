@@ -113,9 +113,11 @@ def write_csv(path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
 
 def command_line(module: str, arguments: Sequence[str]) -> str:
     """A command as a result names it: without --out, and --workdir=DIR."""
-    words = ["python", "-m", module]
-    for word in arguments:
-        name = word.partition("=")[0]
+    words, left = ["python", "-m", module], iter(arguments)
+    for word in left:
+        name, equals, _ = word.partition("=")
+        if name in ("--out", "--workdir") and not equals:
+            next(left, None)  # its value
         if name != "--out":
             words.append("--workdir=DIR" if name == "--workdir" else word)
     return shlex.join(words)

@@ -128,6 +128,8 @@ def test_a_command_is_told_without_places_of_this_machine():
     assert store.command_line("a.b", words) == (
         "python -m a.b --batch=4 --workdir=DIR --chunks 8"
     )
+    apart = ["--out", "x.json", "--workdir", "/home/me", "--steps", "2"]
+    assert store.command_line("a.b", apart) == "python -m a.b --workdir=DIR --steps 2"
 
 
 def test_results_are_taken_in_with_their_pictures(tmp_path):
