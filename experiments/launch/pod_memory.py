@@ -114,7 +114,10 @@ def main(arguments=None) -> int:
     store.write(
         asked.out,
         title="Memory at the scale of a pod",
-        command="python -m experiments.launch.pod_memory --out=FILE.json",
+        command=store.command_line(
+            "experiments.launch.pod_memory",
+            sys.argv[1:] if arguments is None else arguments,
+        ),
         seeds=[],
         content=[
             f"Value and gradient of `info_nce`, {asked.dim} features, float32; "
