@@ -9,6 +9,7 @@ negatives, and both it and BYOL the batch normalization of the whole batch.
 from configs.contrastive import simclr_mnist
 from configs.distillation import byol_mnist
 from configs.multimodal import mopoe_polymnist
+from repr_jax import optim
 from repr_jax.data import synthetic
 
 CONFIGS = {"simclr": simclr_mnist, "byol": byol_mnist, "": mopoe_polymnist}
@@ -16,9 +17,16 @@ CONFIGS = {"simclr": simclr_mnist, "byol": byol_mnist, "": mopoe_polymnist}
 
 def get_config(mode=""):
     config = CONFIGS[mode].get_config("smoke")
+    if mode == "byol":
+        config.predictor.widths = (64, 32)
     if mode:
         config.evals = {}
         config.best_metric = "loss"
+        config.encoder.features = 32  # enough that no unit is dead for all 16 images
+        config.projector.widths = (64, 32)
+        config.optimizer = dict(
+            fn=optim.sgd_cosine, peak=0.05, num_steps=config.get_ref("num_steps")
+        )  # the first steps of Adam act on signs, also of what rounding left
     else:
         config.dataset = dict(fn=synthetic.multiview, modalities=("m0", "m1"), size=8)
         config.encoder.update(widths=(4,), shape=(8, 8, 3))  # little to compile
