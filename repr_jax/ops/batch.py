@@ -31,6 +31,26 @@ def checked_rows(
     return *(present(to_float(x), where) for x in arrays.values()), where
 
 
+def finite_rows(
+    who: str, where: Array | None, *, rank: int = 2, **arrays: Array
+) -> tuple[Array, ...]:
+    """`checked_rows`, finite: others are refused by number, in traced code absent."""
+    *found, where = checked_rows(who, where, rank=rank, **arrays)
+    checks.finite(who, where=where, **dict(zip(arrays, found)))
+    for x in found:
+        where &= jnp.all(jnp.isfinite(x), axis=tuple(range(1, rank)))
+    return *(present(x, where) for x in found), where
+
+
+def checked_queries(who: str, shape: tuple[int, ...], **arrays: Array) -> Array:
+    """One array in float, refused unless finite and [batch, *shape], as was fitted."""
+    (x,) = arrays.values()
+    checks.shape(who, (*jnp.shape(x)[:1], *shape), **arrays)
+    checks.floating(who, **arrays)
+    checks.finite(who, **arrays)
+    return to_float(x)
+
+
 def present(x: Array, where: Array) -> Array:
     """x with zeros where `where`, a mask of its leading axes, is False."""
     mask = where.reshape(where.shape + (1,) * (x.ndim - where.ndim))
@@ -141,15 +161,20 @@ def row_normal(keys: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, shape, dtype))(keys)
 
 
-def by_block(function: Callable, x: Array, *, size: int = 1024) -> Any:
+def by_block(function: Callable, x: Any, *, size: int = 1024) -> Any:
     """function(x), `size` rows at a time where x has more: it takes less memory.
 
-    function: [rows, ...] -> arrays [rows, ...], each row by itself.
+    function: [rows, ...] -> arrays [rows, ...], each row by itself; x is an array, or a
+    tuple of them.
     """
-    num = len(x)
+    num = len(jax.tree.leaves(x)[0])
     if 0 < num <= size:
         return function(x)
     blocks = max(1, -(-num // size))  # of no row one block, to know the shapes
-    x = jnp.pad(x, [(0, blocks * size - num)] + [(0, 0)] * (x.ndim - 1))
-    out = lax.map(function, x.reshape(blocks, size, *x.shape[1:]))
+
+    def padded(a):
+        a = jnp.pad(a, [(0, blocks * size - num)] + [(0, 0)] * (a.ndim - 1))
+        return a.reshape(blocks, size, *a.shape[1:])
+
+    out = lax.map(function, jax.tree.map(padded, x))
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num], out)

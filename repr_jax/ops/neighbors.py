@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
+from repr_jax.ops.batch import by_block, checked_where, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import cosine
 
@@ -46,7 +46,7 @@ def nearest(
             f"{who}: expected fewer neighbors than rows, {rows}; got num_neighbors "
             f"{num_neighbors}."
         )
-    return _nearest(x, num_neighbors, similarity, min(chunk_size, rows))
+    return _nearest(x, num_neighbors, similarity, chunk_size)
 
 
 def between(
@@ -94,7 +94,6 @@ def between(
             f"{who}: expected at most as many neighbors as keys, {count}; got "
             f"num_neighbors {num_neighbors}."
         )
-    chunk_size = max(1, min(chunk_size, len(queries)))
     return _between(queries, keys, where, num_neighbors, similarity, chunk_size)
 
 
@@ -108,7 +107,8 @@ def _nearest(x, num_neighbors, similarity, chunk_size):
         same = place[:, None] == jnp.arange(rows)[None]
         return lax.top_k(_scores(similarity, some, x, ~same), num_neighbors)[1]
 
-    return _by_chunk(of_chunk, (x, jnp.arange(rows)), chunk_size).astype(jnp.int32)
+    found = by_block(of_chunk, (x, jnp.arange(rows)), size=chunk_size)
+    return found.astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5))
@@ -126,7 +126,7 @@ def _between(queries, keys, where, num_neighbors, similarity, chunk_size):
         pair = (values, rows)
         return tuple(jnp.take_along_axis(a, order, axis=1) for a in pair)
 
-    values, rows = _by_chunk(of_chunk, queries, chunk_size)
+    values, rows = by_block(of_chunk, queries, size=chunk_size)
     return values, rows.astype(jnp.int32)
 
 
@@ -136,15 +136,3 @@ def _scores(similarity, some, x, counted):
     scores = similarity.of_pairs(some, x)
     scores = jnp.where(jnp.isnan(scores), jnp.finfo(scores.dtype).min, scores)
     return jnp.where(counted, scores, -jnp.inf)
-
-
-def _by_chunk(function, rows, chunk_size):
-    """function of chunk_size rows at a time, each by itself."""
-    count = len(jax.tree.leaves(rows)[0])
-
-    def padded(a):
-        a = jnp.pad(a, [(0, -count % chunk_size)] + [(0, 0)] * (a.ndim - 1))
-        return a.reshape(-1, chunk_size, *a.shape[1:])
-
-    found = lax.map(function, jax.tree.map(padded, rows))
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)

@@ -121,6 +121,30 @@ def test_a_split_batch_has_the_keys_means_and_rows_of_the_whole(check_vma):
     assert batch.gather_rows(values, None) is values
 
 
+def test_finite_rows_are_zero_elsewhere_and_others_refused_or_absent():
+    x = np.ones((4, 2, 3), np.float16)
+    x[1], x[2, 0, 1] = np.nan, np.inf
+    where = np.arange(4) != 1
+    with pytest.raises(ValueError, match="f: expected x finite; got inf in row 2"):
+        batch.finite_rows("f", where, rank=3, x=x)
+    rows = partial(batch.finite_rows, "f", rank=3)
+    found, kept = jax.jit(lambda x, where: rows(where, x=x))(x, where)
+    np.testing.assert_array_equal(kept, [True, False, False, True])
+    np.testing.assert_array_equal(found, np.ones((4, 2, 3)) * kept[:, None, None])
+    assert found.dtype == jnp.float32
+
+
+def test_queries_have_the_shape_of_what_was_fitted():
+    found = batch.checked_queries("f", (3,), x=np.ones((2, 3), np.float16))
+    assert found.dtype == jnp.float32 and found.shape == (2, 3)
+    with pytest.raises(ValueError, match=r"f: expected x of shape \(2, 3\)"):
+        batch.checked_queries("f", (3,), x=np.ones((2, 4)))
+    with pytest.raises(TypeError, match="f: expected x of floats"):
+        batch.checked_queries("f", (3,), x=np.ones((2, 3), int))
+    with pytest.raises(ValueError, match="f: expected x finite; got nan in row 0"):
+        batch.checked_queries("f", (3,), x=np.full((2, 3), np.nan))
+
+
 def test_by_row_hides_sample_axes_from_the_function():
     seen = []
 
@@ -147,6 +171,13 @@ def test_blocks_are_the_whole(num):
     actual = batch.by_block(function, jnp.asarray(x), size=4)
     jax.tree.map(np.testing.assert_array_equal, actual, (x.sum(axis=1), 2 * x))
     assert max(lengths) <= 4
+
+    def of_pair(pair):
+        return pair[0] + pair[1][:, None]
+
+    pair = jnp.asarray(x), jnp.arange(num)
+    actual = batch.by_block(of_pair, pair, size=4)
+    np.testing.assert_array_equal(actual, x + np.arange(num)[:, None])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "bool"])
