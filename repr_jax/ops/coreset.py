@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows
+from repr_jax.ops.batch import finite_rows
 
 
 def k_center(
@@ -35,9 +35,7 @@ def k_center(
     checks.count(who, num=num)
     if num > len(x):
         raise ValueError(f"{who}: expected num up to {len(x)} rows; got {num}.")
-    x, where = checked_rows(who, where, x=x)
-    checks.finite(who, where=where, x=x)
-    where = where & jnp.all(jnp.isfinite(x), axis=1)
+    x, where = finite_rows(who, where, x=x)
 
     def distances(row):
         return jnp.sum((x - x[row][None]) ** 2, axis=1)

@@ -52,6 +52,9 @@ def test_a_coreset_of_an_independent_program():
     found = k_center(spoiled, 4, where=where)
     kept = np.flatnonzero(where)
     np.testing.assert_array_equal(found, kept[np.asarray(k_center(x[where], 4))])
+    np.testing.assert_array_equal(
+        jax.jit(k_center, static_argnums=1)(spoiled, 4), found
+    )
     assert sorted(np.asarray(k_center(np.zeros((5, 2)), 5))) == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="num up to 12 rows; got 13"):
         k_center(x, 13)
