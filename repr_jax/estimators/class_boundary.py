@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
-from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
+from repr_jax.ops.batch import checked_queries, finite_rows
+from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot
 
 
 class ClassBoundary(NamedTuple):
@@ -80,31 +80,22 @@ def score(fitted: ClassBoundary, z: Array) -> Array:
     Raises:
       ValueError: z is not [batch, dim] of the fit, or not finite.
     """
-    who = "class_boundary.score"
-    checks.shape(who, (*jnp.shape(z)[:1], fitted.centers.shape[1]), z=z)
-    checks.floating(who, z=z)
-    checks.finite(who, z=z)
+    z = checked_queries("class_boundary.score", fitted.centers.shape[1:], z=z)
     cosines = pairwise_dot(l2_normalize(z), fitted.centers)
-    none = jnp.isnan(fitted.bounds)[None]
-    near = argmax(jnp.where(none, -jnp.inf, cosines))
-    best = jnp.max(jnp.where(none, -jnp.inf, cosines), axis=1)
-    return fitted.bounds[near] - best
+    cosines = jnp.where(jnp.isnan(fitted.bounds)[None], -jnp.inf, cosines)
+    return fitted.bounds[argmax(cosines)] - jnp.max(cosines, axis=1)
 
 
 def _checked(who, centers, z, keep, where):
     """Centers and rows of unit length."""
     checks.same_shape(who, rank=2, centers=centers)
-    checks.same_shape(who, rank=2, z=z)
-    checks.floating(who, centers=centers, z=z)
-    checks.shape(who, (len(z), jnp.shape(centers)[1]), z=z)
+    checks.floating(who, centers=centers)
+    checks.finite(who, centers=centers)
     if not 0 < keep <= 1:
         raise ValueError(f"{who}: expected keep in (0, 1]; got {keep}.")
-    where = checked_where(who, where, jnp.shape(z)[:1])
-    checks.finite(who, centers=centers)
-    checks.finite(who, where=where, z=z)
-    z = present(to_float(z), where)
-    where &= jnp.all(jnp.isfinite(z), axis=1)
-    return l2_normalize(centers), l2_normalize(present(z, where)), where
+    z, where = finite_rows(who, where, z=z)
+    checks.shape(who, (len(z), jnp.shape(centers)[1]), z=z)
+    return l2_normalize(centers), l2_normalize(z), where
 
 
 def _bound(cosines, counted, keep):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows
+from repr_jax.ops.batch import finite_rows
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.quantiles import conformal
 
@@ -72,15 +72,14 @@ def fit(
       TypeError: integer logits, or labels that are not.
     """
     who = "conformal_sets.fit"
-    x, where = checked_rows(who, where, logits=logits)
+    x, where = finite_rows(who, where, logits=logits)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
-    checks.finite(who, where=where, logits=logits)
     checks.within(who, x.shape[1], where=where, labels=labels)
     known = (labels >= 0) & (labels < x.shape[1])
     row = jnp.where(known, labels, 0)[:, None]
     scores = jnp.take_along_axis(score(x), row, axis=1)[:, 0]
-    where = where & known & jnp.all(jnp.isfinite(x), axis=1)
+    where &= known
     return ConformalSets(conformal(scores, miscoverage=miscoverage, where=where))
 
 

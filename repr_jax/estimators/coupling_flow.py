@@ -14,7 +14,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks, gaussian
-from repr_jax.ops.batch import centered, checked_where, masked_mean, present
+from repr_jax.ops.batch import (
+    centered,
+    checked_queries,
+    checked_where,
+    masked_mean,
+    present,
+)
 from repr_jax.ops.numerics import to_float
 
 LARGEST = 2.0  # log-scale of one layer
@@ -132,10 +138,7 @@ def sample(key: Array, flow: CouplingFlow, num_samples: int) -> Array:
 
 
 def _checked(who, flow, x):
-    checks.shape(who, (*jnp.shape(x)[:1], len(flow.mean)), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    return to_float(x)
+    return checked_queries(who, flow.mean.shape, x=x)
 
 
 def _kept(layers):

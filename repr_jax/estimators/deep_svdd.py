@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import checked_queries, checked_rows, masked_mean
 
 SLOPE = 0.1  # of the leaky ReLU
 LEAST = 0.1  # distance of the center's coordinates from 0
@@ -63,14 +62,12 @@ def fit(
     from repr_jax import optim
 
     who = "deep_svdd.fit"
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
     checks.count(who, num_steps=num_steps, batch_size=batch_size)
     for width in widths:
         checks.count(who, width=width)
     checks.positive(who, learning_rate=learning_rate)
     checks.non_negative(who, weight_decay=weight_decay)
-    where = checked_where(who, where, jnp.shape(x)[:1])
+    x, where = checked_rows(who, where, x=x)
     checks.finite(who, where=where, x=x)
     start_key, key = jax.random.split(key)
     rows, state = _start(start_key, x, where, tuple(widths), num_steps)
@@ -89,11 +86,8 @@ def score(fitted: DeepSVDD, x: Array) -> Array:
     Raises:
       ValueError: x is not [batch, dim] of the fit, or not finite.
     """
-    who = "deep_svdd.score"
-    checks.shape(who, (*jnp.shape(x)[:1], len(fitted.kernels[0])), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    return _distances(fitted.kernels, fitted.center, to_float(x))
+    x = checked_queries("deep_svdd.score", fitted.kernels[0].shape[:1], x=x)
+    return _distances(fitted.kernels, fitted.center, x)
 
 
 def _embed(kernels, x):
@@ -120,7 +114,6 @@ def _start(key, x, where, widths, num_steps):
     """Rows, present ones first, and their number; the descent before its first step."""
     from repr_jax import optim
 
-    x = present(to_float(x), where)
     sizes = (x.shape[1], *widths)
     keys = jax.random.split(key, len(widths))
     kernels = tuple(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import by_block, checked_rows, checked_where, row_keys
+from repr_jax.ops.batch import by_block, checked_where, finite_rows, row_keys
 from repr_jax.ops.kernel_density import log_gaussian
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import negative_squared_distance
@@ -53,14 +53,11 @@ def fit(
     who = "diverse_query.fit"
     checks.count(who, num_queries=num_queries)
     checks.positive(who, temperature=temperature)
-    x, where = checked_rows(who, where, x=x)
-    checks.finite(who, where=where, x=x)
+    x, where = finite_rows(who, where, x=x)
     if num_queries > len(x):
         raise ValueError(
             f"{who}: expected num_queries up to {len(x)} rows; got {num_queries}."
         )
-    where = where & jnp.all(jnp.isfinite(x), axis=1)
-    x = jnp.where(where[:, None], x, 0)
     first, largest = _central(x, where, temperature)
     scale = jnp.where(largest > 0, largest, 1) * temperature
     keys = row_keys(key, where)

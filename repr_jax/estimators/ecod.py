@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import checked_rows
 
 
 class ECOD(NamedTuple):
@@ -73,11 +72,9 @@ def score(fitted: ECOD, x: Array, *, where: Array | None = None) -> Array:
 
 
 def _checked(who, x, where):
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
-    where = checked_where(who, where, jnp.shape(x)[:1])
+    x, where = checked_rows(who, where, x=x)
     checks.finite(who, where=where, x=x)
-    return to_float(x), where
+    return x, where
 
 
 def _sorted(x, where):

@@ -10,7 +10,8 @@ from jax import Array, lax
 
 from repr_jax.estimators import kmeans
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.batch import checked_queries, checked_where, masked_mean, present
+from repr_jax.ops.covariance import check_ridge
 from repr_jax.ops.numerics import argmax, pairwise_dot, to_float
 
 COVARIANCES = ("full", "shared", "diagonal", "spherical")
@@ -77,11 +78,7 @@ def fit(
     found = _fit(
         key, x, where, start, ridge, num_components, covariance, num_steps, axis_name
     )
-    if checks.known(found.means) and not jnp.all(jnp.isfinite(found.means)):
-        raise ValueError(
-            f"{who}: expected a ridge that keeps the covariances positive definite; "
-            f"got {ridge}."
-        )
+    check_ridge(who, ridge, found.means)
     return found
 
 
@@ -93,11 +90,8 @@ def logits(mixture: GaussianMixture, x: Array) -> Array:
     Raises:
       ValueError: x is not [batch, dim] of the fit, or not finite.
     """
-    who = "gaussian_mixture.logits"
-    checks.shape(who, (*jnp.shape(x)[:1], mixture.means.shape[1]), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    return _logits(mixture, to_float(x))
+    x = checked_queries("gaussian_mixture.logits", mixture.means.shape[1:], x=x)
+    return _logits(mixture, x)
 
 
 def log_prob(mixture: GaussianMixture, x: Array) -> Array:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
+from repr_jax.ops.batch import checked_queries, checked_rows, present
 from repr_jax.ops.numerics import pairwise_dot, to_float
 
 
@@ -42,14 +42,13 @@ def fit(
       less that class's mean, one vector a class, and a magnitude that is not squared.
     """
     who = "gradient_separation.fit"
-    checks.same_shape(who, rank=2, gradients=gradients)
-    checks.floating(who, gradients=gradients, reference_mean=reference_mean)
-    checks.shape(who, jnp.shape(gradients)[1:], reference_mean=reference_mean)
-    where = checked_where(who, where, jnp.shape(gradients)[:1])
+    gradients, where = checked_rows(who, where, gradients=gradients)
+    checks.floating(who, reference_mean=reference_mean)
+    checks.shape(who, gradients.shape[1:], reference_mean=reference_mean)
     checks.finite(who, where=where, gradients=gradients)
     checks.finite(who, reference_mean=reference_mean)
     mean = to_float(reference_mean)
-    away = present(to_float(gradients) - mean[None], where)
+    away = present(gradients - mean[None], where)
     direction = jnp.linalg.svd(away, full_matrices=False)[2][0]
     return GradientSeparation(mean, direction)
 
@@ -60,10 +59,7 @@ def score(fitted: GradientSeparation, gradients: Array) -> Array:
     Raises:
       ValueError: gradients are not [batch, dim] of the fit, or not finite.
     """
-    who = "gradient_separation.score"
-    shape = (*jnp.shape(gradients)[:1], len(fitted.direction))
-    checks.shape(who, shape, gradients=gradients)
-    checks.floating(who, gradients=gradients)
-    checks.finite(who, gradients=gradients)
-    away = to_float(gradients) - fitted.reference_mean[None]
+    who, shape = "gradient_separation.score", fitted.direction.shape
+    gradients = checked_queries(who, shape, gradients=gradients)
+    away = gradients - fitted.reference_mean[None]
     return pairwise_dot(away, fitted.direction[None])[:, 0] ** 2

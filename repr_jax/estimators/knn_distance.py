@@ -13,10 +13,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
+from repr_jax.ops.batch import checked_queries, finite_rows
 from repr_jax.ops.neighbors import between
-from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import negative_squared_distance
 
 
@@ -39,14 +37,7 @@ def fit(x: Array, *, where: Array | None = None) -> KNNDistance:
         is absent.
       TypeError: integers in x; a `where` that is not bool.
     """
-    who = "knn_distance.fit"
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
-    where = checked_where(who, where, jnp.shape(x)[:1])
-    checks.finite(who, where=where, x=x)
-    x = present(to_float(x), where)
-    where &= jnp.all(jnp.isfinite(x), axis=1)
-    return KNNDistance(present(x, where), where)
+    return KNNDistance(*finite_rows("knn_distance.fit", where, x=x))
 
 
 def score(fitted: KNNDistance, x: Array, *, num_neighbors: int = 50) -> Array:
@@ -67,11 +58,8 @@ def mean_score(fitted: KNNDistance, x: Array, *, num_neighbors: int = 50) -> Arr
 
 
 def _distances(who, fitted, x, num_neighbors):
-    checks.shape(who, (*jnp.shape(x)[:1], fitted.x.shape[1]), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
     values, _ = between(
-        x,
+        checked_queries(who, fitted.x.shape[1:], x=x),
         fitted.x,
         num_neighbors=num_neighbors,
         similarity=negative_squared_distance,

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where
+from repr_jax.ops.batch import checked_queries, checked_rows
 from repr_jax.ops.class_statistics import statistics
-from repr_jax.ops.covariance import cross_covariance
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.covariance import check_ridge, cross_covariance
 
 
 class Mahalanobis(NamedTuple):
@@ -54,28 +53,21 @@ def fit(
       https://arxiv.org/abs/1807.03888.
     """
     who = "mahalanobis.fit"
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
     checks.count(who, num_classes=num_classes)
     checks.non_negative(who, ridge=ridge)
-    where = checked_where(who, where, jnp.shape(x)[:1])
+    x, where = checked_rows(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.finite(who, where=where, x=x)
     checks.within(who, num_classes, where=where, labels=labels)
-    x, options = to_float(x), dict(where=where, axis_name=axis_name)
+    options = dict(where=where, axis_name=axis_name)
     counts, means, within = statistics(x, labels, num_classes=num_classes, **options)
     total = jnp.maximum(jnp.sum(counts), 1)
     center = jnp.sum(counts[:, None] * means, axis=0) / total
     spread = cross_covariance(x, x, **options)
     factors = [_factor(c, ridge) for c in (within / total, spread)]
-    found = Mahalanobis(counts, means, factors[0], center, factors[1])
-    if checks.known(factors[0]) and not jnp.all(jnp.isfinite(jnp.stack(factors))):
-        raise ValueError(
-            f"{who}: expected a ridge that keeps the covariances positive definite; "
-            f"got {ridge}."
-        )
-    return found
+    check_ridge(who, ridge, *factors)
+    return Mahalanobis(counts, means, factors[0], center, factors[1])
 
 
 def score(fitted: Mahalanobis, x: Array) -> Array:
@@ -121,7 +113,5 @@ def _solve(factor, rows):
 
 
 def _whitened(who, fitted, x, factor):
-    checks.shape(who, (*jnp.shape(x)[:1], len(factor)), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    return _solve(factor, to_float(x) - fitted.background_mean[None])
+    x = checked_queries(who, fitted.background_mean.shape, x=x)
+    return _solve(factor, x - fitted.background_mean[None])

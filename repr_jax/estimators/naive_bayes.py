@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, num_present
+from repr_jax.ops.batch import checked_queries, finite_rows, num_present
 from repr_jax.ops.class_statistics import class_means
 from repr_jax.ops.covariance import variance
-from repr_jax.ops.numerics import argmax, to_float
+from repr_jax.ops.numerics import argmax
 from repr_jax.ops.similarity import negative_squared_distance
 
 FLOOR = 1e-9  # of the largest variance; the code adds 1e-9 itself
@@ -52,13 +52,12 @@ def fit(
       TypeError: integers in x, others in labels.
     """
     who = "naive_bayes.fit"
-    x, where = checked_rows(who, where, x=x)
-    checks.finite(who, where=where, x=x)
+    x, where = finite_rows(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.within(who, num_classes, where=where, labels=labels)
     known = (labels >= 0) & (labels < num_classes)
-    where = where & known & jnp.all(jnp.isfinite(x), axis=1)
+    where &= known
     split = dict(where=where, axis_name=axis_name)
     counts, means = class_means(x, labels, num_classes=num_classes, **split)
     away = x - means[jnp.where(known, labels, 0)]
@@ -74,12 +73,9 @@ def logits(fitted: NaiveBayes, x: Array) -> Array:
 
     Linear in x but for a term that all classes share.
     """
-    who = "naive_bayes.logits"
-    checks.shape(who, (*jnp.shape(x)[:1], fitted.means.shape[1]), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
+    x = checked_queries("naive_bayes.logits", fitted.variance.shape, x=x)
     scale = jnp.sqrt(fitted.variance)[None]
-    rows = to_float(x) / scale, fitted.means / scale
+    rows = x / scale, fitted.means / scale
     return negative_squared_distance.of_pairs(*rows) / 2 + fitted.log_priors[None]
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import centered, checked_where, num_present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import centered, checked_queries, finite_rows, num_present
+from repr_jax.ops.covariance import check_ridge
 
 
 class PaDiM(NamedTuple):
@@ -43,25 +43,17 @@ def fit(
       Detection and Localization", 2021, eqs. 1 and 2, https://arxiv.org/abs/2011.08785.
     """
     who = "padim.fit"
-    checks.same_shape(who, rank=4, maps=maps)
-    checks.floating(who, maps=maps)
     checks.non_negative(who, ridge=ridge)
-    where = checked_where(who, where, jnp.shape(maps)[:1])
-    checks.finite(who, where=where, maps=maps)
-    where &= jnp.all(jnp.isfinite(maps), axis=(1, 2, 3))
+    maps, where = finite_rows(who, where, rank=4, maps=maps)
     options = dict(where=where, axis_name=axis_name)
-    away, means = centered(to_float(maps), **options)
+    away, means = centered(maps, **options)
     precise = lax.Precision.HIGHEST
     total = jnp.einsum("bhwd,bhwe->hwde", away, away, precision=precise)
     total = total if axis_name is None else lax.psum(total, axis_name)
     covariances = total / jnp.maximum(num_present(**options) - 1, 1)
     eye = ridge * jnp.eye(means.shape[-1], dtype=means.dtype)
     factors = jnp.linalg.cholesky(covariances + eye[None, None])
-    if checks.known(factors) and not jnp.all(jnp.isfinite(factors)):
-        raise ValueError(
-            f"{who}: expected a ridge that keeps the covariances positive definite; "
-            f"got {ridge}."
-        )
+    check_ridge(who, ridge, factors)
     return PaDiM(means, factors)
 
 
@@ -74,12 +66,7 @@ def score(fitted: PaDiM, maps: Array) -> Array:
     Raises:
       ValueError: maps are not those of the fit in shape, or not finite.
     """
-    who = "padim.score"
-    checks.shape(who, (*jnp.shape(maps)[:1], *fitted.means.shape), maps=maps)
-    checks.floating(who, maps=maps)
-    checks.finite(who, maps=maps)
-    away = jnp.moveaxis(
-        to_float(maps) - fitted.means[None], 0, -1
-    )  # [h, w, dim, batch]
+    maps = checked_queries("padim.score", fitted.means.shape, maps=maps)
+    away = jnp.moveaxis(maps - fitted.means[None], 0, -1)  # [h, w, dim, batch]
     away = jax.scipy.linalg.solve_triangular(fitted.factors, away, lower=True)
     return jnp.moveaxis(jnp.linalg.norm(away, axis=2), -1, 0)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import by_block, by_row, checked_rows
+from repr_jax.ops.batch import by_block, by_row, finite_rows
 from repr_jax.ops.coreset import k_center
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import negative_squared_distance
@@ -40,10 +40,7 @@ def fit(
     Raises:
       ValueError: as `ops.coreset.k_center`. TypeError: integers.
     """
-    who = "patch_memory.fit"
-    x, where = checked_rows(who, where, x=x)
-    checks.finite(who, where=where, x=x)
-    where = where & jnp.all(jnp.isfinite(x), axis=1)
+    x, where = finite_rows("patch_memory.fit", where, x=x)
     place = jax.random.randint(key, (), 0, jnp.maximum(jnp.sum(where), 1))
     first = jnp.argmax(jnp.cumsum(where) > place)  # the place-th present row
     return PatchMemory(x[k_center(x, num_rows, first=first, where=where)])

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows
+from repr_jax.ops.batch import finite_rows
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.quantiles import conformal
 
@@ -38,7 +38,7 @@ def signed_distance(y: Array, decoded: Array, inside: Array) -> Array:
 
     The distance to the nearest point decoded inside, if a point outside is nearer, else
     minus the distance to the nearest outside; inf if no point is inside, else -inf if
-    none is outside.
+    none is outside. It holds batch x points x dim numbers in memory.
 
     Args:
       y: [batch, dim] float.
@@ -65,8 +65,7 @@ def fit(
     """The conformal quantile of the signed distances of calibration rows.
 
     Args:
-      y, decoded, inside: as in `signed_distance`; some thousand rows at a time are
-        compared with all points, so go through few of them or few points.
+      y, decoded, inside: as in `signed_distance`.
       miscoverage: in (0, 1), alpha.
       where: [batch] bool, False for absent rows; None if all are present.
 
@@ -76,13 +75,11 @@ def fit(
       TypeError: integers in y; inside is not bool.
     """
     who = "quantile_region.fit"
-    y, where = checked_rows(who, where, y=y)
+    y, where = finite_rows(who, where, y=y)
     checks.same_shape(who, rank=3, decoded=decoded)
     checks.shape(who, (len(y), *decoded.shape[1:2], y.shape[1]), decoded=decoded)
     checks.shape(who, decoded.shape[:2], inside=inside)
     checks.boolean(who, inside=inside)
-    checks.finite(who, where=where, y=y)
-    where = where & jnp.all(jnp.isfinite(y), axis=1)
     distances = signed_distance(y, decoded, inside)
     return QuantileRegion(conformal(distances, miscoverage=miscoverage, where=where))
 

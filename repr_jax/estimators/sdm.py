@@ -19,7 +19,7 @@ from jax import Array, lax
 from numpy.typing import ArrayLike
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import by_block, checked_where, present
+from repr_jax.ops.batch import by_block, checked_queries, finite_rows, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.sdm import scales
 from repr_jax.ops.similarity import negative_squared_distance
@@ -69,17 +69,12 @@ def fit(
       TypeError: integers in x, others in labels.
     """
     who = "sdm.fit"
-    checks.same_shape(who, rank=2, x=x)
-    checks.floating(who, x=x)
-    checks.shape(who, x.shape[:1], labels=labels, predictions=predictions)
+    x, where = finite_rows(who, where, x=x)
+    checks.shape(who, where.shape, labels=labels, predictions=predictions)
     checks.integers(who, labels=labels, predictions=predictions)
     checks.count(who, minimum=2, rows=len(x), num_classes=num_classes)
     checks.count(who, max_matches=max_matches)
-    where = checked_where(who, where, x.shape[:1])
-    checks.finite(who, where=where, x=x)
     checks.within(who, num_classes, where=where, labels=labels)
-    where = where & jnp.all(jnp.isfinite(x), axis=1)
-    x = present(to_float(x), where)
     labels, predictions = jnp.asarray(labels), jnp.asarray(predictions)
     support = jnp.where(where & (labels == predictions), labels, -1)
     most = min(max_matches, len(x) - 1)
@@ -116,13 +111,11 @@ def measure(
         q = d = 0.
     """
     who = "sdm.measure"
-    checks.shape(who, (*jnp.shape(x)[:1], sdm.x.shape[1]), x=x)
-    checks.floating(who, x=x)
+    x = checked_queries(who, sdm.x.shape[1:], x=x)
     checks.shape(who, x.shape[:1], predictions=predictions)
     checks.integers(who, predictions=predictions)
-    checks.finite(who, x=x)
     good = jnp.all(jnp.isfinite(x), axis=1)
-    x, most = present(to_float(x), good), min(max_matches, len(sdm.x))
+    x, most = present(x, good), min(max_matches, len(sdm.x))
     none = jnp.full(len(x), -1)  # no fitted row is the row itself
     parts = sdm.x, sdm.support, sdm.where, x, jnp.asarray(predictions), none, most
     matches, nearest = _look(*parts)
@@ -205,15 +198,7 @@ def _look(bank, support, where, x, predictions, own, most):
         away = jnp.sum((x - bank[rows[:, 0]]) ** 2, axis=1)  # by direct difference
         return run, jnp.where(jnp.isfinite(near[:, 0]), jnp.sqrt(away), jnp.inf)
 
-    packed = jnp.concatenate(
-        [x, predictions[:, None].astype(x.dtype), own[:, None].astype(x.dtype)], axis=1
-    )
-
-    def unpack(rows):
-        ids = rows[:, -2:].astype(jnp.int32)
-        return of_block((rows[:, :-2], ids[:, 0], ids[:, 1]))
-
-    return by_block(unpack, packed, size=512)
+    return by_block(of_block, (x, predictions, own), size=512)
 
 
 def _closeness(distances, counts, nearest):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, present
+from repr_jax.ops.batch import checked_rows, masked_mean
 from repr_jax.ops.numerics import to_float
 
 RANGE = 1e3  # of the temperature around the scale of the logits, up and down
@@ -49,15 +49,12 @@ def fit(
       https://arxiv.org/abs/1706.04599.
     """
     who = "temperature_scaling.fit"
-    checks.same_shape(who, rank=2, logits=logits)
-    checks.floating(who, logits=logits)
-    where = checked_where(who, where, jnp.shape(logits)[:1])
+    logits, where = checked_rows(who, where, logits=logits)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.finite(who, where=where, logits=logits)
-    checks.within(who, jnp.shape(logits)[1], where=where, labels=labels)
-    logits = to_float(logits)
-    z = present(logits - jnp.max(logits, axis=1, keepdims=True), where)
+    checks.within(who, logits.shape[1], where=where, labels=labels)
+    z = logits - jnp.max(logits, axis=1, keepdims=True)
     scale = jnp.max(jnp.abs(z), initial=0.0)
     scale = scale if axis_name is None else lax.pmax(scale, axis_name)
     scale = jnp.where(scale == 0, 1, scale)

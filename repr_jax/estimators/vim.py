@@ -6,7 +6,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, masked_mean, num_present, present
+from repr_jax.ops.batch import (
+    checked_queries,
+    checked_rows,
+    masked_mean,
+    num_present,
+    present,
+)
 from repr_jax.ops.numerics import pairwise_dot, to_float
 from repr_jax.ops.uncertainty import energy
 
@@ -53,10 +59,10 @@ def fit(
       https://arxiv.org/abs/2203.10807.
     """
     who = "vim.fit"
-    checks.same_shape(who, rank=2, x=x)
+    x, where = checked_rows(who, where, x=x)
     checks.same_shape(who, rank=2, weights=weights)
-    checks.floating(who, x=x, weights=weights, bias=bias)
-    dim = jnp.shape(x)[1]
+    checks.floating(who, weights=weights, bias=bias)
+    dim = x.shape[1]
     checks.shape(who, (len(weights), dim), weights=weights)
     checks.shape(who, (len(weights),), bias=bias)
     if num_components is None:
@@ -67,10 +73,9 @@ def fit(
             f"{who}: expected fewer components than dimensions, {dim}; got "
             f"num_components {num_components}."
         )
-    where = checked_where(who, where, jnp.shape(x)[:1])
     checks.finite(who, where=where, x=x)
     checks.finite(who, weights=weights, bias=bias)
-    x, weights, bias = present(to_float(x), where), to_float(weights), to_float(bias)
+    weights, bias = to_float(weights), to_float(bias)
     origin = jnp.linalg.lstsq(weights, -bias)[0]
     away = present(x - origin[None], where)
     moments = pairwise_dot(away.T, away.T)
@@ -99,10 +104,7 @@ def score(fitted: ViM, x: Array) -> Array:
 
 
 def _checked(who, fitted, x):
-    checks.shape(who, (*jnp.shape(x)[:1], len(fitted.origin)), x=x)
-    checks.floating(who, x=x)
-    checks.finite(who, x=x)
-    return to_float(x)
+    return checked_queries(who, fitted.origin.shape, x=x)
 
 
 def _logits(fitted, x):

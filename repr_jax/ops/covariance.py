@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jax import Array, lax
 
+from repr_jax.ops import checks
 from repr_jax.ops.batch import centered, masked_mean, num_present
 from repr_jax.ops.numerics import pairwise_dot
 
@@ -36,6 +37,16 @@ def variance(x: Array, *, where: Array, axis_name: str | None = None) -> Array:
     """[batch, n] -> [n], the diagonal of the covariance of x with itself."""
     x, _ = centered(x, where=where, axis_name=axis_name)
     return masked_mean(x**2, where=where, axis_name=axis_name)
+
+
+def check_ridge(who: str, ridge: float, *found: Array) -> None:
+    """ValueError for a NaN in what covariances were factored to; traced ones pass."""
+    for x in found:
+        if checks.known(x) and not jnp.all(jnp.isfinite(x)):
+            raise ValueError(
+                f"{who}: expected a ridge that keeps the covariances positive "
+                f"definite; got {ridge}."
+            )
 
 
 def unbiased_factor(where: Array, axis_name: str | None = None) -> Array:
