@@ -1,9 +1,8 @@
 """How often a classifier is right on the test split."""
 
-import numpy as np
-
 from repr_jax import metrics
 from repr_jax.evaluators.common import Evaluation, classes_of, collect_targets, needs
+from repr_jax.evaluators.linear_probe import largest_share
 
 
 @needs("logits")
@@ -22,5 +21,5 @@ def evaluate(trained, dataset, *, batch_size: int = 256) -> Evaluation:
     )
     labels = classes_of("label", entries["label"])
     number = float(metrics.accuracy(logits.argmax(axis=-1), labels))
-    largest = float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
-    return Evaluation({"accuracy": number}, chance={"accuracy": largest})
+    chance = {"accuracy": largest_share(labels)}
+    return Evaluation({"accuracy": number}, chance=chance)

@@ -63,6 +63,9 @@ def evaluate(
     Returns:
       "accuracy/0.1" and so on; in [0, 1]. Chance is the share of the largest class.
 
+    Raises:
+      ValueError: fractions that are not in (0, 1], or labels of less than two classes.
+
     Source: Bulat et al., "Pre-training Strategies and Datasets for Facial
       Representation Learning", 2022, https://arxiv.org/abs/2103.16554.
     """
@@ -72,7 +75,8 @@ def evaluate(
     options = dict(inverse_penalty=inverse_penalty)
     scores = {}
     for fraction in fractions:
-        chosen = [rows_of_fraction(y, fraction, seed + n) for n in range(num_draws)]
+        draws = num_draws if fraction < 1 else 1  # all rows are drawn in one way
+        chosen = [rows_of_fraction(y, fraction, seed + n) for n in range(draws)]
         scores[f"accuracy/{fraction:g}"] = linear_probe.mean_score(
             linear_probe.score(x[rows], y[rows], *test, **options) for rows in chosen
         )

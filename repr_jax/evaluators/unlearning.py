@@ -15,6 +15,7 @@ from repr_jax.evaluators.common import (
     Evaluation,
     Table,
     Trained,
+    classes_of,
     collect,
     collect_targets,
     needs,
@@ -40,6 +41,9 @@ def membership(retain: np.ndarray, test: np.ndarray, forget: np.ndarray) -> floa
 
     Returns:
       In [0, 1]; compare it with a retrained model's.
+
+    Raises:
+      ValueError: no row of a kind.
     """
     count = min(len(retain), len(test))
     if not count or not len(forget):
@@ -85,6 +89,10 @@ def evaluate(
       "cka/retrained" (of all training rows; the authors' mean is over batches of 512)
       and "neighbors", in [0, 1]; and for each but the CKA "gap/NAME", its distance from
       the retrained model's, 0 is best. No aggregate.
+
+    Raises:
+      ValueError: no row is forgotten, retained or of the test split, or a label is no
+        class of the logits.
 
     Source: Kim, Cha and Kim, "Are We Truly Forgetting? A Critical Re-examination of
       Machine Unlearning Evaluation Protocols", 2025, https://arxiv.org/abs/2503.06991.
@@ -132,7 +140,8 @@ def _numbers(model, dataset, forgotten, *, downstream, k, batch_size):
         logits, y = collect_targets(
             model, dataset, split, batch_size, ("label",), output="logits"
         )
-        labels = y["label"].astype(np.int32)
+        labels = classes_of("label", y["label"])
+        checks.within("unlearning", logits.shape[1], label=labels)
         p = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
         gone = forgotten(labels)
         parts = {"test": ~gone}

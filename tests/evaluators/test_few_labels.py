@@ -62,6 +62,19 @@ def test_all_labels_are_the_plain_probe():
     assert found.chance["accuracy/1"] == pytest.approx(1 / 3)
 
 
+def test_all_rows_are_fitted_once_however_many_draws(monkeypatch):
+    sizes, score = [], linear_probe.score
+
+    def counted(x, *args, **options):
+        sizes.append(len(x))
+        return score(x, *args, **options)
+
+    monkeypatch.setattr(linear_probe, "score", counted)
+    options = dict(fractions=(0.5, 1), num_draws=3, batch_size=8)
+    few_labels.evaluate(trained(blind), arrows(), **options)
+    assert sizes == [15, 15, 15, 30]
+
+
 def test_rotations_are_told_by_who_sees_places():
     found = {
         represent: rotation_probe.evaluate(trained(represent), arrows(), batch_size=8)

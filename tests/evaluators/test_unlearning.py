@@ -81,6 +81,12 @@ def test_forgetting_in_the_head_alone_is_seen_in_the_features():
     assert "gap/cka/original" not in found
 
 
+def test_a_label_that_is_no_class_of_the_logits_is_refused():
+    two = model(same, lambda h: logits(h)[:, :2])
+    with pytest.raises(ValueError, match=r"label in \[0, 2\); got 2 in row 2"):
+        unlearning.evaluate(two, DATASET, forgotten=FORGOTTEN, **MODELS)
+
+
 def test_gaps_by_hand_and_the_attack():
     high, low = np.full(50, 0.99), np.full(40, 0.3)
     assert unlearning.membership(high, low, np.full(9, 0.95)) == 1
