@@ -28,9 +28,13 @@ def gaussian_process(
 
     Returns:
       x [num_tasks, num_points, dim], y [num_tasks, num_points].
+
+    Raises:
+      ValueError: a number out of range. TypeError: a count that is not whole.
     """
-    checks.count("gaussian_process", num_tasks=num_tasks, num_points=num_points)
-    checks.positive("gaussian_process", length=length, scale=scale, noise=noise)
+    who = "gaussian_process"
+    checks.count(who, num_tasks=num_tasks, num_points=num_points, dim=dim)
+    checks.positive(who, length=length, scale=scale, noise=noise)
     x_key, y_key = jax.random.split(key)
     x = jax.random.uniform(x_key, (num_tasks, num_points, dim))
     squares = jnp.sum((x[:, :, None] - x[:, None]) ** 2, axis=-1)

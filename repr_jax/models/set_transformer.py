@@ -14,6 +14,9 @@ class SetTransformer(nn.Module):
     see one another. Without positions, so that the order of points does not matter.
     Residual branches start at zero. Here normalization comes before each branch.
 
+    Raises:
+      ValueError: dim that heads do not divide.
+
     Source: Müller et al., "Transformers Can Do Bayesian Inference", 2022, section 3,
       https://arxiv.org/abs/2112.10510.
     """
@@ -38,6 +41,11 @@ class SetTransformer(nn.Module):
         return nn.Dense(self.num_outputs, name="head")(_norm("norm")(h))
 
     def _attention(self, h, mask, i):
+        if self.dim % self.num_heads:
+            raise ValueError(
+                "SetTransformer: expected dim a multiple of num_heads "
+                f"{self.num_heads}; got {self.dim}."
+            )
         heads = (*h.shape[:2], 3, self.num_heads, self.dim // self.num_heads)
         parts = nn.Dense(3 * self.dim, name=f"qkv_{i}")(h).reshape(heads)
         queries, keys, values = (parts[:, :, n] for n in range(3))

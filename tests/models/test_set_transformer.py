@@ -45,6 +45,12 @@ def test_queries_see_the_context_and_not_one_another(drawn):
     assert jnp.abs(APPLY(variables, x, changed, context) - plain).min(axis=2).min() > 0
 
 
+def test_heads_divide_dim(drawn):
+    model = MODEL.clone(num_heads=3)
+    with pytest.raises(ValueError, match="dim a multiple of num_heads 3; got 8"):
+        model.init(jax.random.key(0), *drawn[1:])
+
+
 def test_branches_start_at_zero(drawn):
     _, x, y, context = drawn
     params = MODEL.init(jax.random.key(0), x, y, context)["params"]
