@@ -70,6 +70,13 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
                 assert config.factor == (4 if size == 16 else 8)
                 if "generator" in config:
                     assert config.generator.size == size
+                if "encoder" in config:
+                    for name in ("style_dim", "width", "max_width"):
+                        assert config.encoder[name] == config.generator[name]
+                if "curriculum" in config and scale != "smoke":  # ten times a run
+                    assert 10 * config.curriculum.every == config.num_steps
+                    rate = {"cpu": 0.01, "paper": 0.001}[scale]
+                    assert config.curriculum.rate == rate
     assert len(names) == 2 * 2 * 2 * len(paper.METHODS)
 
 
