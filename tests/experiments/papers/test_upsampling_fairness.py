@@ -99,6 +99,13 @@ def test_what_the_paper_found_is_found_in_numbers_that_show_it():
         assert table.rows[3][1] == pytest.approx([0.6, 0.7])
 
 
+def test_the_frequent_class_is_that_of_the_runs():
+    rows = paper.rows_of("people", asked("smoke"))  # which are of drawn faces
+    found = of_rows([row._replace(data="faces") for row in rows])
+    table = paper.findings(rows, found, "people")
+    assert [line[-1] for line in table.rows] == ["yes"] * 6
+
+
 def test_numbers_that_do_not_show_it_are_reported_so():
     rows = paper.rows_of("faces", asked("cpu"))
     found = of_rows(rows, hurt=-0.05)
