@@ -110,15 +110,15 @@ def make_fair(config) -> Experiment:
         batch = {**batch, "image": augment(augment_key, batch["image"])}
         found, labels = parts.rebuild(params, extras, batch, key), batch["label"]
         count = found.styles.shape[1]
-        told = attribute(logits_of(params, found.image), labels, where=found.where)
-        apart = contrast(
+        logits = logits_of(params, found.image)
+        terms = {"attribute": attribute(logits, labels, where=found.where)}
+        terms["contrast"] = contrast(
             found.styles.reshape(-1, found.styles.shape[2]),
             jnp.repeat(labels, count),
             where=jnp.repeat(found.where, count),
         )
-        weight = rate * (step // every)
-        terms = {"attribute": told, "contrast": apart}
-        return parts.error(found) + weight * (told + apart), (extras, terms)
+        added = rate * (step // every) * (terms["attribute"] + terms["contrast"])
+        return parts.error(found) + added, (extras, terms)
 
     losses = {"classifier": classify, "encoder": encode}
     return Experiment(init, losses, {"restore": parts.restore})

@@ -10,8 +10,8 @@ Expect: not yet run.
 """
 
 from configs.classification import random_sprites
-from configs.classification.supervised_fmow import of_sprites, sizes_of
+from configs.classification.supervised_fmow import of_sprites
 
 
 def get_config(mode=""):
-    return of_sprites(random_sprites.get_config(sizes_of(mode)), mode)
+    return of_sprites(random_sprites.get_config(mode), mode)

@@ -11,8 +11,8 @@ Expect: not yet run.
 """
 
 from configs.classification import supervised_augmented_sprites
-from configs.classification.supervised_fmow import of_sprites, sizes_of
+from configs.classification.supervised_fmow import of_sprites
 
 
 def get_config(mode=""):
-    return of_sprites(supervised_augmented_sprites.get_config(sizes_of(mode)), mode)
+    return of_sprites(supervised_augmented_sprites.get_config(mode), mode)

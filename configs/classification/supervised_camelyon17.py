@@ -40,11 +40,12 @@ def of_domains(config, mode, *, drawn, table, size, num_classes, **chosen):
     pixels a side. chosen: what else `wilds.controlled` takes.
     """
     if mode not in MODES:
-        raise ValueError(f"mode: expected one of {', '.join(MODES)}; got {mode}.")
+        names = ", ".join(MODES[1:])
+        raise ValueError(f"mode: expected one of {names}, or none; got {mode}.")
     smoke, files = mode == "smoke", mode in MODES[:2]
     size = size if files else config.dataset.size if smoke else 48
-    same = dict(seed=config.get_ref("seed"), data_seed=config.get_ref("seed"))
-    same |= dict(size=size)
+    seed = config.get_ref("seed")
+    same = dict(size=size, seed=seed, data_seed=seed)
     shift = dict(r_id=config.get_ref("correlation"), r_ood=0.0)
     if files:
         config.data_dir = ""
@@ -89,9 +90,4 @@ def _widen(config, size, files):
 
 
 def get_config(mode=""):
-    return of_sprites(supervised_sprites.get_config(sizes_of(mode)), mode)
-
-
-def sizes_of(mode):
-    """The mode of a config of sprites that one of tissue or land is made of."""
-    return "smoke" if mode == "smoke" else ""
+    return of_sprites(supervised_sprites.get_config(mode), mode)

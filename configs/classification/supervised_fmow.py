@@ -11,7 +11,7 @@ Expect: not yet run.
 """
 
 from configs.classification import supervised_sprites
-from configs.classification.supervised_camelyon17 import MODES, of_domains, sizes_of
+from configs.classification.supervised_camelyon17 import MODES, of_domains
 from repr_jax.data import land_use, wilds
 
 
@@ -28,4 +28,4 @@ def of_sprites(config, mode):
 
 
 def get_config(mode=""):
-    return of_sprites(supervised_sprites.get_config(sizes_of(mode)), mode)
+    return of_sprites(supervised_sprites.get_config(mode), mode)

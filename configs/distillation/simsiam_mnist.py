@@ -3,11 +3,13 @@
 python -m repr_jax.main --config=configs/distillation/simsiam_mnist.py \
     --workdir=runs/simsiam
 Loss and the predictor's bottleneck are the published ones, rate and decay solo-learn's
-of CIFAR-10; network, views and length are ours.
-Expect: not yet run in full. 300 steps of 64 images, with a network of widths 16, 32, 64
-and 64 features: linear probe of 1,000 rows 0.803 where the untrained network has 0.710,
-20 neighbors 0.756 and 0.891. At the rate of ImageNet, 0.05, 600 steps lower the probe:
-0.770 where the untrained network has 0.781, and without normalized projections 0.582.
+of CIFAR-10; network, views and length are ours. Short runs at the rate of ImageNet
+lowered the probe, and most without normalized projections.
+Expect: not yet run in full. Linear probe 0.869 and 20 neighbors 0.783 with
+--config.num_steps=300 --config.batch_size=64 --config.encoder.widths="(16,32,64)"
+--config.encoder.hidden=64 --config.encoder.features=64; with the same but
+--config.num_steps=100 --config.optimizer.peak=1e-12, untrained, 0.753 and 0.788. One
+seed each, under a minute on two cores.
 """
 
 from configs.contrastive import simclr_mnist

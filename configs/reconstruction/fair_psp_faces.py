@@ -15,7 +15,7 @@ from repr_jax.data import augment
 from repr_jax.models.classifier import ConvClassifier
 
 
-def of_psp(config, mode, num_classes):
+def of_psp(config, mode):
     """A config of pSp as one of the debiased form."""
     smoke = mode == "smoke"
     config.best_metric = ""  # the loss rises with the curriculum
@@ -24,14 +24,14 @@ def of_psp(config, mode, num_classes):
     config.augment = dict(
         fn=augment.affine, shift=0.1, zoom=0.1, shear=10.0, flip_rate=0.5
     )
+    num_classes = config.evals.fairness.num_classes
     config.classifier = dict(fn=ConvClassifier, num_classes=num_classes, dropout=0.0)
     config.contrast = dict(fn=losses.sup_con, temperature=0.07)
     config.attribute = dict(fn=losses.cross_entropy)
     config.curriculum = dict(rate=0.01, every=1 if smoke else 1_000)
-    rate = dict(fn=optim.adam, learning_rate=1e-3)
-    config.optimizer.classifier = rate
+    config.optimizer.classifier = dict(fn=optim.adam, learning_rate=1e-3)
     return config
 
 
 def get_config(mode=""):
-    return of_psp(psp_faces.get_config(mode), mode, num_classes=7)
+    return of_psp(psp_faces.get_config(mode), mode)

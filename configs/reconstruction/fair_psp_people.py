@@ -11,5 +11,4 @@ from configs.reconstruction import fair_psp_faces, psp_people
 
 
 def get_config(mode=""):
-    config = psp_people.get_config(mode)
-    return fair_psp_faces.of_psp(config, mode, config.evals.fairness.num_classes)
+    return fair_psp_faces.of_psp(psp_people.get_config(mode), mode)

@@ -26,11 +26,9 @@ def of_gan(config, mode):
     config.best_metric = "loss/encoder"
     config.experiment = style_encoder.make
     config.start.prefixes = ("extras/generator=params/generator",)
+    sizes = ("style_dim", "width", "max_width")  # those of the generator
     config.encoder = dict(
-        fn=style_gan.Encoder,
-        style_dim=config.generator.style_dim,
-        width=config.generator.width,
-        max_width=config.generator.max_width,
+        fn=style_gan.Encoder, **{n: config.generator.get_ref(n) for n in sizes}
     )
     config.features = dict(fn=perceptual.layers)
     config.factors = (1, 2, 4) if smoke else (1, 2, 4, 8, 16)

@@ -9,9 +9,9 @@ configs/classification/supervised_camelyon17.py.
 Expect: not yet run.
 """
 
-from configs.classification.supervised_camelyon17 import of_sprites, sizes_of
+from configs.classification.supervised_camelyon17 import of_sprites
 from configs.variational import vae_sprites
 
 
 def get_config(mode=""):
-    return of_sprites(vae_sprites.get_config(sizes_of(mode)), mode)
+    return of_sprites(vae_sprites.get_config(mode), mode)

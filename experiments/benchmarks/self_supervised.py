@@ -262,18 +262,27 @@ def main(arguments=None) -> int:
     for name in methods:
         if name not in NAMES:
             parser.error(f"--only: expected some of {', '.join(NAMES)}; got {name}.")
-    if asked.num_steps % asked.every:
-        parser.error(f"--num_steps: expected a multiple of {asked.every}.")
+    if asked.num_steps % asked.every or asked.num_steps == asked.every:
+        parser.error(  # a step's time is that between two points of the log
+            f"--num_steps: expected a multiple of {asked.every}, at least "
+            f"{2 * asked.every}; got {asked.num_steps}."
+        )
     there = versions(asked.peer)
     if not there:
         print(f"error: expected torch and lightly in {asked.peer}.", file=sys.stderr)
         return 2
     with one_line_errors(parser):
         found = {m: [both(m, s, asked) for s in range(asked.seeds)] for m in methods}
+        print(write(asked, there, found))
+    return 0
+
+
+def write(asked, there: str, found: dict[str, Sequence[tuple[Side, Side]]]) -> str:
+    """The file of results; returns its markdown."""
     rows = run.build(config_of("SimCLR", 0, asked)).dataset.num_examples["train"]
     numbers = dict(num_steps=asked.num_steps, batch_size=asked.batch_size, rows=rows)
     numbers |= dict(versions=there, cores=os.cpu_count(), seeds=asked.seeds)
-    text = store.write(
+    return store.write(
         pathlib.Path(asked.workdir) / "self_supervised_peer.json",
         title="Self-supervised methods beside lightly's",
         command=f"python -m experiments.benchmarks.self_supervised --peer=PYTHON "
@@ -282,8 +291,6 @@ def main(arguments=None) -> int:
         seeds=range(asked.seeds),
         content=[ABOUT.format(**numbers), table_of(found)],
     )
-    print(text)
-    return 0
 
 
 if __name__ == "__main__":

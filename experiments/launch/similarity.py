@@ -19,6 +19,7 @@ Source: Kornblith et al., "Similarity of Neural Network Representations Revisite
 import os
 import pathlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -26,6 +27,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import ScopeParamShapeError
 
 from experiments.arguments import at_least, parser_of, writable_folder
 from experiments.results import store, tables
@@ -83,8 +85,8 @@ def collect(workdirs: Sequence, *, rows: int, pattern: str = LAYERS) -> dict:
 
     Raises:
       FileNotFoundError: there is no run, or it has no checkpoint.
-      ValueError: a run without `represent`, an estimator, or images that it cannot
-        take.
+      ValueError: a run without `represent`, an estimator, or one whose parameters are
+        not for images of that shape.
     """
     found, prepared = {}, None
     for name, workdir in zip(names_of(workdirs), workdirs):
@@ -100,7 +102,13 @@ def collect(workdirs: Sequence, *, rows: int, pattern: str = LAYERS) -> dict:
                 for batch in batches(parts.dataset, "test", 256, limit=rows)
             ]
         state = to_evaluate(run.restore(config, parts, workdir))
-        some = _rows_of(layers_of(output, pattern), *state, prepared)
+        try:
+            some = _rows_of(layers_of(output, pattern), *state, prepared)
+        except ScopeParamShapeError as error:
+            raise ValueError(
+                f"{workdir}: expected a network that takes images of {workdirs[0]}; "
+                f"got {error}"
+            ) from None
         found |= {(name, layer): x for layer, x in some.items()}
     return found
 
@@ -215,9 +223,10 @@ def main(arguments=None) -> int:
     asked = parser.parse_args(arguments)
     try:
         layers = collect(asked.runs, rows=asked.rows, pattern=asked.layers)
-        names = names_of(asked.runs)
-        command = "python -m experiments.launch.similarity " + " ".join(names)
-        text = write(asked.out, layers, asked.runs, f"{command} --rows={asked.rows}")
+        flags = [f"--rows={asked.rows}", f"--layers={asked.layers}", "--out=DIR"]
+        words = ["python", "-m", "experiments.launch.similarity"]
+        command = shlex.join([*words, *names_of(asked.runs), *flags])
+        text = write(asked.out, layers, asked.runs, command)
     except (ValueError, OSError, re.error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,5 @@
 """Pictures of `upsampling_fairness`: bars of its distances, and walls of images."""
 
-import io
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -50,9 +49,7 @@ def walls(rows: Sequence, workdir) -> bytes:
     from matplotlib.figure import Figure
 
     found = [
-        matplotlib.image.imread(
-            io.BytesIO((pathlib.Path(workdir) / one.runs[0].name / WALL).read_bytes())
-        )
+        matplotlib.image.imread(pathlib.Path(workdir) / one.runs[0].name / WALL)
         for one in rows
     ]
     height, width = np.max([image.shape[:2] for image in found], axis=0)

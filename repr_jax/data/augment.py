@@ -91,11 +91,15 @@ def affine(
       shear: in [0, 90), the largest angle of columns, in degrees, to either side.
       flip_rate: in [0, 1], of left and right being exchanged.
 
+    Returns:
+      images of the same shape, float32 in [0, 1].
+
     Raises:
       ValueError: images are not of rank 4, or a number is negative.
     """
     checks.same_shape("augment.affine", rank=4, images=images)
     checks.non_negative("augment.affine", shift=shift, zoom=zoom, shear=shear)
+    checks.non_negative("augment.affine", flip_rate=flip_rate)
     height, width = images.shape[1:3]
     y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
@@ -103,7 +107,7 @@ def affine(
     def one(key: Array, image: Array) -> Array:
         draws = jax.random.uniform(key, (4,), minval=-1.0)
         scale, slope = 1 + zoom * draws[0], jnp.tan(jnp.radians(shear * draws[1]))
-        rows = (y / scale) - shift * draws[2] * height + (height - 1) / 2
+        rows = y / scale - shift * draws[2] * height + (height - 1) / 2
         columns = (x + slope * y) / scale - shift * draws[3] * width + (width - 1) / 2
         take = jax.scipy.ndimage.map_coordinates
         return jax.vmap(
@@ -137,6 +141,9 @@ def mix(
     images, others: [batch, height, width, channels]; alpha > 0. Also returns the share,
     [], of the images.
 
+    Raises:
+      ValueError: the two differ in shape or are not of rank 4, or alpha is not above 0.
+
     Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018,
       https://arxiv.org/abs/1710.09412; with outliers as others, Zhang et al., "Mixture
       Outlier Exposure", 2023, https://arxiv.org/abs/2106.03917.
@@ -154,7 +161,7 @@ def cut_mix(
 
     The box has the shape of the image and a share 1 - Beta(alpha, alpha) of its area,
     less what lies beyond the edges around a uniform center; the share returned is that
-    of the pixels left.
+    of the pixels left. Arguments and errors are those of `mix`.
 
     Source: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers
       with Localizable Features", 2019, https://arxiv.org/abs/1905.04899; with outliers

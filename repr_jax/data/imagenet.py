@@ -94,10 +94,12 @@ def images(*, path: str | os.PathLike, size: int = 256, seed: int = 0) -> Datase
     paths, names = {}, {}
     for split, part in (("train", "train"), ("test", "val")):
         paths[split], names[split] = image_files.list_folder(folder / part, who=who)
-    if None in names.values() or set(names["train"]) != set(names["test"]):
+    train, test = (set(found or ()) for found in names.values())
+    if train != test or not train:
         raise ValueError(
             f"{who}: expected folders of the same classes in {folder}/train and "
-            f"{folder}/val; got others."
+            f"{folder}/val; got {len(train)} and {len(test)}, {len(train ^ test)} of "
+            "them in one alone."
         )
     labels = {s: np.unique(n, return_inverse=True)[1] for s, n in names.items()}
     threads = futures.ThreadPoolExecutor(os.cpu_count())

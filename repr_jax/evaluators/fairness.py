@@ -3,7 +3,8 @@
     def upsample(y, key):  # NumPy will do
         return y.repeat(8, axis=1).repeat(8, axis=2)
 
-    fairness.benchmark(upsample, images, labels, classify, operator=average_pool(8))
+    pool = average_pool(8)
+    fairness.benchmark(upsample, images, labels, classify, operator=pool, num_classes=7)
 
 Originals that the classifier gets right are measured, rebuilt and classified again;
 `metrics.fairness` says what RDP, PR and UCPR are. For UCPR each class's mean image is
@@ -101,9 +102,9 @@ def benchmark(
     noisy = draw(3, _perturbed(inputs, noise, seed, y))
     table = _table(labels, classify(made), num_classes)
     counts, distinct = _of_inputs(classify(many), many, num_classes)
-    others, _ = _of_inputs(classify(noisy), noisy, num_classes)
+    noisy_counts, _ = _of_inputs(classify(noisy), noisy, num_classes)
     numbers = {"kept": kept, "distinct": distinct, "seconds": seconds} | _notions(
-        table, counts, others, level=level, num_draws=num_simulated, seed=seed
+        table, counts, noisy_counts, level=level, num_draws=num_simulated, seed=seed
     )
     numbers |= _performance(run, images, made, distances or {})
     rows = np.concatenate([np.flatnonzero(labels == k)[:2] for k in np.unique(labels)])
@@ -169,7 +170,7 @@ def evaluate(
         num_draws=num_draws,
         noise=noise,
         num_simulated=num_simulated,
-        batch_size=batch_size,
+        batch_size=min(batch_size, len(raw["where"])),  # smaller than it by a limit
         seed=seed,
     )
 
@@ -177,11 +178,17 @@ def evaluate(
 def upsampler(trained, batch: Mapping) -> Callable:
     """(y, key) -> images: the output `restore`, compiled for one size of batches.
 
-    batch: one as the dataset yields it; fewer y are filled up to its size.
+    batch: one as the dataset yields it; fewer y are filled up to its size, and more are
+    a ValueError.
     """
     size = len(jax.tree.leaves(dict(batch))[0])
 
     def upsample(y: np.ndarray, key: jax.Array) -> np.ndarray:
+        if len(y) > size:
+            raise ValueError(
+                f"{WHO}: expected {size} measurements or fewer, the rows of the batch; "
+                f"got {len(y)}."
+            )
         rows = np.minimum(np.arange(size), len(y) - 1)  # repeats the last one
         full = {**batch, "y": np.asarray(y)[rows]}
         return np.asarray(trained.outputs["restore"](full, key))[: len(y)]

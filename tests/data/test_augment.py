@@ -90,6 +90,8 @@ def test_affine_moves_edges_and_middle_as_it_says():
     assert every.min() >= 0 and every.max() <= 1  # edges are continued
     with pytest.raises(ValueError, match=r"augment\.affine: expected"):
         augment.affine(KEY, ramp[0])
+    with pytest.raises(ValueError, match=r"augment\.affine: expected flip_rate"):
+        augment.affine(KEY, ramp, flip_rate=-0.5)
 
 
 def test_dropout_keeps_or_drops():

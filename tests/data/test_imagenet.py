@@ -67,7 +67,12 @@ def test_folders_are_classes_and_images_squares(folders):
 
 def test_folders_that_do_not_fit_are_refused(folders):
     (folders / "val" / "n1").rename(folders / "val" / "n3")
-    with pytest.raises(ValueError, match="expected folders of the same classes"):
+    message = "expected folders of the same classes.* got 2 and 2, 2 of them"
+    with pytest.raises(ValueError, match=message):
+        imagenet.images(path=folders)
+    for number, path in enumerate(sorted((folders / "val").glob("*/*"))):
+        path.rename(folders / "val" / f"{number}.png")  # as they are published
+    with pytest.raises(ValueError, match="got 2 and 0, 2 of them"):
         imagenet.images(path=folders)
     with pytest.raises(FileNotFoundError, match="no folder"):
         imagenet.images(path=folders / "train")

@@ -148,6 +148,8 @@ def test_few_measurements_are_filled_up_to_a_batch():
     y = np.random.default_rng(0).uniform(size=(3, 4, 4, 1)).astype("f")
     np.testing.assert_array_equal(upsample(y, jax.random.key(0)), nearest(y, None))
     assert sizes == [8]
+    with pytest.raises(ValueError, match="8 measurements or fewer, the rows"):
+        upsample(np.zeros((9, 4, 4, 1), "f"), jax.random.key(0))
 
 
 def test_more_classes_than_images_are_refused():
@@ -166,20 +168,23 @@ def test_a_run_is_judged_by_a_classifier_of_its_data(tmp_path):
         return nearest(batch["y"], key)
 
     trained = Trained({"restore": restore}, jax.jit(dataset.prepare), (), str(tmp_path))
-    found = fairness.evaluate(
+    evaluate = functools.partial(
+        fairness.evaluate,
         trained,
         dataset,
         operator=lambda: POOL,
         num_classes=K,
-        num_draws=2,
         num_simulated=20,
         classifier_steps=200,
         classifier_batch=32,
         batch_size=32,
-    ).numbers
+    )
+    found = evaluate(num_draws=2).numbers
     assert found["kept"] > 0.8 and found["accuracy"] > 0.8
     assert 0 < found["cosine"] < 0.5
     assert (tmp_path / "classifiers").is_dir()
+    few = evaluate(num_draws=8, limit=20).numbers  # batches of fewer than batch_size
+    assert few["kept"] > 0.8 and few["accuracy"] > 0.8
 
 
 def test_a_distance_that_is_not_a_number_is_refused():

@@ -75,3 +75,10 @@ def test_an_interpreter_without_them_is_refused(tmp_path, capsys):
     options = [f"--peer={tmp_path / 'none'}", f"--workdir={tmp_path}"]
     assert benchmark.main(options) == 2
     assert "expected torch and lightly in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_steps", [10, 25])
+def test_steps_that_cannot_be_timed_are_refused(num_steps, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([f"--workdir={tmp_path}", f"--num_steps={num_steps}"])
+    assert "expected a multiple of 10, at least 20" in capsys.readouterr().err

@@ -87,6 +87,9 @@ def test_files_hold_the_metric_of_every_two(workdirs, tmp_path, capsys):
         assert float(line["cka"]) == pytest.approx(float(cka), abs=1e-4)
     result = store.read(tmp_path / "similarity.json")
     assert result.seeds == [0, 1]
+    names = " ".join(path.name for path in workdirs)
+    flags = f"--rows=20 '--layers={similarity.LAYERS}' --out=DIR"
+    assert result.command.endswith(f"launch.similarity {names} {flags}")
     rows = result.content[1].rows
     assert [row[1 + i] for i, row in enumerate(rows)] == [1.0, 1.0]
     assert rows[0][2] < 1
@@ -101,3 +104,12 @@ def test_what_cannot_be_compared_is_refused(workdirs, tmp_path, capsys):
     assert "expected different runs" in capsys.readouterr().err
     assert similarity.main([str(tmp_path / "none"), out]) == 2
     assert "expected a run" in capsys.readouterr().err
+
+
+def test_a_run_of_other_images_is_refused(workdirs, tmp_path, repository, capsys):
+    file = repository / "configs/classification/random_sprites.py"
+    larger = configs.load(f"{file}:smoke", {"dataset.size": 12})
+    run.train(larger, tmp_path / "larger")
+    arguments = [str(workdirs[0]), str(tmp_path / "larger"), f"--out={tmp_path}"]
+    assert similarity.main(arguments) == 2
+    assert "takes images of" in capsys.readouterr().err

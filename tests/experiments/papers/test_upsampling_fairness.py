@@ -70,6 +70,13 @@ def test_every_run_is_a_config_with_values_that_it_has(scale):
                 assert config.factor == (4 if size == 16 else 8)
                 if "generator" in config:
                     assert config.generator.size == size
+                if "encoder" in config:
+                    for name in ("style_dim", "width", "max_width"):
+                        assert config.encoder[name] == config.generator[name]
+                if "curriculum" in config and scale != "smoke":  # ten times a run
+                    assert 10 * config.curriculum.every == config.num_steps
+                    rate = {"cpu": 0.01, "paper": 0.001}[scale]
+                    assert config.curriculum.rate == rate
     assert len(names) == 2 * 2 * 2 * len(paper.METHODS)
 
 
@@ -90,6 +97,13 @@ def test_what_the_paper_found_is_found_in_numbers_that_show_it():
         table = paper.findings(rows, of_rows(rows), data)
         assert [line[-1] for line in table.rows] == ["yes"] * 6
         assert table.rows[3][1] == pytest.approx([0.6, 0.7])
+
+
+def test_the_frequent_class_is_that_of_the_runs():
+    rows = paper.rows_of("people", asked("smoke"))  # which are of drawn faces
+    found = of_rows([row._replace(data="faces") for row in rows])
+    table = paper.findings(rows, found, "people")
+    assert [line[-1] for line in table.rows] == ["yes"] * 6
 
 
 def test_numbers_that_do_not_show_it_are_reported_so():
