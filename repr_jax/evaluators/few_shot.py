@@ -76,5 +76,5 @@ def evaluate(
         fits += scores
     chance = {f"accuracy/{count}_shots": largest_share(test[1]) for count in known}
     note = ABOUT.format(num_draws) + unfinished(fits)
-    table = Table("Few labels", note, ("fitted to", "accuracy", "sd"), rows)
+    table = Table("Few rows of each class", note, ("fitted to", "accuracy", "sd"), rows)
     return Evaluation(numbers, {}, (table,), chance, tuple(chance)[-1:])
