@@ -18,6 +18,7 @@ from repr_jax.ops.batch import (
     centered,
     checked_queries,
     checked_where,
+    draw_places,
     masked_mean,
     present,
 )
@@ -207,9 +208,7 @@ def _descend(state, flow, order, count, key, until, rate, *, num_steps, batch_si
     fixed = jnp.sum(jnp.log(flow[0].scale))
 
     def loss(layers, extras, key, step):
-        uniform = jax.random.uniform(key, (batch_size,))
-        place = jnp.floor(uniform * count).astype(order.dtype)
-        x = rows[order[jnp.minimum(place, jnp.maximum(count - 1, 0))]]
+        x = rows[order[draw_places(key, count, batch_size)]]
         z, log_det = _forward(layers, x)
         return fixed - jnp.mean(gaussian.log_prob(z) + log_det), extras
 

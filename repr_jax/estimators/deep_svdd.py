@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_queries, checked_rows, masked_mean
+from repr_jax.ops.batch import checked_queries, checked_rows, draw_places, masked_mean
 
 SLOPE = 0.1  # of the leaky ReLU
 LEAST = 0.1  # distance of the center's coordinates from 0
@@ -135,9 +135,8 @@ def _descend(state, x, count, key, until, learning_rate, weight_decay, *, batch_
     from repr_jax import optim
 
     def loss(kernels, center, key, step):
-        place = jnp.floor(jax.random.uniform(key, (batch_size,)) * count)
-        place = jnp.minimum(place.astype(jnp.int32), jnp.maximum(count - 1, 0))
-        return jnp.mean(_distances(kernels, center, x[place])), center
+        rows = x[draw_places(key, count, batch_size)]
+        return jnp.mean(_distances(kernels, center, rows)), center
 
     optimizer = _optimizer(learning_rate, weight_decay)
     return optim.descend(loss, state, key=key, optimizer=optimizer, until=until)

@@ -16,7 +16,7 @@ from jax import Array
 
 from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.ops import checks, events
-from repr_jax.ops.batch import checked_where
+from repr_jax.ops.batch import checked_where, draw_places
 
 POWER = 0.75  # of counts, in the noise that entities are replaced by
 
@@ -105,9 +105,7 @@ def _fit(key, x, where, rate, entities, dim, negatives, num_steps, batch_size):
 
     def loss(params, extras, key, step):
         row_key, type_key, noise_key = jax.random.split(key, 3)
-        uniform = jax.random.uniform(row_key, (batch_size,))
-        place = jnp.floor(uniform * count).astype(order.dtype)
-        rows = x[order[jnp.minimum(place, jnp.maximum(count - 1, 0))]]
+        rows = x[order[draw_places(row_key, count, batch_size)]]
         replaced = jax.random.randint(type_key, (), 0, types)
         law = log_noise[replaced]
         drawn = jax.random.categorical(noise_key, law, shape=(batch_size, negatives))

@@ -155,6 +155,12 @@ def row_keys(key: Array, where: Array, axis_name: str | None = None) -> Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rank)
 
 
+def draw_places(key: Array, count: Array, num: int) -> Array:
+    """[num] int32, uniform in [0, count), with replacement; 0 where count is 0."""
+    place = jnp.floor(jax.random.uniform(key, (num,)) * count).astype(jnp.int32)
+    return jnp.minimum(place, jnp.maximum(count - 1, 0))
+
+
 def row_normal(keys: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     """[batch] keys -> [batch, *shape] standard normal, float32 unless told."""
     dtype = jnp.result_type(float) if dtype is None else dtype

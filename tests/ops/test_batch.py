@@ -145,6 +145,13 @@ def test_queries_have_the_shape_of_what_was_fitted():
         batch.checked_queries("f", (3,), x=np.full((2, 3), np.nan))
 
 
+def test_places_are_uniform_below_a_traced_count():
+    draw = jax.jit(partial(batch.draw_places, num=3000))
+    found = np.bincount(draw(jax.random.key(0), 3))
+    np.testing.assert_allclose(found, 1000, atol=100)
+    assert len(found) == 3 and not np.any(draw(jax.random.key(0), 0))
+
+
 def test_by_row_hides_sample_axes_from_the_function():
     seen = []
 
