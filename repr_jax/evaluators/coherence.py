@@ -50,7 +50,7 @@ def told(seen) -> np.ndarray:
     """What judges say, [modality, rows, ...]; ValueError where they cannot tell."""
     seen = np.asarray(seen)
     lost = seen < 0 if seen.dtype.kind == "i" else ~np.isfinite(seen)
-    rows = np.flatnonzero(np.any(np.moveaxis(lost, 1, 0).reshape(seen.shape[1], -1), 1))
+    rows = np.flatnonzero(np.any(lost, axis=(0, *range(2, seen.ndim))))
     if len(rows):
         raise ValueError(
             "coherence: expected finite arrays to judge; got others in row "
