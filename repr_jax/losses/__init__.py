@@ -13,6 +13,7 @@ from repr_jax.losses.classification import (
     soft_cross_entropy,
     swapped_cross_entropy,
 )
+from repr_jax.losses.classification_contamination import soft_outlier
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -64,7 +65,6 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
-from repr_jax.losses.discrepancy_queries import soft_outlier
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae

@@ -12,7 +12,13 @@ from jax import Array, lax
 
 from repr_jax.losses.classification import cross_entropy, soft_cross_entropy
 from repr_jax.ops import checks, lagrangian
-from repr_jax.ops.batch import checked_rows, masked_mean, present
+from repr_jax.ops.batch import (
+    checked_rows,
+    checked_where,
+    masked_mean,
+    num_present,
+    present,
+)
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.uncertainty import energy, log_shares
 
@@ -214,10 +220,9 @@ def energy_margin_outliers(
         axis_name=axis_name,
     )
     penalties = lagrangian.penalty(constraints, multipliers, weights)
-    rows = jnp.ones_like(labels, bool) if where is None else where
-    some = masked_mean(rows, where=rows, axis_name=axis_name)  # 0 without any inlier
+    some = num_present(checked_where(who, where, jnp.shape(labels)), axis_name) > 0
     found = masked_mean(missed, where=wild_where, axis_name=axis_name)
-    return found + some * jnp.sum(penalties)
+    return found + jnp.where(some, jnp.sum(penalties), 0)
 
 
 def energy_margin_constraints(

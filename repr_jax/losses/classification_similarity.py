@@ -44,7 +44,8 @@ def sdm(
     """
     who = "sdm"
     logits, where = checked_rows(who, where, logits=logits)
-    checks.shape(who, where.shape, labels=labels, q=num_matches, d=closeness)
+    rows = dict(labels=labels, num_matches=num_matches, closeness=closeness)
+    checks.shape(who, where.shape, **rows)
     checks.integers(who, labels=labels)
     q = jnp.where(where, lax.stop_gradient(jnp.asarray(num_matches)), 0)
     d = jnp.where(where, lax.stop_gradient(jnp.asarray(closeness)), 0)

@@ -46,12 +46,13 @@ def event_nce(
     scores, log_noise, where = checked_rows(
         who, where, rank=1, scores=scores, log_noise=log_noise
     )
-    checks.same_shape(who, rank=2, x=negative_scores, log_noise=negative_log_noise)
-    checks.rows(who, len(scores), negative_scores=negative_scores)
-    checks.floating(who, x=negative_scores, log_noise=negative_log_noise)
-    negative, noise = (
-        present(to_float(x), where) for x in (negative_scores, negative_log_noise)
+    negatives = dict(
+        negative_scores=negative_scores, negative_log_noise=negative_log_noise
     )
+    checks.same_shape(who, rank=2, **negatives)
+    checks.rows(who, len(scores), negative_scores=negative_scores)
+    checks.floating(who, **negatives)
+    negative, noise = (present(to_float(x), where) for x in negatives.values())
     log_k = jnp.log(jnp.asarray(negative.shape[1], negative.dtype))
     right = -jax.nn.log_sigmoid(scores - log_noise - log_k)
     wrong = -jnp.sum(jax.nn.log_sigmoid(noise + log_k - negative), axis=1)

@@ -46,14 +46,10 @@ def forget_extract(
       ValueError: two arrays of a kind differ in shape or are not of rank 2.
     """
     who = "forget_extract"
-    kept, gone = (
-        _bounded(who, where, axis_name, x=x, reconstructed=y)
-        for x, y, where in (
-            (remain, remain_reconstructed, where),
-            (forget, forget_reconstructed, forget_where),
-        )
-    )
-    return kept - gone
+    remaining = dict(remain=remain, remain_reconstructed=remain_reconstructed)
+    forgotten = dict(forget=forget, forget_reconstructed=forget_reconstructed)
+    kept = _bounded(who, where, axis_name, **remaining)
+    return kept - _bounded(who, forget_where, axis_name, **forgotten)
 
 
 def forget_align(
@@ -88,8 +84,10 @@ def forget_align(
     """
     who = "forget_align"
     checks.positive(who, temperature=temperature)
-    kept, where = _turned(who, where, x=remain, original=remain_original)
-    gone, forget_where = _turned(who, forget_where, x=forget, original=forget_original)
+    remaining = dict(remain=remain, remain_original=remain_original)
+    forgotten = dict(forget=forget, forget_original=forget_original)
+    kept, where = _turned(who, where, **remaining)
+    gone, forget_where = _turned(who, forget_where, **forgotten)
     count = num_present(forget_where, axis_name)
     moved = log_mean_exp(gone / temperature, where=forget_where, axis_name=axis_name)
     moved = jnp.where(count > 0, moved + jnp.log(jnp.maximum(count, 1)), 0)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, present
 from repr_jax.ops.numerics import to_float
+from repr_jax.ops.quantiles import equal_mass_bins
 
 
 class Bins(NamedTuple):
@@ -73,10 +73,7 @@ def adaptive_reliability(
     who = "adaptive_reliability"
     confidence, correct, where = _checked(who, confidence, correct, where)
     checks.count(who, num_bins=num_bins)
-    order = jnp.lexsort((confidence, ~where))
-    ranks = jnp.zeros(len(order), jnp.int32).at[order].set(jnp.arange(len(order)))
-    starts = jnp.arange(1, num_bins) * jnp.sum(where) // num_bins
-    bins = jnp.searchsorted(starts, ranks, side="right")
+    bins = equal_mass_bins(confidence, num_bins=num_bins, where=where)
     return _means(bins, confidence, correct, where, num_bins)
 
 
@@ -138,7 +135,7 @@ def brier(probabilities: Array, labels: Array, *, where: Array | None = None) ->
     p, where = checked_rows("brier", where, probabilities=probabilities)
     checks.shape("brier", where.shape, labels=labels)
     checks.integers("brier", labels=labels)
-    _check_fractions("brier", where, probabilities=probabilities)
+    checks.probabilities("brier", where=where, probabilities=probabilities)
     target = jax.nn.one_hot(labels, p.shape[1], dtype=p.dtype)
     return masked_mean(jnp.sum((p - target) ** 2, axis=-1), where=where)
 
@@ -149,23 +146,9 @@ def _checked(who, confidence, correct, where):
     if jnp.result_type(correct) != jnp.bool_:
         checks.floating(who, correct=correct)
     where = checked_where(who, where, jnp.shape(confidence))
-    _check_fractions(who, where, confidence=confidence, correct=correct)
+    checks.probabilities(who, where=where, confidence=confidence, correct=correct)
     confidence, correct = (to_float(x) for x in (confidence, correct))
     return present(confidence, where), present(correct, where), where
-
-
-def _check_fractions(who, where, **arrays):
-    """ValueError names the first present row outside of [0, 1]; traced ones pass."""
-    for name, x in arrays.items():
-        if checks.known(x) and checks.known(where):
-            x, here = np.asarray(x), np.asarray(where)
-            good = (x >= 0) & (x <= 1 + 1e-5)
-            bad = here & ~good.reshape(len(x), -1).all(axis=1)
-            if bad.any():
-                row = int(np.argmax(bad))
-                raise ValueError(
-                    f"{who}: expected {name} in [0, 1]; got {x[row]} in row {row}."
-                )
 
 
 def _means(bins, confidence, correct, where, num_bins):

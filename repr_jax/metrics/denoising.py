@@ -40,9 +40,9 @@ def unsupervised_mse(
       Unsupervised Metrics", 2023, https://arxiv.org/abs/2210.05553.
     """
     who, arrays = "unsupervised_mse", dict(denoised=denoised, a=a, b=b, c=c)
-    *_, where = checked_rows(who, where, rank=jnp.ndim(denoised), **arrays)
+    *rows, where = checked_rows(who, where, rank=jnp.ndim(denoised), **arrays)
     checks.finite(who, where=where, **arrays)
-    denoised, a, b, c = (to_float(x).reshape(len(where), -1) for x in arrays.values())
+    denoised, a, b, c = (x.reshape(len(where), -1) for x in rows)
     terms = jnp.mean((a - denoised) ** 2 - (b - c) ** 2 / 2, axis=1)
     return masked_mean(terms, where=where, axis_name=axis_name)
 

@@ -43,7 +43,7 @@ def neighbor_consistency(
     """
     who = "neighbor_consistency"
     alike = _alike(who, representations, neighbors, neighbor_logits, predicted)
-    checks.non_negative(who, label_weight=label_weight)
+    checks.fraction(who, label_weight=label_weight)
     checks.count(who, rank=rank)
     if rank > len(alike):
         raise ValueError(
@@ -151,9 +151,8 @@ def _alike(who, representations, neighbors, neighbor_logits, predicted):
     )
     shape = (len(neighbors), *jnp.shape(representations))
     checks.shape(who, shape, neighbors=neighbors)
-    checks.shape(
-        who, shape[:2] + jnp.shape(neighbor_logits)[2:], logits=neighbor_logits
-    )
+    logits_shape = (*shape[:2], jnp.shape(neighbor_logits)[2])
+    checks.shape(who, logits_shape, neighbor_logits=neighbor_logits)
     checks.shape(who, shape[1:2], predicted=predicted)
     checks.integers(who, predicted=predicted)
     rows = l2_normalize(representations)

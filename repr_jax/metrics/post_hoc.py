@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, present
+from repr_jax.ops.batch import checked_rows
 from repr_jax.ops.class_statistics import class_means
 from repr_jax.ops.neighbors import between
 from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
@@ -105,17 +105,11 @@ def kl_templates(
     For `kl_matching`; of training rows, the absent ones marked by a False in `where`.
     The one-hot code for a class that is predicted for none.
     """
-    who = "kl_templates"
-    checks.same_shape(who, rank=2, logits=logits)
-    checks.floating(who, logits=logits)
-    where = checked_where(who, where, jnp.shape(logits)[:1])
-    logits, options = present(to_float(logits), where), dict(axis_name=axis_name)
-    num_classes, p = logits.shape[1], jax.nn.softmax(logits, axis=1)
-    predicted = argmax(logits)
-    counts, means = class_means(
-        p, predicted, num_classes=num_classes, where=where, **options
-    )
-    return jnp.where(counts[:, None] > 0, means, jnp.eye(num_classes, dtype=p.dtype))
+    logits, where = checked_rows("kl_templates", where, logits=logits)
+    options = dict(num_classes=logits.shape[1], where=where, axis_name=axis_name)
+    p = jax.nn.softmax(logits, axis=1)
+    counts, means = class_means(p, argmax(logits), **options)
+    return jnp.where(counts[:, None] > 0, means, jnp.eye(len(means), dtype=p.dtype))
 
 
 def kl_matching(logits: Array, templates: Array) -> Array:

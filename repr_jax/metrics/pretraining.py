@@ -83,14 +83,13 @@ def memorization(
     who = "memorization"
     checks.same_shape(who, rank=2, f=f)
     checks.same_shape(who, rank=2, g=g)
-    checks.same_shape(who, rank=3, f_views=f_views)
-    checks.same_shape(who, rank=3, g_views=g_views)
-    checks.shape(who, jnp.shape(f), f_views_of_one=f_views[0])
-    checks.shape(who, jnp.shape(g), g_views_of_one=g_views[0])
+    checks.shape(who, (len(f_views), *jnp.shape(f)), f_views=f_views)
+    checks.shape(who, (len(g_views), *jnp.shape(g)), g_views=g_views)
     checks.rows(who, len(f), g=g)
     checks.floating(who, f=f, f_views=f_views, g=g, g_views=g_views)
     where = checked_where(who, where, jnp.shape(f)[:1])
-    checks.finite(who, where=where, f=f, g=g)
+    f_rows, g_rows = (jnp.moveaxis(views, 1, 0) for views in (f_views, g_views))
+    checks.finite(who, where=where, f=f, f_views=f_rows, g=g, g_views=g_rows)
 
     def misaligned(x, views):
         differences = l2_normalize(x)[None] - l2_normalize(views)

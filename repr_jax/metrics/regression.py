@@ -5,7 +5,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import centered, checked_rows, checked_where, present
-from repr_jax.ops.covariance import cross_covariance, variance
+from repr_jax.ops.covariance import cross_covariance, scaled, variance
 from repr_jax.ops.numerics import to_float
 
 
@@ -98,14 +98,12 @@ def variance_share(
       https://arxiv.org/abs/2405.05847. The weights by variance are our reading.
     """
     who = "variance_share"
-    checks.same_shape(who, rank=2, hidden=hidden)
-    checks.same_shape(who, rank=2, features=features)
     checks.rows(who, len(hidden), features=features)
-    checks.floating(who, hidden=hidden, features=features)
-    where = checked_where(who, where, jnp.shape(hidden)[:1])
+    hidden, where = checked_rows(who, where, hidden=hidden)
+    features, _ = checked_rows(who, where, features=features)
     checks.finite(who, where=where, hidden=hidden, features=features)
     split = dict(where=where, axis_name=axis_name)
-    hidden, features = (present(to_float(x), where) for x in (hidden, features))
+    hidden, features = (scaled(x, **split)[0] for x in (hidden, features))
     shared = jnp.sum(cross_covariance(hidden, features, **split) ** 2, axis=0)
     below = variance(features, **split) * jnp.sum(variance(hidden, **split))
     return jnp.where(below > 0, shared / jnp.where(below > 0, below, 1), 0)

@@ -2,8 +2,8 @@
 
 `effective_rank` and `rankme` ask a similar question. Absent rows are as good as
 deleted. Compare numbers only at equal rows per dimension: the eigenvalues of few rows
-differ by chance, so that even rows of a sphere seem uneven (1,000 rows of 100
-dimensions: an enrichment of 0.18). NaN where no row differs from another.
+differ by chance, so that even rows of a sphere seem uneven. NaN where no row differs
+from another.
 """
 
 import jax
@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import centered, checked_rows, gather_rows, num_present
+from repr_jax.ops.batch import checked_rows, checked_where, gather_rows, num_present
+from repr_jax.ops.covariance import scaled
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
 from repr_jax.ops.spanning_tree import edge_lengths
 
@@ -172,9 +173,7 @@ def _components(who, x, where, axis_name):
     x, where = checked_rows(who, where, x=x)
     checks.finite(who, where=where, x=x)
     x, where = gather_rows((x, where), axis_name)
-    x, _ = centered(x, where=where)
-    largest = jnp.max(jnp.abs(x), initial=0.0)
-    x = x / jnp.where(largest == 0, 1, largest)
+    x, _ = scaled(x, where=where)
     u, values, _ = jnp.linalg.svd(x, full_matrices=False)
     rank = num_present(where, None) - 1  # the others are rounding
     values = jnp.where(jnp.arange(len(values)) < rank, values, 0)
@@ -185,8 +184,8 @@ def _edges(who, x, where):
     """Ascending edges over the largest; how many count."""
     checks.same_shape(who, rank=2, x=x)
     edges = edge_lengths(x, where=where)
-    count = max(len(x) - 1, 0) if where is None else jnp.maximum(jnp.sum(where) - 1, 0)
-    count = jnp.asarray(count)
+    where = checked_where(who, where, jnp.shape(x)[:1])
+    count = jnp.maximum(jnp.sum(where) - 1, 0)
     there = _first(count, len(edges))
     largest = jnp.max(edges, initial=0.0, where=there)
     return jnp.where(there, edges / largest, jnp.inf), count

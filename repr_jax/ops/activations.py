@@ -20,7 +20,7 @@ def react_threshold(
     where: [batch] bool, False for absent rows. Interpolates linearly.
     """
     who = "react_threshold"
-    _check_share(who, quantile=quantile)
+    checks.fraction(who, quantile=quantile)
     bank, where = checked_rows(who, where, bank=bank)
     checks.finite(who, bank=bank)
     entries = jnp.where(where[:, None], bank, jnp.nan)
@@ -86,16 +86,10 @@ def dice(weights: Array, mean: Array, *, share: float = 0.9) -> Array:
     checks.same_shape("dice", rank=2, weights=weights)
     checks.floating("dice", weights=weights, mean=mean)
     checks.shape("dice", jnp.shape(weights)[1:], mean=mean)
-    _check_share("dice", share=share)
+    checks.fraction("dice", share=share)
     weights = to_float(weights)
     parts = to_float(mean)[None] * weights
     return jnp.where(parts > jnp.quantile(parts, share), weights, 0)
-
-
-def _check_share(who, **share):
-    """ValueError unless it is in [0, 1]."""
-    checks.non_negative(who, **share)
-    checks.non_negative(who, **{f"1 - {name}": 1 - x for name, x in share.items()})
 
 
 def _pruned(who, features, share):

@@ -9,6 +9,7 @@ from jax import Array, lax
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_where, present
 from repr_jax.ops.numerics import to_float
+from repr_jax.ops.quantiles import equal_mass_bins
 
 
 def binned(
@@ -20,8 +21,7 @@ def binned(
 ) -> Array:
     """The mean label of the rows whose probabilities rank alike.
 
-    Bin i has the ranks from floor(i n / num_bins) to below floor((i + 1) n / num_bins)
-    of n rows, equal ones in their order.
+    Those of a bin of `ops.quantiles.equal_mass_bins`.
 
     Args:
       probabilities: [batch] float, of the class 1.
@@ -37,14 +37,10 @@ def binned(
     """
     who = "binned"
     checks.count(who, num_bins=num_bins)
-    _, y, order, where = _sorted(who, probabilities, labels, where)
-    n = jnp.sum(where)
-    starts = jnp.arange(1, num_bins) * n // num_bins
-    bins = jnp.searchsorted(starts, jnp.arange(len(y)), side="right")
-    there = (jnp.arange(len(y)) < n).astype(y.dtype)
-    totals, counts = (jnp.zeros(num_bins, y.dtype).at[bins].add(x) for x in (y, there))
-    means = totals / jnp.maximum(counts, 1)
-    return present(jnp.zeros_like(y).at[order].set(means[bins]), where)
+    p, y, where = _checked(who, probabilities, labels, where)
+    bins = equal_mass_bins(p, num_bins=num_bins, where=where)
+    totals, counts = (jnp.zeros(num_bins, y.dtype).at[bins].add(x) for x in (y, where))
+    return present((totals / jnp.maximum(counts, 1))[bins], where)
 
 
 def kernel(
@@ -69,7 +65,9 @@ def kernel(
     who = "kernel"
     checks.positive(who, bandwidth=bandwidth)
     checks.count(who, half_window=half_window)
-    p, y, order, where = _sorted(who, probabilities, labels, where)
+    p, y, where = _checked(who, probabilities, labels, where)
+    order = jnp.lexsort((p, ~where))  # absent rows last
+    p, y = p[order], y[order]
     places, n = jnp.arange(len(p)), jnp.sum(where)
 
     def add(i, sums):
@@ -85,8 +83,8 @@ def kernel(
     return present(jnp.zeros_like(p).at[order].set(means), where)
 
 
-def _sorted(who, probabilities, labels, where):
-    """Probabilities and labels by rank, absent rows last and 0; their rows; where."""
+def _checked(who, probabilities, labels, where):
+    """Probabilities and labels in float, 0 in absent rows; where."""
     checks.same_shape(who, rank=1, probabilities=probabilities, labels=labels)
     checks.floating(who, probabilities=probabilities)
     if jnp.result_type(labels) != jnp.bool_:
@@ -95,5 +93,4 @@ def _sorted(who, probabilities, labels, where):
     checks.finite(who, where=where, probabilities=probabilities)
     p = present(to_float(probabilities), where)
     y = present(jnp.asarray(labels).astype(p.dtype), where)
-    order = jnp.lexsort((p, ~where))
-    return p[order], y[order], order, where
+    return p, y, where

@@ -86,6 +86,13 @@ def within(who: str, size: int, *, where: Any = None, **arrays: Any) -> None:
         _entries(who, wanted, lambda x: (x >= 0) & (x < size), x, where)
 
 
+def probabilities(who: str, *, where: Any = None, **arrays: Any) -> None:
+    """As `finite`, of numbers outside of [0, 1] by more than rounding."""
+    for name, x in arrays.items():
+        wanted = f"{name} in [0, 1]"
+        _entries(who, wanted, lambda x: (x >= 0) & (x <= 1 + 1e-5), x, where)
+
+
 def _entries(who, wanted, good, x, where):
     """Some thousand rows at a time; what other hosts hold is not looked at."""
     if not (known(x) and known(where)):

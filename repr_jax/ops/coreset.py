@@ -1,6 +1,7 @@
 """A few rows that all others are near."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
@@ -33,9 +34,10 @@ def k_center(
     """
     who = "k_center"
     checks.count(who, num=num)
-    if num > len(x):
-        raise ValueError(f"{who}: expected num up to {len(x)} rows; got {num}.")
     x, where = finite_rows(who, where, x=x)
+    count = np.sum(np.asarray(where)) if checks.known(where) else len(x)
+    if num > count:
+        raise ValueError(f"{who}: expected num up to {count} rows; got {num}.")
 
     def distances(row):
         return jnp.sum((x - x[row][None]) ** 2, axis=1)

@@ -1,4 +1,4 @@
-"""Quantiles that keep a promise about the next draw."""
+"""Quantiles that keep a promise about the next draw, and bins of equal mass."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -46,3 +46,15 @@ def conformal(
     rank = jnp.array(np.ceil(exact - 1e-9), jnp.int32)[jnp.sum(where)]
     ordered = jnp.append(jnp.sort(scores), jnp.inf)
     return jnp.where(rank > jnp.sum(where), jnp.inf, ordered[rank - 1])
+
+
+def equal_mass_bins(values: Array, *, num_bins: int, where: Array) -> Array:
+    """[n] int32 in [0, num_bins): which bin each value is in, by its rank.
+
+    Bin i has the ranks from floor(i n / num_bins) to below floor((i + 1) n / num_bins)
+    of the n present values, equal ones in their order. Absent ones are in the last.
+    """
+    order = jnp.lexsort((values, ~where))
+    ranks = jnp.zeros(len(order), jnp.int32).at[order].set(jnp.arange(len(order)))
+    starts = jnp.arange(1, num_bins) * jnp.sum(where) // num_bins
+    return jnp.searchsorted(starts, ranks, side="right")

@@ -43,5 +43,5 @@ def test_by_hand_and_without_gradient_to_what_is_measured():
         logits, labels, np.array([1.0]), np.array([0.5])
     )
     assert all(float(g[0]) == 0 for g in slopes)
-    with pytest.raises(ValueError, match="expected d of shape"):
+    with pytest.raises(ValueError, match="expected closeness of shape"):
         losses.sdm(logits, labels, np.array([1.0]), np.array([0.5, 1]))

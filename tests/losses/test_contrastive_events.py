@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from repr_jax import losses
 from repr_jax.ops import events
@@ -36,6 +37,11 @@ def test_score_and_loss_of_an_independent_program():
     loss = losses.event_nce(found[:1], found[None, 1:], noise[:1], noise[None, [3, 2]])
     np.testing.assert_allclose(loss, 2.510877, rtol=1e-6)
     assert (np.asarray(events.score(v, 0 * w, rows)) == 0).all()
+
+
+def test_negatives_are_named_where_they_do_not_fit():
+    with pytest.raises(ValueError, match=r"negative_log_noise \(2, 4\)"):
+        losses.event_nce(np.ones(2), np.ones((2, 3)), np.ones(2), np.ones((2, 4)))
 
 
 def test_by_hand_and_the_minimum_is_the_log_probability():

@@ -51,6 +51,14 @@ def test_match_loops(temperature):
     np.testing.assert_allclose(found, turned - np.log(moved), rtol=1e-5)
 
 
+def test_arrays_are_named_where_they_do_not_fit():
+    remain, other, forget, _ = draw()
+    with pytest.raises(ValueError, match=r"forget \(2, 4\), forget_reconstructed \(3"):
+        losses.forget_extract(remain, other, forget, other)
+    with pytest.raises(ValueError, match=r"remain \(3, 4\), remain_original \(2, 4\)"):
+        losses.forget_align(remain, forget, forget, forget)
+
+
 def test_by_hand_and_what_gets_a_gradient():
     x, y = draw()[:2]
     assert losses.forget_extract(x, y, x, y) == 0

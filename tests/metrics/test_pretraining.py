@@ -53,3 +53,10 @@ def test_memorization_of_absent_rows_and_of_one_encoder():
     assert (np.asarray(metrics.memorization(g, g_views, g, g_views)) == 0).all()
     with pytest.raises(ValueError, match="f finite; got nan in row 1"):
         metrics.memorization(f, f_views, g, g_views)
+    g_views[4, 1, 0] = np.inf
+    again = metrics.memorization(f, f_views, g, g_views, where=where)
+    np.testing.assert_array_equal(again, found)
+    with pytest.raises(ValueError, match="g_views finite; got inf in row 1"):
+        metrics.memorization(g, f_views, g, g_views)
+    with pytest.raises(ValueError, match=r"f_views of shape \(5, 3, 4\)"):
+        metrics.memorization(g, f_views[:, :2], g, f_views)

@@ -123,6 +123,9 @@ def test_variance_shares_ignore_rotation_absent_rows_and_what_is_constant():
     expected = metrics.variance_share(hidden, features)
     found = metrics.variance_share(5 * hidden @ turn + 3, 2 * features - 1)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for unit in (1e-25, 1e25):  # whose squares float32 does not hold
+        found = metrics.variance_share(unit * hidden, unit * features)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
     where = np.arange(16) % 5 > 0
     spoiled = np.where(where[:, None], hidden, np.nan)
     found = metrics.variance_share(spoiled, features, where=where)

@@ -40,5 +40,7 @@ def test_the_threshold_is_a_quantile_of_present_rows():
     dirty = np.where(where[:, None], bank, np.nan)
     found = activations.react_threshold(dirty, quantile=0.7, where=where)
     np.testing.assert_allclose(found, np.quantile(bank[where], 0.7), rtol=1e-6)
-    with pytest.raises(ValueError, match="react_threshold: expected 1 - quantile"):
+    with pytest.raises(
+        ValueError, match=r"react_threshold: expected quantile in \[0, 1\]"
+    ):
         activations.react_threshold(bank, quantile=1.5)

@@ -73,6 +73,13 @@ from repr_jax.ops import checks
         ),
         (
             ValueError,
+            "f: expected p in [0, 1]; got -0.5 in row 1.",
+            lambda: checks.probabilities(
+                "f", where=np.arange(3) > 0, p=np.array([[2, 1], [1, -0.5], [0, 3]])
+            ),
+        ),
+        (
+            ValueError,
             "f: expected scale > 0; got 0.0.",
             lambda: checks.positive("f", scale=0.0),
         ),

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax.ops.quantiles import conformal
+from repr_jax.ops.quantiles import conformal, equal_mass_bins
 
 
 def test_values_of_an_independent_program():
@@ -34,6 +34,15 @@ def test_coverage_is_in_the_promised_interval():
     limit = jax.vmap(lambda s: conformal(s, miscoverage=0.1))(draws[:, :24])
     covered = np.mean(draws[:, 24] <= np.asarray(limit))
     assert 0.9 - 0.015 < covered < 0.9 + 1 / 25 + 0.015
+
+
+def test_bins_of_equal_mass_by_hand():
+    """The ranks 0 to 4 of 3 bins start at 0, 1 and 3; equal values keep their order."""
+    values = np.array([5.0, 2.0, np.nan, 2.0, 9.0, 1.0])
+    where = ~np.isnan(values)
+    found = equal_mass_bins(values, num_bins=3, where=where)
+    np.testing.assert_array_equal(found[where], [2, 1, 1, 2, 0])
+    assert found[2] == 2
 
 
 def test_errors():

@@ -5,6 +5,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_present
+from repr_jax.ops.pairs import row_index
 
 
 def soft_outlier(
@@ -39,18 +40,14 @@ def soft_outlier(
       The authors' code loses a row to rounding.
     """
     who = "soft_outlier"
-    checks.non_negative(who, ratio=ratio)
+    checks.fraction(who, ratio=ratio)
     normal, anomaly, where = checked_rows(
         who, where, rank=1, normal_loss=normal_loss, anomaly_loss=anomaly_loss
     )
     count = jnp.floor(ratio * num_present(where, axis_name) + 1e-4)
     alike = lax.stop_gradient(jnp.where(where, normal - anomaly, -jnp.inf))
     every = gather_rows(alike, axis_name)
-    order = jnp.argsort(-every)
-    rank = jnp.zeros(len(every), jnp.int32).at[order].set(jnp.arange(len(every)))
-    if axis_name is not None:
-        start = lax.axis_index(axis_name) * len(normal)
-        rank = lax.dynamic_slice_in_dim(rank, start, len(normal))
+    rank = jnp.argsort(jnp.argsort(-every))[row_index(where, axis_name)]
     terms = jnp.where(rank < count, (normal + anomaly) / 2, normal)
     terms = jnp.where(jnp.isnan(anomaly), anomaly, terms)
     return masked_mean(terms, where=where, axis_name=axis_name)
