@@ -11,7 +11,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import by_block, checked_where, finite_rows, row_keys
+from repr_jax.ops.batch import (
+    by_block,
+    checked_where,
+    finite_rows,
+    most_present,
+    row_keys,
+)
 from repr_jax.ops.kernel_density import log_gaussian
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import negative_squared_distance
@@ -54,9 +60,10 @@ def fit(
     checks.count(who, num_queries=num_queries)
     checks.positive(who, temperature=temperature)
     x, where = finite_rows(who, where, x=x)
-    if num_queries > len(x):
+    count = most_present(where)
+    if num_queries > count:
         raise ValueError(
-            f"{who}: expected num_queries up to {len(x)} rows; got {num_queries}."
+            f"{who}: expected num_queries up to {count} rows; got {num_queries}."
         )
     first, largest = _central(x, where, temperature)
     scale = jnp.where(largest > 0, largest, 1) * temperature

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
@@ -81,6 +82,11 @@ def num_present(where: Array, axis_name: str | None) -> Array:
     """The number of present rows of the whole batch."""
     count = jnp.sum(where)
     return count if axis_name is None else lax.psum(count, axis_name)
+
+
+def most_present(where: Array) -> int:
+    """The number of present rows; in traced code, where it is not known, of all."""
+    return int(np.sum(np.asarray(where))) if checks.known(where) else len(where)
 
 
 def masked_mean(values: Array, *, where: Array, axis_name: str | None = None) -> Array:

@@ -1,11 +1,10 @@
 """A few rows that all others are near."""
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import finite_rows
+from repr_jax.ops.batch import finite_rows, most_present
 
 
 def k_center(
@@ -35,7 +34,7 @@ def k_center(
     who = "k_center"
     checks.count(who, num=num)
     x, where = finite_rows(who, where, x=x)
-    count = np.sum(np.asarray(where)) if checks.known(where) else len(x)
+    count = most_present(where)
     if num > count:
         raise ValueError(f"{who}: expected num up to {count} rows; got {num}.")
 

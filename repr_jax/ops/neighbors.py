@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import by_block, checked_where, present
+from repr_jax.ops.batch import by_block, checked_where, most_present, present
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import cosine
 
@@ -88,7 +87,7 @@ def between(
     where = checked_where(who, where, jnp.shape(keys)[:1])
     checks.finite(who, queries=queries)
     checks.finite(who, where=where, keys=keys)
-    count = np.sum(np.asarray(where)) if checks.known(where) else len(keys)
+    count = most_present(where)
     if num_neighbors > count:
         raise ValueError(
             f"{who}: expected at most as many neighbors as keys, {count}; got "

@@ -41,6 +41,8 @@ def test_no_row_twice_and_far_apart():
     assert sorted(np.asarray(found)) == [*range(20)]
     with pytest.raises(ValueError, match="num_queries up to 20 rows; got 21"):
         diverse_query.fit(KEY, x, num_queries=21)
+    with pytest.raises(ValueError, match="num_queries up to 3 rows; got 4"):
+        diverse_query.fit(KEY, x, num_queries=4, where=np.arange(20) < 3)
 
 
 def test_contamination_of_an_independent_program():
