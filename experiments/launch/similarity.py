@@ -215,9 +215,11 @@ def main(arguments=None) -> int:
     asked = parser.parse_args(arguments)
     try:
         layers = collect(asked.runs, rows=asked.rows, pattern=asked.layers)
-        names = names_of(asked.runs)
-        command = "python -m experiments.launch.similarity " + " ".join(names)
-        text = write(asked.out, layers, asked.runs, f"{command} --rows={asked.rows}")
+        flags = [f"--rows={asked.rows}", f"--layers={asked.layers}"]
+        command = store.command_line(
+            "experiments.launch.similarity", [*names_of(asked.runs), *flags]
+        )
+        text = write(asked.out, layers, asked.runs, command)
     except (ValueError, OSError, re.error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Layers of runs of other methods side by side, on the same rows."""
 
 import csv
+import shlex
 
 import flax.linen as nn
 import jax
@@ -87,6 +88,13 @@ def test_files_hold_the_metric_of_every_two(workdirs, tmp_path, capsys):
         assert float(line["cka"]) == pytest.approx(float(cka), abs=1e-4)
     result = store.read(tmp_path / "similarity.json")
     assert result.seeds == [0, 1]
+    words = shlex.split(result.command)
+    assert words[:2] == ["python", "-m"]
+    assert words[3:] == [
+        *(workdir.name for workdir in workdirs),
+        "--rows=20",
+        f"--layers={similarity.LAYERS}",
+    ]
     rows = result.content[1].rows
     assert [row[1 + i] for i, row in enumerate(rows)] == [1.0, 1.0]
     assert rows[0][2] < 1
