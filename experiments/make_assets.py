@@ -70,6 +70,7 @@ def make(data_dir: str, pictures: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def main() -> None:
+    """Reads the flags, and makes the files."""
     parser = parser_of("experiments.make_assets", __doc__)
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--photographs", type=files.locate, required=True)

@@ -117,6 +117,7 @@ def make(folders: Mapping[str, pathlib.Path], out) -> str:
 
 
 def main() -> None:
+    """Reads the flags, and makes the file."""
     parser = parser_of("experiments.make_emoji", __doc__)
     for artist in ARTISTS.values():
         parser.add_argument(f"--{artist}", type=files.locate, required=True)

@@ -133,7 +133,7 @@ def check(config, mesh) -> None:
 
 
 def _at_least(config, name, minimum):
-    if config[name] < minimum:
+    if not config[name] >= minimum:  # NaN is neither
         raise ValueError(
             f"config.{name}: expected at least {minimum}; got {config[name]}."
         )

@@ -13,7 +13,6 @@ from experiments.launch import local
 
 TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
 
-
 TINY = pathlib.Path(local.__file__).with_name("tiny.py")  # a config of 30 small steps
 CONFIG = TINY.read_text()
 

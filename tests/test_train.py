@@ -193,6 +193,7 @@ def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
         ({"accumulate": 3}, "multiple of accumulate"),
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"keep_last": 0}, "keep_last: expected at least 1; got 0"),
+        ({"data_patience": np.nan}, "data_patience: expected at least 1; got nan"),
         ({"best_metric": "los"}, "expected one of bias, grad_norm, loss"),
         ({"best_mode": "lowest"}, "min or max; got 'lowest'"),
         ({"eval_every": -1}, "eval_every: expected at least 0"),

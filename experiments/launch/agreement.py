@@ -17,8 +17,10 @@ import pathlib
 import sys
 import time
 
+import numpy as np
+
 from experiments.arguments import at_least, parser_of, writable_folder
-from experiments.launch import commands, local
+from experiments.launch import local
 from experiments.results import store, tables
 from repr_jax import logs
 
@@ -37,16 +39,45 @@ def losses(workdir) -> list[float]:
     return [row["loss"] for row in logs.read(workdir)]
 
 
-def started(mode: str, workdir, shape, steps: int):
-    """The processes of a tiny run, by shape = (processes, devices of each)."""
+def started(mode: str, workdir, shape, flags, module=("repr_jax.main",)):
+    """The processes of a tiny run, as a context; output is in the workdir's files.
+
+    Args:
+      mode: of the config, such as ":simclr".
+      shape: (processes, devices of each).
+      flags: more of them for `repr_jax.main`.
+      module: what `python -m` is told, with arguments of its own before those of
+        `repr_jax.main`.
+    """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     outputs = [workdir / f"output{index}.txt" for index in range(shape[0])]
+    own = [f"--config={TINY}{mode}", f"--workdir={workdir}", "--distributed=env"]
+    return local.together(outputs, "-m", *module, *own, *flags, devices=shape[1])
+
+
+def last_line(process) -> str:
+    """What a process said last."""
+    text = process.log.read_text().strip().splitlines()
+    return text[-1] if text else "silent"
+
+
+def check(processes) -> None:
+    """Waits until all have ended.
+
+    Raises:
+      FailedError: one of them failed.
+    """
+    for process in processes:
+        if process.wait():
+            raise FailedError(
+                f"{process.log}: exit code {process.returncode}: {last_line(process)}"
+            )
+
+
+def _flags(steps: int) -> list[str]:
     numbers = {"num_steps": steps, "log_every": 1, "checkpoint_every": steps}
-    flags = [f"--config.{name}={value}" for name, value in numbers.items()]
-    arguments = [f"--config={TINY}{mode}", f"--workdir={workdir}", *flags]
-    command = commands.of_main(arguments, distributed="env", python="")[1:]
-    return local.together(outputs, *command, devices=shape[1])
+    return [f"--config.{name}={value}" for name, value in numbers.items()]
 
 
 def curve(mode: str, workdir, shape, steps: int) -> list[float]:
@@ -56,17 +87,15 @@ def curve(mode: str, workdir, shape, steps: int) -> list[float]:
       FailedError: one of them failed.
     """
     if len(losses(workdir)) < steps:
-        with started(mode, workdir, shape, steps) as found:
-            for process in found:
-                if process.wait():
-                    raise FailedError(f"exit code {process.returncode}: {process.log}")
+        with started(mode, workdir, shape, _flags(steps)) as found:
+            check(found)
     return losses(workdir)
 
 
 def continued(mode: str, workdir, first, second, steps: int) -> list[float]:
     """The losses of a run that is stopped half-way, and goes on by another shape."""
     if not losses(workdir):
-        with started(mode, workdir, first, steps) as found:
+        with started(mode, workdir, first, _flags(steps)) as found:
             while found[0].poll() is None and len(losses(workdir)) < steps // 2:
                 time.sleep(0.1)
             found[0].terminate()  # all save at one step
@@ -76,10 +105,17 @@ def continued(mode: str, workdir, first, second, steps: int) -> list[float]:
 
 
 def difference(found, expected) -> float:
-    """The largest relative difference of two curves; infinite if not as long."""
-    if len(found) != len(expected):
+    """The largest relative difference of two curves.
+
+    Infinite if they are not as long, not finite, or differ where one is expected to
+    be 0.
+    """
+    found, expected = np.float64(found), np.float64(expected)
+    if len(found) != len(expected) or not np.isfinite([found, expected]).all():
         return float("inf")
-    return max(abs(a - b) / abs(b) for a, b in zip(found, expected))
+    apart = np.abs(found - expected)
+    with np.errstate(divide="ignore"):
+        return float(np.max(apart / np.where(apart > 0, np.abs(expected), 1.0)))
 
 
 def table(workdir, methods, counts, steps: int) -> tables.Table:

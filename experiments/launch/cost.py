@@ -19,17 +19,16 @@ Exit codes: 0 done; 2 the input was wrong.
 """
 
 import argparse
-import ast
 import re
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from experiments.arguments import at_least, parser_of
 from experiments.benchmarks.accelerator.measure import operations
-from experiments.launch import chips
+from experiments.launch import chips, sweep
 from experiments.results import tables
 from repr_jax import config as configs
 from repr_jax import run, sharding, train
@@ -85,7 +84,8 @@ def of_step(config, devices) -> Cost:
     """The cost of a config's step on devices, by compiling it for them.
 
     Raises:
-      ValueError: what `run.build` raises, or the batch does not divide.
+      ValueError: what `run.build` raises, or the batch does not divide, or the
+        compiler refuses the step, as a TPU's does what its memory does not hold.
     """
     mesh = sharding.make_mesh(devices, model=config.model_devices)
     parts = run.build(config, mesh)
@@ -96,7 +96,14 @@ def of_step(config, devices) -> Cost:
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     fixed = jax.eval_shape(lambda: dict(parts.dataset.fixed))
     lowered = call.lower(state, batch, fixed)
-    program = lowered.compile()
+    try:
+        program = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        raise ValueError(
+            f"the step of a batch of {config.batch_size} on {len(devices)} devices "
+            f"does not compile: {str(error).splitlines()[0]} If memory is too small, "
+            "ask for a smaller --set=batch_size=N: 3 times N is compiled too."
+        ) from None
     counted = program.cost_analysis()
     counted = counted[0] if isinstance(counted, list) else counted
     flops = operations(lowered)
@@ -188,6 +195,14 @@ def numbers_of(chip: str, most: int) -> list[int]:
     return [*powers, most]
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """A `type` of argparse: name and value of "loss.temperature=0.1"."""
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE; got {text!r}.")
+    return name, sweep.literal(value)
+
+
 def parse(arguments) -> argparse.Namespace:
     """The command line."""
     parser = parser_of("experiments.launch.cost", __doc__)
@@ -195,9 +210,8 @@ def parse(arguments) -> argparse.Namespace:
     add("--config", required=True, help="a config file, or path.py:smoke")
     add("--chip", default="v5e", choices=chips.CHIPS, help="v5e unless given")
     add("--chips", type=at_least(1), default=1, metavar="N", help="that share a batch")
-    add(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="of the config"
-    )
+    several = dict(type=setting, action="append", default=[])
+    add("--set", **several, metavar="NAME=VALUE", help="of the config")
     return parser.parse_args(arguments)
 
 
@@ -209,8 +223,7 @@ def main(arguments=None) -> int:
             jax.config.update("jax_num_cpu_devices", asked.chips)
         jax.config.update("jax_platforms", "cpu")
     try:
-        pairs = dict(text.split("=", 1) for text in asked.set)
-        values = {name: ast.literal_eval(value) for name, value in pairs.items()}
+        values = dict(asked.set)
         config = configs.load(asked.config, values)
         batch, most = config.batch_size, asked.chips
         if batch % most or most % config.model_devices:

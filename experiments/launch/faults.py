@@ -6,8 +6,8 @@ For each fault a run is started on 127.0.0.1, meets with it, and is started agai
 the same command until it ends. Writes what happened, after how many seconds the other
 process had ended, how many steps were lost, and how far loss and final metrics are from
 those of a run that nothing happened to: DIR/launch_faults.json and .md. --soak=20 kills
-a process of one run at random times, so often. What is done is read; the same command
-continues.
+a process of one run at random times, at most so often. What is done is read; the same
+command continues.
 
 Exit codes: 0 done; 1 some run did not end as it should; 2 the input was wrong.
 """
@@ -22,10 +22,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.arguments import at_least, parser_of, writable_folder
-from experiments.launch import commands, local
-from experiments.launch.agreement import MOST, TINY, FailedError, difference
+from experiments.launch import agreement
+from experiments.launch.agreement import MOST, FailedError, difference, last_line
 from experiments.results import store, tables
-from repr_jax import logs
+from repr_jax import files, logs
 
 LIMIT = 1800.0  # seconds, for what takes 20 on a machine that does nothing else
 PATIENCE = 30  # seconds for a batch
@@ -88,23 +88,27 @@ def reached(workdir) -> int:
 
 
 def wait(condition: Callable[[], bool], processes: Sequence = ()) -> None:
-    """Returns soon after the condition is true, or one of the processes has ended."""
+    """Returns soon after the condition is true, or one of the processes has ended.
+
+    Raises:
+      FailedError: neither, for LIMIT.
+    """
     end = time.monotonic() + LIMIT
     while not condition() and all(process.poll() is None for process in processes):
         if time.monotonic() > end:
-            raise TimeoutError(f"faults: expected an end within {LIMIT:.0f} s.")
+            raise FailedError(f"faults: expected an end within {LIMIT:.0f} s.")
         time.sleep(0.1)
 
 
-def start(workdir, process: int = 0, befalls: str = "nothing", flags=()):
-    """Two processes of a tiny run, as a context; output is in the workdir's files."""
-    workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    arguments = [f"--config={TINY}", f"--workdir={workdir}", *FLAGS, *flags]
-    flags = commands.of_main(arguments, distributed="env", python="")[3:]
-    outputs = [workdir / f"output{index}.txt" for index in (0, 1)]
-    command = ["-m", "experiments.launch.befall", str(process), befalls, *flags]
-    return local.together(outputs, *command)
+def wait_for_all(processes: Sequence) -> None:
+    """Returns soon after all have ended. Raises as `wait`."""
+    wait(lambda: all(process.poll() is not None for process in processes))
+
+
+def start(workdir, process: int = 0, befalls: str = "nothing"):
+    """Two processes of a tiny run, as `agreement.started`."""
+    module = ("experiments.launch.befall", str(process), befalls)
+    return agreement.started("", workdir, (2, 1), FLAGS, module)
 
 
 def finish(workdir) -> None:
@@ -114,10 +118,8 @@ def finish(workdir) -> None:
       FailedError: it did not end well.
     """
     with start(workdir) as both:
-        for process in both:
-            if process.wait(LIMIT):
-                text = process.log.read_text().strip().splitlines()
-                raise FailedError(f"{process.log}: {text[-1] if text else 'silent'}")
+        wait_for_all(both)
+        agreement.check(both)
 
 
 def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
@@ -127,8 +129,7 @@ def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
             wait(lambda: reached(workdir) >= 10, both)
             for process in both:
                 process.send_signal(signal.SIGTERM)
-            for process in both:
-                process.wait(LIMIT)
+            wait_for_all(both)
     with start(workdir, fault.process, fault.befalls) as both:
         if fault.strike:
             wait(lambda: reached(workdir) >= 10, both)
@@ -137,14 +138,13 @@ def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
         else:
             wait(lambda: False, both)  # until the first has ended
             began = time.monotonic()
-        for process in both:
-            process.wait(LIMIT)
+        wait_for_all(both)
         seconds = time.monotonic() - began
         codes = ", ".join(str(process.returncode) for process in both)
         own = fault.befalls in ("waits_for_its_data", "reads_broken_data")
         teller = both[fault.process if own else 1 - fault.process]
         time.sleep(1.0)  # the last word may come later
-        said = teller.log.read_text().strip().splitlines()[-1]
+        said = last_line(teller)
     return codes, said, seconds, reached(workdir)
 
 
@@ -159,41 +159,56 @@ def numbers(workdir) -> tuple[list[float], list[float]]:
     )
 
 
-def row_of(workdir, fault: Fault, unbroken) -> Row:
-    """Does harm to a run and finishes it, unless that was done."""
-    kept = pathlib.Path(workdir) / "row.json"
-    if kept.exists():
-        return Row(**json.loads(kept.read_text()))
-    codes, said, seconds, last = harmed(workdir, fault)
-    lost = last - max(steps(workdir), default=0)
-    finish(workdir)
-    far = [difference(a, b) for a, b in zip(numbers(workdir), numbers(unbroken))]
-    said = said.replace(str(workdir), "DIR")
-    row = Row(fault.name, fault.process, codes, said, seconds, lost, *far)
-    kept.write_text(json.dumps(row._asdict()))
+def kept(workdir, make: Callable[[], Row]) -> Row:
+    """What was done in a workdir, or is done now."""
+    path = pathlib.Path(workdir) / "row.json"
+    if path.exists():
+        return Row(**json.loads(path.read_text()))
+    row = make()
+    files.write(path, json.dumps(row._asdict()))
     return row
 
 
+def finished_as(workdir, unbroken) -> list[float]:
+    """Finishes a run; how far its losses and final metrics are from the other's."""
+    finish(workdir)
+    return [difference(a, b) for a, b in zip(numbers(workdir), numbers(unbroken))]
+
+
+def row_of(workdir, fault: Fault, unbroken) -> Row:
+    """Does harm to a run and finishes it, unless that was done."""
+
+    def make():
+        codes, said, seconds, last = harmed(workdir, fault)
+        lost = last - max(steps(workdir), default=0)
+        said = said.replace(str(workdir), "DIR")
+        far = finished_as(workdir, unbroken)
+        return Row(fault.name, fault.process, codes, said, seconds, lost, *far)
+
+    return kept(workdir, make)
+
+
 def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
-    """Kills a process of one run at random times, and finishes it."""
-    chance, slowest, lost = random.Random(seed), 0.0, 0
-    flags = [f"--config.num_steps={reached(unbroken)}"]
-    for _ in range(kills):
-        with start(workdir, flags=flags) as both:
+    """Kills a process of one run at random times, and finishes it.
+
+    At most `kills` times: a run that reaches its end is not started again.
+    """
+    chance, slowest, lost, killed = random.Random(seed), 0.0, 0, 0
+    while killed < kills:
+        with start(workdir) as both:
             process = chance.choice(both)
-            pause = chance.expovariate(1 / 20)
-            end = time.monotonic() + pause
+            end = time.monotonic() + chance.expovariate(1 / 20)
             wait(lambda end=end: time.monotonic() > end, both)
+            if any(one.poll() is not None for one in both):
+                agreement.check(both)
+                break
             process.kill()
             began = time.monotonic()
-            for one in both:
-                one.wait(LIMIT)
-            slowest = max(slowest, time.monotonic() - began)
+            wait_for_all(both)
+            slowest, killed = max(slowest, time.monotonic() - began), killed + 1
             lost += max(0, reached(workdir) - max(steps(workdir), default=0))
-    finish(workdir)
-    far = [difference(a, b) for a, b in zip(numbers(workdir), numbers(unbroken))]
-    said = f"{kills} kills at random times"
-    return Row("soak", -1, "", said, slowest, lost, *far)
+    said = f"{killed} kills at random times"
+    return Row("soak", -1, "", said, slowest, lost, *finished_as(workdir, unbroken))
 
 
 def main(arguments=None) -> int:
@@ -215,7 +230,8 @@ def main(arguments=None) -> int:
                 rows.append(row_of(folder, fault, unbroken))
                 print(*rows[-1], flush=True)
         if asked.soak:
-            rows.append(soak(workdir / "soak", asked.soak, unbroken))
+            folder = workdir / f"soak_{asked.soak}"
+            rows.append(kept(folder, lambda: soak(folder, asked.soak, unbroken)))
     except (FailedError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, FailedError) else 2

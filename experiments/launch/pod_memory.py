@@ -11,6 +11,7 @@ would hold. Without libtpu devices of this CPU stand in, as many as --chips.
 Exit codes: 0 done; 2 the input was wrong.
 """
 
+import functools
 import sys
 
 import jax
@@ -42,8 +43,8 @@ def of_loss(devices, rows: int, dim: int, chunk_size, ring) -> tuple[float, floa
     return cost.held_bytes(program) / 2**20, sent / 2**20
 
 
-def of_update(devices, fully: bool) -> float:
-    """MiB held by each device: Adam's update of the parameters of MAE with ViT-H/14."""
+def huge():
+    """(shapes of the parameters, optimizer) of MAE with ViT-H/14."""
     config = configs.load("configs/reconstruction/mae_imagenet_huge.py")
     encoder, decoder = (bind(config[name])() for name in ("encoder", "decoder"))
 
@@ -54,7 +55,11 @@ def of_update(devices, fully: bool) -> float:
     image = jax.ShapeDtypeStruct((1, *config.encoder.shape), jnp.float32)
     keep = jax.ShapeDtypeStruct((1, 64), jnp.int32)
     params = jax.eval_shape(init, jax.random.key(0), image, keep)
-    optimizer = bind(config.optimizer)()
+    return params, bind(config.optimizer)()
+
+
+def of_update(params, optimizer, devices, fully: bool) -> float:
+    """MiB held by each device: the update of parameters, of which shapes are given."""
     state = params, jax.eval_shape(optimizer.init, params)
     mesh = sharding.make_mesh(devices)
     where = sharding.of_state(state, mesh, fully=fully)
@@ -69,12 +74,13 @@ def of_update(devices, fully: bool) -> float:
     return cost.held_bytes(step.lower(state, params).compile()) / 2**20
 
 
-def updates(chip: str, counts) -> tables.Table:
+def updates(params, optimizer, chip: str, counts) -> tables.Table:
     """A row a number of chips: the state on every device, and split over them."""
     rows = []
     for count in counts:
+        of = functools.partial(of_update, params, optimizer)
         devices = chips.devices(chip, count)
-        rows.append((count, *(of_update(devices, fully) for fully in (False, True))))
+        rows.append((count, *(of(devices, fully) for fully in (False, True))))
         print(*rows[-1], flush=True)
     header = ("chips", "on every device, MiB", "fully sharded, MiB")
     return tables.Table(header, rows, (".1f",))
@@ -110,7 +116,9 @@ def main(arguments=None) -> int:
             jax.config.update("jax_num_cpu_devices", max(asked.chips))
     with one_line_errors(parser):
         found = losses(asked.chip, asked.chips, asked.rows, asked.dim)
-        state = updates(asked.chip, asked.chips)
+        params, optimizer = huge()
+        state = updates(params, optimizer, asked.chip, asked.chips)
+    millions = sum(x.size for x in jax.tree.leaves(params)) / 1e6
     store.write(
         asked.out,
         title="Memory at the scale of a pod",
@@ -125,8 +133,9 @@ def main(arguments=None) -> int:
             f"{chips.compiler_of(asked.chip)}, not run. A loop counts as one turn of "
             "what is sent.",
             found,
-            "What each chip holds in Adam's update of the 657 million parameters of "
-            "MAE with ViT-H/14: parameters, gradients and two moments in float32.",
+            f"What each chip holds in Adam's update of the {millions:.0f} million "
+            "parameters of MAE with ViT-H/14: parameters, gradients and two moments in "
+            "float32.",
             state,
         ],
     )

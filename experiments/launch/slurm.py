@@ -26,8 +26,10 @@ SCRIPT = """\
 cd {folder}
 srun --kill-on-bad-exit=0 {command}
 code=$?
-# 143: stopped by SIGTERM, 134: a process died; either way the same command continues
-if [[ $code == 143 || $code == 134 ]] && (( ${{SLURM_RESTART_COUNT:-0}} < {restarts} ))
+# 143: stopped by SIGTERM. 137: a process was killed, which ends the others with 134;
+# srun returns the highest. Either way the same command continues.
+if [[ $code == 143 || $code == 137 || $code == 134 ]] &&
+  (( ${{SLURM_RESTART_COUNT:-0}} < {restarts} ))
 then scontrol requeue "$SLURM_JOB_ID"
 fi
 exit $code

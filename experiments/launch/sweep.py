@@ -29,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.arguments import parser_of, writable_folder
 from experiments.launch import reported
@@ -232,10 +232,11 @@ def parse_values(text: str) -> tuple[str, list]:
         raise ValueError("--set: expected --seeds=N for the seed; got --set seed.")
     if len(set(parts)) < len(parts):
         raise ValueError(f"--set {name}: expected different values; got {rest}.")
-    return name, [_literal(part) for part in parts]
+    return name, [literal(part) for part in parts]
 
 
-def _literal(text):
+def literal(text: str) -> Any:
+    """The Python value that a flag names, or its text if that is none."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):  # a name, such as bfloat16

@@ -65,18 +65,19 @@ def arrays(
             f"tfds_images.arrays: expected size=..., as {name} has images of several "
             "sizes; got None."
         )
-    return read_only(np.stack(images), _classes(name, label, labels))
+    classes = _classes("tfds_images.arrays", name, label, labels)
+    return read_only(np.stack(images), classes)
 
 
-def _classes(name: str, label: str, values: list) -> np.ndarray:
+def _classes(who: str, name: str, label: str, values: list) -> np.ndarray:
     """[rows] int32; ValueError for what is no class, such as a time or an address."""
     found = np.array(values)
     if found.dtype.kind not in "biu" or found.ndim != 1:
         raise ValueError(
-            f"tfds_images.arrays: expected a feature of whole numbers, one a row, in "
-            f"place of {label} of {name}; got {found.dtype} {found.shape}."
+            f"{who}: expected a feature of whole numbers, one a row, in place of "
+            f"{label} of {name}; got {found.dtype} {found.shape}."
         )
-    checks.within(f"tfds_images.arrays: {name}", 2**31, **{label: found})
+    checks.within(f"{who}: {name}", 2**31, **{label: found})
     return found.astype(np.int32)
 
 
@@ -126,6 +127,7 @@ def streamed(
 
     Raises:
       ImportError: without grain, or as `arrays`. FileNotFoundError: as `arrays`.
+      ValueError: as `arrays`, of a label once its row is read.
     """
     try:
         import grain
@@ -142,11 +144,12 @@ def streamed(
         item = data[split][int(row)]
         checks.one_of("tfds_images.streamed", tuple(item), label=label)
         image = image_files.square(item["image"], size)
-        return {"image": image, "label": np.int32(item[label])}
+        (number,) = _classes("tfds_images.streamed", name, label, [item[label]])
+        return {"image": image, "label": number}
 
     def take(split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         found = [one(split, row) for row in rows]
-        return {name: np.stack([x[name] for x in found]) for name in found[0]}
+        return {part: np.stack([x[part] for x in found]) for part in found[0]}
 
     num_examples = {split: len(found) for split, found in data.items()}
     whole = of_rows(

@@ -198,10 +198,8 @@ def _is_start(line) -> bool:
     """Whether it is a dict whose fields are of their types."""
     if not isinstance(line, dict):
         return False
-    words = line.get("arguments", [])
-    return all(
-        isinstance(line.get(n, kind()), kind) for n, kind in _FIELDS.items()
-    ) and (all(isinstance(word, str) for word in words))
+    fields = [isinstance(line.get(n, kind()), kind) for n, kind in _FIELDS.items()]
+    return all(fields) and all(isinstance(w, str) for w in line.get("arguments", []))
 
 
 def _config_path(line: Mapping) -> str:

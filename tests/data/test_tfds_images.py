@@ -62,6 +62,17 @@ def test_a_streamed_set_is_the_same_and_read_by_row(fake_tfds, monkeypatch):
         jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
+def test_a_streamed_label_that_is_no_class_is_refused(monkeypatch):
+    pytest.importorskip("grain")
+    image = np.zeros((8, 8, 3), np.uint8)
+    found = [{"image": image, "id": np.int64(n)} for n in (1, 2**32 + 1)]
+    monkeypatch.setattr(tfds_images, "records", lambda *_: found)
+    data = tfds_images.streamed(name="cifar", size=8, label="id", num_threads=1)
+    message = r"streamed: cifar: expected id in \[0, 2147483648\); got 4294967297"
+    with pytest.raises(ValueError, match=message):
+        next(data.evaluate("test", 2))
+
+
 def test_a_streamed_set_without_grain_is_refused(fake_tfds, monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     with pytest.raises(ImportError, match="pip install grain"):
@@ -85,7 +96,7 @@ def test_unknown_label_is_refused(fake_tfds):
 )
 def test_a_feature_that_is_no_class_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        tfds_images._classes("cifar", "id", values)
+        tfds_images._classes("who", "cifar", "id", values)
 
 
 def test_mnist_is_the_same_set(tfds_data_dir):

@@ -93,6 +93,34 @@ def test_errors_are_one_line(capsys):
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
+def test_a_step_that_does_not_compile_is_one_line(capsys, monkeypatch):
+    said = "RESOURCE_EXHAUSTED: Ran out of memory on HBM.\nMore of it."
+
+    def refuse(self, *_, **__):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", refuse)
+    assert cost.main([f"--config={TINY}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the step of a batch of 16 on 1 devices does not ")
+    assert "Ran out of memory on HBM. If" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["batch_size", "=3", "batch_size="])
+def test_a_setting_has_a_name_and_a_value(capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        cost.main([f"--config={TINY}", f"--set={text}"])
+    assert f"expected NAME=VALUE; got {text!r}" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_no_value_is_text(capsys):
+    assert cost.setting("a.widths=(1, 2)") == ("a.widths", (1, 2))
+    assert cost.setting("dtype=bfloat16") == ("dtype", "bfloat16")
+    assert cost.main([f"--config={TINY}", "--set=batch_size=("]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+
+
 def test_of_a_step_reads_the_compiled_program():
     """Twice the batch is twice the work; two devices halve it, and talk."""
     from repr_jax import config as configs

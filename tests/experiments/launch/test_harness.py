@@ -11,6 +11,11 @@ def test_difference_is_relative_and_of_curves_as_long():
     assert agreement.difference([1.0, 2.1], [1.0, 2.0]) == pytest.approx(0.05)
     assert agreement.difference([-1.0], [1.0]) == 2.0
     assert agreement.difference([1.0], [1.0, 2.0]) == float("inf")
+    nan, inf = float("nan"), float("inf")
+    for found, expected in (([1.0, nan], [1.0, 2.0]), ([inf], [inf]), ([nan], [nan])):
+        assert agreement.difference(found, expected) == inf
+    assert agreement.difference([0.0, 2.0], [0.0, 1.0]) == 1.0
+    assert agreement.difference([1e-9, 1.0], [0.0, 1.0]) == inf
 
 
 def test_faults_are_those_that_can_befall_a_run():

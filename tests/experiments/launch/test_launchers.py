@@ -120,7 +120,15 @@ FAKE_SRUN = '#!/bin/bash\necho "srun $@"\nexit {}\n'
 
 @pytest.mark.parametrize(
     ("code", "restarts", "requeued"),
-    [(143, 0, True), (134, 3, True), (143, 10, False), (2, 0, False), (0, 0, False)],
+    [
+        (143, 0, True),
+        (134, 3, True),
+        (137, 9, True),
+        (143, 10, False),
+        (137, 10, False),
+        (2, 0, False),
+        (0, 0, False),
+    ],
 )
 def test_a_slurm_job_goes_on_after_what_time_mends(
     capsys, tmp_path, code, restarts, requeued
