@@ -6,8 +6,8 @@ For each fault a run is started on 127.0.0.1, meets with it, and is started agai
 the same command until it ends. Writes what happened, after how many seconds the other
 process had ended, how many steps were lost, and how far loss and final metrics are from
 those of a run that nothing happened to: DIR/launch_faults.json and .md. --soak=20 kills
-a process of one run at random times, at most so often. What is done is read; the same
-command continues.
+processes at random times, so often; a run that ends in spite of it is followed by
+another. What is done is read; the same command continues.
 
 Exit codes: 0 done; 1 some run did not end as it should; 2 the input was wrong.
 """
@@ -169,9 +169,8 @@ def kept(workdir, make: Callable[[], Row]) -> Row:
     return row
 
 
-def finished_as(workdir, unbroken) -> list[float]:
-    """Finishes a run; how far its losses and final metrics are from the other's."""
-    finish(workdir)
+def apart(workdir, unbroken) -> list[float]:
+    """How far losses and final metrics of a finished run are from the other's."""
     return [difference(a, b) for a, b in zip(numbers(workdir), numbers(unbroken))]
 
 
@@ -182,33 +181,39 @@ def row_of(workdir, fault: Fault, unbroken) -> Row:
         codes, said, seconds, last = harmed(workdir, fault)
         lost = last - max(steps(workdir), default=0)
         said = said.replace(str(workdir), "DIR")
-        far = finished_as(workdir, unbroken)
+        finish(workdir)
+        far = apart(workdir, unbroken)
         return Row(fault.name, fault.process, codes, said, seconds, lost, *far)
 
     return kept(workdir, make)
 
 
 def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
-    """Kills a process of one run at random times, and finishes it.
+    """Kills a process of a run at random times, until it ends in spite of it; again.
 
-    At most `kills` times: a run that reaches its end is not started again.
+    Ends after so many kills, and finishes the last run.
     """
-    chance, slowest, lost, killed = random.Random(seed), 0.0, 0, 0
+    chance, slowest, lost, killed, far = random.Random(seed), 0.0, 0, 0, []
+    folder = pathlib.Path(workdir) / "0"
     while killed < kills:
-        with start(workdir) as both:
+        with start(folder) as both:
             process = chance.choice(both)
             end = time.monotonic() + chance.expovariate(1 / 20)
             wait(lambda end=end: time.monotonic() > end, both)
             if any(one.poll() is not None for one in both):
                 agreement.check(both)
-                break
+                far.append(apart(folder, unbroken))
+                folder = folder.with_name(str(len(far)))
+                continue
             process.kill()
             began = time.monotonic()
             wait_for_all(both)
             slowest, killed = max(slowest, time.monotonic() - began), killed + 1
-            lost += max(0, reached(workdir) - max(steps(workdir), default=0))
-    said = f"{killed} kills at random times"
-    return Row("soak", -1, "", said, slowest, lost, *finished_as(workdir, unbroken))
+            lost += max(0, reached(folder) - max(steps(folder), default=0))
+    finish(folder)
+    far.append(apart(folder, unbroken))
+    said = f"{kills} kills at random times in {len(far)} runs"
+    return Row("soak", -1, "", said, slowest, lost, *map(max, zip(*far)))
 
 
 def main(arguments=None) -> int:

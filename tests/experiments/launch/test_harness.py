@@ -1,6 +1,8 @@
 """Runs that are compared over processes, and runs that are harmed on purpose."""
 
+import contextlib
 import json
+import types
 
 import pytest
 
@@ -29,6 +31,27 @@ def test_what_was_done_is_read(tmp_path):
     row = faults.Row("a", 1, "0, 0", "done", 1.5, 2, 0.0, 0.0)
     (tmp_path / "row.json").write_text(json.dumps(row._asdict()))
     assert faults.row_of(tmp_path, faults.FAULTS[0], tmp_path / "none") == row
+
+
+def test_a_soak_counts_the_kills_that_met_a_run(tmp_path, monkeypatch):
+    """Of three starts the second ends before its kill: another run follows."""
+    ends, started, killed, finished = iter([False, True, False]), [], [], []
+
+    @contextlib.contextmanager
+    def start(workdir):
+        code, started[len(started) :] = 0 if next(ends) else None, [workdir.name]
+        one = dict(poll=lambda: code, wait=lambda: code)
+        yield [types.SimpleNamespace(**one, kill=lambda: killed.append(1))] * 2
+
+    far = {"0": [0.0, 0.25], "1": [0.5, 0.0]}
+    monkeypatch.setattr(faults, "start", start)
+    monkeypatch.setattr(faults, "wait", lambda *_: None)
+    monkeypatch.setattr(faults, "finish", lambda workdir: finished.append(workdir.name))
+    monkeypatch.setattr(faults, "apart", lambda workdir, _: far[workdir.name])
+    row = faults.soak(tmp_path, 2, tmp_path / "unbroken")
+    assert started == ["0", "0", "1"] and finished == ["1"] and len(killed) == 2
+    assert row.said == "2 kills at random times in 2 runs"
+    assert (row.loss, row.metrics) == (0.5, 0.25)
 
 
 @pytest.mark.slow
