@@ -23,8 +23,8 @@ FLAGS = (
     "--window-size=1100,1000",
 )
 NAMES = ["<b>ant</b>", "bee", "cat", "dog", 'eel "e"', "fox & co"]
-# Milliseconds of a page of 1,000 classes; an idle machine takes far less.
-LOADED, SHOWN = 5000, 500
+# Elements of a page, however many classes: what a browser lays out again at each step.
+DRAWN = 600
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +67,29 @@ def click(browser, selector):
     settle(browser)
 
 
-def settle(browser):
-    """Waits until the page shows what its address says: events come a little later."""
+def wait(browser, condition, *arguments):
+    """Waits until a JavaScript expression is true, and returns it."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    shown = """
-        const last = document.querySelector("#path button:last-child");
-        return last && location.hash === "#" + last.dataset.node;
-    """
-    WebDriverWait(browser, 10, 0.01).until(lambda b: b.execute_script(shown))
+    script = f"return {condition}"
+    return WebDriverWait(browser, 30, 0.01).until(
+        lambda b: b.execute_script(script, *arguments)
+    )
+
+
+def settle(browser):
+    """Waits until the page shows what its address says: events come a little later."""
+    last = 'document.querySelector("#path button:last-child")'
+    wait(browser, f'{last} && location.hash === "#" + {last}.dataset.node')
 
 
 def show(browser, path: pathlib.Path, content: str, fragment=""):
+    """Opens a page; a busy browser can say that it did while the last still stands."""
     path.write_text(content)
-    browser.get(path.as_uri() + fragment)
+    address = path.as_uri() + fragment
+    browser.get(address)
+    there = 'location.href === arguments[0] && document.readyState === "complete"'
+    wait(browser, there, address)
 
 
 def complaints(browser):
@@ -188,8 +197,8 @@ def test_images_of_a_node_are_those_of_its_classes(browser, small):
         images = find(browser, "#here img")
         assert len(images) == 4 * below[node].sum()
         for image in images:
-            loaded = "return arguments[0].complete && arguments[0].naturalWidth"
-            assert browser.execute_script(loaded, image) == 8
+            loaded = "arguments[0].complete && arguments[0].naturalWidth"
+            assert wait(browser, loaded, image) == 8
             assert image.get_attribute("alt") in {
                 NAMES[leaf] for leaf in np.flatnonzero(below[node])
             }
@@ -223,7 +232,7 @@ def test_search_leads_to_classes(browser, small):
     assert complaints(browser) == []
 
 
-def test_a_thousand_classes_are_quick(browser, tmp_path):
+def test_a_page_of_a_thousand_classes_draws_a_bounded_part(browser, tmp_path):
     rng = np.random.default_rng(0)
     groups = [np.arange(1000) // size for size in (1, 10, 100)]
     logits = sum(2.0 * (group[:, None] == group) for group in groups)
@@ -236,10 +245,8 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
     assert len(find(browser, "svg .group, svg .leaf")) == 40
     parts = shown_nodes(browser, "svg .group, svg .leaf")
     assert (below[parts].sum(axis=0) == 1).all()
-    loaded = "return performance.getEntriesByType('navigation')[0].duration"
-    assert browser.execute_script(loaded) < LOADED
-    shown = "const began = performance.now(); show(); return performance.now() - began"
-    assert browser.execute_script(shown) < SHOWN
+    drawn = "return document.body.getElementsByTagName('*').length"
+    assert browser.execute_script(drawn) < DRAWN
     node, steps = len(tree.parents) - 1, 0
     while node >= 1000:
         sides = tree.merges[node - 1000]
@@ -248,6 +255,7 @@ def test_a_thousand_classes_are_quick(browser, tmp_path):
         steps += 1
     assert texts(browser, "#here h2") == [f"class {node}"]
     assert steps > 12
+    assert browser.execute_script(drawn) < DRAWN
     assert len(find(browser, "#path button")) == 1 + steps
     (search,) = find(browser, "#search")
     search.send_keys("class 99")
