@@ -245,9 +245,19 @@ def assert_same(found, expected):
     jax.tree.map(compare, found, expected)
 
 
-def answers(name, fitted):
-    """What the fit says of the rows, which unlike its arrays has one form."""
-    return CASES[name].apply(module_of(name), fitted, draw()[0])
+@functools.cache
+def fitted(name):
+    """The fit of `draw`, which several tests ask."""
+    return CASES[name].fit(module_of(name), *draw())
+
+
+def answers(name, found):
+    """What a fit says of the rows, which unlike its arrays has one form."""
+    return CASES[name].apply(module_of(name), found, draw()[0])
+
+
+# Together: all tests of one estimator, so that it is fitted once, in one worker.
+of_estimators = functools.partial(pytest.mark.parametrize, scope="module")
 
 
 def test_every_estimator_has_a_case():
@@ -255,7 +265,7 @@ def test_every_estimator_has_a_case():
     assert {"kmeans", "logistic", "ridge", "kernel_ridge"} <= set(takes("where"))
 
 
-@pytest.mark.parametrize("name", takes("where"))
+@of_estimators("name", takes("where"))
 def test_absent_rows_are_deleted_rows(name):
     x, labels = draw()
     where = np.arange(ROWS) % 4 != 1
@@ -263,20 +273,21 @@ def test_absent_rows_are_deleted_rows(name):
     other = np.where(where, labels, -7).astype(np.int32)
     fit = functools.partial(CASES[name].fit, module_of(name))
     found = fit(spoiled, other, where=where)
-    expected = fit(x[where], labels[where], where=np.ones(where.sum(), bool))
+    again = fit if CASES[name].on_host else jax.jit(fit)  # of other shapes: quicker
+    expected = again(x[where], labels[where], where=np.ones(where.sum(), bool))
     assert_same(answers(name, found), answers(name, expected))
     if not hasattr(found, "x"):  # one array a row: absent ones stay
         assert_same(found, expected)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].on_host])
+@of_estimators("name", [n for n in CASES if not CASES[n].on_host])
 def test_compiled_is_eager(name):
     x, labels = draw()
     fit = functools.partial(CASES[name].fit, module_of(name))
-    assert_same(jax.jit(fit)(x, labels), fit(x, labels))
+    assert_same(jax.jit(fit)(x, labels), fitted(name))
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].on_host])
+@of_estimators("name", [n for n in CASES if not CASES[n].on_host])
 def test_products_of_float32_are_not_rounded_in_a_fit(name):
     fit = functools.partial(CASES[name].fit, module_of(name))
     found = rounded_products(fit, *draw())
@@ -286,36 +297,34 @@ def test_products_of_float32_are_not_rounded_in_a_fit(name):
 WITHOUT_PRODUCTS = ("deep_ect", "tree_vae", "kernel_ridge")  # of their own, or traced
 
 
-@pytest.mark.parametrize(
+@of_estimators(
     "name", [n for n in CASES if CASES[n].apply and n not in WITHOUT_PRODUCTS]
 )
 def test_products_of_float32_are_not_rounded_in_what_a_fit_says(name):
-    fitted = CASES[name].fit(module_of(name), *draw())
     apply = functools.partial(CASES[name].apply, module_of(name))
-    found = rounded_products(apply, fitted, draw()[0])
+    found = rounded_products(apply, fitted(name), draw()[0])
     assert not found, found
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].apply])
+@of_estimators("name", [n for n in CASES if CASES[n].apply])
 def test_what_a_fit_says_compiles(name):
-    case, module = CASES[name], module_of(name)
-    fitted = case.fit(module, *draw())
-    apply = functools.partial(case.apply, module)
+    apply = functools.partial(CASES[name].apply, module_of(name))
     if name == "kernel_ridge":
         with pytest.raises(TypeError):
-            jax.jit(apply)(fitted, draw()[0])
+            jax.jit(apply)(fitted(name), draw()[0])
         return
-    assert_same(jax.jit(apply)(fitted, draw()[0]), apply(fitted, draw()[0]))
+    compiled = jax.jit(apply)(fitted(name), draw()[0])
+    assert_same(compiled, answers(name, fitted(name)))
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].whole])
+@of_estimators("name", [n for n in CASES if not CASES[n].whole])
 def test_integers_are_refused(name):
     x, labels = draw()
     with pytest.raises(TypeError, match=r"of floats; got u?int"):
         CASES[name].fit(module_of(name), (10 * x).astype(np.uint8), labels)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if not CASES[n].whole])
+@of_estimators("name", [n for n in CASES if not CASES[n].whole])
 def test_a_row_that_is_not_finite_is_refused_by_number(name):
     case, module = CASES[name], module_of(name)
     number = "leaves 0 and 5" if name == "hyphc" else "row 5"
@@ -323,24 +332,21 @@ def test_a_row_that_is_not_finite_is_refused_by_number(name):
         case.fit(module, *broken())
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n].apply])
+@of_estimators("name", [n for n in CASES if CASES[n].apply])
 def test_no_class_is_given_to_a_row_that_is_not_finite(name):
     case, module = CASES[name], module_of(name)
-    fitted = case.fit(module, *draw())
-    whole = np.asarray(answers(name, fitted))
+    whole = np.asarray(answers(name, fitted(name)))
     if not np.issubdtype(whole.dtype, np.integer):
         return
     with pytest.raises(ValueError, match=r"finite.* got nan in row 5"):
-        case.apply(module, fitted, broken()[0])
-    traced = jax.jit(functools.partial(case.apply, module))(fitted, broken()[0])
+        case.apply(module, fitted(name), broken()[0])
+    traced = jax.jit(functools.partial(case.apply, module))(fitted(name), broken()[0])
     others = np.arange(ROWS) != 5
     np.testing.assert_array_equal(np.asarray(traced)[others], whole[others])
     assert traced[5] == -1
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in CASES if not (CASES[n].on_host or CASES[n].whole)]
-)
+@of_estimators("name", [n for n in CASES if not (CASES[n].on_host or CASES[n].whole)])
 def test_in_traced_code_a_row_that_is_not_finite_counts_for_nothing(name):
     """Or for everything: then all is NaN, and nobody takes it for a number."""
     case, module = CASES[name], module_of(name)
@@ -357,7 +363,7 @@ def test_in_traced_code_a_row_that_is_not_finite_counts_for_nothing(name):
     assert_same(found, fit(x, labels, where=where))
 
 
-@pytest.mark.parametrize("name", takes("axis_name"))
+@of_estimators("name", takes("axis_name"))
 def test_a_split_batch_is_the_whole(name):
     x, labels = draw()
     where = np.arange(ROWS) % 4 != 1

@@ -20,7 +20,10 @@ from tests.jaxprs import rounded_products
 from tests.losses.contract_rows import BATCH, DIM, ROWS
 
 NUM_DEVICES = 4
-every_loss = pytest.mark.parametrize("name", losses.__all__)
+# pytest runs what is of the scope of a module together: all tests of one loss, so that
+# its gradient is traced once, and not once more by another worker.
+of_losses = partial(pytest.mark.parametrize, scope="module")
+every_loss = of_losses("name", losses.__all__)
 
 
 def every_loss_with(option, *, without=()):
@@ -29,7 +32,7 @@ def every_loss_with(option, *, without=()):
 
     names = [name for name in losses.__all__ if has(name, option)]
     names = [name for name in names if not any(has(name, other) for other in without)]
-    return pytest.mark.parametrize("name", names)
+    return of_losses("name", names)
 
 
 def draw(name):
@@ -241,9 +244,9 @@ def by_sharded_arrays(name, params, *batch):
     return value, by_parameter
 
 
-# Checked, a gradient knows which values differ between shards; under vmap, as in the
-# other forms, it does not. Those compile the same sums, so they are quick where each
-# function of `ops` that looks across an axis is used, and else in the slow lane.
+# Checked, a gradient knows which values differ between shards; in the other forms it
+# does not. Those compile the same sums, under vmap in twice the time: so they are quick
+# where each function of `ops` that looks across an axis is used, else in the slow lane.
 SPLITS = {
     "shard_map": partial(by_shard_map, check_vma=True),
     "vmap": by_vmap,
@@ -263,13 +266,13 @@ IN_EVERY_FORM = (
 )
 
 
-@pytest.mark.parametrize(
+@of_losses(
     ("split", "name"),
     [
         pytest.param(split, name, marks=() if quick else pytest.mark.slow)
         for split in SPLITS
         for name in losses.__all__
-        for quick in [split in ("shard_map", "vmap") or name in IN_EVERY_FORM]
+        for quick in [split == "shard_map" or name in IN_EVERY_FORM]
     ],
 )
 def test_a_split_batch_has_the_value_and_gradient_of_the_whole(split, name):
