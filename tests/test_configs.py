@@ -61,7 +61,7 @@ def covering(names):
 # runs one with their many evaluators; the others' outputs have tests of their own, and
 # so have those of SLOW.
 SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
-SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_")
+SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_", "contrastive/multimodal3d")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
 SPEAKING = sorted(SPEAKERS.values())
@@ -153,6 +153,8 @@ def test_full_form_can_be_built_and_traced(
     overrides = {"data_dir": needed[0]} if needed else {}
     if "imagenet" in name:
         overrides["batch_size"] = 8  # of thousands
+    if "num_local" in configs.load(str(CONFIGS / name)):
+        overrides["num_local"] = 1  # of several views alike
     config = configs.load(str(CONFIGS / name), overrides)
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):

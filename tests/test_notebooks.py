@@ -15,6 +15,15 @@ NOTEBOOKS = sorted(
 )
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 SHORT = {
+    "is_my_upsampler_fair": {
+        "num_steps=1_200": "num_steps=20",
+        "num_draws=50": "num_draws=5",
+        "num_simulated=300": "num_simulated=20",
+    },
+    "multimodal_identifiability": {
+        "4_000": "40",
+        '"log_every": 1_000': '"log_every": 20',
+    },
     "quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"},
     "which_representation_survives": {
         "300": "20",
@@ -68,14 +77,19 @@ def as_users_compile(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 
 
+FORMS = [pytest.param(SHORT, id="short")]
+FORMS += [pytest.param({}, id="whole", marks=pytest.mark.slow)]
+
+
 @pytest.mark.usefixtures("as_users_compile")
 @EACH
-def test_a_notebook_runs_and_shows_a_figure(path):
+@pytest.mark.parametrize("short", FORMS)
+def test_a_notebook_runs_and_shows_a_figure(path, short):
     notebook, code = read(path)
-    for text, short in SHORT.get(path.stem, {}).items():
+    for text, other in short.get(path.stem, {}).items():
         assert any(text in cell.source for cell in code), text
         for cell in code:
-            cell.source = cell.source.replace(text, short)
+            cell.source = cell.source.replace(text, other)
     execute(notebook, path.parent)
     outputs = [output for cell in code for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
