@@ -304,6 +304,17 @@ def test_an_error_of_the_program_is_no_damage(saved, monkeypatch):
     assert sorted(os.listdir(saved)) == ["10", "20"]
 
 
+@pytest.mark.parametrize("origin", ["orbax/handler.py", "[tensorstore_spec='{}']", ""])
+def test_what_threads_of_orbax_say_later_is_hidden_and_nothing_else(caplog, origin):
+    """They hand each error over as well; asyncio tells of those nobody waited for."""
+    reading.hide_tracebacks_of_orbax()
+    error = ValueError(f"OUT_OF_RANGE: Error opening driver {origin}")
+    logger = logging.getLogger("asyncio")
+    logger.error("Future exception was never retrieved", exc_info=error)
+    logger.error("no exception, of tensorstore")
+    assert len(caplog.records) == 1 + (not origin)
+
+
 # Kills while deleting
 
 DELETES_AND_IS_KILLED = """

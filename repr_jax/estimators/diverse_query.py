@@ -100,6 +100,10 @@ def contamination(
       queried: [num_queries] int, rows.
       labels: [num_queries] int in {0, 1}, or bool; 1 is an anomaly.
       where: [batch] bool, False for absent rows; None if all are present.
+
+    Raises:
+      ValueError: shapes that do not fit; scores that are not finite; a queried row that
+        is none. TypeError: integer scores, or queried rows that are not whole numbers.
     """
     who = "contamination"
     checks.same_shape(who, rank=1, queried=queried, labels=labels)
@@ -108,6 +112,7 @@ def contamination(
     checks.integers(who, queried=queried)
     where = checked_where(who, where, jnp.shape(scores))
     checks.finite(who, where=where, scores=scores)
+    checks.within(who, len(scores), queried=queried)
     scores, labels = to_float(scores), jnp.asarray(labels).astype(jnp.float32)
     spread = jnp.max(jnp.where(where, scores, -jnp.inf))
     spread = spread - jnp.min(jnp.where(where, scores, jnp.inf))

@@ -8,6 +8,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, masked_mean
+from repr_jax.ops.numerics import one_hot
 
 
 def cross_entropy(
@@ -46,7 +47,7 @@ def cross_entropy(
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.non_negative(who, label_smoothing=label_smoothing)
-    targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+    targets = one_hot(labels, logits.shape[1], dtype=logits.dtype)
     targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[1]
     return soft_cross_entropy(logits, targets, where=where, axis_name=axis_name)
 
@@ -117,7 +118,7 @@ def evidential_cross_entropy(
     evidence, where = checked_rows(who, where, evidence=evidence)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
-    wanted = jax.nn.one_hot(labels, evidence.shape[1], dtype=evidence.dtype)
+    wanted = one_hot(labels, evidence.shape[1], dtype=evidence.dtype)
     own = jnp.sum(wanted * evidence, axis=1)
     total = jnp.sum(evidence, axis=1) + evidence.shape[1]
     terms = jax.scipy.special.digamma(total) - jax.scipy.special.digamma(own + 1)
@@ -155,6 +156,6 @@ def swapped_cross_entropy(
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     p = jax.nn.softmax(logits, axis=-1)
-    chosen = jax.nn.one_hot(labels, p.shape[1], dtype=p.dtype)
+    chosen = one_hot(labels, p.shape[1], dtype=p.dtype)
     terms = jnp.log(math.e + p.shape[1] - 1) - jnp.sum(chosen * p, axis=-1)
     return masked_mean(terms, where=where, axis_name=axis_name)

@@ -19,7 +19,7 @@ from repr_jax.ops.batch import (
     num_present,
     present,
 )
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.numerics import one_hot, to_float
 from repr_jax.ops.uncertainty import energy, log_shares
 
 
@@ -105,7 +105,7 @@ def mixture_outlier_exposure(
         checks.shape(who, jnp.shape(logits)[:1], share=share)
     num_classes = jnp.shape(logits)[1]
     share = jnp.broadcast_to(to_float(share), jnp.shape(logits)[:1])[:, None]
-    targets = jax.nn.one_hot(labels, num_classes, dtype=share.dtype)
+    targets = one_hot(labels, num_classes, dtype=share.dtype)
     targets = share * targets + (1 - share) / num_classes
     options = dict(where=where, axis_name=axis_name)
     mixed = soft_cross_entropy(mixed_logits, targets, **options)
@@ -289,7 +289,7 @@ def background_outliers(
         raise ValueError(f"{who}: expected threshold in [1/2, 1]; got {threshold}.")
     id_logits = present(to_float(id_logits), where)
     p = jax.nn.softmax(lax.stop_gradient(cell_logits), axis=-1)
-    wanted = jax.nn.one_hot(labels, p.shape[-1], dtype=p.dtype)[:, None, None]
+    wanted = one_hot(labels, p.shape[-1], dtype=p.dtype)[:, None, None]
     p = jnp.sum(p * wanted, axis=-1)
     p = jnp.where(jnp.any(jnp.isnan(cell_logits), axis=-1), jnp.nan, p)
     there = where[:, None, None]

@@ -6,6 +6,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, masked_mean
+from repr_jax.ops.numerics import one_hot
 from repr_jax.ops.sdm import scales
 
 
@@ -51,6 +52,6 @@ def sdm(
     d = jnp.where(where, lax.stop_gradient(jnp.asarray(closeness)), 0)
     q, d = q.astype(logits.dtype), d.astype(logits.dtype)
     log_p = jax.nn.log_softmax(scales(q, d)[:, None] * logits, axis=-1)
-    target = jax.nn.one_hot(labels, logits.shape[1], dtype=log_p.dtype)
+    target = one_hot(labels, logits.shape[1], dtype=log_p.dtype)
     terms = -jnp.sum(jnp.where(target > 0, log_p, 0), axis=-1) / jnp.log(2 + q)
     return masked_mean(terms, where=where, axis_name=axis_name)

@@ -17,7 +17,7 @@ from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
-from repr_jax.ops.numerics import class_ids, pairwise_dot
+from repr_jax.ops.numerics import class_ids, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
 
@@ -171,7 +171,7 @@ def discriminative(
     options = dict(where=where, axis_name=axis_name)
     counts, means = class_means(x, labels, num_classes=num_classes, **options)
     there = counts > 0
-    members = jax.nn.one_hot(labels, num_classes, dtype=x.dtype)
+    members = one_hot(labels, num_classes, dtype=x.dtype)
     apart = _length(x - pairwise_dot(members, means.T))
     pulls = members * jax.nn.relu(apart - pull_margin)[:, None] ** 2
     num_rows = masked_mean(members, **options)  # over the batch, as the next line's

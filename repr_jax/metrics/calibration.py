@@ -8,13 +8,12 @@ not a number makes the answer one. 0 if no row is present.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.numerics import one_hot, to_float
 from repr_jax.ops.quantiles import equal_mass_bins
 
 
@@ -136,7 +135,7 @@ def brier(probabilities: Array, labels: Array, *, where: Array | None = None) ->
     checks.shape("brier", where.shape, labels=labels)
     checks.integers("brier", labels=labels)
     checks.probabilities("brier", where=where, probabilities=probabilities)
-    target = jax.nn.one_hot(labels, p.shape[1], dtype=p.dtype)
+    target = one_hot(labels, p.shape[1], dtype=p.dtype)
     return masked_mean(jnp.sum((p - target) ** 2, axis=-1), where=where)
 
 

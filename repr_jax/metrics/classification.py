@@ -6,6 +6,7 @@ from jax import Array
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_where, masked_mean
+from repr_jax.ops.numerics import same_class
 
 
 def accuracy(
@@ -33,9 +34,7 @@ def accuracy(
     checks.same_shape("accuracy", rank=1, predictions=predictions, labels=labels)
     checks.integers("accuracy", predictions=predictions, labels=labels)
     where = checked_where("accuracy", where, jnp.shape(labels))
-    if checks.known(predictions) and checks.known(labels):
-        predictions, labels = np.asarray(predictions), np.asarray(labels)  # of 64 bits
-    right = jnp.asarray(predictions == labels, jnp.float32)
+    right = same_class(predictions, labels).astype(jnp.float32)
     return masked_mean(right, where=where, axis_name=axis_name)
 
 
@@ -86,5 +85,5 @@ def agreement(
     checks.same_shape("agreement", rank=2, predictions=predictions)
     checks.integers("agreement", predictions=predictions)
     where = checked_where("agreement", where, jnp.shape(predictions)[1:])
-    same = jnp.all(predictions == predictions[:1], axis=0).astype(jnp.float32)
+    same = jnp.all(same_class(predictions, predictions[:1]), axis=0).astype(jnp.float32)
     return masked_mean(same, where=where, axis_name=axis_name)

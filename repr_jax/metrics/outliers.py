@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.numerics import argmax, l2_normalize, to_float
+from repr_jax.ops.numerics import argmax, l2_normalize, same_class, to_float
 from repr_jax.ops.uncertainty import log_shares
 
 
@@ -93,7 +93,7 @@ def model_specific_targets(predictions: Array, labels: Array) -> Array:
     who = "model_specific_targets"
     checks.same_shape(who, rank=1, predictions=predictions, labels=labels)
     checks.integers(who, predictions=predictions, labels=labels)
-    return jnp.asarray(predictions) != jnp.asarray(labels)
+    return ~same_class(predictions, labels)
 
 
 def score_norms(scores: Array, sigma: Array) -> Array:

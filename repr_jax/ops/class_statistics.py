@@ -7,13 +7,12 @@ and zeros in all else, which is no statistic of it: users leave it out by its co
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import centered, checked_rows, present
-from repr_jax.ops.numerics import pairwise_dot, to_float
+from repr_jax.ops.numerics import one_hot, pairwise_dot, to_float
 
 
 class Statistics(NamedTuple):
@@ -97,7 +96,7 @@ def _checked(who, x, labels, num_classes, where, axis_name):
     if jnp.ndim(labels) == 1:
         checks.shape(who, where.shape, labels=labels)
         checks.integers(who, labels=labels)
-        weights = jax.nn.one_hot(labels, num_classes, dtype=x.dtype)
+        weights = one_hot(labels, num_classes, dtype=x.dtype)
     else:
         checks.shape(who, (len(x), num_classes), labels=labels)
         checks.floating(who, labels=labels)

@@ -23,12 +23,18 @@ def score(embeddings: Sequence[Array], weights: Array, events: Array) -> Array:
     Returns:
       [...]; 0 for weights of 0.
 
+    Raises:
+      ValueError: shapes that do not fit; an entity out of range (traced: the nearest in
+        range). TypeError: events that are not whole numbers.
+
     Source: Chen et al. 2016, as `losses.event_nce`.
     """
     types = len(embeddings)
     checks.integers("score", events=events)
     checks.shape("score", (*jnp.shape(events)[:-1], types), events=events)
     checks.shape("score", (types * (types - 1) // 2,), weights=weights)
+    for m, v in enumerate(embeddings):
+        checks.within("score", len(v), events=events[..., m].reshape(-1))
     vectors = [v[events[..., m]] for m, v in enumerate(embeddings)]
     pairs = [(i, j) for i in range(types) for j in range(i + 1, types)]
     fits = [jnp.sum(vectors[i] * vectors[j], axis=-1) for i, j in pairs]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks
-from repr_jax.ops.numerics import argmax, to_float
+from repr_jax.ops.numerics import argmax, one_hot, to_float
 
 
 def of_cross_entropy(logits: Array, features: Array, labels: Array) -> Array:
@@ -30,7 +30,7 @@ def of_cross_entropy(logits: Array, features: Array, labels: Array) -> Array:
     checks.shape(who, (len(logits),), labels=labels)
     checks.integers(who, labels=labels)
     logits, features = to_float(logits), to_float(features)
-    wanted = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+    wanted = one_hot(labels, logits.shape[1], dtype=logits.dtype)
     away = jax.nn.softmax(logits, axis=1) - wanted
     return (away[:, :, None] * features[:, None]).reshape(len(logits), -1)
 

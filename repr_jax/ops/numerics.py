@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, dtypes, lax
 
+from repr_jax.ops import checks
+
 EXP_LIMIT = 30.0  # exp(30) = 1e13: what grows from it still has a float32 square
 
 
@@ -70,10 +72,39 @@ def argmax(scores: Array) -> Array:
     return jnp.where(jnp.all(lost, axis=-1), -1, best).astype(jnp.int32)
 
 
+def one_hot(labels: Any, num_classes: int, dtype: Any = None) -> Array:
+    """[...] int -> [..., num_classes]; of labels outside of the classes all are 0.
+
+    Those of 64 bits, too, which jax would narrow to some class.
+    """
+    if not isinstance(labels, Array):
+        labels = np.asarray(labels)
+        inside = (labels >= 0) & (labels < num_classes)
+        labels = np.where(inside, labels.astype(np.int32), np.int32(-1))
+    return jax.nn.one_hot(labels, num_classes, dtype=dtype)
+
+
+def same_class(a: Any, b: Any) -> Array:
+    """a == b, bool, of integers that broadcast; those of 64 bits are not narrowed."""
+    if checks.known(a) and checks.known(b):
+        return jnp.asarray(np.asarray(a) == np.asarray(b))
+    found = jnp.asarray(a) == jnp.asarray(b)
+    for x in (a, b):
+        if not isinstance(x, Array):  # what is narrowed is none of the other's
+            found &= np.asarray(x) == _narrowed(x)
+    return found
+
+
 def class_ids(labels: Any) -> Array:
     """Integers that are only told apart: those that jax would narrow are renumbered."""
     if not isinstance(labels, Array):
         labels = np.asarray(labels)
-        if np.any(labels != labels.astype(dtypes.canonicalize_dtype(labels.dtype))):
+        if np.any(labels != _narrowed(labels)):
             labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     return jnp.asarray(labels)
+
+
+def _narrowed(x):
+    """[...] as jax would hold it."""
+    x = np.asarray(x)
+    return x.astype(dtypes.canonicalize_dtype(x.dtype))

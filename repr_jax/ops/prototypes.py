@@ -5,7 +5,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_rows, present
-from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot, same_class, to_float
 from repr_jax.ops.sinkhorn import balanced_assignment
 
 
@@ -49,7 +49,7 @@ def assign(
         where=where,
         axis_name=axis_name,
     )
-    own = jnp.asarray(labels)[:, None] == jnp.asarray(prototype_labels)[None]
+    own = same_class(labels[:, None], prototype_labels[None])
     shares = jnp.where(own & where[:, None], shares, 0)
     rank = jnp.argsort(jnp.argsort(-shares, axis=1), axis=1)
     return _over_sum(jnp.where(rank < top, shares, 0), 1, None)

@@ -139,7 +139,10 @@ def hide_tracebacks_of_orbax() -> None:
 
 
 def _no_traceback_of_orbax(record: logging.LogRecord) -> bool:
-    return not record.exc_info or "orbax" not in record.pathname + record.getMessage()
+    if not record.exc_info:
+        return True
+    text = f"{record.pathname} {record.getMessage()} {record.exc_info[1]}"
+    return "orbax" not in text and "tensorstore" not in text
 
 
 @contextlib.contextmanager

@@ -64,3 +64,5 @@ def test_contamination_of_an_independent_program():
     again = diverse_query.contamination(spoiled, queried, labels, where=where)
     np.testing.assert_allclose(again, found, rtol=1e-6)
     assert diverse_query.contamination(scores, queried, 0 * labels) == 0
+    with pytest.raises(ValueError, match=r"queried in \[0, 12\); got 12 in row 3"):
+        diverse_query.contamination(scores, queried + np.array([0, 0, 0, 3]), labels)

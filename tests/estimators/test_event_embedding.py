@@ -6,6 +6,7 @@ import pytest
 
 from repr_jax import metrics
 from repr_jax.estimators import event_embedding
+from repr_jax.ops import events
 
 NUM = 9  # entities of each type; the last is never seen
 
@@ -52,5 +53,7 @@ def test_errors(fitted):
         event_embedding.score(fitted, np.array([[0, 0, 0], [1, 2, 9]]))
     traced = jax.jit(event_embedding.score)(fitted, np.array([[0, 0, 0], [1, 2, 9]]))
     np.testing.assert_array_equal(np.isnan(traced), [False, True])
+    with pytest.raises(ValueError, match=r"score: expected events in \[0, 9\); got 9"):
+        events.score(fitted.embeddings, fitted.weights, np.array([1, 2, 9]))
     with pytest.raises(TypeError, match="x of integers"):
         event_embedding.fit(jax.random.key(0), np.ones((4, 2)), num_entities=2)

@@ -63,7 +63,11 @@ def test_classes_of_64_bits_are_told_apart():
     far = np.array([1, 2**32 + 1])
     assert metrics.accuracy(far[::-1], far) == 0
     assert metrics.accuracy(jnp.array([1, 1]), far) == 0.5
+    assert jax.jit(lambda x: metrics.accuracy(x, far))(jnp.array([1, 1])) == 0.5
     assert metrics.agreement(np.stack([far, far[:1].repeat(2)])) == 0.5
+    assert metrics.brier(np.array([[0.0, 1.0]]), far[1:]) == 1  # of no class
+    rejected = metrics.model_specific_targets(far[:1].repeat(2), far)
+    np.testing.assert_array_equal(rejected, [False, True])
 
 
 def test_classes_are_integers():

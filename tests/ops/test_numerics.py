@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +96,29 @@ def test_class_ids_stay_apart():
     same = far[:, None] == far[None]
     np.testing.assert_array_equal(found[:, None] == found[None], same)
     np.testing.assert_array_equal(numerics.class_ids(np.array([5, 3])), [5, 3])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_a_label_of_64_bits_is_no_class_that_it_is_narrowed_to(dtype):
+    labels = np.array([1, 2**32 + 1, 2, 3], dtype)
+    expected = [[0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
+    one_hot = functools.partial(numerics.one_hot, labels, 3, jnp.float32)
+    for call in (one_hot, jax.jit(one_hot)):  # labels of numpy within a program
+        np.testing.assert_array_equal(call(), expected)
+    few = jnp.array([1, -1, 2, 3])
+    found = jax.jit(lambda x: numerics.one_hot(x, 3))(few)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_classes_of_64_bits_equal_themselves_alone():
+    far, near = np.array([1, 2**32 + 1]), np.array([1, 1])
+    same = numerics.same_class
+    for a, b in [(far, far), (near, near), (jnp.array(near), jnp.array(near))]:
+        assert np.asarray(same(a, b)).all()
+    for b in (near, jnp.array(near)):
+        np.testing.assert_array_equal(same(far, b), [True, False])
+        np.testing.assert_array_equal(jax.jit(lambda b: same(far, b))(b), [True, False])
+        np.testing.assert_array_equal(jax.jit(lambda b: same(b, far))(b), [True, False])
 
 
 def test_pairwise_dot_takes_rows_with_rows():

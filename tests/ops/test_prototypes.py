@@ -47,6 +47,8 @@ def test_one_prototype_a_class_takes_all_and_one_without_rows_stays():
     z, kept, labels, _ = draw()
     found = prototypes.assign(z, kept[:3], labels, np.array([1, 0, 2]))
     np.testing.assert_allclose(found, np.eye(3)[1 - labels], rtol=1e-6)
+    far = prototypes.assign(z, kept[:3], labels, np.array([2**32 + 1, 0, 1]))
+    np.testing.assert_allclose(far, np.eye(3)[labels + 1], rtol=1e-6)
     moved = prototypes.update(kept[:3], z, found, decay=0.5)
     np.testing.assert_allclose(moved[2], kept[2], rtol=1e-6)
 
