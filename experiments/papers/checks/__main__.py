@@ -14,7 +14,6 @@ import json
 import pathlib
 import sys
 import time
-import traceback
 
 from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
 from experiments.papers.checks import (
@@ -136,15 +135,14 @@ def main(arguments=None) -> int:
                 found = read(file_of(args.workdir, check, seed))
                 try:
                     found = found or measure(args.workdir, check, seed)
-                except Exception:
-                    traceback.print_exc()
-                    failed.append(f"{check.name} with seed {seed}")
+                except Exception as error:  # the others are still worth having
+                    failed.append(f"{check.name} with seed {seed}: {error!r}")
                     continue
                 figures.setdefault(check.name, []).append(found)
                 print(f"{check.name}, seed {seed}: {found}", flush=True)
         print(f"\n{write(args.workdir, figures, arguments, args.seeds)}")
     for name in failed:
-        print(f"error: {name} failed.", file=sys.stderr)
+        print(f"error: {name}", file=sys.stderr)
     return 3 if failed else 0
 
 

@@ -70,7 +70,10 @@ def test_what_fails_is_named_and_the_others_are_written(toy, tmp_path, capsys):
     found_in_wave = checks.WAVES["toy"]["Two"]
     found_in_wave[0] = found_in_wave[0]._replace(run=broken)
     assert checks.main([f"--workdir={tmp_path}", "--seeds=1"]) == 3
-    assert "error: down with seed 0 failed." in capsys.readouterr().err
+    assert (
+        "error: down with seed 0: RuntimeError('no such thing')"
+        in capsys.readouterr().err
+    )
     assert len(store.read(tmp_path / "checks_toy.json").content) == 2
     assert calls == {"up": 1}
 
