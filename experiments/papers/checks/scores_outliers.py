@@ -24,7 +24,9 @@ from repr_jax.estimators import (
     ecod,
     gaussian_mixture,
     gradient_separation,
+    invariants,
     logistic,
+    mahalanobis,
 )
 from repr_jax.models.flows import MaskedAutoregressiveFlow
 from repr_jax.ops import gaussian, mixture_posterior, uncertainty
@@ -222,3 +224,21 @@ def tails(seed):
     away = (((rows - x.mean(0)) / x.std(0)) ** 2).sum(1)
     scores = ecod.score(ecod.fit(x), rows)
     return separation(*np.split(scores, [2_000])), separation(*np.split(away, [2_000]))
+
+
+@check(
+    "NL-Invs",
+    "estimators.invariants",
+    "AUROC, spheres of other radii than 1",
+    beats="Mahalanobis distance",
+)
+def constant(seed):
+    rng = np.random.default_rng(seed)
+    x, t, new = (unit(rng.normal(size=(num, 3))) for num in (1_000, 400, 400))
+    new = new * np.float32(rng.choice([0.5, 0.75, 1.25, 1.5], size=(400, 1)))
+    fitted = invariants.fit(jax.random.key(seed), x, residual=0.4, num_steps=1_000)
+    gaussian = mahalanobis.fit(x, np.zeros(1_000, int), num_classes=1)
+    ours = (invariants.score(fitted, rows) for rows in (t, new))
+    return separation(*ours), separation(
+        *(mahalanobis.score(gaussian, rows) for rows in (t, new))
+    )
