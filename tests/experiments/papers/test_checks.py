@@ -29,6 +29,7 @@ def toy(monkeypatch):
 
     monkeypatch.setattr(checks, "WAVES", {"toy": {"One": found[:1], "Two": found[1:]}})
     monkeypatch.setattr(checks, "TITLES", {"toy": "Toys"})
+    monkeypatch.setattr(checks, "NOTES", {"toy": []})
     return found, calls
 
 
