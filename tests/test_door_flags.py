@@ -227,8 +227,9 @@ def of_render(rng, files):
 
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
-PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness"]
-BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "self_supervised"]
+PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness", "checks"]
+BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "outliers_peer"]
+BENCHMARKS += ["self_supervised"]
 LAUNCHERS = {
     "local": (),
     "slurm": ("--gpus=2", "--time=1:00:00"),
@@ -237,7 +238,7 @@ LAUNCHERS = {
 }
 CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launching
 STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
-STARTED |= {"experiments.benchmarks.lightly_peer"}
+STARTED |= {"experiments.benchmarks.lightly_peer", "experiments.benchmarks.ood_peer"}
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]

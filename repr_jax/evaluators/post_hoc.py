@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.tree_util import Partial
 
 from repr_jax import metrics
 from repr_jax.estimators import ecod, knn_distance, mahalanobis, vim
@@ -57,76 +58,90 @@ def fit(
     checks.shape(who, (num_classes,), bias=bias)
     checks.finite(who, features=features, weights=weights, bias=bias)
 
-    def head(x, weights=weights):
-        return pairwise_dot(x, weights) + bias[None]
-
-    found = _of_logits(head, head(features))
-    found |= _of_activations(head, features, weights)
-    found |= _of_head(head, features, weights, bias, seed)
+    head = Partial(_linear, weights, bias)
+    logits = head(features)
+    found = _of_logits(head, logits)
+    found |= _of_activations(head, features)
+    found |= _of_head(head, features, logits, seed)
     found |= _of_features(features, labels, num_classes)
-    return {name: jax.jit(score) for name, score in found.items()}
+    return {name: partial(_compiled, score) for name, score in found.items()}
+
+
+@jax.jit
+def _compiled(score, x):
+    """score(x); what was fitted is an argument, as constants are slow to compile."""
+    return score(x)
+
+
+def _linear(weights, bias, x):
+    return pairwise_dot(x, weights) + bias[None]
+
+
+def _after(score, inner, x):
+    return score(inner(x))
 
 
 def _of_logits(head, logits):
     templates = metrics.kl_templates(logits)
     scores = {
-        "largest softmax": uncertainty.max_softmax,
-        "largest logit": uncertainty.max_logit,
-        "energy": uncertainty.energy,
-        "entropy": uncertainty.entropy,
-        "GEN": uncertainty.generalized_entropy,
-        "KL matching": partial(metrics.kl_matching, templates=templates),
+        "largest softmax": Partial(uncertainty.max_softmax),
+        "largest logit": Partial(uncertainty.max_logit),
+        "energy": Partial(uncertainty.energy),
+        "entropy": Partial(uncertainty.entropy),
+        "GEN": Partial(uncertainty.generalized_entropy),
+        "KL matching": Partial(metrics.kl_matching, templates=templates),
     }
-    return {name: _after(head, score) for name, score in scores.items()}
+    return {name: Partial(_after, score, head) for name, score in scores.items()}
 
 
-def _of_activations(head, features, weights):
+def _of_activations(head, features):
+    weights, bias = head.args
     threshold = activations.react_threshold(features)
     sparse = activations.dice(weights, jnp.mean(features, axis=0))
-    reshaped = {"ReAct": lambda x: head(activations.react(x, threshold))}
+    shapes = {"ReAct": Partial(activations.react, threshold=threshold)}
     if float(jnp.min(features)) >= 0:
-        reshaped |= {
-            "ASH-S": lambda x: head(activations.ash_s(x)),
-            "ASH-B": lambda x: head(activations.ash_b(x)),
-            "SCALE": lambda x: head(activations.scale(x)),
+        shapes |= {
+            "ASH-S": Partial(activations.ash_s),
+            "ASH-B": Partial(activations.ash_b),
+            "SCALE": Partial(activations.scale),
         }
-    reshaped["DICE"] = lambda x: head(x, sparse)
-    return {name: _after(f, uncertainty.energy) for name, f in reshaped.items()}
+    logits = {name: Partial(_after, head, shape) for name, shape in shapes.items()}
+    logits["DICE"] = Partial(_linear, sparse, bias)
+    energy = Partial(uncertainty.energy)
+    return {name: Partial(_after, energy, f) for name, f in logits.items()}
 
 
-def _of_head(head, features, weights, bias, seed):
-    mean = jnp.mean(features, axis=0)
+def _of_head(head, features, logits, seed):
+    weights, bias = head.args
     kept = min(len(features), max(BANK, len(features) // 100))
     rows = np.random.default_rng(seed).permutation(len(features))[:kept]
-    bank, guides = features[rows], min(GUIDES, kept)
+    bank = dict(bank_logits=logits[rows], bank=features[rows])
+    guided = partial(metrics.nn_guide, num_neighbors=min(GUIDES, kept))
+    boundary = dict(weights=weights, mean=jnp.mean(features, axis=0))
     found = {
-        "GradNorm": lambda x: metrics.grad_norm(head(x), x),
-        "NNGuide": lambda x: metrics.nn_guide(
-            head(x), x, head(bank), bank, num_neighbors=guides
-        ),
-        "fDBD": lambda x: metrics.decision_boundary(head(x), x, weights, mean),
+        "GradNorm": Partial(_of_both, Partial(metrics.grad_norm), head),
+        "NNGuide": Partial(_of_both, Partial(guided, **bank), head),
+        "fDBD": Partial(_of_both, Partial(metrics.decision_boundary, **boundary), head),
     }
     if features.shape[1] > 1:
         fitted = vim.fit(features, weights, bias)
-        found["ViM"] = partial(vim.score, fitted)
-        found["residual"] = partial(vim.residual_score, fitted)
+        found["ViM"] = Partial(vim.score, fitted)
+        found["residual"] = Partial(vim.residual_score, fitted)
     return found
+
+
+def _of_both(score, head, x):
+    return score(head(x), x)
 
 
 def _of_features(features, labels, num_classes):
     gaussian = mahalanobis.fit(features, labels, num_classes=num_classes, ridge=RIDGE)
-    stored = knn_distance.fit(l2_normalize(features))
     nearest = max(1, min(NEIGHBORS, len(features) // (2 * num_classes)))
-    tails = ecod.fit(features)
+    near = partial(knn_distance.score, num_neighbors=nearest)
+    stored = Partial(near, knn_distance.fit(l2_normalize(features)))
     return {
-        "Mahalanobis": partial(mahalanobis.score, gaussian),
-        "relative Mahalanobis": partial(mahalanobis.relative_score, gaussian),
-        "nearest neighbors": lambda x: knn_distance.score(
-            stored, l2_normalize(x), num_neighbors=nearest
-        ),
-        "ECOD": partial(ecod.score, tails),
+        "Mahalanobis": Partial(mahalanobis.score, gaussian),
+        "relative Mahalanobis": Partial(mahalanobis.relative_score, gaussian),
+        "nearest neighbors": Partial(_after, stored, Partial(l2_normalize)),
+        "ECOD": Partial(ecod.score, ecod.fit(features)),
     }
-
-
-def _after(head, score):
-    return lambda x: score(head(x))

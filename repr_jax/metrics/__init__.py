@@ -75,6 +75,8 @@ from repr_jax.metrics.inductive_bias import (
 from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.outliers import (
+    inpainting_distance,
+    likelihood_ratio,
     model_specific_targets,
     neighbor_consistency,
     neighbor_counts,
@@ -159,6 +161,7 @@ __all__ = [
     "homogeneity",
     "hungarian_accuracy",
     "hungarian_matching",
+    "inpainting_distance",
     "inverse_entropy",
     "keep_masks",
     "kl_matching",
@@ -171,6 +174,7 @@ __all__ = [
     "lhd_log",
     "lhd_mistake",
     "lhd_pair",
+    "likelihood_ratio",
     "linear_cka",
     "macro_accuracy",
     "macro_dendrogram_purity",

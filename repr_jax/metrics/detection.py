@@ -151,7 +151,7 @@ def _sorted(scores, marked, where):
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, to_float(scores))
     scores = jnp.where(where, scores, -jnp.inf)
     order = jnp.argsort(-scores)
-    scores, here, marked = scores[order], where[order], marked[order]
+    scores, here, marked = scores[order], where[order], jnp.asarray(marked)[order]
     counts = jnp.cumsum(jnp.stack([marked & here, ~marked & here]), axis=1)
     counts = jnp.pad(counts.astype(jnp.int32), [(0, 0), (1, 0)])
     edge, place = scores[1:] != scores[:-1], jnp.arange(len(scores))

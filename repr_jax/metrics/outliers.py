@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
+from repr_jax.ops.batch import log_mean_exp
 from repr_jax.ops.numerics import argmax, l2_normalize, same_class, to_float
 from repr_jax.ops.uncertainty import log_shares
 
@@ -117,6 +118,52 @@ def score_norms(scores: Array, sigma: Array) -> Array:
     scores = to_float(scores)
     norms = jnp.linalg.norm(scores.reshape(*scores.shape[:2], -1), axis=2)
     return (to_float(sigma)[:, None] * norms).T
+
+
+def likelihood_ratio(full: Array, above: Array) -> Array:
+    """log mean_s exp(full_s) - log mean_s exp(above_s): [samples, batch] -> [batch].
+
+    Of a hierarchy of latents: `full` bounds log p(x) with all of them from the
+    posterior, `above` with those above a layer from it and the lower ones from p, given
+    those above. High where only the details are explained by this very input, which is
+    more of an outlier.
+
+    Args:
+      full, above: [samples, batch] float, nats; the numbers of samples may differ.
+
+    Source: Havtorn et al., "Hierarchical VAEs Know What They Don't Know", 2021, eq. 7,
+      https://arxiv.org/abs/2102.08248. The authors' code adds 1e-8 within a log.
+    """
+    who = "likelihood_ratio"
+    checks.floating(who, full=full, above=above)
+    checks.same_shape(who, rank=2, full=full)
+    checks.same_shape(who, rank=2, above=above)
+    checks.rows(who, jnp.shape(full)[1], above=jnp.transpose(above))
+    return log_mean_exp(to_float(full)) - log_mean_exp(to_float(above))
+
+
+def inpainting_distance(images: Array, inpainted: Array) -> Array:
+    """Median over repeats of the mean squared difference: lift, map, detect.
+
+    An image of the training distribution comes back where parts of it are hidden and
+    made again by a model of it, such as `ops.ddrm.sample` or a diffusion model that is
+    given the known pixels at each step. The authors measure by LPIPS.
+
+    Args:
+      images: [batch, ...] float.
+      inpainted: [repeats, batch, ...] float, made with different masks or noise.
+
+    Returns:
+      [batch], higher for what is more of an outlier.
+
+    Source: Liu et al., "Unsupervised Out-of-Distribution Detection with Diffusion
+      Inpainting", 2023, https://arxiv.org/abs/2302.10326.
+    """
+    who = "inpainting_distance"
+    checks.floating(who, images=images, inpainted=inpainted)
+    checks.shape(who, (len(inpainted), *jnp.shape(images)), inpainted=inpainted)
+    squares = (to_float(inpainted) - to_float(images)[None]) ** 2
+    return jnp.median(jnp.mean(squares.reshape(*squares.shape[:2], -1), axis=2), axis=0)
 
 
 def textual_share(

@@ -129,6 +129,10 @@ CASES = {
     ),
     "hierarchy": Case(lambda module, x, labels: module.fit(x), on_host=True),
     "hyphc": Case(cosines, on_host=True),
+    "invariants": Case(
+        by_key(num_layers=2, hidden=4, **SHORT),
+        lambda module, *args: module.score(*args),
+    ),
     "kernel_ridge": Case(
         by_target, lambda module, *args: module.predict(*args), on_host=True
     ),

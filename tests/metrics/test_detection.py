@@ -67,6 +67,13 @@ def test_absent_rows_are_deleted_and_rising_maps_change_nothing(name):
     )
 
 
+@pytest.mark.parametrize("name", ["auroc", "average_precision", "fpr_at_tpr"])
+def test_outliers_may_be_a_constant_of_a_compiled_function(name):
+    metric, (scores, outlier) = getattr(metrics, name), draw()
+    found = jax.jit(lambda scores: metric(scores, outlier))(scores)
+    np.testing.assert_allclose(found, metric(scores, outlier), rtol=1e-6)
+
+
 def test_by_hand_and_what_is_undefined():
     outlier = np.array([True, False])
     assert metrics.auroc(np.array([1.0, 0.0]), outlier) == 1

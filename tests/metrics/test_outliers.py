@@ -87,3 +87,33 @@ def test_norms_of_scores_have_the_stated_values():
     images = np.ones((2, 3, 4, 5))
     found = metrics.score_norms(images, np.array([1.0, 2.0]))
     np.testing.assert_allclose(found, np.sqrt(20) * np.array([[1, 2]] * 3), rtol=1e-6)
+
+
+def test_ratio_of_bounds_has_the_stated_values_and_is_0_of_one_bound():
+    rng = np.random.default_rng(16)
+    full, above = rng.normal(size=(4, 2)) - 5, rng.normal(size=(8, 2)) - 7
+    found = metrics.likelihood_ratio(full, above)
+    np.testing.assert_allclose(found, [3.217344, 2.038451], rtol=1e-5)
+    np.testing.assert_array_equal(metrics.likelihood_ratio(full, full), 0)
+    moved = metrics.likelihood_ratio(full - 1e4, above - 1e4)  # exp would be 0
+    np.testing.assert_allclose(moved, found, atol=2e-3)
+    with pytest.raises(ValueError, match="likelihood_ratio: expected above"):
+        metrics.likelihood_ratio(full, above[:, :1])
+
+
+def test_distance_to_inpainted_images_has_the_stated_values():
+    rng = np.random.default_rng(17)
+    images, inpainted = (
+        rng.uniform(size=(2, 4, 4, 1)),
+        rng.uniform(size=(5, 2, 4, 4, 1)),
+    )
+    found = metrics.inpainting_distance(images, inpainted)
+    np.testing.assert_allclose(found, [0.1860891, 0.1560937], rtol=1e-5)
+    kept = inpainted.copy()  # pixels that were known add nothing
+    kept[:, :, :2] = images[:, :2]
+    half = metrics.inpainting_distance(images, kept)
+    lower = metrics.inpainting_distance(images[:, 2:], inpainted[:, :, 2:])
+    np.testing.assert_allclose(half, lower / 2, rtol=1e-5)
+    assert not np.any(metrics.inpainting_distance(images, images[None]))
+    with pytest.raises(ValueError, match="inpainting_distance: expected"):
+        metrics.inpainting_distance(images, images)

@@ -1,0 +1,282 @@
+"""Checks of anomaly detection in images and maps of features."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.papers.checks import toys
+from experiments.papers.checks.table import Check, checks_in
+from experiments.papers.checks.toys import (
+    apply,
+    batch,
+    descend,
+    separation,
+    unit,
+)
+from repr_jax import losses, metrics
+from repr_jax.estimators import (
+    kmeans,
+    padim,
+    patch_memory,
+)
+from repr_jax.ops import planar
+from repr_jax.ops.inpainting import inpaint_iterations
+from repr_jax.ops.patches import window_differences
+
+CHECKS: list[Check] = []
+check = checks_in(CHECKS)
+
+
+def _boards(seed, num=60):
+    """Smooth images [num, 24, 24], the same with a bright square, and its mask."""
+    rng = np.random.default_rng(seed)
+    grid = np.indices((24, 24)) / 24
+    waves = rng.uniform(2, 4, size=(num, 2)) @ grid.reshape(2, -1)
+    images = 0.5 + 0.3 * np.sin(waves + rng.uniform(0, 6, (num, 1)))
+    images = images.reshape(num, 24, 24) + 0.03 * rng.normal(size=(num, 24, 24))
+    masks = np.zeros((num, 24, 24), bool)
+    for mask, (i, j) in zip(masks, rng.integers(2, 16, size=(num, 2))):
+        mask[i : i + 6, j : j + 6] = True
+    return np.float32(images), np.float32(images + 0.35 * masks), masks
+
+
+def _overlap(found, masks):
+    """Dice coefficient of all pixels."""
+    return 2 * float(np.sum(found & masks)) / float(np.sum(found) + np.sum(masks))
+
+
+@check(
+    "AutoPaint",
+    "ops.inpainting.inpaint_iterations",
+    "Dice of the anomaly after 5 rounds",
+    beats="after 1 round, an autoencoder",
+)
+def autopaint(seed):
+    clean, images, masks = (x.reshape(len(x), -1) for x in _boards(seed, 400))
+    train, clean = clean[:340], clean[340:]
+    mean = train.mean(0)
+    axes = np.linalg.svd(train - mean, full_matrices=False)[2][:12]
+
+    @jax.jit
+    def inpaint(x, mask):  # the least squares of what is known, on principal axes
+        known = ~mask
+        gram = jnp.einsum("bp,kp,lp->bkl", known, axes, axes) + 1e-2 * jnp.eye(12)
+        right = jnp.einsum("bp,kp->bk", jnp.where(known, x - mean, 0), axes)
+        return jnp.linalg.solve(gram, right[..., None])[..., 0] @ axes + mean
+
+    residual = jnp.abs(clean - inpaint(clean, jnp.zeros(clean.shape, bool)))
+    numbers = dict(threshold=float(jnp.quantile(residual, 0.975)))
+    found = (
+        inpaint_iterations(inpaint, images[340:], num_rounds=n, **numbers)[0]
+        for n in (5, 1)
+    )
+    return tuple(_overlap(np.asarray(mask), masks[340:]) for mask in found)
+
+
+@check(
+    "planar flow of prompts",
+    "ops.planar",
+    "AUROC of the mean map of 20 prompts",
+    beats="mean AUROC of 1 prompt",
+)
+def prompts(seed):
+    rng = np.random.default_rng(seed)
+    normal, abnormal = unit(rng.normal(size=(2, 16)))
+    labels = rng.uniform(size=2_000) < 0.1
+    means = np.where(labels[:, None], abnormal, normal)
+    patches = np.float32(means + 0.8 * rng.normal(size=(2_000, 16)))
+    start = abnormal + 0.5 * rng.normal(size=(20, 16))
+    u, w = 0.3 * rng.normal(size=(2, 16))
+    u, w = (jnp.broadcast_to(a, start.shape) for a in (u, w))
+    moved, _ = planar.planar(start, planar.invertible(u, w), w, jnp.zeros(20))
+    maps = patches @ np.asarray(moved).T - (patches @ normal)[:, None]
+    single = np.mean([float(metrics.auroc(column, labels)) for column in maps.T])
+    return metrics.auroc(maps.mean(1), labels), single
+
+
+@check(
+    "focal and Dice losses",
+    "losses.dice",
+    "Dice of rare anomalous pixels",
+    beats="binary cross-entropy",
+)
+def segmentation(seed):
+    rng = np.random.default_rng(seed)
+    _, images, masks = _boards(seed, 200)
+    images = images + 0.25 * rng.normal(size=images.shape).astype(np.float32)
+    masks = masks & (rng.uniform(size=(200, 1, 1)) < 0.3)
+    start = toys.dense(jax.random.key(seed), (25, 16, 1))
+
+    def logits(params, x):
+        return apply(params, toys.windows(x[..., None] - 0.5, 5))[..., 0] - 2
+
+    def trained(loss_of):
+        def loss(params, key):
+            some, wanted = batch(key, images[:150], masks[:150], size=16)
+            return loss_of(logits(params, some), wanted)
+
+        params = descend(loss, start, seed=seed, num_steps=300, rate=1e-2)
+        return _overlap(np.asarray(logits(params, images[150:]) > 0), masks[150:])
+
+    def both(z, y):
+        return losses.focal_balanced(z, y) + losses.dice(z, y)
+
+    def plain(z, y):
+        return jnp.mean(jax.nn.softplus(z) - z * y)
+
+    return trained(both), trained(plain)
+
+
+@check(
+    "U3HS embeddings",
+    "losses.discriminative",
+    "adjusted Rand index of touching objects, 3 clusters",
+    beats="clusters of the inputs",
+)
+def objects(seed):
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, size=900)
+    which = np.arange(900) % 3
+    radius = 1 + which + 0.15 * rng.normal(size=900)  # rings, which k-means cuts
+    x = np.float32(radius[:, None] * np.c_[np.cos(angle), np.sin(angle)])
+
+    def loss(params, key):
+        some, labels = batch(key, x[:600], which[:600])
+        return losses.discriminative(apply(params, some), labels, num_classes=3)
+
+    start = toys.dense(jax.random.key(seed), (2, 64, 64, 4))
+    params = descend(loss, start, seed=seed, num_steps=500)
+
+    def index(z):
+        fitted = kmeans.fit(jax.random.key(seed), z, num_clusters=3, num_restarts=5)
+        table = metrics.contingency(
+            np.asarray(kmeans.assign(fitted, z)), which[600:], num_clusters=3
+        )
+        return metrics.adjusted_rand_index(table)
+
+    return index(apply(params, x[600:])), index(x[600:])
+
+
+@check(
+    "ChangeChip",
+    "metrics.changed_clusters",
+    "overlap (IoU) with the change, other light and noise",
+    beats="largest threshold of the difference, chosen by Otsu's rule",
+)
+def changed(seed):
+    before, after, masks = _boards(seed, 4)
+    rng = np.random.default_rng(seed)
+    specks = 0.12 * rng.normal(size=after.shape)
+    before, after = before[..., None], np.float32(after + specks + 0.1)[..., None]
+    windows = np.asarray(window_differences(before, after)).reshape(-1, 25)
+    centered = windows - windows.mean(0)
+    axes = np.linalg.svd(centered, full_matrices=False)[2][:3]
+    z = centered @ axes.T
+    fitted = kmeans.fit(jax.random.key(seed), z, num_clusters=16)
+    place = np.asarray(kmeans.assign(fitted, z))
+    squares = ((before - after) ** 2).ravel()
+    errors = np.array([squares[place == k].mean() for k in range(16)])
+    found = np.isin(place, np.flatnonzero(metrics.changed_clusters(errors)))
+    away = np.abs(before - after).ravel()
+    cuts = np.linspace(away.min(), away.max(), 66)[1:-1]
+    between = [
+        np.mean(away > c)
+        * np.mean(away <= c)
+        * (away[away > c].mean() - away[away <= c].mean()) ** 2
+        for c in cuts
+    ]
+    simple = away > cuts[int(np.argmax(between))]
+
+    def iou(x):
+        return np.sum(x & masks.ravel()) / np.sum(x | masks.ravel())
+
+    return iou(found), iou(simple)
+
+
+def _textures(seed):
+    """(normal images, defective ones) of 4 textures, [20, patches, dim] each."""
+    rng = np.random.default_rng(seed)
+    centers = 0.5 * rng.normal(size=(4, 6, 16))
+    defects = unit(rng.normal(size=(3, 16))) * 3  # shared by the textures
+
+    def images(kinds):
+        which = rng.integers(6, size=(20, 49))
+        return np.float32(kinds[which] + 0.6 * rng.normal(size=(20, 49, 16)))
+
+    found = []
+    for kinds in centers:
+        normal, defective = images(kinds), images(kinds)
+        for image in defective:
+            places = rng.permutation(49)[:3]
+            image[places] += defects[rng.integers(3)]
+        found.append((normal, defective))
+    return found, defects
+
+
+@check(
+    "PatchCore",
+    "estimators.patch_memory",
+    "AUROC of images, a coreset of 10 %",
+    beats="as many random patches",
+)
+def memory(seed):
+    found, _ = _textures(seed)
+    normal, defective = found[0]
+    train, held = normal[:10].reshape(-1, 16), normal[10:]
+    key = jax.random.key(seed)
+    rows = jax.random.permutation(key, len(train))[:49]
+    banks = (
+        patch_memory.fit(key, train, num_rows=49),
+        patch_memory.PatchMemory(jnp.asarray(train)[rows]),
+    )
+    return tuple(
+        separation(*(patch_memory.score(bank, x) for x in (held, defective)))
+        for bank in banks
+    )
+
+
+@check(
+    "labeled PatchCore",
+    "estimators.patch_memory.labeled_score",
+    "AUROC of images, a texture without labels of its own",
+    beats="PatchCore",
+)
+def labeled_memory(seed):
+    found, _ = _textures(seed)
+    key, (normal, defective) = jax.random.key(seed), found[0]
+    own = patch_memory.fit(key, normal[:10].reshape(-1, 16), num_rows=200)
+    marked = []
+    for other, bad in found[1:]:  # patches that the other textures lack
+        bank = patch_memory.fit(key, other.reshape(-1, 16), num_rows=400)
+        far = np.asarray(patch_memory.patch_scores(bank, bad))
+        marked.append(bad[far >= np.sort(far, axis=1)[:, -3:-2]])
+    marked = np.concatenate(marked)
+    bank = patch_memory.fit(key, marked, num_rows=len(marked))
+    held = normal[10:]
+    labeled = (patch_memory.labeled_score(own, bank, x) for x in (held, defective))
+    plain = (patch_memory.score(own, x) for x in (held, defective))
+    return separation(*labeled), separation(*plain)
+
+
+@check(
+    "PaDiM",
+    "estimators.padim",
+    "AUROC of images whose places differ",
+    beats="one Gaussian for all places",
+)
+def positions(seed):
+    rng = np.random.default_rng(seed)
+    places = rng.normal(size=(5, 5, 8))
+    maps = np.float32(places + 0.5 * rng.normal(size=(300, 5, 5, 8)))
+    moved = maps[250:].copy()
+    moved[:, 2, 2] = maps[200:250, 0, 0]  # familiar, in another place
+    test = maps[200:250]
+    fitted = padim.fit(maps[:200])
+    flat = padim.fit(maps[:200].reshape(-1, 1, 1, 8))
+
+    def together(x):
+        scores = padim.score(flat, x.reshape(-1, 1, 1, 8))
+        return np.asarray(scores).reshape(len(x), 25).max(1)
+
+    ours = (np.asarray(padim.score(fitted, x)).max((1, 2)) for x in (test, moved))
+    return separation(*ours), separation(*(together(x) for x in (test, moved)))

@@ -1,0 +1,144 @@
+"""Data and networks that checks share: digits, Gaussian classes, dense networks."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from repr_jax import losses, metrics, optim
+from repr_jax.data import augment, mnist
+from repr_jax.ops import uncertainty
+
+
+@functools.cache
+def digits(split: str, size: int = 14):
+    """[rows, size, size] float32 in [0, 1], pooled and read-only; [rows] int labels.
+
+    size: 14, means of 2 x 2 pixels, or 8, means of 4 x 4 after two of black are added
+    on each side.
+    """
+    images, labels = mnist.arrays(split)
+    images = images / np.float32(255)
+    if size == 8:
+        images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    n, side, _ = images.shape
+    pooled = images.reshape(n, size, side // size, size, side // size).mean((2, 4))
+    pooled.flags.writeable = False
+    return pooled, labels
+
+
+def some(x, y, classes, limit: int):
+    """The first rows of these classes, flat, and their places in `classes`."""
+    rows = np.flatnonzero(np.isin(y, list(classes)))[:limit]
+    return x[rows].reshape(len(rows), -1), np.searchsorted(classes, y[rows])
+
+
+def gaussians(rng, num: int, centers, spread: float = 1.0):
+    """[num, dim] float32 rows in turn around each center, and their classes."""
+    labels = np.arange(num) % len(centers)
+    noise = spread * rng.normal(size=(num, np.shape(centers)[1]))
+    return np.float32(np.asarray(centers)[labels] + noise), labels
+
+
+def unit(x):
+    """Rows of length 1."""
+    return np.float32(x / np.linalg.norm(x, axis=-1, keepdims=True))
+
+
+def dense(key, widths):
+    """Kernels and biases of a network of relu layers, inputs first."""
+    keys = jax.random.split(key, len(widths) - 1)
+    return [
+        (jax.random.normal(k, (n, m)) * (2 / n) ** 0.5, jnp.zeros(m))
+        for k, n, m in zip(keys, widths, widths[1:])
+    ]
+
+
+def hidden(params, x):
+    """The layer before the last."""
+    for kernel, bias in params[:-1]:
+        x = jax.nn.relu(x @ kernel + bias)
+    return x
+
+
+def apply(params, x):
+    """The last layer, without a nonlinearity."""
+    return hidden(params, x) @ params[-1][0] + params[-1][1]
+
+
+def descend(loss, params, *, seed: int, num_steps: int, rate: float = 1e-3):
+    """Adam on loss(params, key), its rate falling to 0; the parameters after it."""
+    optimizer = optim.adam_cosine(peak=rate, num_steps=num_steps)
+    state = optim.start_descent(params, optimizer, num_steps=num_steps)
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def run(state):
+        return optim.descend(
+            lambda params, extras, key, step: (loss(params, key), extras),
+            state,
+            key=key,
+            optimizer=optimizer,
+            until=num_steps,
+        )
+
+    return run(state).params
+
+
+def batch(key, *arrays, size: int = 128):
+    """The same random rows of each array."""
+    rows = jax.random.randint(key, (size,), 0, len(arrays[0]))
+    return tuple(jnp.asarray(x)[rows] for x in arrays)
+
+
+def classifier(seed: int, x, y, *, widths=(64, 64), num_steps=600, rate=1e-3, size=128):
+    """A dense network trained by cross-entropy on rows x of classes y."""
+    start = dense(jax.random.key(seed), (x.shape[1], *widths, int(y.max()) + 1))
+
+    def loss(params, key):
+        some_x, some_y = batch(key, x, y, size=size)
+        return losses.cross_entropy(apply(params, some_x), some_y)
+
+    return descend(loss, start, seed=seed, num_steps=num_steps, rate=rate)
+
+
+def simclr(seed, x, num_steps=300, **views):
+    """A dense encoder of digits [rows, 14, 14], trained by NT-Xent on moved ones."""
+    numbers = dict(shift=0.15, zoom=0.15, brightness=0.0, contrast=0.0) | views
+
+    def loss(params, key):
+        keys = jax.random.split(key, 3)
+        some = batch(keys[0], x)[0][..., None]
+        a, b = (
+            augment.jitter(k, some, fill=0.0, **numbers).reshape(-1, 196)
+            for k in keys[1:]
+        )
+        return losses.nt_xent(apply(params, a), apply(params, b), temperature=0.2)
+
+    start = dense(jax.random.key(seed), (196, 256, 128, 32))
+    return descend(loss, start, seed=seed, num_steps=num_steps)
+
+
+def windows(x, size: int = 3):
+    """[batch, height, width, channels] -> with all pixels around each as channels.
+
+    A matrix product after it is a convolution, which is slow in loops on processors.
+    """
+    edge, (height, width) = size // 2, x.shape[1:3]
+    padded = jnp.pad(x, [(0, 0), (edge, edge), (edge, edge), (0, 0)])
+    places = [(i, j) for i in range(size) for j in range(size)]
+    shifted = [padded[:, i : i + height, j : j + width] for i, j in places]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def separation(inliers, outliers) -> float:
+    """AUROC of scores of rows that are known and of rows that are not."""
+    scores = np.concatenate([inliers, outliers])
+    return float(metrics.auroc(scores, np.arange(len(scores)) >= len(inliers)))
+
+
+def msp(params, inliers, outliers) -> float:
+    """`separation` by the largest softmax of a dense network."""
+    scores = (uncertainty.max_softmax(apply(params, x)) for x in (inliers, outliers))
+    return separation(*scores)
