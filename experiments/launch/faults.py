@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.arguments import at_least, parser_of, writable_folder
-from experiments.launch import agreement
+from experiments.launch import agreement, reported
 from experiments.launch.agreement import MOST, FailedError, difference, last_line
 from experiments.results import store, tables
 from repr_jax import files, logs
@@ -151,8 +151,7 @@ def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
 def numbers(workdir) -> tuple[list[float], list[float]]:
     """(losses by step, final metrics) of a finished run."""
     by_step = {row["step"]: row["loss"] for row in logs.read(workdir) if "loss" in row}
-    text = (pathlib.Path(workdir) / "report" / "metrics.json").read_text()
-    metrics = json.loads(text)
+    metrics = reported.read(pathlib.Path(workdir) / "report" / "metrics.json")
     return (
         [by_step[step] for step in sorted(by_step)],
         [metrics[name] for name in sorted(metrics)],
