@@ -20,6 +20,29 @@ def test_difference_is_relative_and_of_curves_as_long():
     assert agreement.difference([1e-9, 1.0], [0.0, 1.0]) == inf
 
 
+def test_a_run_that_was_not_stopped_is_not_said_to_go_on(tmp_path, monkeypatch):
+    ended = types.SimpleNamespace(
+        poll=lambda: 0, wait=lambda: 0, terminate=lambda: None, log="output0.txt"
+    )
+
+    @contextlib.contextmanager
+    def started(*_):
+        yield [ended]
+
+    monkeypatch.setattr(agreement, "started", started)
+    with pytest.raises(agreement.FailedError, match="output0.txt: expected to be stop"):
+        agreement.continued("", tmp_path, (1, 1), (1, 2), 10)
+
+
+def test_a_curve_ends_with_the_numbers_of_the_report(tmp_path):
+    rows = [json.dumps({"step": step, "loss": loss}) for step, loss in ((1, 3), (2, 2))]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*rows, ""]))
+    (tmp_path / "report").mkdir()
+    text = json.dumps({"step": 2, "bound/m0": -5.0})
+    (tmp_path / "report" / "metrics.json").write_text(text)
+    assert agreement.curve("", tmp_path, (1, 1), 2) == [3, 2, -5.0, 2]
+
+
 def test_faults_are_those_that_can_befall_a_run():
     known = {fault.__name__ for fault in befall.FAULTS}
     assert {fault.befalls for fault in faults.FAULTS} <= known
