@@ -30,7 +30,7 @@ def test_a_run_that_was_not_stopped_is_not_said_to_go_on(tmp_path, monkeypatch):
         yield [ended]
 
     monkeypatch.setattr(agreement, "started", started)
-    with pytest.raises(agreement.FailedError, match="output0.txt: expected to be stop"):
+    with pytest.raises(agreement.FailedError, match="expected to be stopped"):
         agreement.continued("", tmp_path, (1, 1), (1, 2), 10)
 
 
