@@ -132,7 +132,8 @@ def main(arguments=None) -> int:
             f"Value and gradient of `info_nce`, {asked.dim} features, float32; "
             f"compiled for {asked.chip} by the compiler of "
             f"{chips.compiler_of(asked.chip)}, not run. What the compiler keeps in a "
-            "TPU's vector memory is not counted, and of what a loop sends one turn.",
+            "TPU's vector memory is not counted, and of what a loop sends one turn: "
+            "a ring has one for each chip.",
             found,
             f"What each chip holds in Adam's update of the {millions:.0f} million "
             "parameters of MAE with ViT-H/14: parameters, gradients and two moments in "
