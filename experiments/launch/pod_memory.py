@@ -127,7 +127,7 @@ def main(arguments=None) -> int:
             "experiments.launch.pod_memory",
             sys.argv[1:] if arguments is None else arguments,
         ),
-        seeds=[],
+        seeds=[0],
         content=[
             f"Value and gradient of `info_nce`, {asked.dim} features, float32; "
             f"compiled for {asked.chip} by the compiler of "
