@@ -73,6 +73,33 @@ def write(path: str | os.PathLike, content: str | bytes) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+class Growing:
+    """A file that begins whole and is added to: `add` returns once that is in it.
+
+    What cloud storage has cannot be added to, so there the whole is written again.
+    """
+
+    def __init__(self, path: str | os.PathLike, content: bytes = b""):
+        write(path, content)
+        self._path, self._file, self._whole = locate(path), None, content
+        if "://" not in os.fspath(path):
+            self._file, self._whole = self._path.open("ab"), None
+
+    def add(self, content: bytes) -> None:
+        """Appends to the file, for everybody to see."""
+        if self._file is None:
+            self._whole += content
+            self._path.write_bytes(self._whole)
+        else:
+            self._file.write(content)
+            self._file.flush()
+
+    def close(self) -> None:
+        """To be called once."""
+        if self._file is not None:
+            self._file.close()
+
+
 def read_text(who: str, path: str | os.PathLike) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark; lines end in \\n.
 

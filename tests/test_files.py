@@ -72,6 +72,11 @@ def test_cloud_storage_is_written_in_place(tmp_path, monkeypatch):
     files.write("gs://bucket/run/config.json", "{}")
     assert (tmp_path / "bucket/run/config.json").read_text() == "{}"
     assert os.listdir(tmp_path / "bucket/run") == ["config.json"]
+    log = files.Growing("gs://bucket/run/log", b"a\n")
+    for whole in (b"a\nb\n", b"a\nb\nb\n"):
+        log.add(b"b\n")
+        assert (tmp_path / "bucket/run/log").read_bytes() == whole
+    log.close()
     np.savez(tmp_path / "bucket/a.npz", x=np.arange(2))
     assert files.read_npz("who", "gs://bucket/a.npz")["x"].shape == (2,)
 

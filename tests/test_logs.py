@@ -192,7 +192,7 @@ def test_a_full_disk_is_one_line_that_names_the_folder(tmp_path):
     log = logs.Log(tmp_path, start_step=0, num_steps=10)
     log._file.close()
     full = os.open("/dev/full", os.O_WRONLY)  # writing to it fails as on a full disk
-    log._file = os.fdopen(full, "w")
+    log._file._file = os.fdopen(full, "wb")
     message = f"{tmp_path}: the log could not be written: No space left on device"
     with pytest.raises(OSError, match=message) as error:
         log.write(1, {"loss": 1.0})

@@ -5,8 +5,8 @@
 Trains MoPoE, SimCLR with global negatives and BYOL for 50 steps by 1, 2 and 4 processes
 with 1, 2 and 4 devices of the CPU each, and once more by four processes whose
 checkpoint one process of two devices continues. Writes the largest difference of the
-loss from that of one process with one device: DIR/launch_agreement.json and .md. What
-is done is read; the same command continues.
+loss, and of the numbers of the final report, from those of one process with one device:
+DIR/launch_agreement.json and .md. What is done is read; the same command continues.
 
 Exit codes: 0 done; 1 a run failed, or a curve differs by more than 1e-5; 2 the input
 was wrong.
@@ -20,14 +20,15 @@ import time
 import numpy as np
 
 from experiments.arguments import at_least, parser_of, writable_folder
-from experiments.launch import local
+from experiments.launch import local, reported
 from experiments.results import store, tables
 from repr_jax import logs
 
 TINY = pathlib.Path(__file__).with_name("tiny.py")
 METHODS = {"MoPoE": "", "SimCLR": ":simclr", "BYOL": ":byol"}
 COUNTS = (1, 2, 4)
-MOST = 1e-5  # relative difference of a loss
+STOPPED = 143  # exit code of a run that was asked to
+MOST = 1e-5  # relative difference of a number
 
 
 class FailedError(RuntimeError):
@@ -81,26 +82,29 @@ def _flags(steps: int) -> list[str]:
 
 
 def curve(mode: str, workdir, shape, steps: int) -> list[float]:
-    """The losses of a run, which goes on until all of its processes have ended.
+    """Losses and final numbers of a run, which goes on until its processes have ended.
 
     Raises:
       FailedError: one of them failed.
     """
-    if len(losses(workdir)) < steps:
+    report = pathlib.Path(workdir) / "report" / "metrics.json"
+    if not report.exists():  # is written last
         with started(mode, workdir, shape, _flags(steps)) as found:
             check(found)
-    return losses(workdir)
+    numbers = reported.read(report)
+    return losses(workdir) + [numbers[name] for name in sorted(numbers)]
 
 
 def continued(mode: str, workdir, first, second, steps: int) -> list[float]:
-    """The losses of a run that is stopped half-way, and goes on by another shape."""
+    """As `curve`, of a run that is stopped half-way and goes on by another shape."""
     if not losses(workdir):
         with started(mode, workdir, first, _flags(steps)) as found:
             while found[0].poll() is None and len(losses(workdir)) < steps // 2:
                 time.sleep(0.1)
             found[0].terminate()  # all save at one step
             for process in found:
-                process.wait()
+                if process.wait() != STOPPED:
+                    raise FailedError(f"{process.log}: expected to be stopped half-way")
     return curve(mode, workdir, second, steps)
 
 
@@ -163,7 +167,8 @@ def main(arguments=None) -> int:
         seeds=[0],
         content=[
             f"The largest relative difference of the loss, over {asked.steps} steps of "
-            "a batch of 16, from that of one process with one device of the CPU.",
+            "a batch of 16, and of the numbers of the final report, from those of one "
+            "process with one device of the CPU.",
             found,
         ],
     )

@@ -6,9 +6,9 @@
 Reads the operations, bytes, memory and communication of the compiled step and compares
 them with what chips can do at most (experiments/launch/chips.py, with sources): the
 largest batch that fits, the time of a step by the roofline, and how it scales at a
-constant batch a chip. Nothing is computed: with libtpu installed (pip install libtpu)
-the step is compiled for a TPU topology that need not be here; else for devices of this
-CPU, whose compiler holds other temporaries, so its memory and bytes are a rough guide.
+constant batch a chip. Nothing is computed: with libtpu (pip install 'jax[tpu]') the
+step is compiled for a TPU topology that need not be here; else for devices of this CPU,
+whose compiler holds other temporaries, so its memory and bytes are a rough guide.
 
 The time is what no run can be faster than: operations at the bfloat16 peak or bytes of
 memory at its bandwidth, whichever is more, and then communication at the bandwidth of

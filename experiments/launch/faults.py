@@ -22,13 +22,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.arguments import at_least, parser_of, writable_folder
-from experiments.launch import agreement
+from experiments.launch import agreement, reported
 from experiments.launch.agreement import MOST, FailedError, difference, last_line
 from experiments.results import store, tables
 from repr_jax import files, logs
 
 LIMIT = 1800.0  # seconds, for what takes 20 on a machine that does nothing else
 PATIENCE = 30  # seconds for a batch
+LIFE = 40.0  # seconds, the mean until a process of a soak is killed
 FLAGS = ["--config.log_every=1", f"--config.data_patience={PATIENCE}"]
 HEADER = ("fault", "of process", "exit codes", "last line of the other, or its own")
 HEADER += ("noticed after, s", "steps lost", "loss differs by", "metrics differ by")
@@ -151,8 +152,7 @@ def harmed(workdir, fault: Fault) -> tuple[str, str, float, int]:
 def numbers(workdir) -> tuple[list[float], list[float]]:
     """(losses by step, final metrics) of a finished run."""
     by_step = {row["step"]: row["loss"] for row in logs.read(workdir) if "loss" in row}
-    text = (pathlib.Path(workdir) / "report" / "metrics.json").read_text()
-    metrics = json.loads(text)
+    metrics = reported.read(pathlib.Path(workdir) / "report" / "metrics.json")
     return (
         [by_step[step] for step in sorted(by_step)],
         [metrics[name] for name in sorted(metrics)],
@@ -193,27 +193,47 @@ def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
 
     Ends after so many kills, and finishes the last run.
     """
-    chance, slowest, lost, killed, far = random.Random(seed), 0.0, 0, 0, []
+    chance, noticed, lost, killed, far = random.Random(seed), [], 0, 0, []
     folder = pathlib.Path(workdir) / "0"
     while killed < kills:
         with start(folder) as both:
             process = chance.choice(both)
-            end = time.monotonic() + chance.expovariate(1 / 20)
+            end = time.monotonic() + chance.expovariate(1 / LIFE)
             wait(lambda end=end: time.monotonic() > end, both)
             if any(one.poll() is not None for one in both):
                 agreement.check(both)
                 far.append(apart(folder, unbroken))
                 folder = folder.with_name(str(len(far)))
                 continue
-            process.kill()
-            began = time.monotonic()
-            wait_for_all(both)
-            slowest, killed = max(slowest, time.monotonic() - began), killed + 1
+            (other,) = (one for one in both if one is not process)
+            noticed += outlived(process, other)
+            killed += 1
             lost += max(0, reached(folder) - max(steps(folder), default=0))
     finish(folder)
     far.append(apart(folder, unbroken))
-    said = f"{kills} kills at random times in {len(far)} runs"
+    early = kills - len(noticed)
+    said = f"{kills} kills at random times in {len(far)} runs, {early} before they met"
+    slowest = max(noticed, default=0.0)
     return Row("soak", -1, "", said, slowest, lost, *map(max, zip(*far)))
+
+
+def outlived(process, other) -> list[float]:
+    """Kills a process: [seconds until the other had ended].
+
+    [] if they had not met: the other waits five minutes for one that starts late, and
+    a launcher that saw the death, as this one, ends it.
+    """
+
+    def waits():
+        return other.log.read_text().count("waiting for all")
+
+    before, began = waits(), time.monotonic()
+    process.kill()
+    wait(lambda: waits() > before, [other])
+    met, seconds = other.poll() is not None, time.monotonic() - began
+    other.kill()
+    wait_for_all([process, other])
+    return [seconds] if met else []
 
 
 def main(arguments=None) -> int:

@@ -5,7 +5,8 @@
       --config=configs/contrastive/simclr_cifar10.py --workdir=gs://BUCKET/simclr
 
 Applies a JobSet of one pod a host with `kubectl apply`; --dry-run prints the manifest.
-The image holds this checkout, installed with `.[train,tpu]`, and starts in its folder.
+The image holds this checkout, installed with `.[train,tpu,gcs]`, and starts in its
+folder.
 GKE tells each pod of the others, and jax reads it. A pod that is asked to leave gets
 --grace seconds to save; if one fails all are started again, and the same command
 continues from the last checkpoint. The cluster has a node pool of that chip and

@@ -1,12 +1,13 @@
 """Memory of each device at the scale of a pod, by compiling for one that is not here.
 
-  pip install libtpu
+  pip install 'jax[tpu]'
   python -m experiments.launch.pod_memory --out=FILE.json
 
 Value and gradient of `info_nce` over the whole batch with all pairs at once, in blocks
 and round a ring; and Adam's update of MAE with ViT-H/14, its state on every device and
-fully sharded. Nothing is computed: the TPU's compiler says what its program
-would hold. Without libtpu devices of this CPU stand in, as many as --chips.
+fully sharded. Nothing is computed: the TPU's compiler says what its program would hold
+in the chip's memory; what fits into its vector memory, such as 128 MiB of a v5e, is not
+counted. Without libtpu devices of this CPU stand in, as many as --chips.
 
 Exit codes: 0 done; 2 the input was wrong.
 """
@@ -107,7 +108,7 @@ def main(arguments=None) -> int:
     add("--out", type=results_file, required=True)
     add("--chip", default="v5e", choices=chips.TOPOLOGIES)
     add("--chips", nargs="+", default=[4, 64, 256], **count)
-    add("--rows", default=256, **count, help="of each chip, 256")
+    add("--rows", default=1024, **count, help="of each chip, 1024")
     add("--dim", default=512, **count)
     asked = parser.parse_args(arguments)
     if arguments is None:
@@ -126,12 +127,13 @@ def main(arguments=None) -> int:
             "experiments.launch.pod_memory",
             sys.argv[1:] if arguments is None else arguments,
         ),
-        seeds=[],
+        seeds=[0],
         content=[
             f"Value and gradient of `info_nce`, {asked.dim} features, float32; "
             f"compiled for {asked.chip} by the compiler of "
-            f"{chips.compiler_of(asked.chip)}, not run. A loop counts as one turn of "
-            "what is sent.",
+            f"{chips.compiler_of(asked.chip)}, not run. What the compiler keeps in a "
+            "TPU's vector memory is not counted, and of what a loop sends one turn: "
+            "a ring has one for each chip.",
             found,
             f"What each chip holds in Adam's update of the {millions:.0f} million "
             "parameters of MAE with ViT-H/14: parameters, gradients and two moments in "

@@ -28,7 +28,8 @@ FOLDER = "repr_jax"  # in the home folder of each host
 INSTALL = (  # the hosts' own Python may be too old
     f"cd {FOLDER} && python3 -m pip install --user --quiet uv && "
     "python3 -m uv venv --python 3.12 --allow-existing .venv && "
-    "python3 -m uv pip install --python .venv/bin/python --editable '.[train,tpu]'"
+    "python3 -m uv pip install --python .venv/bin/python --editable "
+    "'.[train,tpu,gcs]'"
 )
 WAIT = (
     "while state=$({ask}); do echo $state; case $state in ACTIVE) exit 0;; "

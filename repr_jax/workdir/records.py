@@ -103,9 +103,10 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
         "processes": jax.process_count(),
         **(notes or {}),
     }
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")  # a start was killed
-    with path.open("a") as file:
-        file.write("\n" * torn + json.dumps(line) + "\n")
+    lines = path.read_bytes() if path.exists() else b""
+    if lines and not lines.endswith(b"\n"):  # as a copy that was cut short
+        lines += b"\n"
+    files.write(path, lines + json.dumps(line).encode() + b"\n")
     files.write(workdir / CONFIG_FILE, text)
 
 

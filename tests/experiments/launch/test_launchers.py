@@ -39,6 +39,7 @@ def test_tpu_slices_are_made_installed_and_run(capsys):
     assert copy[4] == "scp" and copy[6:] == ["pod:", "--zone=z", "--worker=all"]
     ssh = [*vm, "ssh", "pod", "--zone=z", "--worker=all"]
     assert install[:-1] == run[:-1] == ssh
+    assert install[-1].endswith("--editable '.[train,tpu,gcs]'")
     assert run[-1] == (
         f"--command=cd repr_jax && .venv/bin/python {LINE} --workdir=gs://b/c"
     )
