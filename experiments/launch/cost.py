@@ -12,8 +12,10 @@ whose compiler holds other temporaries, so its memory and bytes are a rough guid
 
 The time is what no run can be faster than: operations at the bfloat16 peak or bytes of
 memory at its bandwidth, whichever is more, and then communication at the bandwidth of
-the links. Loops count as one turn. The largest batch is extrapolated from 1, 2 and 3
-times the config's: ask again with --set=batch_size=N near it.
+the links. Loops count as one turn. For the largest batch the step is compiled with ever
+larger ones, until little more fits into --chip or its compiler refuses; the parabola
+through the last three is followed to where it meets the memory of each chip, so for one
+with more than --chip it is a guess.
 
 Exit codes: 0 done; 2 the input was wrong.
 """
@@ -21,6 +23,7 @@ Exit codes: 0 done; 2 the input was wrong.
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -38,7 +41,8 @@ BYTES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
 KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
 COLLECTIVE = re.compile(rf"= (.*?) ({KINDS})(-start)?\(")
 ARRAY = re.compile(r"\b([a-z]+\d+|pred)\[([\d,]*)\]")
-TIMES = (1, 2, 3)  # batches of which memory is read, as many as a parabola needs
+STEP = 4  # how many times larger the next batch is of which memory is read
+LARGEST = STEP**8  # times the config's batch
 
 
 class Cost(NamedTuple):
@@ -80,26 +84,46 @@ def held_bytes(program) -> int:
     return given + found.temp_size_in_bytes - found.alias_size_in_bytes
 
 
-def of_step(config, devices) -> Cost:
+class RefusedError(ValueError):
+    """The compiler refuses a step, as a TPU's does what its memory does not hold."""
+
+
+def wider(dataset, times: int):
+    """A dataset whose training batches are shapes alone, of batches `times` smaller."""
+
+    def train(batch_size, start_step=0):
+        for batch in dataset.train(batch_size // times, start_step):
+            yield jax.tree.map(
+                lambda x: x.update(shape=(len(x) * times, *x.shape[1:])),
+                jax.eval_shape(lambda x: x, batch),
+            )
+
+    return dataset._replace(train=train)
+
+
+def of_step(config, devices, times: int = 1) -> Cost:
     """The cost of a config's step on devices, by compiling it for them.
 
+    times: the batch that is drawn, for its shapes, is so many times smaller.
+
     Raises:
-      ValueError: what `run.build` raises, or the batch does not divide, or the
-        compiler refuses the step, as a TPU's does what its memory does not hold.
+      RefusedError: by the compiler.
+      ValueError: what `run.build` raises, or the batch does not divide.
     """
     mesh = sharding.make_mesh(devices, model=config.model_devices)
     parts = run.build(config, mesh)
+    parts = parts._replace(dataset=wider(parts.dataset, times))
     state = run.abstract_state(config, parts)
     where = train.shardings(parts, config, state)
     call = train.make_call(train.make_step(parts, config), mesh, where)
-    batch = jax.eval_shape(lambda: next(parts.dataset.train(config.batch_size)))
+    batch = next(parts.dataset.train(config.batch_size))
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), batch)
     fixed = jax.eval_shape(lambda: dict(parts.dataset.fixed))
     lowered = call.lower(state, batch, fixed)
     try:
         program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        raise ValueError(
+        raise RefusedError(
             f"the step of a batch of {config.batch_size} on {len(devices)} devices "
             f"does not compile: {str(error).splitlines()[0]} If memory is too small, "
             "ask for a smaller --set=batch_size=N: 3 times N is compiled too."
@@ -130,6 +154,31 @@ def step_seconds(cost: Cost, chip: chips.Chip) -> float:
     return max(arithmetic, memory) + links
 
 
+def of_batches(of_times: Callable, first: Cost, memory: float) -> dict[int, Cost]:
+    """{times: cost} of the config's batch and larger ones, at least three in order.
+
+    Args:
+      of_times: times -> the cost of so many times the config's batch.
+      first: of 1.
+      memory: bytes; batches grow until a quarter is held, or the compiler refuses.
+
+    Raises:
+      RefusedError: of three times the batch or less.
+    """
+    found = {1: first}
+    try:
+        while len(found) < 3 or STEP * found[max(found)].held < memory:
+            if max(found) >= LARGEST:
+                break
+            following = STEP * max(found)
+            found[following] = of_times(following)
+    except RefusedError:
+        for times in (2, 3):
+            if len(found) < 3:
+                found[times] = of_times(times)
+    return dict(sorted(found.items()))
+
+
 def largest_batch(batches, held, memory: float, unit: int) -> int | None:
     """The largest multiple of `unit` that fits, by a parabola through what is held.
 
@@ -152,17 +201,17 @@ def largest_batch(batches, held, memory: float, unit: int) -> int | None:
 
 
 def of_chips(batches, costs, count: int, unit: int) -> tables.Table:
-    """A row a chip: what the step takes of it."""
+    """A row a chip: what the first of the batches takes of it, and the largest."""
     rows = []
     for name, chip in chips.CHIPS.items():
         cost = costs[0]
         arithmetic, memory, _ = seconds(cost, chip)
-        held = [c.held for c in costs]
+        held = [c.held for c in costs[-3:]]
         rows.append(
             (
                 name,
                 100 * cost.held / chip.memory,
-                largest_batch(batches, held, chip.memory, unit),
+                largest_batch(batches[-3:], held, chip.memory, unit),
                 1e3 * step_seconds(cost, chip),
                 "arithmetic" if arithmetic > memory else "memory",
                 100 * arithmetic / step_seconds(cost, chip),
@@ -238,17 +287,19 @@ def main(arguments=None) -> int:
                 own = configs.load(asked.config, {**values, "batch_size": rows})
                 cost = of_step(own, chips.devices(asked.chip, count))
                 scaled[count] = rows, cost
-        costs = [scaled[most][1]]
-        for times in TIMES[1:]:
+
+        def of_times(times):
             own = configs.load(asked.config, {**values, "batch_size": times * batch})
-            costs.append(of_step(own, chips.devices(asked.chip, most)))
+            return of_step(own, chips.devices(asked.chip, most), times)
+
+        costs = of_batches(of_times, scaled[most][1], chips.CHIPS[asked.chip].memory)
     except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    batches, unit = [times * batch for times in TIMES], most * config.accumulate
+    batches, unit = [times * batch for times in costs], most * config.accumulate
     print(f"{asked.config}, compiled for {chips.compiler_of(asked.chip)}:\n")
     print(tables.markdown(of_counts(scaled, asked.chip)), "\n")
-    print(tables.markdown(of_chips(batches, costs, most, unit)))
+    print(tables.markdown(of_chips(batches, list(costs.values()), most, unit)))
     return 0
 
 

@@ -39,7 +39,7 @@ class Row(NamedTuple):
     """What a fault did to a run."""
 
     fault: str
-    process: int
+    process: int | str
     codes: str
     said: str
     seconds: float
@@ -214,7 +214,7 @@ def soak(workdir, kills: int, unbroken, seed: int = 0) -> Row:
     early = kills - len(noticed)
     said = f"{kills} kills at random times in {len(far)} runs, {early} before they met"
     slowest = max(noticed, default=0.0)
-    return Row("soak", -1, "", said, slowest, lost, *map(max, zip(*far)))
+    return Row("soak", "either", "", said, slowest, lost, *map(max, zip(*far)))
 
 
 def outlived(process, other) -> list[float]:

@@ -26,8 +26,8 @@ def get_config(mode=""):
         config.projector.widths = (64, 32)
         config.optimizer = dict(
             fn=optim.sgd_cosine, peak=0.01, num_steps=config.get_ref("num_steps")
-        )  # Adam's first steps act on signs, also of what rounding left; and at 0.05 a
-        # unit that rounding moves across 0 grows to 2e-4 of the loss within 50 steps
+        )  # Adam's first steps act on signs, also of what rounding left; and at 0.05
+        # rounding grows within 50 steps to 2e-4 of BYOL's loss, in float64 to 5e-8
     else:
         config.dataset = dict(fn=synthetic.multiview, modalities=("m0", "m1"), size=8)
         config.encoder.update(widths=(4,), shape=(8, 8, 3))  # little to compile

@@ -70,6 +70,26 @@ def test_the_largest_batch_is_the_root_of_what_is_held():
     assert cost.largest_batch(batches, held, 0.9e6, unit=8) == 0
 
 
+def test_batches_grow_until_a_quarter_of_the_memory_is_held():
+    def grown(refused, memory=1000.0):
+        def of_times(times):
+            if times >= refused:
+                raise cost.RefusedError(f"{times} times the batch")
+            return first._replace(held=2.0 * times)
+
+        first = cost.Cost(flops=1.0, bytes=1.0, held=2.0, sent=0.0)
+        return list(cost.of_batches(of_times, first, memory))
+
+    assert grown(refused=math.inf) == [1, 4, 16, 64, 256]
+    assert grown(refused=math.inf, memory=3.0) == [1, 4, 16]
+    assert grown(refused=64) == [1, 4, 16]
+    assert grown(refused=16) == [1, 2, 4]
+    assert grown(refused=4) == [1, 2, 3]
+    assert max(grown(refused=math.inf, memory=math.inf)) == cost.LARGEST
+    with pytest.raises(cost.RefusedError, match="3 times the batch"):
+        grown(refused=3)
+
+
 def test_rows_without_pairs_take_memory_each_by_a_line():
     batches, memory = (16, 32, 48), 1e6
     line = [1000.0 + 2 * n for n in batches]
@@ -134,3 +154,5 @@ def test_of_a_step_reads_the_compiled_program():
     assert 1.5 < double.flops / one.flops < 2.5
     assert split.flops == pytest.approx(double.flops / 2, rel=0.2)
     assert double.held > one.held > 0
+    config = configs.load(f"{TINY}:simclr", {"batch_size": 16})
+    assert cost.of_step(config, jax.devices()[:1], times=2) == double  # 8 rows drawn
