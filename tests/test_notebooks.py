@@ -15,15 +15,6 @@ NOTEBOOKS = sorted(
 )
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 SHORT = {
-    "is_my_upsampler_fair": {
-        "num_steps=1_200": "num_steps=20",
-        "num_draws=50": "num_draws=5",
-        "num_simulated=300": "num_simulated=20",
-    },
-    "multimodal_identifiability": {
-        "4_000": "40",
-        '"log_every": 1_000': '"log_every": 20',
-    },
     "quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"},
     "which_representation_survives": {
         "300": "20",

@@ -34,7 +34,9 @@ def wide(**values) -> ml_collections.ConfigDict:
     config.encoder = dict(fn=MLP, widths=(1024, 512), batch_norm=True)
     config.projector = dict(fn=MLP, widths=(512, 16))
     config.loss = dict(fn=losses.nt_xent, temperature=0.5)
-    config.optimizer = dict(fn=optim.adam, learning_rate=1e-3)
+    # Adam's first steps act on signs, also of what rounding left, and at 1e-3 that is
+    # 1e-4 of the loss within 20 steps: small steps, or what is compared is chaos.
+    config.optimizer = dict(fn=optim.adam, learning_rate=2e-5)
     config.update(values)
     return config
 
