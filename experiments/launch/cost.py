@@ -13,9 +13,9 @@ whose compiler holds other temporaries, so its memory and bytes are a rough guid
 The time is what no run can be faster than: operations at the bfloat16 peak or bytes of
 memory at its bandwidth, whichever is more, and then communication at the bandwidth of
 the links. Loops count as one turn. For the largest batch the step is compiled with ever
-larger ones, until little more fits into --chip or its compiler refuses; the parabola
-through the last three is followed to where it meets the memory of each chip, so for one
-with more than --chip it is a guess.
+larger ones, until little more fits into --chip, its compiler refuses, or would take
+minutes. The parabola through the last three is followed to the memory of a chip if they
+come near; else the batch is "over" the last: ask with a larger --set=batch_size=N.
 
 Exit codes: 0 done; 2 the input was wrong.
 """
@@ -23,6 +23,7 @@ Exit codes: 0 done; 2 the input was wrong.
 import argparse
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ COLLECTIVE = re.compile(rf"= (.*?) ({KINDS})(-start)?\(")
 ARRAY = re.compile(r"\b([a-z]+\d+|pred)\[([\d,]*)\]")
 STEP = 4  # how many times larger the next batch is of which memory is read
 LARGEST = STEP**8  # times the config's batch
+NEAR = STEP**2  # times what a batch holds, up to which its parabola is followed
+PATIENCE = 120.0  # seconds that the next compilation may take, by the last two
 
 
 class Cost(NamedTuple):
@@ -160,18 +163,21 @@ def of_batches(of_times: Callable, first: Cost, memory: float) -> dict[int, Cost
     Args:
       of_times: times -> the cost of so many times the config's batch.
       first: of 1.
-      memory: bytes; batches grow until a quarter is held, or the compiler refuses.
+      memory: bytes; batches grow until a quarter is held, or the compiler refuses, or
+        is expected to take longer than PATIENCE.
 
     Raises:
       RefusedError: of three times the batch or less.
     """
-    found = {1: first}
+    found, took = {1: first}, []
     try:
         while len(found) < 3 or STEP * found[max(found)].held < memory:
-            if max(found) >= LARGEST:
+            slow = len(found) >= 3 and took[-1] * max(1, took[-1] / took[-2]) > PATIENCE
+            if slow or max(found) >= LARGEST:
                 break
-            following = STEP * max(found)
+            began, following = time.monotonic(), STEP * max(found)
             found[following] = of_times(following)
+            took.append(time.monotonic() - began)
     except RefusedError:
         for times in (2, 3):
             if len(found) < 3:
@@ -207,11 +213,14 @@ def of_chips(batches, costs, count: int, unit: int) -> tables.Table:
         cost = costs[0]
         arithmetic, memory, _ = seconds(cost, chip)
         held = [c.held for c in costs[-3:]]
+        largest = largest_batch(batches[-3:], held, chip.memory, unit)
+        if largest is None or NEAR * held[-1] < chip.memory:
+            largest = f"over {batches[-1]:,}"
         rows.append(
             (
                 name,
                 100 * cost.held / chip.memory,
-                largest_batch(batches[-3:], held, chip.memory, unit),
+                largest,
                 1e3 * step_seconds(cost, chip),
                 "arithmetic" if arithmetic > memory else "memory",
                 100 * arithmetic / step_seconds(cost, chip),

@@ -90,6 +90,30 @@ def test_batches_grow_until_a_quarter_of_the_memory_is_held():
         grown(refused=3)
 
 
+def test_batches_grow_no_more_once_the_compiler_is_slow(monkeypatch):
+    """Each takes four times as long: 1, 4, 16 and 64 s, and the next would 256."""
+    now = [0.0]
+
+    def of_times(times):
+        now[0] += times / 4
+        return first
+
+    first = cost.Cost(flops=1.0, bytes=1.0, held=1.0, sent=0.0)
+    monkeypatch.setattr(cost.time, "monotonic", lambda: now[0])
+    assert list(cost.of_batches(of_times, first, math.inf)) == [1, 4, 16, 64, 256]
+
+
+def test_a_batch_far_from_what_was_compiled_is_over_it():
+    batches = [16, 64, 256]
+    costs = [cost.Cost(1.0, 1.0, held=1e5 * n, sent=0.0) for n in batches]
+    small = {row[0]: row[2] for row in cost.of_chips(batches, costs, 1, 1).rows}
+    assert set(small.values()) == {"over 256"}  # 26 MB of 16 GB
+    costs = [one._replace(held=100 * one.held) for one in costs]
+    found = {row[0]: row[2] for row in cost.of_chips(batches, costs, 1, 1).rows}
+    assert found["v5e"] in (1599, 1600)  # 10 MB each, of 16 GB
+    assert found["v6e"] in (3199, 3200) and found["v5p"] == "over 256"
+
+
 def test_rows_without_pairs_take_memory_each_by_a_line():
     batches, memory = (16, 32, 48), 1e6
     line = [1000.0 + 2 * n for n in batches]
