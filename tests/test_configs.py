@@ -153,9 +153,9 @@ def test_full_form_can_be_built_and_traced(
     overrides = {"data_dir": needed[0]} if needed else {}
     if "imagenet" in name:
         overrides["batch_size"] = 8  # of thousands
-    if "num_local" in configs.load(str(CONFIGS / name)):
-        overrides["num_local"] = 1  # of several views alike
     config = configs.load(str(CONFIGS / name), overrides)
+    if "num_local" in config:
+        config.num_local = 1  # of several views alike
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):
         shapes = run.abstract_state(config, parts)

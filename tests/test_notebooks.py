@@ -68,19 +68,14 @@ def as_users_compile(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 
 
-FORMS = [pytest.param(SHORT, id="short")]
-FORMS += [pytest.param({}, id="whole", marks=pytest.mark.slow)]
-
-
 @pytest.mark.usefixtures("as_users_compile")
 @EACH
-@pytest.mark.parametrize("short", FORMS)
-def test_a_notebook_runs_and_shows_a_figure(path, short):
+def test_a_notebook_runs_and_shows_a_figure(path):
     notebook, code = read(path)
-    for text, other in short.get(path.stem, {}).items():
+    for text, short in SHORT.get(path.stem, {}).items():
         assert any(text in cell.source for cell in code), text
         for cell in code:
-            cell.source = cell.source.replace(text, other)
+            cell.source = cell.source.replace(text, short)
     execute(notebook, path.parent)
     outputs = [output for cell in code for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)

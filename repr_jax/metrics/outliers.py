@@ -131,6 +131,9 @@ def likelihood_ratio(full: Array, above: Array) -> Array:
     Args:
       full, above: [samples, batch] float, nats; the numbers of samples may differ.
 
+    Raises:
+      ValueError: another rank, or another batch. TypeError: no floats.
+
     Source: Havtorn et al., "Hierarchical VAEs Know What They Don't Know", 2021, eq. 7,
       https://arxiv.org/abs/2102.08248. The authors' code adds 1e-8 within a log.
     """
@@ -156,12 +159,16 @@ def inpainting_distance(images: Array, inpainted: Array) -> Array:
     Returns:
       [batch], higher for what is more of an outlier.
 
+    Raises:
+      ValueError: shapes that do not fit. TypeError: no floats.
+
     Source: Liu et al., "Unsupervised Out-of-Distribution Detection with Diffusion
       Inpainting", 2023, https://arxiv.org/abs/2302.10326.
     """
     who = "inpainting_distance"
     checks.floating(who, images=images, inpainted=inpainted)
-    checks.shape(who, (len(inpainted), *jnp.shape(images)), inpainted=inpainted)
+    repeats = jnp.shape(inpainted)[:1]
+    checks.shape(who, (*repeats, *jnp.shape(images)), inpainted=inpainted)
     squares = (to_float(inpainted) - to_float(images)[None]) ** 2
     return jnp.median(jnp.mean(squares.reshape(*squares.shape[:2], -1), axis=2), axis=0)
 
