@@ -42,7 +42,7 @@ ABOUT = (
     "Difference: the largest between the two, over the standard deviation of ours; "
     "equal is at most 1e-3 of it, as sums in float32 differ by that. ms: the median of "
     "five calls after the first, which compiles ours; fitting is not counted. {cores} "
-    "cores, one process at a time, beside other work. {versions}."
+    "cores, one process at a time. {versions}."
 )
 
 
