@@ -7,6 +7,7 @@ storage, such as gs://bucket/name.
 import contextlib
 import csv
 import io
+import json
 import os
 import pathlib
 import struct
@@ -14,7 +15,7 @@ import tokenize
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,27 @@ def read_text(who: str, path: str | os.PathLike) -> str:
             "file: iconv -f latin1 -t utf-8."
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def checked_text(numbers: Mapping[str, float], indent: int | None = None) -> str:
+    """JSON of the numbers, and of their checksum by the name "crc32"."""
+    return json.dumps(_with_checksum(numbers), indent=indent) + "\n"
+
+
+def checked_numbers(text: str | bytes) -> dict[str, float] | None:
+    """What `checked_text` was given, from its result; None from any other text."""
+    try:
+        found = json.loads(text)
+        numbers = {name: value for name, value in found.items() if name != "crc32"}
+        same = _with_checksum(numbers) == found
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return None
+    return numbers if same and all(map(is_number, numbers.values())) else None
+
+
+def _with_checksum(numbers):
+    text = json.dumps(dict(numbers))
+    return {**numbers, "crc32": zlib.crc32(text.encode())}
 
 
 def is_number(value: Any) -> bool:

@@ -4,7 +4,6 @@ Only the main process writes; the others get a log that does nothing.
 """
 
 import contextlib
-import json
 import os
 import struct
 import sys
@@ -23,35 +22,24 @@ def read(workdir) -> list[dict]:
 
     Each has "step" and numbers by name: of training, or of an evaluation during it, so
     that a step may have two rows. A last row that a killed process wrote half of does
-    not count; another that cannot be read is passed over, with a line on stderr.
+    not count; another that is not as it was written, by its checksum in "crc32", is
+    passed over, with a line on stderr.
     """
     path = epath.Path(workdir).expanduser() / METRICS
     if not path.exists():
         return []
     rows = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if _is_row(row):
-            rows.append(row)
+        row = files.checked_numbers(line)
+        if row is None or "step" not in row:
+            say(f"{path}: line {number} is not a row as it was written; passed over.")
         else:
-            say(f"{path}: line {number} is not a row of metrics; passed over.")
+            rows.append(row)
     return rows
 
 
 def _line(row) -> bytes:
-    return json.dumps(row).encode() + b"\n"
-
-
-def _is_row(row) -> bool:
-    """Whether it is a dict of numbers, with a step among them."""
-    return (
-        isinstance(row, dict)
-        and all(map(files.is_number, row.values()))
-        and isinstance(row.get("step"), int)
-    )
+    return files.checked_text(row).encode()
 
 
 class Log:

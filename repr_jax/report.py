@@ -1,14 +1,14 @@
 """From what evaluators found to a folder that a browser shows.
 
-workdir/report/ holds metrics.json, numbers.csv, the pictures, and index.html, which
-shows them all and needs no network. The tables are printed to the terminal as well.
-What a number means is known to the evaluator that returned it, and not here.
+workdir/report/ holds metrics.json (with a checksum, "crc32"), numbers.csv, the
+pictures, and index.html, which shows them all and needs no network. The tables are
+printed to the terminal as well. What a number means is known to the evaluator that
+returned it, and not here.
 """
 
 import csv
 import html
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -52,7 +52,7 @@ def write(
     rows = [row for name, one in found.items() for row in numbers(name, one)]
     metrics = {name: value for name, value, _ in rows} | {"step": facts["step"]}
     contents = {
-        "metrics.json": json.dumps(metrics, indent=2) + "\n",
+        "metrics.json": files.checked_text(metrics, indent=2),
         "numbers.csv": as_csv(rows),
     }
     for name, evaluation in found.items():

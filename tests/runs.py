@@ -4,12 +4,12 @@ Each is seen through the files that it writes, and is killed at the end of its t
 whatever happens.
 """
 
-import json
 import os
 import pathlib
 import time
 
-from experiments.launch import local
+from experiments.launch import local, reported
+from repr_jax import logs
 
 TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
 
@@ -38,11 +38,8 @@ def finish(process, code=0):
 
 
 def rows(workdir):
-    path = pathlib.Path(workdir) / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """Those of metrics.jsonl, so far."""
+    return logs.read(workdir)
 
 
 def wait_for(condition, process):
@@ -64,5 +61,5 @@ def results(workdir):
     workdir = pathlib.Path(workdir)
     return (
         (workdir / "metrics.jsonl").read_text(),
-        json.loads((workdir / "report" / "metrics.json").read_text()),
+        reported.read(workdir / "report" / "metrics.json"),
     )

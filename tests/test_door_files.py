@@ -36,6 +36,7 @@ from experiments.papers import (
 )
 from experiments.results import render, tables
 from repr_jax import config as configs
+from repr_jax import files
 from repr_jax.data import arrays, imagenet, wordnet
 from repr_jax.estimators.hierarchy import __main__ as hierarchy
 from repr_jax.estimators.hierarchy import sparse
@@ -109,7 +110,8 @@ def save_runs(runs, folder, metrics):
     for run in runs:
         report = folder / run.name / "report"
         report.mkdir(parents=True)
-        (report / "metrics.json").write_text(json.dumps(metrics | {"step": 2}))
+        numbers = files.checked_text(metrics | {"step": 2})
+        (report / "metrics.json").write_text(numbers)
         text = configs.to_json(configs.load(run.config, run.overrides))
         (folder / run.name / "config.json").write_text(text)
         start = {"revision": "abc", "hardware": "some", "arguments": ["--config=a"]}
@@ -226,7 +228,7 @@ def of_self_supervised(rng, folder):
     numbers = {paper.column(metric, asked): 0.5 for metric in paper.COLUMNS.values()}
     for run in runs:
         (folder / run.name).mkdir(parents=True)
-        lines = [json.dumps({"step": step, **numbers}) + "\n" for step in (1, 2)]
+        lines = [files.checked_text({"step": n, **numbers}) for n in (1, 2)]
         (folder / run.name / "metrics.jsonl").write_text("".join(lines))
         (folder / run.name / "log.txt").write_text("step 2 of 2, 12.5 steps/s\n")
     written = save_runs(runs, folder, numbers)

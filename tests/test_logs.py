@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from repr_jax import logs
+from repr_jax import files, logs
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_restart_drops_later_rows_in_both_files(tmp_path):
 
 KILLED = """
 import os, pathlib, signal, sys
-from repr_jax import logs
+from repr_jax import files, logs
 log = logs.Log(sys.argv[1], start_step=0, num_steps=1000)
 for step in range(1, 201):
     log.write(step, {"loss": step, "other": 2 * step})
@@ -89,15 +90,17 @@ def test_a_killed_run_has_every_row_in_both_files(tmp_path, repository):
 
 
 def test_a_line_that_is_no_row_is_passed_over_with_a_line(tmp_path, capsys):
+    rows = [{"step": 1, "loss": 1.0}, {"step": 4, "loss": np.nan}]
+    first, later = (files.checked_text(row).encode().rstrip() for row in rows)
     lines = [
-        b'{"step": 1, "loss": 1.0}',
+        first,
         b'{"step": 2, "lo\xff\xfe\x00ss": 1.0}',
         b"[1, 2]",
         b"",
         b'{"loss": 3.0}',
         b'{"step": "no", "loss": 3.0}',
         b"7",
-        b'{"step": 4, "loss": NaN}',
+        later,
         b'{"step": Infinity, "loss": 3.0}',
         b'{"step": 4, "loss": "3.0"}',
         b'{"step": 4, "loss": 1' + 400 * b"0" + b"}",
@@ -109,11 +112,21 @@ def test_a_line_that_is_no_row_is_passed_over_with_a_line(tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     not_rows = (2, 3, 4, 5, 6, 7, 9, 10, 11, 12)
     for number, line in zip(not_rows, said, strict=True):
-        text = f"{tmp_path}/metrics.jsonl: line {number} is not a row of metrics"
+        text = f"{tmp_path}/metrics.jsonl: line {number} is not a row as it was written"
         assert line == text + "; passed over."
     assert [row["step"] for row in logs.read(tmp_path)] == [1, 4]
     assert capsys.readouterr().err == ""  # the file is whole again
     log.close()
+
+
+def test_a_row_with_any_bit_changed_is_the_same_or_none(tmp_path):
+    row = {"step": 40, "grad_norm": 1.3834102153778076, "loss": float("inf")}
+    line = files.checked_text(row).encode()
+    for bit in range(8 * (len(line) - 1)):
+        changed = bytearray(line)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / logs.METRICS).write_bytes(changed)
+        assert logs.read(tmp_path) in ([], [row]), changed
 
 
 def test_compiling_is_said_and_does_not_count(tmp_path, clock, capsys):

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from experiments.launch import reported
+
 DEMO = "configs/multimodal/mopoe_polymnist_demo.py"
 
 
@@ -40,7 +42,7 @@ def test_a_run_leaves_metrics_a_report_and_what_is_needed_to_repeat_it(finished)
     assert f"report: {workdir}/report/index.html" in result.stdout
     for name in ("metrics.jsonl", "config.json", "starts.jsonl", "report/metrics.json"):
         assert (workdir / name).exists(), name
-    metrics = json.loads((workdir / "report" / "metrics.json").read_text())
+    metrics = reported.read(workdir / "report" / "metrics.json")
     assert metrics["step"] == 2
     assert 0 <= metrics["linear_probe/m0+m1"] <= 1
     start = json.loads((workdir / "starts.jsonl").read_text())
@@ -52,19 +54,17 @@ def test_the_stored_config_runs_again_and_gives_the_same_numbers(
     run, finished, tmp_path
 ):
     workdir, _ = finished
-    before = json.loads((workdir / "report" / "metrics.json").read_text())
+    before = reported.read(workdir / "report" / "metrics.json")
     result = run("--mode=eval", f"--workdir={workdir}", "--step=2")
     assert result.returncode == 0, result.stderr
-    again = json.loads((workdir / "report" / "metrics.json").read_text())
+    again = reported.read(workdir / "report" / "metrics.json")
     assert again == pytest.approx(before)
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "config.json").write_text((workdir / "config.json").read_text())
     result = run(f"--workdir={copy}")
     assert result.returncode == 0, result.stderr
-    assert json.loads((copy / "report" / "metrics.json").read_text()) == pytest.approx(
-        before
-    )
+    assert reported.read(copy / "report" / "metrics.json") == pytest.approx(before)
 
 
 def test_another_config_in_the_same_workdir_is_refused_with_the_difference(

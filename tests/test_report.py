@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from experiments.launch import reported
 from repr_jax import config as configs
 from repr_jax import figures, report
 from repr_jax.evaluators.common import Evaluation, Picture, Table
@@ -57,7 +58,7 @@ def test_every_file_is_there_and_linked(tmp_path, capsys):
 
 def test_the_numbers_are_stored_with_their_evaluators_names_and_chance(tmp_path):
     written(tmp_path)
-    stored = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    stored = reported.read(tmp_path / "report" / "metrics.json")
     expected = {"probe/accuracy": 0.9, "probe/accuracy/500_rows": 0.75}
     expected |= {f"other_{name}": value for name, value in expected.items()}
     expected |= {"bound/joint": -1234.5, "bound/small": 2e-5, "step": 1400}
@@ -88,7 +89,7 @@ def test_the_page_says_what_was_run_and_found(tmp_path):
 def test_nothing_was_evaluated_and_nothing_logged(tmp_path, capsys):
     page, names = written(tmp_path, {}, [], {"step": 3})
     assert names == {"metrics.json", "numbers.csv", "index.html"}
-    assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == {"step": 3}
+    assert reported.read(tmp_path / "report" / "metrics.json") == {"step": 3}
     of_fit = {"method": "estimators.kmeans.fit", "data": "data.emoji.load", "step": 0}
     assert report.title_of(of_fit) == "kmeans on emoji"
     assert "<h1>repr_jax, step 3</h1>" in page and "card>" not in page

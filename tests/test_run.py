@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from configs.base import base
+from experiments.launch import reported
 from repr_jax import config as configs
 from repr_jax import logs, optim, run, train
 from repr_jax.data.dataset import Dataset, of_rows
@@ -102,7 +103,7 @@ def test_evaluations_while_training_are_rows_of_metrics(finished):
     assert [row["step"] for row in found] == [10, 20, 30, 40]
     final = run.evaluate(config, workdir)
     assert found[-1]["error/mse"] == pytest.approx(final["error/mse"], rel=1e-6)
-    stored = json.loads((workdir / "report" / "metrics.json").read_text())
+    stored = reported.read(workdir / "report" / "metrics.json")
     assert stored["error/mse"] == pytest.approx(final["error/mse"])
     assert stored["step"] == final["step"] == 40
 

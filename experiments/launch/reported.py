@@ -1,6 +1,5 @@
 """Numbers that runs reported, read back by commands that gather them."""
 
-import json
 import os
 
 from repr_jax import files
@@ -21,15 +20,11 @@ def read(path: str | os.PathLike) -> Metrics:
     Raises:
       FileNotFoundError: there is no such file. ValueError: it is damaged.
     """
-    text = files.read_text("metrics", path)
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(map(files.is_number, found.values())):
+    found = files.checked_numbers(files.read_text("metrics", path))
+    if found is None:
         raise ValueError(
-            f"{path}: expected a JSON object of numbers; got something else. Without "
-            "the file the run is evaluated again."
+            f"{path}: expected numbers as a run wrote them, with their checksum; got "
+            "something else. Without the file the run is evaluated again."
         )
     metrics = Metrics(found)
     metrics.path = path

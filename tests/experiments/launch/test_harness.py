@@ -7,6 +7,7 @@ import types
 import pytest
 
 from experiments.launch import agreement, befall, faults
+from repr_jax import files
 
 
 def test_difference_is_relative_and_of_curves_as_long():
@@ -35,10 +36,11 @@ def test_a_run_that_was_not_stopped_is_not_said_to_go_on(tmp_path, monkeypatch):
 
 
 def test_a_curve_ends_with_the_numbers_of_the_report(tmp_path):
-    rows = [json.dumps({"step": step, "loss": loss}) for step, loss in ((1, 3), (2, 2))]
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*rows, ""]))
+    rows = [{"step": step, "loss": loss} for step, loss in ((1, 3), (2, 2))]
+    rows = [files.checked_text(row) for row in rows]
+    (tmp_path / "metrics.jsonl").write_text("".join(rows))
     (tmp_path / "report").mkdir()
-    text = json.dumps({"step": 2, "bound/m0": -5.0})
+    text = files.checked_text({"step": 2, "bound/m0": -5.0})
     (tmp_path / "report" / "metrics.json").write_text(text)
     assert agreement.curve("", tmp_path, (1, 1), 2) == [3, 2, -5.0, 2]
 

@@ -1,6 +1,5 @@
 """Grids of runs: what is left is done side by side, what is finished is read."""
 
-import json
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from experiments.launch import sweep
 from experiments.results import store as results
 from experiments.results import tables
 from repr_jax import config as configs
+from repr_jax import files
 
 CONFIG = "configs/contrastive/multimodal_identifiability.py:smoke"
 
@@ -28,7 +28,7 @@ def store(run, workdir, metrics):
     """What a run leaves behind that was trained and evaluated."""
     report = workdir / run.name / "report"
     report.mkdir(parents=True)
-    (report / "metrics.json").write_text(json.dumps(metrics))
+    (report / "metrics.json").write_text(files.checked_text(metrics))
     text = configs.to_json(configs.load(run.config, run.overrides))
     (workdir / run.name / "config.json").write_text(text)
 
@@ -91,10 +91,12 @@ def test_finished_runs_are_read_and_the_others_done(tmp_path, script, capsys):
     prepared.write_text(configs.to_json(left["b"]))
     script(
         "import json, pathlib, shutil, sys\n"
+        "from repr_jax import files\n"
         f"folder = pathlib.Path({str(tmp_path)!r}, sys.argv[1])\n"
         f"shutil.copy({str(prepared)!r}, folder)\n"
         "(folder / 'report').mkdir()\n"
-        "text = json.dumps(dict(step=2, x=float(ord(sys.argv[1]))))\n"
+        "numbers = dict(step=2, x=float(ord(sys.argv[1])))\n"
+        "text = files.checked_text(numbers)\n"
         "(folder / 'report' / 'metrics.json').write_text(text)\n"
     )
     found = sweep.complete(runs, tmp_path, jobs=2, threads=1)

@@ -1,13 +1,12 @@
 """The table and the ablation: their runs, and what becomes of the numbers."""
 
-import json
-
 import numpy as np
 import pytest
 
 from experiments.papers import multimodal_identifiability as paper
 from experiments.results import store, tables
 from repr_jax import config as configs
+from repr_jax import files
 from repr_jax.data import content_style
 
 
@@ -88,7 +87,7 @@ def test_results_are_written_from_finished_runs_alone(rows, tmp_path, capsys):
     for run in {run.name: run for row in every for run in row.runs}.values():
         report = tmp_path / run.name / "report"
         report.mkdir(parents=True)
-        (report / "metrics.json").write_text(json.dumps(numbers(run)))
+        (report / "metrics.json").write_text(files.checked_text(numbers(run)))
         text = configs.to_json(configs.load(run.config, run.overrides))
         (tmp_path / run.name / "config.json").write_text(text)
     arguments = ["--scale=smoke", f"--workdir={tmp_path}", "--seeds=2"]

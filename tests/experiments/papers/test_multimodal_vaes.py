@@ -1,7 +1,6 @@
 """The runs of the multimodal VAE papers, and what becomes of their numbers."""
 
 import argparse
-import json
 
 import jax
 import numpy as np
@@ -18,7 +17,7 @@ from experiments.papers import (
 )
 from experiments.results import store, tables
 from repr_jax import config as configs
-from repr_jax import run
+from repr_jax import files, run
 
 FLAGS = dict(data_dir="", seeds=2)
 CURVES = {  # coherence by views given
@@ -232,7 +231,7 @@ def test_results_are_written_from_finished_runs_alone(tmp_path, capsys):
         for seed, one in enumerate(row.runs):
             report = tmp_path / one.name / "report"
             report.mkdir(parents=True, exist_ok=True)
-            (report / "metrics.json").write_text(json.dumps(numbers(row, seed)))
+            (report / "metrics.json").write_text(files.checked_text(numbers(row, seed)))
             text = configs.to_json(configs.load(one.config, one.overrides))
             (tmp_path / one.name / "config.json").write_text(text)
     arguments = ["--scale=smoke", f"--workdir={tmp_path}", "--seeds=2"]

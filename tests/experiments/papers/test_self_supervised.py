@@ -10,6 +10,7 @@ import pytest
 from experiments.papers import self_supervised as paper
 from experiments.results import tables
 from repr_jax import config as configs
+from repr_jax import files
 
 
 def asked(scale, **changes):
@@ -62,7 +63,7 @@ def test_results_are_written(tmp_path, monkeypatch):
             folder.mkdir(parents=True)
             curve = [{"step": n, **numbers(row, seed)} for n in (1, 2)]
             text = "".join(
-                json.dumps(x) + "\n" for x in [{"step": 1, "loss": 0}, *curve]
+                files.checked_text(x) for x in [{"step": 1, "loss": 0}, *curve]
             )
             (folder / "metrics.jsonl").write_text(text)
             log = [
@@ -101,7 +102,7 @@ def test_curves_are_of_the_steps_that_all_seeds_have(tmp_path):
         steps = (200, 400) if seed else (200, 400, 600)
         text = [{"step": n, "loss": 1.0} for n in steps]
         text += [{"step": n, "a/b": n / 100 + seed} for n in steps]
-        lines = "".join(json.dumps(x) + "\n" for x in text)
+        lines = "".join(files.checked_text(x) for x in text)
         (tmp_path / run.name / "metrics.jsonl").write_text(lines)
     steps, values = paper.over_training(row, "a/b", tmp_path)
     assert steps == [200, 400]
