@@ -193,6 +193,20 @@ def make_call(step: Callable, mesh, where=None) -> Callable:
     )
 
 
+def metric_names(parts: Parts, params, extras, batch) -> set[str]:
+    """Of what `make_update` returns, by its losses without their gradients."""
+
+    def forward(params, extras, batch):
+        key, step, found = jax.random.key(0), jnp.zeros((), jnp.int32), {}
+        for player, loss in players(parts.experiment).items():
+            _, (extras, terms) = loss(params, extras, batch, key, step)
+            names = ("loss", "grad_norm", *terms)
+            found |= {named(name, player): step for name in names}
+        return found
+
+    return set(jax.eval_shape(forward, params, extras, batch))
+
+
 def init_state(parts: Parts, config, batch) -> TrainState:
     """The state before the first step, where `sharding.of_state` has it.
 
@@ -209,18 +223,14 @@ def init_state(parts: Parts, config, batch) -> TrainState:
         }
         opt_state = opt_state.get(ALL, opt_state)
         average = averaged_part(params, extras) if config.ema_decay else ()
-        step = jnp.zeros((), jnp.int32)
-        update = make_update(parts, config)
-        *_, metrics = jax.eval_shape(
-            update, params, extras, opt_state, batch, fixed, step
-        )
+        names = metric_names(parts, params, extras, {**batch, **fixed})
         return TrainState(
-            step=step,
+            step=jnp.zeros((), jnp.int32),
             params=params,
             extras=extras,
             opt_state=opt_state,
             ema=jax.tree.map(jnp.copy, average),
-            sums={name: jnp.zeros((), jnp.float32) for name in metrics},
+            sums={name: jnp.zeros((), jnp.float32) for name in names},
             halted=jnp.zeros((), bool),
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from repr_jax import config as configs
-from repr_jax import logs, run
+from repr_jax import logs, run, train
 from repr_jax.experiment import Fit
 from tests import wilds_trees
 
@@ -99,11 +99,16 @@ def test_smoke_form_trains_and_is_evaluated(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TRACED)
-def test_smoke_form_can_be_built_and_traced(name):
+def test_smoke_form_can_be_built_and_its_step_traced(name):
     config = configs.load(f"{CONFIGS / name}:smoke")
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):
-        assert run.abstract_state(config, parts).params
+        state = run.abstract_state(config, parts)
+        batch = next(parts.dataset.train(config.batch_size))
+        step = train.make_step(parts, config)
+        after, metrics = jax.eval_shape(step, state, batch, dict(parts.dataset.fixed))
+        assert jax.tree.structure(after) == jax.tree.structure(state)
+        assert set(metrics) == set(state.sums)
 
 
 @pytest.fixture(scope="module")
