@@ -1,4 +1,5 @@
-"""Tasks that images set by themselves: their rotation, and the places of their patches.
+"""Tasks that images set by themselves: their rotation, the places of their patches, and
+which image it is.
 
 Each gives inputs and integer labels for a cross-entropy. Images are [batch, height,
 width, channels].
@@ -8,15 +9,49 @@ Source: as compared by Kolesnikov, Zhai and Beyer, "Revisiting Self-Supervised V
 """
 
 import itertools
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from repr_jax.data.dataset import Dataset, resolve
 from repr_jax.ops import checks
 
 CENTER = 4  # of the nine patches of a 3 x 3 grid, row by row
+
+
+def instances(*, dataset: Dataset | Callable) -> Dataset:
+    """A dataset each of whose training rows is a class of its own, in any variant of it.
+
+    "label" of a training batch is the number of the row, int32 in [0,
+    num_examples["train"]). Evaluation is as it was, with the labels of the dataset.
+
+    Args:
+      dataset: a dataset, or what makes one: in a config dict(fn=...).
+
+    Raises:
+      ValueError: its rows are not numbered. TypeError: it is no dataset.
+
+    Source: the parametric classifier in Wu et al., "Unsupervised Feature Learning via
+      Non-Parametric Instance Discrimination", 2018, eq. 1,
+      https://arxiv.org/abs/1805.01978.
+    """
+    found = resolve("instances", "dataset", dataset)
+    if found.train_rows is None:
+        raise ValueError(
+            "instances: expected a dataset whose training rows are numbered; got one "
+            "without train_rows."
+        )
+
+    def train(batch_size: int, start_step: int = 0) -> Iterator[dict]:
+        batches = found.train(batch_size, start_step)
+        for step, batch in enumerate(batches, start=start_step):
+            rows = found.train_rows(step, batch_size)
+            yield {**batch, "label": rows.astype(np.int32)}
+
+    return found._replace(train=train)
 
 
 def rotations(images: Array) -> tuple[Array, Array]:

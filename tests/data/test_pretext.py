@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from repr_jax.data import pretext
+from repr_jax.data.dataset import of_rows
 
 KEY = jax.random.key(0)
 
@@ -57,3 +58,27 @@ def test_labels_say_which_patch_and_which_order():
     moved, labels = pretext.shuffled(KEY, patches[:, :4], orders)
     for row, label in zip(np.asarray(moved)[..., 0], labels):
         np.testing.assert_array_equal(row[np.argsort(orders[label])], np.arange(4))
+
+
+def numbered(seed=0):
+    """Ten images, of which all pixels are the image's number; of two classes."""
+
+    def take(split, rows):
+        image = np.tile(rows[:, None, None, None], (1, 2, 2, 1)).astype(np.uint8)
+        return {"image": image, "label": (rows % 2).astype(np.int32)}
+
+    return of_rows("numbered", take, {"train": 10, "test": 4}, seed=seed)
+
+
+def test_each_training_row_is_a_class_and_evaluation_keeps_labels():
+    dataset = pretext.instances(dataset=numbered)
+    later = itertools.islice(dataset.train(4, start_step=3), 5)
+    for batch, again in zip(later, itertools.islice(numbered().train(4), 3, 8)):
+        np.testing.assert_array_equal(batch["image"], again["image"])
+        np.testing.assert_array_equal(batch["label"], batch["image"][:, 0, 0, 0])
+        assert batch["label"].dtype == np.int32
+    whole = next(dataset.evaluate("train", 10))
+    np.testing.assert_array_equal(whole["label"], np.arange(10) % 2)
+    unnumbered = numbered()._replace(train_rows=None)
+    with pytest.raises(ValueError, match="rows are numbered"):
+        pretext.instances(dataset=unnumbered)
