@@ -102,6 +102,13 @@ def pytest_runtest_teardown(item, nextitem):
         LIBC.malloc_trim(0)
 
 
+def pytest_collection_modifyitems(items):
+    """The files beside this one first: their long tests would be what ends the suite,
+    one worker waiting for the other.
+    """
+    items.sort(key=lambda item: item.path.parent != pathlib.Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def full_compilation():
     """For a test whose rounding quick compilation changes; see the note above."""

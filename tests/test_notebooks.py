@@ -14,12 +14,11 @@ NOTEBOOKS = sorted(
     (pathlib.Path(__file__).resolve().parent.parent / "colab").glob("*.ipynb")
 )
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-SHORT = {
+# Executed by `make test`, with what makes them short; the others train for minutes.
+QUICK = {
+    "hierarchy_in_30_seconds": {},
+    "losses_in_your_code": {},
     "quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"},
-    "which_representation_survives": {
-        "300": "20",
-        '"log_every": 150': '"log_every": 10',
-    },
 }
 FAKE_PIP = """import json, os, sys
 with open(os.environ["SEEN"], "w") as file:
@@ -69,10 +68,17 @@ def as_users_compile(monkeypatch):
 
 
 @pytest.mark.usefixtures("as_users_compile")
-@EACH
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow)
+        for path in NOTEBOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_and_shows_a_figure(path):
     notebook, code = read(path)
-    for text, short in SHORT.get(path.stem, {}).items():
+    for text, short in QUICK.get(path.stem, {}).items():
         assert any(text in cell.source for cell in code), text
         for cell in code:
             cell.source = cell.source.replace(text, short)

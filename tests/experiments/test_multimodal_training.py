@@ -105,7 +105,13 @@ SPLIT = {
 }
 
 
-@pytest.mark.parametrize("name", SPLIT)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("mopoe", "mmvae") else pytest.mark.slow)
+        for name in SPLIT
+    ],
+)
 def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
     """From the same parameters and noise, with five views of which some are absent."""
     options = {"num_subsets": 1} if name == "mvae" else {}

@@ -13,6 +13,7 @@ from experiments.results import render
 from repr_jax.estimators import logistic
 
 
+@pytest.mark.slow
 def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     arguments = [f"--workdir={tmp_path}", "--only=mnist", "--seeds=1", "--smoke"]
     assert command.main(arguments) == 0
