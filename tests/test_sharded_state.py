@@ -12,8 +12,9 @@ from jax.sharding import PartitionSpec as P
 
 from configs.base import base
 from experiments import two_view
+from repr_jax import config as configs
 from repr_jax import losses, optim, run, sharding, train
-from repr_jax.data import augment, synthetic
+from repr_jax.data import augment, imagenet, synthetic
 from repr_jax.models.mlp import MLP
 
 STEPS = 20
@@ -79,6 +80,19 @@ def test_the_largest_dimension_that_divides_is_split():
     flat = sharding.make_mesh()
     assert of(flat, fully=True)["table"].spec == P("data", None)
     assert all(x.is_fully_replicated for x in of(flat).values())
+
+
+def test_a_table_of_many_classes_is_split_by_class(repository):
+    """Else each device would compute a part of all logits, to be summed."""
+    name = "configs/classification/instances_imagenet.py"
+    config = configs.load(f"{repository}/{name}")
+    assert config.num_classes >= imagenet.NUM_TRAIN
+    config.update(model_devices=2, batch_size=8)
+    config.dataset = dict(fn=synthetic.blobs, size=256)
+    state = run.abstract_state(config, run.build(config))
+    head = state.params["head"]
+    assert head["kernel"].sharding.spec == P(None, "model")
+    assert head["bias"].sharding.spec == P("model")
 
 
 def test_a_mesh_of_two_axes_is_of_whole_processes():
