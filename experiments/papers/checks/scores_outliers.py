@@ -140,10 +140,11 @@ def flow_con(seed):
         z, log_det, mean, log_sd = predicted(params, some)
         each = jnp.broadcast_to(z[:, None], (len(z), *z.shape))
         pairs = gaussian.log_prob(each, mean[None], 2 * log_sd[None])
-        nll = -jnp.mean(jnp.diagonal(pairs) + log_det) / dim / jnp.log(2)
-        return losses.flow_con(pairs, labels) + 0.07 * nll
+        bits = dim * jnp.log(2)  # of each dimension, in one nat of all
+        nll = -jnp.mean(jnp.diagonal(pairs) + log_det) / bits
+        return losses.flow_con(pairs / bits, labels) + 0.07 * nll
 
-    params = descend(loss, start, seed=seed, num_steps=800)
+    params = descend(loss, start, seed=seed, num_steps=3_000)
     _, _, mean, log_sd = predicted(params, x)
     own = [(mean[y == k].mean(0), 2 * log_sd[y == k].mean(0)) for k in range(4)]
 
