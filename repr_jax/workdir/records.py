@@ -89,25 +89,34 @@ def record(config, workdir, *, step: int, changes: str = "", notes=None) -> None
     """Stores the resolved config, and once per start what ran where."""
     workdir = epath.Path(workdir).expanduser()
     workdir.mkdir(parents=True, exist_ok=True)
-    text, path = configs.to_json(config), workdir / STARTS_FILE
+    text = configs.to_json(config)
+    note_start(
+        workdir,
+        step=step,
+        changes=changes.split("\n") if changes else [],
+        sha256=_digest(text.encode()),  # of config.json, which is written after it
+        processes=jax.process_count(),
+        **(notes or {}),
+    )
+    files.write(workdir / CONFIG_FILE, text)
+
+
+def note_start(workdir, **notes) -> None:
+    """Adds a line to starts.jsonl: when, by which revision, on what, and the notes."""
     packages = ("repr-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
     line = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "step": step,
-        "changes": changes.split("\n") if changes else [],
-        "sha256": _digest(text.encode()),  # of config.json, which is written after it
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "revision": revision(),
         "python": platform.python_version(),
         "hardware": hardware(),
-        "processes": jax.process_count(),
-        **(notes or {}),
+        **notes,
     }
+    path = epath.Path(workdir).expanduser() / STARTS_FILE
     lines = path.read_bytes() if path.exists() else b""
     if lines and not lines.endswith(b"\n"):  # as a copy that was cut short
         lines += b"\n"
     files.write(path, lines + json.dumps(line).encode() + b"\n")
-    files.write(workdir / CONFIG_FILE, text)
 
 
 def _digest(content: bytes) -> str:

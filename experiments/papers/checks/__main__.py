@@ -29,6 +29,7 @@ from experiments.papers.checks import (
 from experiments.papers.checks.table import ABOUT, Check, Figures, tabulated
 from experiments.results import store
 from repr_jax import files
+from repr_jax.workdir import records
 
 COMMAND = "experiments.papers.checks"
 WAVES = {
@@ -111,6 +112,7 @@ def write(folder, figures, arguments, seeds: int) -> str:
                     command=store.command_line(COMMAND, arguments),
                     seeds=range(seeds),
                     content=[ABOUT.format(seeds=seeds), *NOTES[wave], *found],
+                    workdirs=[folder],
                 )
             )
     return "\n".join(texts)
@@ -144,6 +146,9 @@ def main(arguments=None) -> int:
         parser.error("the following arguments are required: --workdir")
     figures, failed = {}, []
     with one_line_errors(parser):
+        each = [(check, seed) for check in checks for seed in range(args.seeds)]
+        if not all(file_of(args.workdir, *one).exists() for one in each):
+            records.note_start(args.workdir)
         for seed in range(args.seeds):  # one of everything first
             for check in checks:
                 found = read(file_of(args.workdir, check, seed))

@@ -59,6 +59,11 @@ def test_figures_are_kept_and_not_made_again(toy, tmp_path, capsys):
     assert checks.main([f"--workdir={tmp_path}", "--seeds=3"]) == 0
     assert calls == {"up": 3, "down": 3}
     assert store.read(tmp_path / "checks_toy.json").seeds == [0, 1, 2]
+    starts = (tmp_path / "starts.jsonl").read_text()
+    assert checks.main([f"--workdir={tmp_path}", "--seeds=3"]) == 0
+    assert calls == {"up": 3, "down": 3}
+    assert (tmp_path / "starts.jsonl").read_text() == starts
+    assert starts.count("\n") == 2  # each start that measured, with its revision
     assert "down, seed 2: Figures(method=nan" in capsys.readouterr().out
 
 
