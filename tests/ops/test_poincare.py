@@ -54,6 +54,19 @@ def test_is_the_least_distance_on_the_way(dim):
     np.testing.assert_allclose(lca_distance(*pairs[::-1]), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("norm", [1e-3, 1e-7, 1e-15, 1e-30])
+def test_is_twice_that_of_the_straight_line_near_the_origin(norm):
+    """Curvature no longer matters; an epsilon under the root would."""
+    x, y = np.float32(norm * np.array([[3, 1], [1, 3]]))
+    expected = 2 * np.sqrt(8) * norm  # of the line through both
+    np.testing.assert_allclose(lca_distance(x, y), expected, rtol=1e-4)
+    gradient = jax.grad(lca_distance)(x, y)
+    step = 1e-3 * norm * np.array([2, 1])
+    with jax.enable_x64(True):
+        exact = [lca_distance(jnp.float64(a), jnp.float64(y)) for a in (x, x + step)]
+    np.testing.assert_allclose(gradient @ step, exact[1] - exact[0], rtol=1e-2)
+
+
 def test_is_the_form_of_the_paper_for_points_of_one_norm():
     pairs = draw(20, 3, lambda rng, shape: 0.8)
     expected = [by_angles(x, y) for x, y in zip(*pairs)]
