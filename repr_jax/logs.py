@@ -31,7 +31,7 @@ def read(workdir) -> list[dict]:
     rows = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         row = files.checked_numbers(line)
-        if row is None or "step" not in row:
+        if row is None or not isinstance(row.get("step"), int):
             say(f"{path}: line {number} is not a row as it was written; passed over.")
         else:
             rows.append(row)

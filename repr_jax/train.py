@@ -194,7 +194,7 @@ def make_call(step: Callable, mesh, where=None) -> Callable:
 
 
 def metric_names(parts: Parts, params, extras, batch) -> set[str]:
-    """Of what `make_update` returns, by its losses without their gradients."""
+    """What `make_update` returns metrics of; no gradient is traced for it."""
 
     def forward(params, extras, batch):
         key, step, found = jax.random.key(0), jnp.zeros((), jnp.int32), {}

@@ -9,7 +9,6 @@ import pathlib
 import time
 
 from experiments.launch import local, reported
-from repr_jax import logs
 
 TIME_LIMIT = 1800  # seconds, for what takes five on a machine that does nothing else
 
@@ -35,11 +34,6 @@ def finish(process, code=0):
     text = process.log.read_text()
     assert process.returncode == code, text
     return text
-
-
-def rows(workdir):
-    """Those of metrics.jsonl, so far."""
-    return logs.read(workdir)
 
 
 def wait_for(condition, process):

@@ -13,6 +13,7 @@ from repr_jax import config as configs
 from repr_jax import logs, run, train
 from repr_jax.experiment import Fit
 from tests import wilds_trees
+from tests.lanes import slow_unless
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 FILES = sorted(
@@ -66,11 +67,6 @@ SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])
 SPEAKING = sorted(SPEAKERS.values())
 # The full form of every config is traced; the smoke form of those that speak.
-
-
-def slow_unless(quick, names):
-    """Names as parameters, of which those that are not quick are in the slow lane."""
-    return [n if n in quick else pytest.param(n, marks=pytest.mark.slow) for n in names]
 
 
 RUN = slow_unless(QUICK, SPEAKING)

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.lanes import slow_unless
+
 NOTEBOOKS = sorted(
     (pathlib.Path(__file__).resolve().parent.parent / "colab").glob("*.ipynb")
 )
@@ -70,10 +72,7 @@ def as_users_compile(monkeypatch):
 @pytest.mark.usefixtures("as_users_compile")
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow)
-        for path in NOTEBOOKS
-    ],
+    slow_unless([path for path in NOTEBOOKS if path.stem in QUICK], NOTEBOOKS),
     ids=lambda path: path.stem,
 )
 def test_a_notebook_runs_and_shows_a_figure(path):

@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
+from repr_jax import logs
 from tests.runs import (
     TIME_LIMIT,
     command,
     finish,
     results,
-    rows,
     steps,
     together,
     wait_for,
@@ -145,7 +145,7 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
     """Two processes of two devices; SIGTERM to one stops both; one device finishes."""
     arguments = command(tiny, tmp_path, "--distributed=env")
     with together(start, *arguments, devices=2) as both:
-        wait_for(lambda: len(rows(tmp_path)) >= 4, both[0])
+        wait_for(lambda: len(logs.read(tmp_path)) >= 4, both[0])
         both[1].send_signal(signal.SIGTERM)
         for process in both:
             text = finish(process, code=143)
@@ -154,9 +154,10 @@ def test_two_processes_compute_what_one_does_and_one_goes_on(
     assert 8 <= stopped < 30
     with start(*command(tiny, tmp_path)) as process:
         assert f"continuing after step {stopped} of 30" in finish(process)
-    expected = rows(unbroken)
-    assert [row["step"] for row in rows(tmp_path)] == [row["step"] for row in expected]
-    for actual, wanted in zip(rows(tmp_path), expected):
+    expected = logs.read(unbroken)
+    found = logs.read(tmp_path)
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for actual, wanted in zip(found, expected):
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
 
 
@@ -185,7 +186,7 @@ def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path,
     endless.write_text(text.replace("checkpoint_every = 4", "checkpoint_every = 1_000"))
     arguments = command(endless, tmp_path / "run", "--distributed=env")
     with together(start, *arguments) as both:
-        wait_for(lambda: len(rows(tmp_path / "run")) >= 4, both[0])
+        wait_for(lambda: len(logs.read(tmp_path / "run")) >= 4, both[0])
         both[dead].kill()
         expect_its_name(both, dead)
 
@@ -232,7 +233,7 @@ def test_a_death_before_all_have_met(start, tiny, tmp_path, dead, what, name):
         both[dead].wait(TIME_LIMIT)
         expect_its_name(both, dead, name.format(dead))
         assert both[1 - dead].returncode == -signal.SIGABRT
-    assert not rows(tmp_path)
+    assert not logs.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_a_death_while_saving_costs_that_checkpoint_alone(
         text = finish(process)
     assert f"continuing after step {whole[-1]} of 30" in text
     assert "damaged" not in text
-    for actual, wanted in zip(rows(tmp_path), rows(unbroken), strict=True):
+    for actual, wanted in zip(logs.read(tmp_path), logs.read(unbroken), strict=True):
         assert actual["loss"] == pytest.approx(wanted["loss"], rel=1e-5), wanted["step"]
     assert not list((tmp_path / "checkpoints").glob("*tmp*"))
 
@@ -286,7 +287,7 @@ def test_slow_compilation_is_no_death(start, tiny, tmp_path):
     with together(start, *arguments) as both:
         for process in both:
             finish(process)
-    assert [row["step"] for row in rows(tmp_path)] == list(range(2, 31, 2))
+    assert [row["step"] for row in logs.read(tmp_path)] == list(range(2, 31, 2))
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from repr_jax import logs
 from repr_jax.checkpoint import Checkpoints
-from tests.runs import TIME_LIMIT, command, finish, results, rows, steps, wait_for
+from tests.runs import TIME_LIMIT, command, finish, results, steps, wait_for
 from tests.test_logs import events
 
 NUM_KILLS = int(os.environ.get("REPR_JAX_KILLS", 5))
@@ -35,7 +36,7 @@ def stopped(start, tiny, tmp_path_factory):
     """The workdir of a run that SIGTERM ended, and what it printed."""
     workdir = tmp_path_factory.mktemp("stopped") / "run"
     with start(*command(tiny, workdir)) as process:
-        wait_for(lambda: len(rows(workdir)) >= 5, process)
+        wait_for(lambda: len(logs.read(workdir)) >= 5, process)
         process.send_signal(signal.SIGTERM)
         return workdir, finish(process, code=143)
 
@@ -69,7 +70,7 @@ def test_kills_at_random_moments_then_the_same_command(start, tiny, unbroken, tm
         if code == 0:
             finished = True
             assert results(workdir) == results(unbroken), case
-            assert shown(workdir) == rows(unbroken), case
+            assert shown(workdir) == logs.read(unbroken), case
             outcomes["finished"] += 1
         elif code == 128 + chosen:
             assert text.endswith("the state is saved. The same command continues.\n")
@@ -95,8 +96,8 @@ def wait_a_while(process, workdir, rng) -> str:
         seconds = rng.uniform(0, rng.choice([0.05, 0.5]))  # in training, or after it
         more = rng.randrange(15)
         until(lambda: "parameters" in process.log.read_text())  # later rows are gone
-        wanted = min(15, len(rows(workdir)) + more)
-        until(lambda: len(rows(workdir)) >= wanted)
+        wanted = min(15, len(logs.read(workdir)) + more)
+        until(lambda: len(logs.read(workdir)) >= wanted)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return f"{seconds:.2f} s" if more is None else f"{more} rows, {seconds:.2f} s"
@@ -169,7 +170,7 @@ def test_no_readable_checkpoint_is_an_error_and_not_a_new_start(
     start, tiny, stopped, tmp_path
 ):
     workdir = shutil.copytree(stopped[0], tmp_path / "run")
-    before = rows(workdir)
+    before = logs.read(workdir)
     for step in steps(workdir):
         damage(workdir / "checkpoints" / str(step))
     with start(*command(tiny, workdir)) as process:
@@ -178,7 +179,7 @@ def test_no_readable_checkpoint_is_an_error_and_not_a_new_start(
     said = [line for line in text.splitlines() if line.startswith(message)]
     assert len(said) == 1 and said[0].count("is damaged") == len(steps(workdir))
     assert "Traceback" not in text
-    assert rows(workdir) == before
+    assert logs.read(workdir) == before
 
 
 # Checkpoints alone, which takes many more kills in the same time

@@ -4,10 +4,7 @@ python -m repr_jax.main --config=configs/classification/instances_imagenet.py \
     --config.data_dir=DIR --workdir=gs://BUCKET/instances_imagenet
 The head is seven times as large as the network, and its gradient would be summed over
 all devices in each step: `model_devices` has it split over four, each of which computes
-the logits of its own part of the classes, whose number is rounded up to divide. What a
-step takes:
-python -m experiments.launch.cost --chip=v5e --chips=16 \
-    --config=configs/classification/instances_imagenet.py
+the logits of its own part of the classes, whose number is rounded up to divide.
 Data and views are of configs/contrastive/simclr_imagenet.py, rates are ours; the method
 is the parametric classifier of Wu et al. (2018), eq. 1, with a bias.
 Expect: not yet run.

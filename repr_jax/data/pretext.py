@@ -25,7 +25,7 @@ CENTER = 4  # of the nine patches of a 3 x 3 grid, row by row
 def instances(*, dataset: Dataset | Callable) -> Dataset:
     """A dataset whose training rows are each a class of its own, in any variant of it.
 
-    "label" of a training batch is the number of the row, int32 in [0,
+    "label" of a training batch is the number of the row, int32 [batch] in [0,
     num_examples["train"]). Evaluation is as it was, with the labels of the dataset.
 
     Args:

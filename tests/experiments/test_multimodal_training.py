@@ -22,6 +22,7 @@ from tests.experiments.three_views import (
     with_present,
     with_private,
 )
+from tests.lanes import slow_unless
 
 
 def test_a_schedule_scales_an_argument_of_the_loss_by_the_step():
@@ -105,13 +106,7 @@ SPLIT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in ("mopoe", "mmvae") else pytest.mark.slow)
-        for name in SPLIT
-    ],
-)
+@pytest.mark.parametrize("name", slow_unless(("mopoe", "mmvae"), SPLIT))
 def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
     """From the same parameters and noise, with five views of which some are absent."""
     options = {"num_subsets": 1} if name == "mvae" else {}
