@@ -97,6 +97,18 @@ def test_the_library_needs_jax_and_numpy_alone(imports, repository):
     assert not loaded & FOREIGN
 
 
+def test_tests_of_losses_start_where_jax_and_numpy_are_alone(repository):
+    """As on the other Pythons of .ci/run: conftest.py imports nothing else."""
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(sys.argv[1:]))\n"
+        "import tests.conftest\n"
+        "print('started')\n"
+    )
+    absent = FOREIGN - {"scipy"}  # which jax needs
+    assert run(repository, script, *absent) == {"started"}
+
+
 def test_importing_everything_takes_no_device(imports, repository):
     """Only before there is a device can their number be set."""
     script = (
