@@ -23,7 +23,7 @@ QUICK = (
 )
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".pytest_cache"
-DROP_ABOVE = 3 << 29  # bytes: compiled programs that one file may keep, and the rest
+DROP_ABOVE = 3 << 29  # bytes: compiled programs that are kept, and all the rest
 LIBC = ctypes.CDLL(None)
 
 
@@ -88,13 +88,12 @@ def resident_bytes() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Drops compiled programs after each file, and after any test that leaves many.
+    """Drops compiled programs where they are many; small ones serve the next file too.
 
     A worker would otherwise keep those of all its tests: 6 GB. The allocator is asked
     to give back what they took, as it keeps it for later.
     """
-    same_file = nextitem is not None and nextitem.path == item.path
-    if same_file and resident_bytes() < DROP_ABOVE:
+    if resident_bytes() < DROP_ABOVE:
         return
     jax.clear_caches()
     gc.collect()

@@ -30,6 +30,7 @@ def test_a_file_on_cloud_storage_grows(storage):
     assert files.read_text("who", f"{WORKDIR}/log") == "a\nb\nc\n"
 
 
+@pytest.mark.slow
 def test_two_processes_train_into_a_bucket_and_one_goes_on(
     start, tiny, unbroken, storage
 ):

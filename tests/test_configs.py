@@ -61,7 +61,7 @@ def covering(names):
 # outputs alone, and readers have tests of their own. Of multimodal models test_main.py
 # runs one with their many evaluators; the others' outputs have tests of their own, and
 # so have those of SLOW.
-SLOW = ("multimodal/", "diffusion/ncsn_", "adversarial/style_gan_")
+SLOW = ("multimodal/", "diffusion/", "adversarial/style_gan_")
 SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_", "contrastive/multimodal3d")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 QUICK = covering([n for n in sorted(SPEAKERS.values()) if not n.startswith(SLOW)])

@@ -16,6 +16,7 @@ from repr_jax.checkpoint import Checkpoints
 from repr_jax.data import image_files
 from repr_jax.data.dataset import of_rows
 from repr_jax.models import efficientnet
+from tests.lanes import slow_unless
 from tests.runs import CONFIG
 from tests.test_run import X, small
 
@@ -95,7 +96,9 @@ def test_data_that_break_midway_are_named_and_cost_nothing(
     assert logs.read(tmp_path / "run") == logs.read(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("closed", ["stdout", "stderr", "both", "pipe"])
+@pytest.mark.parametrize(
+    "closed", slow_unless(("both", "pipe"), ("stdout", "stderr", "both", "pipe"))
+)
 def test_a_closed_terminal_changes_nothing(repository, tmp_path, closed):
     config, workdir = tmp_path / "tiny.py", tmp_path / "run"
     config.write_text(CONFIG.replace("num_steps = 30", "num_steps = 4"))

@@ -21,6 +21,7 @@ GROUPS = (  # each a process, which takes some seconds to start
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", GROUPS, ids=lambda files: files[-1])
 def test_holds_as_users_compile(files, repository):
     if os.environ.get("FULL_COMPILATION"):

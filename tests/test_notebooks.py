@@ -10,16 +10,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.lanes import slow_unless
-
 NOTEBOOKS = sorted(
     (pathlib.Path(__file__).resolve().parent.parent / "colab").glob("*.ipynb")
 )
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-# Executed by `make test`, with what makes them short; the others train for minutes.
-QUICK = {
-    "hierarchy_in_30_seconds": {},
-    "losses_in_your_code": {},
+# Made short: `test_the_digits_of_the_quickstart_match` runs all of it.
+SHORT = {
     "quickstart": {"1_600": "20", "classifier_steps=250": "classifier_steps=5"},
 }
 FAKE_PIP = """import json, os, sys
@@ -69,15 +65,12 @@ def as_users_compile(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_compile")
-@pytest.mark.parametrize(
-    "path",
-    slow_unless([path for path in NOTEBOOKS if path.stem in QUICK], NOTEBOOKS),
-    ids=lambda path: path.stem,
-)
+@EACH
 def test_a_notebook_runs_and_shows_a_figure(path):
     notebook, code = read(path)
-    for text, short in QUICK.get(path.stem, {}).items():
+    for text, short in SHORT.get(path.stem, {}).items():
         assert any(text in cell.source for cell in code), text
         for cell in code:
             cell.source = cell.source.replace(text, short)

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from repr_jax import logs
+from tests.lanes import slow_unless
 from tests.runs import (
     TIME_LIMIT,
     command,
@@ -179,7 +180,7 @@ def expect_its_name(both, dead, name=None):
     assert "Traceback" not in text and "stack" not in text, text
 
 
-@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("dead", slow_unless((0,), (0, 1)))
 def test_a_process_that_dies_ends_the_other_with_its_name(start, tiny, tmp_path, dead):
     text = tiny.read_text().replace("num_steps = 30", "num_steps = 100_000")
     endless = tmp_path / "endless.py"
@@ -240,8 +241,8 @@ def test_a_death_before_all_have_met(start, tiny, tmp_path, dead, what, name):
     ("dead", "what"),
     [
         (1, "dies while saving"),
-        (1, "dies while all agree"),
         pytest.param(0, "dies while all agree", marks=pytest.mark.slow),
+        pytest.param(1, "dies while all agree", marks=pytest.mark.slow),
         pytest.param(0, "dies while saving", marks=pytest.mark.slow),
         pytest.param(1, "dies before it saves", marks=pytest.mark.slow),
     ],
@@ -265,7 +266,7 @@ def test_a_death_while_saving_costs_that_checkpoint_alone(
     assert not list((tmp_path / "checkpoints").glob("*tmp*"))
 
 
-@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("process", slow_unless((0,), (0, 1)))
 def test_data_that_break_in_one_process_are_named_by_it(start, tiny, tmp_path, process):
     """The others are at a step meanwhile, and must not be waited for."""
     with together(
@@ -290,7 +291,7 @@ def test_slow_compilation_is_no_death(start, tiny, tmp_path):
     assert [row["step"] for row in logs.read(tmp_path)] == list(range(2, 31, 2))
 
 
-@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("mode", slow_unless(("train",), ("train", "eval")))
 def test_sigterm_ends_an_evaluation_in_time(start, tiny, unbroken, tmp_path, mode):
     """jax only takes note of it in a run of several processes."""
     workdir = shutil.copytree(unbroken, tmp_path / "run")

@@ -106,7 +106,7 @@ SPLIT = {
 }
 
 
-@pytest.mark.parametrize("name", slow_unless(("mopoe", "mmvae"), SPLIT))
+@pytest.mark.parametrize("name", slow_unless(("mopoe",), SPLIT))
 def test_one_and_four_devices_have_the_same_loss_of_incomplete_rows(name):
     """From the same parameters and noise, with five views of which some are absent."""
     options = {"num_subsets": 1} if name == "mvae" else {}
