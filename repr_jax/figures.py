@@ -251,17 +251,18 @@ def dots(
     names = list(next(iter(groups.values())))
     values = np.array([[group[name] for name in names] for group in groups.values()])
     order = np.argsort(np.nanmean(values, axis=0), kind="stable")
-    height = 0.26 * len(names) + 1.2
+    height = 0.3 * len(names) + 1.2
     figure = Figure(figsize=(6.4, height), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    for title, row in zip(groups, values):
+    shifts = np.linspace(0.2, -0.2, len(groups)) if len(groups) > 1 else [0]
+    for title, row, shift in zip(groups, values, shifts):  # none hides another
         bars = None if spread is None else [spread[title][names[i]] for i in order]
         axis.errorbar(
             row[order],
-            np.arange(len(names)),
+            np.arange(len(names)) + shift,
             xerr=bars,
             fmt="o",
-            markersize=5,
+            markersize=4,
             elinewidth=1.2,
             label=title,
             zorder=3,

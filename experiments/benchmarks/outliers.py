@@ -41,7 +41,7 @@ WHO, PREFIX = "outliers", "outliers_"
 MODULE = "experiments.benchmarks.outliers"
 LARGEST = 2**20  # classes
 BASELINE = "largest softmax"
-PANELS = {"auroc": "AUROC", "fpr_at_95": "FPR at 95 %"}  # pictures
+PANELS = {"auroc": "AUROC", "fpr_at_95": "FPR at 95 %"}
 
 
 def read(path) -> dict[str, np.ndarray]:
@@ -191,7 +191,8 @@ def pictures(folder: pathlib.Path, found: dict) -> list[store.Picture]:
             }
             for of in (np.mean, np.std)
         )
-        png = figures.dots(mean, label, spread)
+        direction = "higher" if key == "auroc" else "lower"
+        png = figures.dots(mean, f"{label}, {direction} is better", spread)
         file, caption = f"pictures/outliers_{key}.png", f"{label} of every score"
         drawn.append(store.picture(folder, file, caption, png))
     return drawn
