@@ -25,7 +25,7 @@ LOGITS = (
     "{source}, so that they are too sure. Seeds choose start, order and which half of "
     "the test digits is held out."
 )
-NAMES = {"mnist": "MNIST", "embedded": "embedded MNIST, a third of it,"}
+NAMES = {"mnist": "MNIST", "embedded": "embedded MNIST"}
 
 
 def _mnist(data_dir: str) -> str:
