@@ -236,25 +236,81 @@ def plane(groups: Mapping[str, np.ndarray]) -> bytes:
     return png(figure)
 
 
-def dots(groups: Mapping[str, Mapping[str, float]], label: str) -> bytes:
+def dots(
+    groups: Mapping[str, Mapping[str, float]],
+    label: str,
+    spread: Mapping[str, Mapping[str, float]] | None = None,
+) -> bytes:
     """Numbers in [0, 1] of the same names in each group, a line a name.
 
-    Names are sorted by their mean over the groups, the highest at the top.
+    Names are sorted by their mean over the groups, the highest at the top. spread: of
+    each number, drawn as a bar to either side; None for none.
     """
     from matplotlib.figure import Figure
 
     names = list(next(iter(groups.values())))
-    mean = [np.nanmean([group[name] for group in groups.values()]) for name in names]
-    order = np.argsort(mean, kind="stable")
-    height = 0.26 * len(names) + 1.2
+    values = np.array([[group[name] for name in names] for group in groups.values()])
+    order = np.argsort(np.nanmean(values, axis=0), kind="stable")
+    height = 0.3 * len(names) + 1.2
     figure = Figure(figsize=(6.4, height), dpi=DPI, layout="constrained")
     axis = figure.subplots()
-    for title, group in groups.items():
-        values = [group[names[i]] for i in order]
-        axis.scatter(values, np.arange(len(names)), s=26, label=title, zorder=3)
+    shifts = np.linspace(0.2, -0.2, len(groups)) if len(groups) > 1 else [0]
+    for title, row, shift in zip(groups, values, shifts):  # none hides another
+        bars = None if spread is None else [spread[title][names[i]] for i in order]
+        axis.errorbar(
+            row[order],
+            np.arange(len(names)) + shift,
+            xerr=bars,
+            fmt="o",
+            markersize=4,
+            elinewidth=1.2,
+            label=title,
+            zorder=3,
+        )
     axis.set_yticks(np.arange(len(names)), [names[i] for i in order])
     axis.set_xlabel(label, fontsize=9)
-    axis.set_xlim(min(0.5, np.nanmin(mean)) - 0.03, 1.03)
-    axis.legend(fontsize=8, frameon=False, loc="lower left")
+    axis.set_xlim(min(0.5, np.nanmin(values)) - 0.03, 1.03)
+    figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=3)
     tidy(axis)
+    return png(figure)
+
+
+def reliability(groups: Mapping[str, Sequence]) -> bytes:
+    """Accuracy over confidence, a panel a group, and the share of rows in each bin.
+
+    groups: of each, one `metrics.Bins` a network, (count, confidence, accuracy) of bins
+    of equal width. Points are means over the networks with rows in a bin, bars their
+    standard deviation; on the diagonal a classifier that says 0.8 has 0.8 right.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(groups), 4.6), dpi=DPI, layout="constrained")
+    shape = dict(sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
+    top, bottom = figure.subplots(2, len(groups), **shape)
+    for axis, under, (title, networks) in zip(top, bottom, groups.items()):
+        count, confidence, accuracy = (
+            np.asarray(column, float) for column in zip(*networks)
+        )
+        some = count.sum(axis=0) > 0
+        weights = np.where(count > 0, 1.0, 0.0)[:, some]
+
+        def mean(x, weights=weights):
+            return (weights * x).sum(axis=0) / weights.sum(axis=0)
+
+        confidence, accuracy = confidence[:, some], accuracy[:, some]
+        center = mean(accuracy)
+        spread = np.sqrt(mean((accuracy - center) ** 2))
+        axis.plot([0, 1], [0, 1], color=GRID, linewidth=1.4)
+        axis.errorbar(
+            mean(confidence), center, yerr=spread, fmt="o-", color=INK, markersize=4
+        )
+        axis.set_title(title, fontsize=10, loc="left", color=INK)
+        share = (count / count.sum(axis=1, keepdims=True)).mean(axis=0)
+        edges = np.arange(len(share)) / len(share)
+        under.bar(edges, share, 0.9 / len(share), align="edge", color=GIVEN)
+        under.set_xlabel("confidence", fontsize=9)
+        tidy(axis)
+        tidy(under)
+    top[0].set_ylabel("accuracy", fontsize=9)
+    bottom[0].set_ylabel("share of rows", fontsize=9)
     return png(figure)

@@ -229,7 +229,7 @@ PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hiera
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
 PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness", "checks"]
 BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "outliers_peer"]
-BENCHMARKS += ["self_supervised"]
+BENCHMARKS += ["calibration", "self_supervised"]
 LAUNCHERS = {
     "local": (),
     "slurm": ("--gpus=2", "--time=1:00:00"),

@@ -1,74 +1,83 @@
-"""Scores of outliers side by side on features of any network.
+"""Scores of outliers side by side on features of any networks.
 
-  python -m experiments.benchmarks.outliers --data=FEATURES.npz --workdir=DIR
+  python -m experiments.benchmarks.outliers --data FEATURES.npz ... --workdir=DIR
+  python -m experiments.benchmarks.outliers --digits --seeds=3 --workdir=DIR
 
-FEATURES.npz holds, of the layer before the last one,
+A file of FEATURES.npz, one for each network or seed, holds, of the layer before the
+last one,
   train            [rows, dim] float, features of training rows,
   train_label      [rows] whole numbers from 0, their classes,
   test             [rows, dim], of rows like those of training,
   outliers_NAME    [rows, dim], of rows that are not, any number of such sets,
   weights, bias    [classes, dim] and [classes], of the last layer; without them, those
-                   of a logistic regression of train_label.
+                   of a logistic regression of train_label,
+  test_label       [rows], if there, for the accuracy.
 Every score is fitted to `train` and asked about `test` and each set of outliers. Writes
 DIR/outliers.json and .md, a table and a picture of AUROC, average precision and the
-false positive rate at which 95 % of the outliers are found; and DIR/scores.npz, the
-scores behind them.
+false positive rate at which 95 % of the outliers are found, mean and standard deviation
+over the files; and DIR/scores_N.npz, the scores behind file N, from 0.
+
+With --digits the files are made and kept in DIR: networks that know the digits 0 to 7.
+--data_dir is a folder that may have all of MNIST, prepared by tensorflow-datasets, and
+emoji.npz of `experiments.make_emoji`; without it, digits are those in the package.
 """
 
-import io
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.arguments import one_line_errors, parser_of, writable_folder
+from experiments.arguments import one_line_errors
+from experiments.benchmarks import arrays, digits
 from experiments.results import store
-from experiments.results.tables import Number, Table
+from experiments.results.tables import Table, cell, over_seeds
 from repr_jax import figures, files
 from repr_jax.estimators import logistic
 from repr_jax.evaluators import outliers, post_hoc
 from repr_jax.ops import checks
 
 WHO, PREFIX = "outliers", "outliers_"
+MODULE = "experiments.benchmarks.outliers"
 LARGEST = 2**20  # classes
+BASELINE = "largest softmax"
+PANELS = {"auroc": "AUROC", "fpr_at_95": "FPR at 95 %"}
 
 
 def read(path) -> dict[str, np.ndarray]:
     """The arrays of a file, floats in float32, checked against one another.
 
     Raises:
-      FileNotFoundError: there is none. ValueError, TypeError: it is not as above.
+      FileNotFoundError: there is none. ValueError: it is not as above.
     """
     found = files.read_npz(WHO, path)
-    sets = [name for name in found if name.startswith(PREFIX)]
+    sets = sets_of(found)
     missing = [n for n in ("train", "train_label", "test") if n not in found]
     if missing or not sets or ("weights" in found) != ("bias" in found):
         raise ValueError(
             f"{WHO}: expected train, train_label, test, {PREFIX}NAME, and weights and "
             f"bias together or not at all; {path} has {', '.join(found)}."
         )
+    who, head = f"{WHO}: {path}", [n for n in ("weights",) if n in found]
     dim = found["train"].shape[-1] if found["train"].ndim else 0
-    for name in ("train", "test", *sets):
-        x = found[name]
-        if x.ndim != 2 or x.shape[1] != dim or not len(x):
-            raise ValueError(
-                f"{WHO}: expected {name} of shape [rows, {dim}]; got {x.shape}."
-            )
-        if not np.issubdtype(x.dtype, np.floating):
-            raise ValueError(f"{WHO}: expected {name} of floats; got {x.dtype}.")
-        found[name] = x.astype(np.float32)
-        checks.finite(WHO, **{name: found[name]})
-    label = found["train_label"]
-    if not np.issubdtype(label.dtype, np.integer) or label.shape != (
-        len(found["train"]),
-    ):
-        raise ValueError(
-            f"{WHO}: expected train_label, [{len(found['train'])}] whole numbers; got "
-            f"{label.dtype} {label.shape}."
-        )
-    checks.within(WHO, LARGEST, train_label=label)
-    found["train_label"] = label.astype(np.int32)
+    names = ("train", "test", *(PREFIX + name for name in sets), *head)
+    found |= arrays.floats(who, found, *names, width=dim)
+    num_classes = len(found["weights"]) if head else LARGEST
+    if head:
+        checks.shape(who, (num_classes,), bias=found["bias"])
+        checks.floating(who, bias=found["bias"])
+        checks.finite(who, bias=found["bias"])
+    for name in ("train", "test"):
+        label = f"{name}_label"
+        if label in found:
+            rows = len(found[name])
+            found[label] = arrays.classes(who, found, label, rows, num_classes)
     return found
+
+
+def sets_of(data) -> list[str]:
+    """Names of the sets of outliers."""
+    return [n.removeprefix(PREFIX) for n in data if n.startswith(PREFIX)]
 
 
 def head(data) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +96,8 @@ def compare(data) -> tuple[dict, dict]:
     """
     scores = post_hoc.fit(data["train"], data["train_label"], *head(data))
     found, kept = {}, {}
-    for key in [name for name in data if name.startswith(PREFIX)]:
-        title = key.removeprefix(PREFIX)
-        rows = np.concatenate([data["test"], data[key]])
+    for title in sets_of(data):
+        rows = np.concatenate([data["test"], data[PREFIX + title]])
         outlier = np.arange(len(rows)) >= len(data["test"])
         values = {name: np.asarray(score(rows)) for name, score in scores.items()}
         found[title] = {
@@ -99,43 +107,133 @@ def compare(data) -> tuple[dict, dict]:
     return found, kept
 
 
+def gathered(each: Sequence[dict]) -> dict:
+    """{set: {score: {figure: values}}}, a value a file; scores that all files have."""
+    sets = {}
+    for title, rows in each[0].items():
+        shared = [n for n in rows if all(n in found[title] for found in each)]
+        sets[title] = {
+            name: {
+                key: [found[title][name][key] for found in each] for key in rows[name]
+            }
+            for name in shared
+        }
+    return sets
+
+
 def table(title: str, rows: dict) -> Table:
-    """A set of outliers: a line a score, the best figure of a column in bold."""
-    values = np.array([list(found.values()) for found in rows.values()])
+    """A set of outliers: a line a score, the best mean of a column in bold."""
+    numbers = [[over_seeds(x) for x in found.values()] for found in rows.values()]
+    values = np.array([[number.mean for number in row] for row in numbers])
     best = [*values[:, :-1].argmax(axis=0), values[:, -1].argmin()]
     lines = [
-        [name, *(Number(x, best=bool(best[c] == r)) for c, x in enumerate(row))]
-        for r, (name, row) in enumerate(zip(rows, values.tolist()))
+        [name, *(x._replace(best=bool(best[c] == r)) for c, x in enumerate(row))]
+        for r, (name, row) in enumerate(zip(rows, numbers))
     ]
     return Table(("score", *outliers.COLUMNS), lines, title=f"Outliers: {title}")
+
+
+def better(rows: dict, key: str, sign: int) -> list[str]:
+    """The scores of a set whose figure is above the baseline's in every file.
+
+    sign: 1, or -1 where lower is better.
+    """
+    base = rows[BASELINE][key]
+    return [
+        name
+        for name, found in rows.items()
+        if all(sign * x > sign * b for x, b in zip(found[key], base))
+    ]
+
+
+def comparison(found: dict) -> str:
+    """In words, which scores are better than the baseline, for every set."""
+    lines = []
+    for title, rows in found.items():
+        of_both = [better(rows, "auroc", 1), better(rows, "fpr_at_95", -1)]
+        words = [
+            f"{len(names)} of {len(rows) - 1} by {what}"
+            + (f" ({', '.join(names)})" if names else "")
+            for names, what in zip(of_both, PANELS.values())
+        ]
+        lines.append(f"- {title}: {'; '.join(words)}.")
+    by_auroc = [better(rows, "auroc", 1) for rows in found.values()]
+    everywhere = [n for n in by_auroc[0] if all(n in names for names in by_auroc)]
+    nowhere = [title for title, names in zip(found, by_auroc) if not names]
+    return (
+        f"Better than the {BASELINE} in every file:\n\n"
+        + "\n".join(lines)
+        + f"\n\nBy AUROC, {', '.join(everywhere) or 'no score'} on all of these sets"
+        + (f"; on {', '.join(nowhere)} no score." if nowhere else ".")
+    )
+
+
+def about(first: dict, accuracies: Sequence[float]) -> str:
+    """What a file holds, and the accuracy of the networks if files have labels."""
+    sets = [f"{name} {len(first[PREFIX + name]):,}" for name in sets_of(first)]
+    text = (
+        f"{len(first['train']):,} training rows, {len(first['test']):,} test rows, "
+        f"{first['train'].shape[1]} features. Outliers: {', '.join(sets)}."
+    )
+    if accuracies:
+        text += f" Accuracy on test rows {cell(over_seeds(accuracies))}."
+    return text
+
+
+def pictures(folder: pathlib.Path, found: dict) -> list[store.Picture]:
+    """One of AUROC and one of false positives, standard deviations as bars."""
+    drawn = []
+    for key, label in PANELS.items():
+        mean, spread = (
+            {
+                title: {name: float(of(row[key])) for name, row in rows.items()}
+                for title, rows in found.items()
+            }
+            for of in (np.mean, np.std)
+        )
+        direction = "higher" if key == "auroc" else "lower"
+        png = figures.dots(mean, f"{label}, {direction} is better", spread)
+        file, caption = f"pictures/outliers_{key}.png", f"{label} of every score"
+        drawn.append(store.picture(folder, file, caption, png))
+    return drawn
 
 
 def main(arguments=None) -> int:
     """Compares, then writes and prints the results; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = parser_of("experiments.benchmarks.outliers", __doc__)
-    parser.add_argument("--data", required=True, help="an .npz file, as above")
-    parser.add_argument("--workdir", required=True, type=writable_folder)
-    args = parser.parse_args(arguments)
+    parser = arrays.parser(MODULE, __doc__)
+    asked = parser.parse_args(arguments)
+    folder, each, accuracies = pathlib.Path(asked.workdir), [], []
     with one_line_errors(parser):
-        found, scores = compare(read(args.data))
-    folder, file = pathlib.Path(args.workdir), io.BytesIO()
-    np.savez(file, **scores)
-    files.write(folder / "scores.npz", file.getvalue())
-    drawn = {
-        title: {name: row["auroc"] for name, row in rows.items()}
-        for title, rows in found.items()
-    }
-    picture = store.picture(
-        folder, "outliers.png", "AUROC of every score", figures.dots(drawn, "AUROC")
-    )
-    tables = [table(*pair) for pair in found.items()]
-    text = store.write(
-        folder / "outliers.json",
+        paths = arrays.paths(asked, "features", digits.features)
+        first = read(paths[0])
+        for path in paths[1:]:  # all, before the first is compared
+            if sorted(sets_of(data := read(path))) != sorted(sets_of(first)):
+                raise ValueError(
+                    f"{WHO}: expected the sets {', '.join(sets_of(first))} of "
+                    f"{paths[0]} in each file; {path} has {', '.join(sets_of(data))}."
+                )
+        for number, path in enumerate(paths):  # one in memory at a time
+            found, scores = compare(data := read(path))
+            each.append(found)
+            with files.whole(folder / f"scores_{number}.npz") as partial:
+                np.savez(partial, **scores)
+            if "test_label" in data:
+                weights, bias = head(data)
+                predicted = (data["test"] @ weights.T + bias).argmax(axis=1)
+                accuracies.append(float(np.mean(predicted == data["test_label"])))
+            print(f"{path}: compared", flush=True)
+    found = gathered(each)
+    text = [digits.about(digits.FEATURES, asked.data_dir)] if asked.digits else []
+    text += [about(first, accuracies), f"{outliers.NOTE} Best in bold."]
+    content = [*text, comparison(found), *(table(*pair) for pair in found.items())]
+    text = arrays.write(
+        asked,
+        MODULE,
+        arguments,
+        len(paths),
         title="Scores of outliers on the same features",
-        command=store.command_line("experiments.benchmarks.outliers", arguments),
-        seeds=[0],
-        content=[f"{outliers.NOTE} Best in bold.", *tables, picture],
+        content=[*content, *pictures(folder, found)],
     )
     print(text)
     return 0

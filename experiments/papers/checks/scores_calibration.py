@@ -1,5 +1,7 @@
 """Checks of calibration and uncertainty: sets, temperatures, priors, far away."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,14 +25,18 @@ CHECKS: list[Check] = []
 check = checks_in(CHECKS)
 
 
-def _overtrained(seed):
-    """Logits and labels of 1,000 digits to fit on and 1,000 to test, few trained on."""
-    x, y = toys.some(*toys.digits("train"), range(10), 400)
-    t, label = toys.some(*toys.digits("test"), range(10), 2_000)
+def overtrained(seed, data_dir="", num=2_000):
+    """Logits and labels of digits to fit on, and of as many to test; 400 trained on.
+
+    data_dir: see `toys.digits`. num: of both, at most.
+    """
+    read = functools.partial(toys.digits, data_dir=data_dir)
+    x, y = toys.some(*read("train"), range(10), 400)
+    t, label = toys.some(*read("test"), range(10), num)
     params = toys.classifier(seed, x, y, num_steps=1_500)
-    order = np.random.default_rng(seed).permutation(len(t))
+    order, half = np.random.default_rng(seed).permutation(len(t)), len(t) // 2
     logits, label = np.asarray(apply(params, t))[order], label[order]
-    return logits[:1_000], label[:1_000], logits[1_000:], label[1_000:]
+    return logits[:half], label[:half], logits[half:], label[half:]
 
 
 @check(
@@ -40,7 +46,7 @@ def _overtrained(seed):
     beats="without it",
 )
 def temperature(seed):
-    logits, label, new, truth = _overtrained(seed)
+    logits, label, new, truth = overtrained(seed)
     fitted = temperature_scaling.fit(logits, label)
 
     def error(z):
@@ -52,7 +58,7 @@ def temperature(seed):
 
 def _coverage(seed, score):
     """|coverage - 0.9| and four standard errors of it, of 20 splits."""
-    z, y, new, truth = _overtrained(seed)
+    z, y, new, truth = overtrained(seed)
     logits, labels = np.concatenate([z, new]), np.concatenate([y, truth])
     found = []
     for n in range(20):
@@ -84,7 +90,7 @@ def least_ambiguous(seed):
     beats="LAC, whose sets are smaller",
 )
 def cumulated(seed):
-    z, y, new, truth = _overtrained(seed)
+    z, y, new, truth = overtrained(seed)
 
     def least(score):
         fitted = conformal_sets.fit(z, y, miscoverage=0.1, score=score)

@@ -12,20 +12,26 @@ from repr_jax.ops import uncertainty
 
 
 @functools.cache
-def digits(split: str, size: int = 14):
+def digits(split: str, size: int = 14, data_dir: str = ""):
     """[rows, size, size] float32 in [0, 1], pooled and read-only; [rows] int labels.
 
     size: 14, means of 2 x 2 pixels, or 8, means of 4 x 4 after two of black are added
-    on each side.
+    on each side. data_dir: of all of MNIST, see `mnist.arrays`; "" for those embedded.
     """
-    images, labels = mnist.arrays(split)
+    source = "tfds" if data_dir else "embedded"
+    images, labels = mnist.arrays(split, source=source, data_dir=data_dir)
     images = images / np.float32(255)
     if size == 8:
         images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    images = pooled(images, size)
+    images.flags.writeable = False
+    return images, labels
+
+
+def pooled(images, size: int):
+    """[rows, side, side] -> [rows, size, size], means of squares of pixels."""
     n, side, _ = images.shape
-    pooled = images.reshape(n, size, side // size, size, side // size).mean((2, 4))
-    pooled.flags.writeable = False
-    return pooled, labels
+    return images.reshape(n, size, side // size, size, side // size).mean((2, 4))
 
 
 def some(x, y, classes, limit: int):
