@@ -27,10 +27,20 @@ def parser(module: str, text: str) -> argparse.ArgumentParser:
     )
     source.add_argument("--digits", action="store_true", help="networks of digits")
     add = found.add_argument
-    add("--seeds", type=at_least(1), default=3, help="how many networks of digits")
-    add("--data_dir", default="", help="a folder with mnist of tfds, or emoji.npz")
+    add("--seeds", type=at_least(1), help="how many networks of digits; 3")
+    add("--data_dir", help="a folder with mnist of tfds, or emoji.npz")
     add("--workdir", required=True, type=writable_folder)
     return found
+
+
+def parsed(parser: argparse.ArgumentParser, arguments) -> argparse.Namespace:
+    """The flags; those of digits have their defaults, and are refused beside files."""
+    asked = parser.parse_args(arguments)
+    for name in ("seeds", "data_dir"):
+        if asked.data and getattr(asked, name) is not None:
+            parser.error(f"--{name}: expected with --digits; got --data.")
+    asked.seeds, asked.data_dir = asked.seeds or 3, asked.data_dir or ""
+    return asked
 
 
 def paths(asked, kind: str, make: Callable[[int, str], Mapping]) -> list:

@@ -237,7 +237,7 @@ def main(arguments=None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = arrays.parser(MODULE, __doc__)
     parser.add_argument("--miscoverage", type=share, default=0.1, help="of the sets")
-    asked = parser.parse_args(arguments)
+    asked = arrays.parsed(parser, arguments)
     with one_line_errors(parser):
         paths = arrays.paths(asked, "logits", digits.logits)
         data = [read(path) for path in paths]

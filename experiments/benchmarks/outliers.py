@@ -202,7 +202,7 @@ def main(arguments=None) -> int:
     """Compares, then writes and prints the results; the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = arrays.parser(MODULE, __doc__)
-    asked = parser.parse_args(arguments)
+    asked = arrays.parsed(parser, arguments)
     folder, each, accuracies = pathlib.Path(asked.workdir), [], []
     with one_line_errors(parser):
         paths = arrays.paths(asked, "features", digits.features)

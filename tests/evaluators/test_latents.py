@@ -64,7 +64,7 @@ def test_content_is_found_style_as_far_as_it_follows_and_the_rest_not(of_content
                 factor: of_content[f"r2/{name}/{factor}/{probe}"]
                 for factor in content_style.FACTORS
             }
-            assert found["content"] > 0.99 if name == "x1" else 0.95
+            assert found["content"] > (0.99 if name == "x1" else 0.95)
             for factor, share in closed.items():
                 assert found[factor] == pytest.approx(share, abs=0.06)
             assert abs(found["modality1"]) < 0.02 and abs(found["modality2"]) < 0.02

@@ -77,9 +77,14 @@ def swav(config):
 
 METHODS = {f.__name__: f for f in (byol, moco, dino, swav)}
 every_method = pytest.mark.parametrize("method", METHODS)
-# Whole batches of every method; in two parts, those that have all that moves.
+# In two parts, those that have all that moves; of whole batches, these are slow tests.
+IN_PARTS = {"dino": 2, "swav": 2}
 also_in_parts = pytest.mark.parametrize(
-    ("method", "accumulate"), [*((m, 1) for m in METHODS), ("dino", 2), ("swav", 2)]
+    ("method", "accumulate"),
+    [
+        *((method, IN_PARTS.get(method, 1)) for method in METHODS),
+        *(pytest.param(method, 1, marks=pytest.mark.slow) for method in IN_PARTS),
+    ],
 )
 
 

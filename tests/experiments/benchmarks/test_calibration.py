@@ -116,6 +116,13 @@ def test_other_numbers_are_refused(tmp_path, flag, capsys):
     assert flag.partition("=")[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--seeds=2", "--data_dir=there"])
+def test_what_is_for_digits_is_refused_beside_files(tmp_path, flag, capsys):
+    with pytest.raises(SystemExit):
+        calibration.main(["--data=study.npz", flag, f"--workdir={tmp_path}"])
+    assert "expected with --digits; got --data" in capsys.readouterr().err
+
+
 def test_logits_of_digits_are_those_of_the_checks(monkeypatch):
     parts = tuple(np.full(1, n) for n in range(4))
     monkeypatch.setattr(scores_calibration, "overtrained", lambda *_: parts)
