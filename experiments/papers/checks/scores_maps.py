@@ -17,6 +17,7 @@ from repr_jax import losses, metrics
 from repr_jax.estimators import (
     kmeans,
     padim,
+    patch_classifier,
     patch_memory,
 )
 from repr_jax.ops import planar
@@ -194,7 +195,10 @@ def changed(seed):
 
 
 def _textures(seed):
-    """(normal images, defective ones) of 4 textures, [20, patches, dim] each."""
+    """(normal images, defective ones, masks) of 4 textures, 20 images each.
+
+    Images are [20, patches, dim], masks of the defective ones [20, patches].
+    """
     rng = np.random.default_rng(seed)
     centers = 0.5 * rng.normal(size=(4, 6, 16))
     defects = unit(rng.normal(size=(3, 16))) * 3  # shared by the textures
@@ -206,10 +210,12 @@ def _textures(seed):
     found = []
     for kinds in centers:
         normal, defective = images(kinds), images(kinds)
-        for image in defective:
+        masks = np.zeros((20, 49), bool)
+        for image, mask in zip(defective, masks):
             places = rng.permutation(49)[:3]
             image[places] += defects[rng.integers(3)]
-        found.append((normal, defective))
+            mask[places] = True
+        found.append((normal, defective, masks))
     return found, defects
 
 
@@ -221,7 +227,7 @@ def _textures(seed):
 )
 def memory(seed):
     found, _ = _textures(seed)
-    normal, defective = found[0]
+    normal, defective, _ = found[0]
     train, held = normal[:10].reshape(-1, 16), normal[10:]
     key = jax.random.key(seed)
     rows = jax.random.permutation(key, len(train))[:49]
@@ -243,10 +249,10 @@ def memory(seed):
 )
 def labeled_memory(seed):
     found, _ = _textures(seed)
-    key, (normal, defective) = jax.random.key(seed), found[0]
+    key, (normal, defective, _) = jax.random.key(seed), found[0]
     own = patch_memory.fit(key, normal[:10].reshape(-1, 16), num_rows=200)
     marked = []
-    for other, bad in found[1:]:  # patches that the other textures lack
+    for other, bad, _ in found[1:]:  # patches that the other textures lack
         bank = patch_memory.fit(key, other.reshape(-1, 16), num_rows=400)
         far = np.asarray(patch_memory.patch_scores(bank, bad))
         marked.append(bad[far >= np.sort(far, axis=1)[:, -3:-2]])
@@ -256,6 +262,32 @@ def labeled_memory(seed):
     labeled = (patch_memory.labeled_score(own, bank, x) for x in (held, defective))
     plain = (patch_memory.score(own, x) for x in (held, defective))
     return separation(*labeled), separation(*plain)
+
+
+@check(
+    "SEMLP",
+    "estimators.patch_classifier",
+    "AUROC of images, a texture that it has not seen",
+    beats="better of plain and labeled PatchCore, which know it",
+)
+def patch_network(seed):
+    found, _ = _textures(seed)
+    key, (normal, defective, _) = jax.random.key(seed), found[0]
+    held = normal[10:]
+    own = patch_memory.fit(key, normal[:10].reshape(-1, 16), num_rows=200)
+    marked = np.concatenate([bad[masks] for _, bad, masks in found[1:]])
+    bank = patch_memory.fit(key, marked, num_rows=len(marked))
+    x = np.concatenate([np.concatenate([a, b]) for a, b, _ in found[1:]])
+    masks = np.concatenate([np.concatenate([0 * m > 0, m]) for *_, m in found[1:]])
+    network = patch_classifier.fit(key, x.reshape(-1, 16), masks.ravel())
+
+    def auroc(score):
+        return separation(score(held), score(defective))
+
+    return auroc(lambda x: patch_classifier.score(network, x)), max(
+        auroc(lambda x: patch_memory.score(own, x)),
+        auroc(lambda x: patch_memory.labeled_score(own, bank, x)),
+    )
 
 
 @check(
