@@ -89,6 +89,7 @@ from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_flow import flow_kl
+from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "gan_generator",
     "gradient_penalty",
     "hard_negative",
+    "hierarchical_elbo",
     "hinge_discriminator",
     "hinge_generator",
     "hyphc",

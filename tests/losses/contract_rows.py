@@ -106,6 +106,15 @@ def below(z):
     return (0.5 * z, jnp.zeros_like(z)), (experts, jnp.zeros_like(experts))
 
 
+def layered(loss, arrays, decoder, **rest):
+    """A latent above another, both of which have fewer nats than are free, or more."""
+    levels = dict(
+        encoders=(lambda z: (0.5 * z, jnp.zeros_like(z)),),
+        priors=(lambda z: (0.7 * z, 0.1 * z),),
+    )
+    return unimodal(loss, arrays, decoder, free_nats=0.5, **levels, **rest)
+
+
 def conditional(loss, arrays, decoder, **rest):
     prior = arrays["prior_mean"], arrays["prior_log_var"]
     shared = {k: x for k, x in arrays.items() if not k.startswith("prior")}
@@ -303,6 +312,7 @@ REBUILT = {"remain_reconstructed": (DIM,), "forget_reconstructed": (DIM,)}
 ORIGINAL = {"remain_original": (DIM,), "forget_original": (DIM,)}
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
+    "hierarchical_elbo": Row(layered, UNIMODAL),
     "free_nats": Row(of_posterior, {"mean": (DIM,), "log_var": (DIM,)}),
     "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
     "dreg": Row(partial(unimodal, num_samples=2), UNIMODAL),

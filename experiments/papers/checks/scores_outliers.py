@@ -29,7 +29,9 @@ from repr_jax.estimators import (
     mahalanobis,
 )
 from repr_jax.models.flows import MaskedAutoregressiveFlow
-from repr_jax.ops import gaussian, mixture_posterior, uncertainty
+from repr_jax.models.hierarchical_vae import HierarchicalVAE
+from repr_jax.models.vae_layers import DenseDecoder, DenseEncoder
+from repr_jax.ops import gaussian, likelihood, mixture_posterior, uncertainty
 from repr_jax.ops.linear_gradients import of_cross_entropy, of_predicted_class
 
 CHECKS: list[Check] = []
@@ -243,3 +245,70 @@ def constant(seed):
     return separation(*ours), separation(
         *(mahalanobis.score(gaussian, rows) for rows in (t, new))
     )
+
+
+def _textured_digits(rng, split, num):
+    """[num, 14, 14]: digits, each pixel a mean of 3 x 3, with noise of 0.1."""
+    images = toys.digits(split)[0][:num, ..., None]
+    blurred = np.asarray(toys.windows(images)).mean(-1)
+    return np.float32(blurred + 0.1 * rng.normal(size=blurred.shape))
+
+
+def _smooth_turned_digits(num):
+    """[num, 14, 14]: other digits on their side, blurred twice, without noise."""
+    images = toys.digits("test")[0][-num:, ..., None]
+    for _ in range(2):
+        images = np.asarray(toys.windows(images)).mean(-1, keepdims=True)
+    return np.float32(np.rot90(images[..., 0], axes=(1, 2)))
+
+
+@check(
+    "likelihood ratio of latents",
+    "metrics.likelihood_ratio",
+    "AUROC, smooth digits on their side among upright ones with noise",
+    beats="minus the bound of all latents",
+)
+def ratio_of_latents(seed):
+    rng = np.random.default_rng(seed)
+    x, t = (_textured_digits(rng, *s) for s in (("train", 20_000), ("test", 400)))
+    shape, key = (14, 14), jax.random.key(seed)
+    model = HierarchicalVAE(
+        encoders=(DenseEncoder(8, (128,), shape), DenseEncoder(4, (64,), (8,))),
+        priors=(DenseEncoder(8, (64,), (4,)),),
+        decoder=DenseDecoder((128,), shape),
+    )
+
+    def parts(params, x):
+        def part(method, *level):
+            return lambda z: model.apply(params, z, *level, train=False, method=method)
+
+        levels = dict(encoders=(part("encode_above", 0),), priors=(part("prior", 0),))
+        levels["log_likelihood"] = functools.partial(likelihood.gaussian, scale=0.1)
+        return (x, *part("encode")(x), part("decode")), levels
+
+    def loss(params, key, beta):
+        keys = jax.random.split(key)
+        arrays, levels = parts(params, batch(keys[0], x)[0])
+        return losses.hierarchical_elbo(
+            keys[1], *arrays, **levels, beta=beta, free_nats=2.0
+        )
+
+    params = model.init(key, x[:2], train=False)
+    for beta in (0.1, 1.0):  # a warm-up in two steps
+        params = descend(
+            functools.partial(loss, beta=beta), params, seed=seed, num_steps=1_500
+        )
+
+    def bounds(x):
+        arrays, levels = parts(params, x)
+        return [
+            metrics.bound_above(
+                key, *arrays, **levels, num_from_prior=k, num_samples=64
+            )
+            for k in (0, 1)
+        ]
+
+    known, new = (jax.jit(bounds)(images) for images in (t, _smooth_turned_digits(400)))
+    score = (metrics.likelihood_ratio(*each) for each in (known, new))
+    minus = (-each[0].mean(0) for each in (known, new))
+    return separation(*score), separation(*minus)
