@@ -1,6 +1,7 @@
 """Checks of scores of inputs that a model does not know."""
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,14 @@ from repr_jax.estimators import (
 from repr_jax.models.flows import MaskedAutoregressiveFlow
 from repr_jax.models.hierarchical_vae import HierarchicalVAE
 from repr_jax.models.vae_layers import DenseDecoder, DenseEncoder
-from repr_jax.ops import gaussian, likelihood, mixture_posterior, uncertainty
+from repr_jax.ops import (
+    diffusion,
+    gaussian,
+    likelihood,
+    mixture_posterior,
+    uncertainty,
+)
+from repr_jax.ops.inpainting import checkerboards
 from repr_jax.ops.linear_gradients import of_cross_entropy, of_predicted_class
 
 CHECKS: list[Check] = []
@@ -312,3 +320,87 @@ def ratio_of_latents(seed):
     score = (metrics.likelihood_ratio(*each) for each in (known, new))
     minus = (-each[0].mean(0) for each in (known, new))
     return separation(*score), separation(*minus)
+
+
+def _letters():
+    """[letters, 64] in [0, 1]: capitals in a dozen typefaces, about as large as digits.
+
+    Without I, O and Z, which are digits to a network.
+    """
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    fonts = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
+    found = []
+    for path in sorted(fonts.glob("DejaVuS*[!y].ttf")):  # not Display, of few letters
+        font = ImageFont.truetype(str(path), 24)
+        for letter in "ABCDEFGHJKLMNPQRSTUVWXY":
+            page = Image.new("L", (32, 32))
+            ImageDraw.Draw(page).text((16, 16), letter, 255, font, anchor="mm")
+            found.append(np.asarray(page, np.float32) / 255)
+    images = np.stack(found).reshape(-1, 8, 4, 8, 4)
+    return images.mean((2, 4)).reshape(len(found), 64)
+
+
+@check(
+    "lift-map-detect",
+    "ops.diffusion.inpaint",
+    "AUROC, letters among digits 0 to 4",
+    beats="error of an autoencoder",
+)
+def lift(seed):
+    (x, y), (t, label) = (toys.digits(split, 8) for split in ("train", "test"))
+    x, t = x[y < 5].reshape(-1, 64), t[label < 5][:300].reshape(-1, 64)
+    levels = diffusion.linear_alpha_bars(num_times=100, start=1e-3, end=0.2)
+    keys = jax.random.split(jax.random.key(seed), 4)
+
+    def predict(params, x, time):  # noise by x and what the network adds to it
+        angles = jnp.asarray(time)[:, None] / 100 * 2.0 ** jnp.arange(8)
+        added = apply(params, jnp.c_[x, jnp.sin(angles), jnp.cos(angles)])
+        level = jnp.asarray(levels, jnp.float32)[time][:, None]
+        return jnp.sqrt(1 - level) * x + jnp.sqrt(level) * added
+
+    def denoising(params, key):
+        keys = jax.random.split(key, 3)
+        some = 2 * batch(keys[0], x)[0] - 1
+        time = jax.random.randint(keys[1], (len(some),), 0, 100)
+        noise = jax.random.normal(keys[2], some.shape)
+        level = jnp.asarray(levels, jnp.float32)[time]
+        noisy = diffusion.add_noise(some, noise, level)
+        return losses.noise_prediction(predict(params, noisy, time), noise)
+
+    start = toys.dense(keys[0], (80, 256, 256, 64))
+    network = descend(denoising, start, seed=seed, num_steps=5_000)
+    boards = jnp.asarray(checkerboards(4, 8, 8, block=2)).reshape(4, 64)
+
+    @jax.jit
+    def score(images):
+        def repeat(of_repeat):
+            key, board = of_repeat
+            made = diffusion.inpaint(
+                jax.random.split(key, len(images)),
+                lambda x, t: predict(network, x, jnp.broadcast_to(t, len(x))),
+                2 * images - 1,
+                jnp.broadcast_to(board, images.shape),
+                alpha_bars=levels,
+                num_steps=100,
+            )
+            return (made + 1) / 2
+
+        made = jax.lax.map(repeat, (jax.random.split(keys[1], 4), boards))
+        return metrics.inpainting_distance(images, made)
+
+    def error(params, x):
+        rebuilt = apply(params[1], jax.nn.relu(apply(params[0], x)))
+        return jnp.mean((rebuilt - x) ** 2, axis=1)
+
+    start = toys.dense(keys[2], (64, 128, 16)), toys.dense(keys[3], (16, 128, 64))
+    rebuilder = descend(
+        lambda params, key: jnp.mean(error(params, batch(key, x)[0])),
+        start,
+        seed=seed,
+        num_steps=3_000,
+    )
+    letters = _letters()
+    ours = separation(score(t), score(letters))
+    return ours, separation(*(error(rebuilder, each) for each in (t, letters)))
