@@ -13,6 +13,7 @@ from repr_jax.losses.classification import (
     soft_cross_entropy,
     swapped_cross_entropy,
 )
+from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
 from repr_jax.losses.classification_outliers import (
     background_outliers,
@@ -93,6 +94,7 @@ from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
+    "aligned_spheres",
     "alignment",
     "alignment_uniformity",
     "background_outliers",

@@ -148,6 +148,13 @@ def supported(loss, arrays, decoder, **rest):
     return labeled(lambda x, y, **k: loss(x, y, q, d, **k), arrays, decoder, **rest)
 
 
+def spheres(loss, arrays, decoder, **rest):
+    """Two classes."""
+    labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
+    others = {name: x for name, x in arrays.items() if name != "label"}
+    return loss(labels=labels, num_steps=3, **others, **rest)
+
+
 def masked_map(loss, arrays, decoder, **rest):
     """Pixels with a number above 0 are anomalous."""
     return loss(arrays["logits"], jnp.nan_to_num(arrays["label"]) > 0, **rest)
@@ -307,6 +314,9 @@ CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
 PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
 EVENTS = {"scores": (), "negative_scores": (3,)}
 EVENTS |= {"log_noise": (), "negative_log_noise": (3,)}
+SPHERES = {"features": (3,), "attributes": (DIM,), "label": (), "logits": (2, 2)}
+SPHERES |= {"decoded_features": (2, 3), "decoded_attributes": (2, DIM)}
+SPHERES |= {"feature_samples": (3, DIM), "attribute_samples": (3, DIM)}
 KEPT = {"remain": (DIM,), "forget": (DIM,)}
 REBUILT = {"remain_reconstructed": (DIM,), "forget_reconstructed": (DIM,)}
 ORIGINAL = {"remain_original": (DIM,), "forget_original": (DIM,)}
@@ -423,6 +433,7 @@ ROWS = {
         partial(embeddings, center=MARGINAL[0, :DIM], angular_weight=0.5), VIEWS
     ),
     "prompt_orthogonality": Row(embeddings, {"prompts": (DIM,)}),
+    "aligned_spheres": Row(spheres, SPHERES),
     "focal_balanced": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "dice": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "bucketed_nll": Row(
