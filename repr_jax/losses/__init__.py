@@ -89,6 +89,7 @@ from repr_jax.losses.multimodal_private import (
 from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
+from repr_jax.losses.variational_cascade import cvad
 from repr_jax.losses.variational_flow import flow_kl
 from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
@@ -107,6 +108,7 @@ __all__ = [
     "crmvae",
     "cross_entropy",
     "cross_view",
+    "cvad",
     "cvae",
     "dcl",
     "debiased",

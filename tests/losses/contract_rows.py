@@ -317,6 +317,8 @@ EVENTS |= {"log_noise": (), "negative_log_noise": (3,)}
 SPHERES = {"features": (3,), "attributes": (DIM,), "label": (), "logits": (2, 2)}
 SPHERES |= {"decoded_features": (2, 3), "decoded_attributes": (2, DIM)}
 SPHERES |= {"feature_samples": (3, DIM), "attribute_samples": (3, DIM)}
+CASCADE = {"x": (2, 3), "reconstruction": (2, 3), "mean": (1,), "log_var": (1,)}
+CASCADE |= {"second_mean": (DIM,), "second_log_var": (DIM,)}
 KEPT = {"remain": (DIM,), "forget": (DIM,)}
 REBUILT = {"remain_reconstructed": (DIM,), "forget_reconstructed": (DIM,)}
 ORIGINAL = {"remain_original": (DIM,), "forget_original": (DIM,)}
@@ -440,6 +442,7 @@ ROWS = {
         partial(embeddings, borders=np.array([-1, -0.5, 0.5, 1], "f")),
         {"logits": (3,), "y": ()},
     ),
+    "cvad": Row(embeddings, CASCADE),
     "flow_kl": Row(
         embeddings,
         {name: (DIM,) for name in ("z", "bent", "mean", "log_var")} | {"log_det": ()},

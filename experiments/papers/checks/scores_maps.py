@@ -20,6 +20,7 @@ from repr_jax.estimators import (
     patch_classifier,
     patch_memory,
 )
+from repr_jax.models.cascade_vae import CascadeVAE
 from repr_jax.ops import planar
 from repr_jax.ops.inpainting import inpaint_iterations
 from repr_jax.ops.patches import window_differences
@@ -312,3 +313,65 @@ def positions(seed):
 
     ours = (np.asarray(padim.score(fitted, x)).max((1, 2)) for x in (test, moved))
     return separation(*ours), separation(*(together(x) for x in (test, moved)))
+
+
+def _discs(rng, num, *, smaller=3.0, larger=4.0, crosses=0.0):
+    """[num, 16, 16, 1] in [0, 1]: a soft disc somewhere, or a cross of its area."""
+    y, x = np.indices((16, 16))[:, None] - rng.uniform(6, 9, size=(2, num, 1, 1))
+    radius = rng.uniform(smaller, larger, size=(num, 1, 1))
+    disc = radius - np.hypot(x, y)
+    arm, thin = 1.3 * radius, 0.4 * radius
+    bars = [np.minimum(thin - abs(a), arm - abs(b)) for a, b in ((x, y), (y, x))]
+    cross = np.maximum(*bars)
+    shape = np.where(rng.uniform(size=(num, 1, 1)) < crosses, cross, disc)
+    images = 0.8 / (1 + np.exp(-3 * shape)) + 0.05 * rng.normal(size=(num, 16, 16))
+    return np.float32(np.clip(images, 0, 1))[..., None]
+
+
+@check(
+    "CVAD",
+    "losses.cvad",
+    "AUROC, discs of other sizes and crosses among discs",
+    beats="the score of reconstruction alone",
+)
+def cascade(seed):
+    rng, keys = np.random.default_rng(seed), jax.random.split(jax.random.key(seed), 2)
+    train, held, known = (_discs(rng, num) for num in (2_000, 400, 300))
+    new = [_discs(rng, 100, smaller=a, larger=a + 0.5) for a in (1.5, 5.0)]
+    new = np.concatenate([*new, _discs(rng, 100, crosses=1.0)])
+    model = CascadeVAE((16, 16, 1), (4, 16), widths=(8, 16, 16, 32))
+
+    def rebuilding(params, key):
+        row_key, key = jax.random.split(key)
+        x = batch(row_key, train, size=64)[0]
+        found = model.apply(params, x, jax.random.split(key, len(x)), train=True)
+        return losses.cvad(x, found.reconstruction, *found.first, *found.second)
+
+    params = model.init(keys[0], train[:2], train=False)
+    params = descend(rebuilding, params, seed=seed, num_steps=1_000, rate=3e-3)
+
+    @jax.jit
+    def rebuilt(x):
+        return model.apply(params, x, train=False)
+
+    made = rebuilt(train).reconstruction
+
+    def logits(params, x):
+        return apply(params, x.reshape(len(x), -1))[:, 0]
+
+    def telling(params, key):  # above 0 is taken for a reconstruction
+        real, fake = (logits(params, x) for x in batch(key, train, made))
+        return losses.gan_discriminator(-real, -fake)
+
+    start = toys.dense(keys[1], (256, 64, 1))
+    discriminator = descend(telling, start, seed=seed, num_steps=500)
+
+    def scores(x):
+        found = rebuilt(x)
+        rows = (x, found.reconstruction, *found.first, *found.second)
+        error = jax.vmap(lambda *row: losses.cvad(*(a[None] for a in row)))(*rows)
+        return jnp.stack([error, jax.nn.sigmoid(logits(discriminator, x))])
+
+    lows, highs = jnp.quantile(scores(held), jnp.array([0.0, 1.0]), axis=1)
+    both = (metrics.minmax_combine(scores(x), lows, highs) for x in (known, new))
+    return separation(*both), separation(*(scores(x)[0] for x in (known, new)))
