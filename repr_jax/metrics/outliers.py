@@ -210,8 +210,8 @@ def inpainting_distance(images: Array, inpainted: Array) -> Array:
     """Median over repeats of the mean squared difference: lift, map, detect.
 
     An image of the training distribution comes back where parts of it are hidden and
-    made again by a model of it, such as `ops.ddrm.sample` or a diffusion model that is
-    given the known pixels at each step. The authors measure by LPIPS.
+    made again by a model of it: `ops.diffusion.inpaint` with the masks of
+    `ops.inpainting.checkerboards`, or `ops.ddrm.sample`. The authors measure by LPIPS.
 
     Args:
       images: [batch, ...] float.
