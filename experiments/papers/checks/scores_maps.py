@@ -268,7 +268,7 @@ def labeled_memory(seed):
 def _against_memories(seed, *, known: bool):
     """AUROC on texture 0 of a network of the others, and the better of two memories.
 
-    known: do the memories hold normal images of texture 0, or of the others, as it does?
+    known: do the memories hold normal images of texture 0, or of the others as it does?
     """
     found, _ = _textures(seed)
     key, (normal, defective, _) = jax.random.key(seed), found[0]
