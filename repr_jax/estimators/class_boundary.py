@@ -31,7 +31,8 @@ def fit(
     the n_k rows of class k.
 
     Args:
-      centers: [num_classes, dim] float, such as embedded attributes of seen classes.
+      centers: [num_classes, dim] float, such as embedded attributes of seen classes, by
+        encoders that `losses.aligned_spheres` trained.
       z: [batch, dim] float, embedded rows of these classes. Both are of any scale.
       labels: [batch] int in [0, num_classes).
       keep: in (0, 1]; 1 bounds by the farthest row.

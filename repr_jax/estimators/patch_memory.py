@@ -1,7 +1,8 @@
 """Anomalous patches of images, by their distance to remembered normal ones: PatchCore.
 
 Patches are feature rows of a pretrained network, each the mean of its 3 x 3 neighbors.
-A second memory, of labeled anomalous patches, is fitted in the same way.
+A second memory, of labeled anomalous patches, is fitted in the same way; a network of
+labeled patches is `patch_classifier`.
 
 Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022,
   https://arxiv.org/abs/2106.08265, in the form of anomalib's code.

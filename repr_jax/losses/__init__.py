@@ -13,6 +13,7 @@ from repr_jax.losses.classification import (
     soft_cross_entropy,
     swapped_cross_entropy,
 )
+from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
 from repr_jax.losses.classification_outliers import (
     background_outliers,
@@ -88,10 +89,13 @@ from repr_jax.losses.multimodal_private import (
 from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
+from repr_jax.losses.variational_cascade import cvad
 from repr_jax.losses.variational_flow import flow_kl
+from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
+    "aligned_spheres",
     "alignment",
     "alignment_uniformity",
     "background_outliers",
@@ -104,6 +108,7 @@ __all__ = [
     "crmvae",
     "cross_entropy",
     "cross_view",
+    "cvad",
     "cvae",
     "dcl",
     "debiased",
@@ -132,6 +137,7 @@ __all__ = [
     "gan_generator",
     "gradient_penalty",
     "hard_negative",
+    "hierarchical_elbo",
     "hinge_discriminator",
     "hinge_generator",
     "hyphc",

@@ -75,6 +75,7 @@ from repr_jax.metrics.inductive_bias import (
 from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.outliers import (
+    bound_above,
     inpainting_distance,
     likelihood_ratio,
     model_specific_targets,
@@ -137,6 +138,7 @@ __all__ = [
     "average_precision",
     "best_f1",
     "bias_information",
+    "bound_above",
     "brier",
     "changed_clusters",
     "contingency",

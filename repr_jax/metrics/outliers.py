@@ -4,11 +4,13 @@ Scores are [batch] float32, higher for what is more anomalous. ValueError for sh
 that do not fit together, TypeError for integers in place of floats.
 """
 
+from collections.abc import Callable, Sequence
+
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops import checks
-from repr_jax.ops.batch import log_mean_exp
+from repr_jax.ops import checks, latent_levels, likelihood
+from repr_jax.ops.batch import by_row, checked_rows, log_mean_exp
 from repr_jax.ops.numerics import argmax, l2_normalize, same_class, to_float
 from repr_jax.ops.uncertainty import log_shares
 
@@ -120,6 +122,64 @@ def score_norms(scores: Array, sigma: Array) -> Array:
     return (to_float(sigma)[:, None] * norms).T
 
 
+def bound_above(
+    key: Array,
+    x: Array,
+    mean: Array,
+    log_var: Array,
+    decode: Callable[[Array], Array],
+    *,
+    encoders: Sequence[latent_levels.Conditional],
+    priors: Sequence[latent_levels.Conditional],
+    num_from_prior: int,
+    num_samples: int = 1,
+    log_likelihood: Callable[[Array, Array], Array] = likelihood.laplace,
+) -> Array:
+    """Samples of a bound of log p(x) whose lowest latents come from the prior.
+
+    log p(x | z_1) - sum_{l > k} (log q(z_l | z_{l-1}) - log p(z_l | z_{l+1})), where
+    z_{k+1}, ... are drawn from q, and z_k, ..., z_1 are the modes of p given the level
+    above. What `likelihood_ratio` takes: `full` with k = 0, `above` with k > 0.
+
+    Args:
+      key: PRNG key, of which each row has its own.
+      x, mean, log_var, decode, encoders, priors, log_likelihood: those of
+        `losses.hierarchical_elbo`; decode takes [rows, dim], any number of rows.
+      num_from_prior: k, from 0, all latents from q, to the number of priors.
+      num_samples: >= 1.
+
+    Returns:
+      [num_samples, batch] in nats; with k = 0 minus their mean is hierarchical_elbo.
+
+    Raises:
+      ValueError: shapes or numbers that do not fit. TypeError: integers.
+
+    Source: Havtorn et al., "Hierarchical VAEs Know What They Don't Know", 2021, eq. 6,
+      https://arxiv.org/abs/2102.08248; the modes are as in the authors' code.
+    """
+    who = "bound_above"
+    checks.count(who, num_samples=num_samples)
+    checks.count(who, minimum=0, num_from_prior=num_from_prior)
+    latent_levels.same_number(who, encoders, priors)
+    if num_from_prior > len(priors):
+        raise ValueError(
+            f"{who}: expected num_from_prior <= {len(priors)}, the priors; got "
+            f"{num_from_prior}."
+        )
+    mean, log_var, where = checked_rows(who, None, mean=mean, log_var=log_var)
+    checks.rows(who, len(mean), x=x)
+    checks.floating(who, x=x)
+    levels = latent_levels.draw(
+        key, mean, log_var, encoders, where=where, num_samples=num_samples
+    )
+    terms = latent_levels.excess(levels, priors)[num_from_prior:]
+    z = levels[num_from_prior][0]
+    for prior in reversed(priors[:num_from_prior]):
+        z, _ = latent_levels.given(prior, z)
+    log_p = likelihood.by_row(log_likelihood, to_float(x), by_row(decode, z), where)
+    return log_p - sum(jnp.sum(level, axis=-1) for level in terms)
+
+
 def likelihood_ratio(full: Array, above: Array) -> Array:
     """log mean_s exp(full_s) - log mean_s exp(above_s): [samples, batch] -> [batch].
 
@@ -129,7 +189,8 @@ def likelihood_ratio(full: Array, above: Array) -> Array:
     more of an outlier.
 
     Args:
-      full, above: [samples, batch] float, nats; the numbers of samples may differ.
+      full, above: [samples, batch] float, nats, such as those of `bound_above`; the
+        numbers of samples may differ.
 
     Raises:
       ValueError: another rank, or another batch. TypeError: no floats.
@@ -149,8 +210,8 @@ def inpainting_distance(images: Array, inpainted: Array) -> Array:
     """Median over repeats of the mean squared difference: lift, map, detect.
 
     An image of the training distribution comes back where parts of it are hidden and
-    made again by a model of it, such as `ops.ddrm.sample` or a diffusion model that is
-    given the known pixels at each step. The authors measure by LPIPS.
+    made again by a model of it: `ops.diffusion.inpaint` with the masks of
+    `ops.inpainting.checkerboards`, or `ops.ddrm.sample`. The authors measure by LPIPS.
 
     Args:
       images: [batch, ...] float.

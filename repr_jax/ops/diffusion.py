@@ -19,6 +19,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import row_normal
+from repr_jax.ops.numerics import to_float
 
 
 def linear_alpha_bars(
@@ -85,10 +86,68 @@ def sample(
     Source: Song et al., eqs. 12 and 16.
     """
     checks.fraction("diffusion.sample", eta=eta)
+    steps = steps_of(alpha_bars, num_steps)
+    return _backwards(keys, predict_noise, shape, steps, eta, lambda x, *_: x)
+
+
+def inpaint(
+    keys: Array,
+    predict_noise: Callable,
+    x: Array,
+    known: Array,
+    *,
+    alpha_bars: np.ndarray,
+    num_steps: int,
+    eta: float = 1.0,
+) -> Array:
+    """`sample`, with the known pixels put back before each step, at its level of noise.
+
+    x_t <- sqrt(a) x + sqrt(1 - a) N(0, I) where known, noise fresh at each step; at the
+    end they are those of x. The network is not told what is known, so that the law of
+    the others is near the conditional one, but not it.
+
+    Args:
+      keys, predict_noise, alpha_bars, num_steps, eta: as of `sample`; 1 is DDPM.
+      x: [batch, *shape] float, in the range the network was trained in; what is not
+        known may hold anything.
+      known: bool as x.
+
+    Returns:
+      [batch, *shape] float32, equal to x where known.
+
+    Raises:
+      ValueError: shapes or numbers that do not fit. TypeError: x of integers, known
+        that is not bool.
+
+    Source: Song et al., "Score-Based Generative Modeling through Stochastic
+      Differential Equations", 2021, section 5, https://arxiv.org/abs/2011.13456.
+    """
+    who = "diffusion.inpaint"
+    checks.fraction(who, eta=eta)
+    checks.floating(who, x=x)
+    checks.boolean(who, known=known)
+    checks.shape(who, jnp.shape(x), known=known)
+    checks.rows(who, len(keys), x=x)
+    clean = jnp.where(known, to_float(x), 0)
+    known_keys, keys = split(keys)
+
+    def put_back(x: Array, alpha_bar: Array, number: Array) -> Array:
+        noise = row_normal(fold(known_keys, number), clean.shape[1:])
+        noisy = jnp.sqrt(alpha_bar) * clean + jnp.sqrt(1 - alpha_bar) * noise
+        return jnp.where(known, noisy, x)
+
+    steps = steps_of(alpha_bars, num_steps)
+    found = _backwards(keys, predict_noise, clean.shape[1:], steps, eta, put_back)
+    return jnp.where(known, clean, found)
+
+
+def _backwards(keys, predict_noise, shape, steps, eta, before):
+    """From noise to samples; before: (x, alpha_bar, number) -> x at each step."""
     start_keys, step_keys = split(keys)
 
     def step(x: Array, inputs: tuple) -> tuple[Array, None]:
         time, alpha_bar, following, number = inputs
+        x = before(x, alpha_bar, number)
         guess = predict_noise(x, time)
         clean = (x - jnp.sqrt(1 - alpha_bar) * guess) / jnp.sqrt(alpha_bar)
         spread = eta * jnp.sqrt((1 - following) / (1 - alpha_bar))
@@ -97,7 +156,6 @@ def sample(
         fresh = spread * row_normal(fold(step_keys, number), shape)
         return jnp.sqrt(following) * clean + direction + fresh, None
 
-    steps = steps_of(alpha_bars, num_steps)
     return lax.scan(step, row_normal(start_keys, shape), steps)[0]
 
 

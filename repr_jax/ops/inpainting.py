@@ -1,8 +1,9 @@
-"""Anomalies as what an inpainting network would not have painted."""
+"""Anomalies as what an inpainting network would not have painted, and masks for it."""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.ops import checks
@@ -43,3 +44,21 @@ def inpaint_iterations(
         residual = jnp.abs(images - painted)
         mask = residual > threshold
     return mask, residual
+
+
+def checkerboards(num: int, height: int, width: int, *, block: int = 8) -> np.ndarray:
+    """[num, height, width] bool of blocks in turn, the colors swapped in every second.
+
+    True is what is known: of two boards that follow each other, each pixel is in one.
+
+    Args:
+      num, height, width: >= 1.
+      block: >= 1, pixels on a side; blocks at the lower and right edges may be cut.
+
+    Source: Liu et al., "Unsupervised Out-of-Distribution Detection with Diffusion
+      Inpainting", 2023, https://arxiv.org/abs/2302.10326: 8 x 8 blocks, 10 boards.
+    """
+    checks.count("checkerboards", num=num, height=height, width=width, block=block)
+    row, column = np.indices((height, width)) // block
+    board = np.arange(num)[:, None, None] + (row + column)[None]
+    return board % 2 == 0

@@ -155,6 +155,12 @@ CASES = {
         ),
         lambda module, *args: module.predict(*args),
     ),
+    "patch_classifier": Case(
+        lambda module, x, labels, **masks: module.fit(
+            KEY, x, labels == 1, widths=(4,), **SHORT, **masks
+        ),
+        lambda module, *args: module.patch_scores(*args),
+    ),
     "patch_memory": Case(
         by_key(num_rows=6), lambda module, *args: module.patch_scores(*args)
     ),

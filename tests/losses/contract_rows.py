@@ -106,6 +106,15 @@ def below(z):
     return (0.5 * z, jnp.zeros_like(z)), (experts, jnp.zeros_like(experts))
 
 
+def layered(loss, arrays, decoder, **rest):
+    """A latent above another, both of which have fewer nats than are free, or more."""
+    levels = dict(
+        encoders=(lambda z: (0.5 * z, jnp.zeros_like(z)),),
+        priors=(lambda z: (0.7 * z, 0.1 * z),),
+    )
+    return unimodal(loss, arrays, decoder, free_nats=0.5, **levels, **rest)
+
+
 def conditional(loss, arrays, decoder, **rest):
     prior = arrays["prior_mean"], arrays["prior_log_var"]
     shared = {k: x for k, x in arrays.items() if not k.startswith("prior")}
@@ -137,6 +146,13 @@ def supported(loss, arrays, decoder, **rest):
     """With counts and shares, which are at least 0."""
     q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))
     return labeled(lambda x, y, **k: loss(x, y, q, d, **k), arrays, decoder, **rest)
+
+
+def spheres(loss, arrays, decoder, **rest):
+    """Two classes."""
+    labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
+    others = {name: x for name, x in arrays.items() if name != "label"}
+    return loss(labels=labels, num_steps=3, **others, **rest)
 
 
 def masked_map(loss, arrays, decoder, **rest):
@@ -298,11 +314,17 @@ CONDITIONAL = UNIMODAL | {"prior_mean": (DIM,), "prior_log_var": (DIM,)}
 PLUS = dict(auxiliary=(np.zeros(1, "f"), np.ones(1, "f")), num_samples=2)
 EVENTS = {"scores": (), "negative_scores": (3,)}
 EVENTS |= {"log_noise": (), "negative_log_noise": (3,)}
+SPHERES = {"features": (3,), "attributes": (DIM,), "label": (), "logits": (2, 2)}
+SPHERES |= {"decoded_features": (2, 3), "decoded_attributes": (2, DIM)}
+SPHERES |= {"feature_samples": (3, DIM), "attribute_samples": (3, DIM)}
+CASCADE = {"x": (2, 3), "reconstruction": (2, 3), "mean": (1,), "log_var": (1,)}
+CASCADE |= {"second_mean": (DIM,), "second_log_var": (DIM,)}
 KEPT = {"remain": (DIM,), "forget": (DIM,)}
 REBUILT = {"remain_reconstructed": (DIM,), "forget_reconstructed": (DIM,)}
 ORIGINAL = {"remain_original": (DIM,), "forget_original": (DIM,)}
 ROWS = {
     "elbo": Row(unimodal, UNIMODAL),
+    "hierarchical_elbo": Row(layered, UNIMODAL),
     "free_nats": Row(of_posterior, {"mean": (DIM,), "log_var": (DIM,)}),
     "iwae": Row(partial(unimodal, num_samples=2), UNIMODAL),
     "dreg": Row(partial(unimodal, num_samples=2), UNIMODAL),
@@ -413,12 +435,14 @@ ROWS = {
         partial(embeddings, center=MARGINAL[0, :DIM], angular_weight=0.5), VIEWS
     ),
     "prompt_orthogonality": Row(embeddings, {"prompts": (DIM,)}),
+    "aligned_spheres": Row(spheres, SPHERES),
     "focal_balanced": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "dice": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "bucketed_nll": Row(
         partial(embeddings, borders=np.array([-1, -0.5, 0.5, 1], "f")),
         {"logits": (3,), "y": ()},
     ),
+    "cvad": Row(embeddings, CASCADE),
     "flow_kl": Row(
         embeddings,
         {name: (DIM,) for name in ("z", "bent", "mean", "log_var")} | {"log_det": ()},

@@ -105,6 +105,80 @@ def test_more_steps_come_nearer_to_the_law():
         np.testing.assert_allclose(variances_after(1000, eta), [1.6, 0.4], rtol=0.02)
 
 
+def inpainted(keys, x, known, **options):
+    draw = jax.jit(
+        functools.partial(
+            diffusion.inpaint,
+            predict_noise=functools.partial(network, SMALL),
+            alpha_bars=ALPHA_BARS,
+            **{"num_steps": 20, **options},
+        )
+    )
+    return np.asarray(draw(keys, x=x, known=known))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
+def test_inpainting_of_loops(eta):
+    """Of SMALL, whose network is linear in x, and the noise that the function draws."""
+    x, known = np.array([[1.2, np.nan]], "f"), np.array([[True, False]])
+    found = inpainted(keys_of(1), x, known, eta=eta)
+    covariance, mean = np.array([[1, 0.6], [0.6, 1]]), np.array([0.5, -0.5])
+    (of_known,), keys = diffusion.split(keys_of(1))
+    (start,), (of_step,) = diffusion.split(keys)
+    now = np.asarray(jax.random.normal(start, (2,)), float)
+    times = diffusion.spaced_times(1000, 20)[::-1]
+    for number, time in enumerate(times):
+        a = ALPHA_BARS[time]
+        b = ALPHA_BARS[times[number + 1]] if number < 19 else 1.0
+        noise = jax.random.normal(jax.random.fold_in(of_known, number), (2,))
+        now[0] = a**0.5 * 1.2 + (1 - a) ** 0.5 * float(noise[0])
+        whole = a * covariance + (1 - a) * np.eye(2)
+        guess = (1 - a) ** 0.5 * np.linalg.solve(whole, now - a**0.5 * mean)
+        clean = (now - (1 - a) ** 0.5 * guess) / a**0.5
+        spread = eta * ((1 - b) / (1 - a) * (1 - a / b)) ** 0.5
+        fresh = jax.random.normal(jax.random.fold_in(of_step, number), (2,))
+        now = b**0.5 * clean + max(1 - b - spread**2, 0) ** 0.5 * guess
+        now = now + spread * np.asarray(fresh, float)
+    np.testing.assert_allclose(found[0], [1.2, now[1]], rtol=1e-3)
+
+
+def test_inpainted_pixels_follow_the_known_one_but_not_all_the_way():
+    """From the mean -0.5 to -1.7 and 0.7, those of the conditional law."""
+    rows = 8000
+    x = np.repeat([[-1.5, 0.0], [2.5, 0.0]], rows // 2, axis=0).astype("f")
+    known = np.tile([True, False], (rows, 1))
+    found = inpainted(keys_of(rows), x, known, num_steps=200)
+    np.testing.assert_array_equal(found[:, 0], x[:, 0])
+    lower, upper = found[:, 1].reshape(2, -1).mean(axis=1)
+    assert -1.7 < lower < -1.1 and 0.1 < upper < 0.7
+
+
+def test_what_is_known_stays_and_without_it_a_sample_is_drawn():
+    x = np.random.default_rng(0).normal(size=(3, 2)).astype("f")
+    same = inpainted(keys_of(3), x, np.ones((3, 2), bool))
+    np.testing.assert_array_equal(same, x)
+    free = inpainted(keys_of(3), x, np.zeros((3, 2), bool))
+    expected = diffusion.sample(
+        diffusion.split(keys_of(3))[1],
+        functools.partial(network, SMALL),
+        (2,),
+        alpha_bars=ALPHA_BARS,
+        num_steps=20,
+        eta=1.0,
+    )
+    np.testing.assert_allclose(free, expected, rtol=1e-5)
+
+
+def test_masks_that_do_not_fit_are_refused():
+    x, options = jnp.zeros((3, 2)), dict(alpha_bars=ALPHA_BARS, num_steps=2)
+    with pytest.raises(TypeError, match=r"diffusion\.inpaint: expected known bool"):
+        diffusion.inpaint(keys_of(3), None, x, jnp.zeros((3, 2)), **options)
+    with pytest.raises(ValueError, match=r"expected known of shape \(3, 2\)"):
+        diffusion.inpaint(keys_of(3), None, x, jnp.zeros((3, 1), bool), **options)
+    with pytest.raises(ValueError, match="expected x with 2 rows"):
+        diffusion.inpaint(keys_of(2), None, x, jnp.zeros((3, 2), bool), **options)
+
+
 def test_ddrm_of_a_measurement_without_noise():
     """The mean is exact, and the spread too small, along what is not measured."""
     x = restored("small", ((0.5, 0.5),), 0.8)

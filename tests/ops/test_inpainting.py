@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repr_jax.ops.inpainting import inpaint_iterations
+from repr_jax.ops.inpainting import checkerboards, inpaint_iterations
 
 
 def mean_of_the_rest(images, mask):
@@ -32,3 +32,15 @@ def test_a_round_sees_the_mask_before_and_a_high_threshold_leaves_it_empty():
     assert not mask.any()
     with pytest.raises(TypeError, match="images of floats"):
         inpaint_iterations(mean_of_the_rest, np.ones((2, 2), int), threshold=1.0)
+
+
+def test_boards_have_blocks_in_turn_and_swap_colors():
+    boards = checkerboards(3, 5, 4, block=2)
+    assert boards.shape == (3, 5, 4) and boards.dtype == bool
+    for n in range(3):
+        for i in range(5):
+            for j in range(4):
+                assert boards[n, i, j] == ((n + i // 2 + j // 2) % 2 == 0)
+    np.testing.assert_array_equal(boards[0], ~boards[1])
+    with pytest.raises(ValueError, match="checkerboards: expected block >= 1"):
+        checkerboards(1, 4, 4, block=0)

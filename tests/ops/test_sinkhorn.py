@@ -135,3 +135,33 @@ def test_errors_say_what_came():
         sinkhorn.log_plan(scores, num_half_steps=0)
     with pytest.raises(ValueError, match="balanced_assignment: expected epsilon > 0"):
         sinkhorn.balanced_assignment(scores, epsilon=0.0)
+
+
+@pytest.mark.parametrize(("epsilon", "num_steps"), [(0.1, 100), (2.0, 1), (0.5, 7)])
+def test_a_price_is_that_of_loops(epsilon, num_steps):
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
+    cost = np.array([[sum((p - q) ** 2) for q in b] for p in a])
+    masses = np.full(4, 1 / 4), np.full(3, 1 / 3)
+    plan = scaled_in_turn(-cost / epsilon, 2 * num_steps, *masses)
+    found = jax.jit(
+        lambda a, b: sinkhorn.transport_price(
+            a, b, epsilon=epsilon, num_steps=num_steps
+        )
+    )(a, b)
+    np.testing.assert_allclose(found, np.sum(plan * cost), rtol=1e-5)
+
+
+def test_a_price_by_hand():
+    """One point: all goes there. With little entropy, each goes to its nearest."""
+    x = np.array([[0.0], [1.0]], "f")
+    one = sinkhorn.transport_price(x, np.array([[3.0]], "f"))
+    np.testing.assert_allclose(one, (9 + 4) / 2)
+    moved = sinkhorn.transport_price(x, x[::-1] + 0.2, epsilon=0.01)
+    np.testing.assert_allclose(moved, 0.04, rtol=1e-5)
+    slope = jax.grad(sinkhorn.transport_price)(x, x + 0.2, epsilon=0.01)
+    np.testing.assert_allclose(slope, -0.2, rtol=1e-3)
+    with pytest.raises(ValueError, match="transport_price: expected epsilon > 0"):
+        sinkhorn.transport_price(x, x, epsilon=0.0)
+    with pytest.raises(ValueError, match=r"expected b of shape \(2, 1\)"):
+        sinkhorn.transport_price(x, np.zeros((2, 3), "f"))

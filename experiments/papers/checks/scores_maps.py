@@ -17,8 +17,10 @@ from repr_jax import losses, metrics
 from repr_jax.estimators import (
     kmeans,
     padim,
+    patch_classifier,
     patch_memory,
 )
+from repr_jax.models.cascade_vae import CascadeVAE
 from repr_jax.ops import planar
 from repr_jax.ops.inpainting import inpaint_iterations
 from repr_jax.ops.patches import window_differences
@@ -194,7 +196,10 @@ def changed(seed):
 
 
 def _textures(seed):
-    """(normal images, defective ones) of 4 textures, [20, patches, dim] each."""
+    """(normal images, defective ones, masks) of 4 textures, 20 images each.
+
+    Images are [20, patches, dim], masks of the defective ones [20, patches].
+    """
     rng = np.random.default_rng(seed)
     centers = 0.5 * rng.normal(size=(4, 6, 16))
     defects = unit(rng.normal(size=(3, 16))) * 3  # shared by the textures
@@ -206,10 +211,12 @@ def _textures(seed):
     found = []
     for kinds in centers:
         normal, defective = images(kinds), images(kinds)
-        for image in defective:
+        masks = np.zeros((20, 49), bool)
+        for image, mask in zip(defective, masks):
             places = rng.permutation(49)[:3]
             image[places] += defects[rng.integers(3)]
-        found.append((normal, defective))
+            mask[places] = True
+        found.append((normal, defective, masks))
     return found, defects
 
 
@@ -221,7 +228,7 @@ def _textures(seed):
 )
 def memory(seed):
     found, _ = _textures(seed)
-    normal, defective = found[0]
+    normal, defective, _ = found[0]
     train, held = normal[:10].reshape(-1, 16), normal[10:]
     key = jax.random.key(seed)
     rows = jax.random.permutation(key, len(train))[:49]
@@ -243,10 +250,10 @@ def memory(seed):
 )
 def labeled_memory(seed):
     found, _ = _textures(seed)
-    key, (normal, defective) = jax.random.key(seed), found[0]
+    key, (normal, defective, _) = jax.random.key(seed), found[0]
     own = patch_memory.fit(key, normal[:10].reshape(-1, 16), num_rows=200)
     marked = []
-    for other, bad in found[1:]:  # patches that the other textures lack
+    for other, bad, _ in found[1:]:  # patches that the other textures lack
         bank = patch_memory.fit(key, other.reshape(-1, 16), num_rows=400)
         far = np.asarray(patch_memory.patch_scores(bank, bad))
         marked.append(bad[far >= np.sort(far, axis=1)[:, -3:-2]])
@@ -256,6 +263,52 @@ def labeled_memory(seed):
     labeled = (patch_memory.labeled_score(own, bank, x) for x in (held, defective))
     plain = (patch_memory.score(own, x) for x in (held, defective))
     return separation(*labeled), separation(*plain)
+
+
+def _against_memories(seed, *, known: bool):
+    """AUROC on texture 0 of a network of the others, and the better of two memories.
+
+    known: do the memories hold normal images of texture 0, or of the others as it does?
+    """
+    found, _ = _textures(seed)
+    key, (normal, defective, _) = jax.random.key(seed), found[0]
+    held = normal[10:]
+    others = np.concatenate([images for images, *_ in found[1:]])
+    remembered = (normal[:10] if known else others).reshape(-1, 16)
+    own = patch_memory.fit(key, remembered, num_rows=200)
+    marked = np.concatenate([bad[masks] for _, bad, masks in found[1:]])
+    bank = patch_memory.fit(key, marked, num_rows=len(marked))
+    x = np.concatenate([np.concatenate([a, b]) for a, b, _ in found[1:]])
+    masks = np.concatenate([np.concatenate([0 * m > 0, m]) for *_, m in found[1:]])
+    network = patch_classifier.fit(key, x.reshape(-1, 16), masks.ravel())
+
+    def auroc(score):
+        return separation(score(held), score(defective))
+
+    return auroc(lambda x: patch_classifier.score(network, x)), max(
+        auroc(lambda x: patch_memory.score(own, x)),
+        auroc(lambda x: patch_memory.labeled_score(own, bank, x)),
+    )
+
+
+@check(
+    "SEMLP",
+    "estimators.patch_classifier",
+    "AUROC of images, a texture that it has not seen",
+    beats="better of plain and labeled PatchCore, which know it",
+)
+def patch_network(seed):
+    return _against_memories(seed, known=True)
+
+
+@check(
+    "SEMLP where none knows the texture",
+    "estimators.patch_classifier",
+    "AUROC of images, a texture left out",
+    beats="better of plain and labeled PatchCore of the others",
+)
+def patch_network_alone(seed):
+    return _against_memories(seed, known=False)
 
 
 @check(
@@ -280,3 +333,65 @@ def positions(seed):
 
     ours = (np.asarray(padim.score(fitted, x)).max((1, 2)) for x in (test, moved))
     return separation(*ours), separation(*(together(x) for x in (test, moved)))
+
+
+def _discs(rng, num, *, smaller=3.0, larger=4.0, crosses=0.0):
+    """[num, 16, 16, 1] in [0, 1]: a soft disc somewhere, or a cross of its area."""
+    y, x = np.indices((16, 16))[:, None] - rng.uniform(6, 9, size=(2, num, 1, 1))
+    radius = rng.uniform(smaller, larger, size=(num, 1, 1))
+    disc = radius - np.hypot(x, y)
+    arm, thin = 1.3 * radius, 0.4 * radius
+    bars = [np.minimum(thin - abs(a), arm - abs(b)) for a, b in ((x, y), (y, x))]
+    cross = np.maximum(*bars)
+    shape = np.where(rng.uniform(size=(num, 1, 1)) < crosses, cross, disc)
+    images = 0.8 / (1 + np.exp(-3 * shape)) + 0.05 * rng.normal(size=(num, 16, 16))
+    return np.float32(np.clip(images, 0, 1))[..., None]
+
+
+@check(
+    "CVAD",
+    "losses.cvad",
+    "AUROC, discs of other sizes and crosses among discs",
+    beats="the score of reconstruction alone",
+)
+def cascade(seed):
+    rng, keys = np.random.default_rng(seed), jax.random.split(jax.random.key(seed), 2)
+    train, held, known = (_discs(rng, num) for num in (2_000, 400, 300))
+    new = [_discs(rng, 100, smaller=a, larger=a + 0.5) for a in (1.5, 5.0)]
+    new = np.concatenate([*new, _discs(rng, 100, crosses=1.0)])
+    model = CascadeVAE((16, 16, 1), (4, 16), widths=(8, 16, 16, 32))
+
+    def rebuilding(params, key):
+        row_key, key = jax.random.split(key)
+        x = batch(row_key, train, size=64)[0]
+        found = model.apply(params, x, jax.random.split(key, len(x)), train=True)
+        return losses.cvad(x, found.reconstruction, *found.first, *found.second)
+
+    params = model.init(keys[0], train[:2], train=False)
+    params = descend(rebuilding, params, seed=seed, num_steps=1_000, rate=3e-3)
+
+    @jax.jit
+    def rebuilt(x):
+        return model.apply(params, x, train=False)
+
+    made = rebuilt(train).reconstruction
+
+    def logits(params, x):
+        return apply(params, x.reshape(len(x), -1))[:, 0]
+
+    def telling(params, key):  # above 0 is taken for a reconstruction
+        real, fake = (logits(params, x) for x in batch(key, train, made))
+        return losses.gan_discriminator(-real, -fake)
+
+    start = toys.dense(keys[1], (256, 64, 1))
+    discriminator = descend(telling, start, seed=seed, num_steps=500)
+
+    def scores(x):
+        found = rebuilt(x)
+        rows = (x, found.reconstruction, *found.first, *found.second)
+        error = jax.vmap(lambda *row: losses.cvad(*(a[None] for a in row)))(*rows)
+        return jnp.stack([error, jax.nn.sigmoid(logits(discriminator, x))])
+
+    lows, highs = jnp.quantile(scores(held), jnp.array([0.0, 1.0]), axis=1)
+    both = (metrics.minmax_combine(scores(x), lows, highs) for x in (known, new))
+    return separation(*both), separation(*(scores(x)[0] for x in (known, new)))

@@ -1,0 +1,48 @@
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import losses
+from repr_jax.models.hierarchical_vae import HierarchicalVAE
+from repr_jax.models.vae_layers import DenseDecoder, DenseEncoder
+
+
+def made(num_priors=1):
+    return HierarchicalVAE(
+        encoders=(DenseEncoder(3, (8,), (4, 4)), DenseEncoder(2, (8,), (3,))),
+        priors=(DenseEncoder(3, (8,), (2,)),) * num_priors,
+        decoder=DenseDecoder((8,), (4, 4)),
+    )
+
+
+def test_a_bound_reaches_every_parameter():
+    model = made()
+    x = np.random.default_rng(0).uniform(size=(5, 4, 4)).astype("f")
+    key = jax.random.key(0)
+    variables = model.init(key, x, train=False)
+
+    def part(variables, method, level=None):
+        rest = () if level is None else (level,)
+        return lambda z: model.apply(variables, z, *rest, train=True, method=method)
+
+    @jax.jit
+    def loss(variables):
+        return losses.hierarchical_elbo(
+            key,
+            x,
+            *part(variables, "encode")(x),
+            part(variables, "decode"),
+            encoders=(part(variables, "encode_above", 0),),
+            priors=(part(variables, "prior", 0),),
+        )
+
+    assert part(variables, "encode")(x).mean.shape == (5, 3)
+    slopes = jax.tree.map(lambda g: float(np.abs(g).max()), jax.grad(loss)(variables))
+    assert min(jax.tree.leaves(slopes)) > 0
+    assert model.apply(variables, x, train=False).shape == x.shape
+
+
+def test_another_number_of_priors_is_refused():
+    x = np.zeros((2, 4, 4), "f")
+    with pytest.raises(ValueError, match="HierarchicalVAE: expected one prior less"):
+        made(num_priors=2).init(jax.random.key(0), x, train=False)
