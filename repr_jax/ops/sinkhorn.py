@@ -117,7 +117,8 @@ def transport_price(
     """Cost sum_ij p_ij |a_i - b_j|^2 of the entropic plan p between two sets of points.
 
     p is `log_plan` of minus the cost over epsilon, of uniform masses, each step over
-    columns and then rows. The price is without the entropy. Differentiable.
+    the points of a and then those of b. The price is without the entropy.
+    Differentiable.
 
     Args:
       a, b: [points, dim] float; the numbers of points may differ.
@@ -139,7 +140,7 @@ def transport_price(
     checks.shape(who, (*jnp.shape(b)[:1], jnp.shape(a)[1]), b=b)
     checks.floating(who, a=a, b=b)
     a, b = to_float(a), to_float(b)
-    cost = jnp.sum((a[:, None] - b[None]) ** 2, axis=2)
+    cost = jnp.sum((b[:, None] - a[None]) ** 2, axis=2)  # a plan ends with its rows
     scores = stored(-cost / epsilon)  # rounded once: exp of a difference follows
     plan = log_plan(scores, num_half_steps=2 * num_steps)
     return jnp.sum(jnp.exp(plan) * cost)

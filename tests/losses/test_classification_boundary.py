@@ -24,12 +24,12 @@ def drawn(batch=4, dim=3, num_attributes=2, num_classes=3, samples=5, latent=2):
 
 
 def price_in_loops(a, b, epsilon, num_steps):
-    """Cuturi's algorithm 1, rows last."""
+    """Cuturi's algorithm 1, points of b last."""
     cost = np.array([[sum((p - q) ** 2) for q in b] for p in a], float)
     plan = np.exp(-cost / epsilon)
     for _ in range(num_steps):
-        plan = plan / plan.sum(axis=0) / len(b)
         plan = plan / plan.sum(axis=1)[:, None] / len(a)
+        plan = plan / plan.sum(axis=0) / len(b)
     return np.sum(plan * cost)
 
 

@@ -141,8 +141,8 @@ def test_errors_say_what_came():
 def test_a_price_is_that_of_loops(epsilon, num_steps):
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
-    cost = np.array([[sum((p - q) ** 2) for q in b] for p in a])
-    masses = np.full(4, 1 / 4), np.full(3, 1 / 3)
+    cost = np.array([[sum((p - q) ** 2) for p in a] for q in b])
+    masses = np.full(3, 1 / 3), np.full(4, 1 / 4)
     plan = scaled_in_turn(-cost / epsilon, 2 * num_steps, *masses)
     found = jax.jit(
         lambda a, b: sinkhorn.transport_price(
@@ -150,6 +150,20 @@ def test_a_price_is_that_of_loops(epsilon, num_steps):
         )
     )(a, b)
     np.testing.assert_allclose(found, np.sum(plan * cost), rtol=1e-5)
+
+
+def test_values_of_an_independent_program():
+    rng = np.random.default_rng(5)
+    scores = 0.2 * rng.normal(size=(5, 3))
+    a, b = (rng.normal(size=(n, 3)) for n in (4, 6))
+    q = sinkhorn.balanced_assignment(scores, epsilon=0.05, num_steps=3)
+    row = [0.01835934, 0.0009724142, 0.9806682]
+    np.testing.assert_allclose(q[0], row, rtol=1e-5)
+    columns = [1.115742, 1.6907, 2.193558]
+    np.testing.assert_allclose(q.sum(axis=0), columns, rtol=1e-5)
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    price = sinkhorn.transport_price(a, b, epsilon=0.1, num_steps=100)
+    np.testing.assert_allclose(price, 1.201485, rtol=1e-5)
 
 
 def test_a_price_by_hand():
