@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from experiments.papers.checks.__main__ import WAVES
 from repr_jax import estimators, losses
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -105,3 +106,16 @@ def test_a_loss_belongs_to_the_family_of_its_file():
             if kind == "losses":
                 module = getattr(losses, function).__module__.split(".")[-1]
                 assert module.split("_")[0] == page.parent.name, name
+
+
+def test_what_holds_the_scores_exists():
+    """The functions, tests and checks of `configs/evaluation/scores.md`."""
+    parts = WAVES["scores"].values()
+    found = {check.name for part in parts for check in part}
+    page = (ROOT / "configs" / "evaluation" / "scores.md").read_text()
+    lines = re.findall(r"^\| (.+) \| `(.+)` \| `(.+)::(\w+)` \| (.+) \|$", page, re.M)
+    assert len(lines) == len(re.findall(r"^\| [^-]", page, re.M)) - 1 > 60
+    for _, function, file, test, checks in lines:
+        pkgutil.resolve_name(f"repr_jax.{function}")
+        assert f"def {test}(" in (ROOT / file).read_text(), test
+        assert set(checks.split(", ")) <= found, checks
