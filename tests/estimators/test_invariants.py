@@ -51,6 +51,18 @@ def test_couplings_of_zero_turn_rows_alone():
     np.testing.assert_allclose(jnp.linalg.norm(z, axis=1), norms, rtol=1e-4)
 
 
+def test_a_turn_has_the_values_of_an_independent_program():
+    """Before a coupling that adds tanh(y_1 + y_2) to y_0, which it leaves to ours."""
+    rng = np.random.default_rng(11)
+    turns = jnp.asarray(np.stack([rng.normal(size=(3, 3)), np.zeros((3, 3))]))
+    x = rng.normal(size=(1, 3))
+    kernels = jnp.zeros((1, 2, 4)), jnp.zeros((1, 4, 1))
+    layers = invariants.Layers(turns, kernels, (jnp.zeros((1, 4)), jnp.zeros((1, 1))))
+    y = np.array(invariants._forward(layers, jnp.asarray(x)))[0]
+    y[0] += np.tanh(y[1] + y[2])
+    np.testing.assert_allclose(y, [2.789659, 1.240458, 1.028685], rtol=1e-5)
+
+
 def test_other_radii_of_a_sphere_are_found_where_a_gaussian_fails_inward():
     rng = np.random.default_rng(0)
 
