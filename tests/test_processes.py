@@ -266,7 +266,8 @@ def test_a_death_while_saving_costs_that_checkpoint_alone(
     assert not list((tmp_path / "checkpoints").glob("*tmp*"))
 
 
-@pytest.mark.parametrize("process", slow_unless((0,), (0, 1)))
+@pytest.mark.slow
+@pytest.mark.parametrize("process", [0, 1])
 def test_data_that_break_in_one_process_are_named_by_it(start, tiny, tmp_path, process):
     """The others are at a step meanwhile, and must not be waited for."""
     with together(

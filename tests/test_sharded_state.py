@@ -16,6 +16,7 @@ from repr_jax import config as configs
 from repr_jax import losses, optim, run, sharding, train
 from repr_jax.data import augment, imagenet, synthetic
 from repr_jax.models.mlp import MLP
+from tests.lanes import slow_unless
 
 STEPS = 20
 SPLIT = {
@@ -104,7 +105,7 @@ def test_a_mesh_of_two_axes_is_of_whole_processes():
         sharding.check_batch_size(7, mesh)
 
 
-@pytest.mark.parametrize("how", SPLIT)
+@pytest.mark.parametrize("how", slow_unless(("both",), SPLIT))
 def test_a_split_state_changes_no_number(replicated, tmp_path, how):
     expected = replicated
     split_losses, split_state = curve(wide(**SPLIT[how]), tmp_path)

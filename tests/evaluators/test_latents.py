@@ -56,6 +56,7 @@ def of_content(dataset):
     ).numbers
 
 
+@pytest.mark.slow
 def test_content_is_found_style_as_far_as_it_follows_and_the_rest_not(of_content):
     closed = content_style.predictable_style(PROCESS())
     for name in ("x1", "x2"):
@@ -72,6 +73,7 @@ def test_content_is_found_style_as_far_as_it_follows_and_the_rest_not(of_content
     assert of_content["r2/x2/content/kernel"] > of_content["r2/x2/content/linear"]
 
 
+@pytest.mark.slow
 def test_after_the_intervention_content_no_longer_tells_the_style(of_content):
     for name in ("x1", "x2"):
         assert of_content[f"intervened/{name}/content/kernel"] > 0.98

@@ -26,6 +26,7 @@ from repr_jax.models.flows import MaskedAutoregressiveFlow
 from repr_jax.models.multimodal_hierarchy import HierarchicalVAE
 from repr_jax.models.multimodal_vae import JointEncoder
 from repr_jax.ops import hamiltonian, likelihood, subsets
+from tests.lanes import slow_unless
 
 NAMES = ("m0", "m1", "m2")
 BATCH, DIM = 6, 4
@@ -122,7 +123,7 @@ def test_a_model_teaches_its_parts_and_an_absent_modality_is_irrelevant(name):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize("name", slow_unless(("nexus", "cvae"), MAKE))
 def test_all_that_is_asked_is_answered_from_any_part_of_the_modalities(name):
     experiment, params, batch = started(name)
     ask = {n: jax.jit(functools.partial(f, params, {})) for n, f in

@@ -23,6 +23,7 @@ from tests.experiments.three_views import (
     with_present,
     with_private,
 )
+from tests.lanes import slow_unless
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", slow_unless(("mmvae_plus", "mopoe"), WHOLE))
 def test_a_model_teaches_all_its_parts_and_answers_all_that_is_asked(name):
     _, _, _, batch = made()
     experiment, params = started(WHOLE[name]())

@@ -38,6 +38,7 @@ def tables_of(out):
     return [block for block in content if isinstance(block, Table)]
 
 
+@pytest.mark.slow
 def test_parts_become_a_file_of_results(repository, tmp_path):
     limits = ("--seconds=900", "--total=1800")
     command(repository, tmp_path, "--only=ceilings,nt_xent,hierarchy", *limits)

@@ -52,6 +52,7 @@ def workdirs(tmp_path_factory, repository):
     return found
 
 
+@pytest.mark.slow
 def test_runs_see_the_rows_of_the_first(workdirs):
     layers = similarity.collect(workdirs, rows=20)
     assert {name for name, _ in layers} == {w.name for w in workdirs}

@@ -129,6 +129,7 @@ def in_float64(logits):
 PHOTOGRAPHS = "repr_jax/data/assets/photographs.npz"
 
 
+@pytest.mark.slow
 def test_the_command_writes_both_trees(
     classes, repository, tmp_path, monkeypatch, capsys
 ):

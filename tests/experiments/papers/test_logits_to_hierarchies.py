@@ -37,6 +37,7 @@ def test_digits_from_an_encoder_to_a_table(tmp_path, capsys):
     assert results.read_text() == text
 
 
+@pytest.mark.slow
 def test_emoji_and_their_taxonomy(tmp_path, emoji_file, monkeypatch):
     few = ("L2H, k-means", "Ward")  # digits go through all methods
     clusters = {name: hierarchy_methods.CLUSTERS[name] for name in few}
