@@ -106,9 +106,8 @@ def test_scores_that_one_file_lacks_are_left_out():
 
 
 def test_files_of_digits_are_made_once(features, tmp_path):
-    asked = arrays.parser("outliers", "").parse_args(
-        ["--digits", "--seeds=2", f"--workdir={tmp_path}"]
-    )
+    flags = ["--digits", "--seeds=2", f"--workdir={tmp_path}"]
+    asked = arrays.parsed(arrays.parser("outliers", ""), flags)
     made = []
 
     def make(seed, data_dir):
