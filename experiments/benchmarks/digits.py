@@ -4,12 +4,14 @@
 emoji.npz of `experiments.make_emoji`; "" has neither, and digits are those embedded.
 """
 
+import functools
 import os
 
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.papers.checks import scores_calibration, scores_post_hoc, toys
+from repr_jax import metrics
 from repr_jax.data import emoji, sprites
 
 ROWS = 2_000  # of a set of outliers, at most
@@ -18,7 +20,7 @@ FEATURES = (
     "0 to 7; the features are those of 64 units. Seeds choose start and order, data "
     "are the same. Outliers: near_digits, 8 and 9; far_emoji, if there, silhouettes; "
     "far_sprites, squares, ellipses and hearts; far_photographs, parts of five, in "
-    "gray; far_noise, uniform."
+    "gray; far_noise, uniform. ODIN moves pixels by 0.01."
 )
 LOGITS = (
     "Networks: two dense layers of 64 units, trained for 1,500 steps on 400 digits of "
@@ -74,6 +76,10 @@ def features(seed: int, data_dir: str = "") -> dict[str, np.ndarray]:
     rows["outliers_far_photographs"] = scores_post_hoc.photographs(0, ROWS)
     rows["outliers_far_noise"] = rng.uniform(size=(ROWS, 196)).astype(np.float32)
     found = {name: np.asarray(toys.hidden(params, x)) for name, x in rows.items()}
+    logits_of = functools.partial(toys.apply, params)
+    for name in rows.keys() - {"train"}:
+        score = metrics.odin(logits_of, rows[name], epsilon=0.01)
+        found[f"score_ODIN_of_{name.removeprefix('outliers_')}"] = np.asarray(score)
     kernel, bias = (np.asarray(a) for a in params[-1])
     labels = {"train_label": y, "test_label": label}
     return found | labels | {"weights": kernel.T, "bias": bias}

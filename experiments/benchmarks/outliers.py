@@ -11,7 +11,9 @@ last one,
   outliers_NAME    [rows, dim], of rows that are not, any number of such sets,
   weights, bias    [classes, dim] and [classes], of the last layer; without them, those
                    of a logistic regression of train_label,
-  test_label       [rows], if there, for the accuracy.
+  test_label       [rows], if there, for the accuracy,
+  score_X_of_test, score_X_of_NAME  [rows] float, if there, of a score X that needs more
+                   than features, such as ODIN; higher for what is more of an outlier.
 Every score is fitted to `train` and asked about `test` and each set of outliers. Writes
 DIR/outliers.json and .md, a table and a picture of AUROC, average precision and the
 false positive rate at which 95 % of the outliers are found, mean and standard deviation
@@ -38,6 +40,7 @@ from repr_jax.evaluators import outliers, post_hoc
 from repr_jax.ops import checks
 
 WHO, PREFIX = "outliers", "outliers_"
+OWN, OF = "score_", "_of_"
 MODULE = "experiments.benchmarks.outliers"
 LARGEST = 2**20  # classes
 BASELINE = "largest softmax"
@@ -72,7 +75,22 @@ def read(path) -> dict[str, np.ndarray]:
         if label in found:
             rows = len(found[name])
             found[label] = arrays.classes(who, found, label, rows, num_classes)
+    for name in own_scores(found):
+        for title in ("test", *sets):
+            key = f"{OWN}{name}{OF}{title}"
+            if key not in found:
+                raise ValueError(f"{who}: expected {key} beside {name} of others.")
+            rows = found["test" if title == "test" else PREFIX + title]
+            checks.shape(who, (len(rows),), **{key: found[key]})
+            checks.floating(who, **{key: found[key]})
+            checks.finite(who, **{key: found[key]})
     return found
+
+
+def own_scores(data) -> list[str]:
+    """Names of scores that the file brings, in order."""
+    found = [n.removeprefix(OWN) for n in data if n.startswith(OWN) and OF in n]
+    return list(dict.fromkeys(name.partition(OF)[0] for name in found))
 
 
 def sets_of(data) -> list[str]:
@@ -100,6 +118,9 @@ def compare(data) -> tuple[dict, dict]:
         rows = np.concatenate([data["test"], data[PREFIX + title]])
         outlier = np.arange(len(rows)) >= len(data["test"])
         values = {name: np.asarray(score(rows)) for name, score in scores.items()}
+        for name in own_scores(data):
+            parts = (data[f"{OWN}{name}{OF}{part}"] for part in ("test", title))
+            values[name] = np.concatenate(list(parts))
         found[title] = {
             name: outliers.detection(x, outlier) for name, x in values.items()
         }

@@ -79,6 +79,23 @@ def test_figures_of_two_files_are_mean_and_deviation(features, tmp_path, capsys)
     assert "expected the sets near, far of" in capsys.readouterr().err
 
 
+def test_a_score_that_a_file_brings_is_compared(features, tmp_path):
+    own = {
+        "score_ODIN_of_test": np.arange(60.0),
+        "score_ODIN_of_far": np.full(30, 60.0),
+    }
+    near = {"score_ODIN_of_near": np.full(30, -1.0)}
+    data = outliers.read(save(tmp_path / "study.npz", features | own | near))
+    found, scores = outliers.compare(data)
+    assert found["far"]["ODIN"]["auroc"] == 1 and found["near"]["ODIN"]["auroc"] == 0
+    np.testing.assert_array_equal(scores["far/ODIN"][:60], np.arange(60))
+    with pytest.raises(ValueError, match="expected score_ODIN_of_near beside ODIN"):
+        outliers.read(save(tmp_path / "study.npz", features | own))
+    short = {"score_ODIN_of_near": np.zeros(3)}
+    with pytest.raises(ValueError, match=r"score_ODIN_of_near of shape \(30,\)"):
+        outliers.read(save(tmp_path / "study.npz", features | own | short))
+
+
 def test_the_text_says_which_scores_beat_the_largest_softmax_in_every_file():
     def row(*auroc):
         return {"auroc": list(auroc), "fpr_at_95": [1 - x for x in auroc]}
@@ -146,6 +163,7 @@ def test_features_of_digits_are_of_the_network(monkeypatch, tmp_path):
     np.testing.assert_allclose(found["outliers_near_digits"][place], near[0], rtol=1e-5)
     assert len(found["outliers_far_noise"]) == 20 and found["weights"].shape == (8, 6)
     assert found["test"].shape == (len(found["test_label"]), 6)
+    assert found["score_ODIN_of_far_noise"].shape == (20,)
 
 
 PARAMS = [
