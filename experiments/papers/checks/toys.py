@@ -64,13 +64,18 @@ def dense(key, widths):
 def hidden(params, x):
     """The layer before the last."""
     for kernel, bias in params[:-1]:
-        x = jax.nn.relu(x @ kernel + bias)
+        x = jax.nn.relu(_affine(x, kernel, bias))
     return x
 
 
 def apply(params, x):
     """The last layer, without a nonlinearity."""
-    return hidden(params, x) @ params[-1][0] + params[-1][1]
+    return _affine(hidden(params, x), *params[-1])
+
+
+def _affine(x, kernel, bias):
+    x = x @ kernel
+    return x + jnp.broadcast_to(bias, x.shape)
 
 
 def descend(loss, params, *, seed: int, num_steps: int, rate: float = 1e-3):
