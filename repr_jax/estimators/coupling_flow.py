@@ -22,6 +22,7 @@ from repr_jax.ops.batch import (
     masked_mean,
     present,
 )
+from repr_jax.ops.dense import he_normal
 from repr_jax.ops.numerics import to_float
 
 LARGEST = 2.0  # log-scale of one layer
@@ -183,14 +184,12 @@ def _start(key, x, where, dim, hidden, num_layers, num_steps):
     away, mean = centered(x, where=where)
     scale = jnp.sqrt(masked_mean(away**2, where=where))
     scale = jnp.maximum(scale, jnp.finfo(x.dtype).eps * (1 + jnp.abs(mean)))
-    widths, keys = (dim, hidden, hidden, 2 * dim), jax.random.split(key)
-    kernels = [
-        jax.random.normal(k, (num_layers, n, m)) * (2 / n) ** 0.5
-        for k, n, m in zip(keys, widths[:2], widths[1:3])
-    ]
-    kernels.append(jnp.zeros((num_layers, hidden, 2 * dim)))  # the identity
-    biases = tuple(jnp.zeros((num_layers, width)) for width in widths[1:])
-    layers = jax.tree.map(lambda a: a.astype(x.dtype), Layers(tuple(kernels), biases))
+    sizes = (dim, hidden, hidden)
+    kernels = he_normal(key, sizes, dtype=x.dtype, stack=(num_layers,))
+    last = jnp.zeros((num_layers, hidden, 2 * dim), x.dtype)  # the identity
+    widths = (hidden, hidden, 2 * dim)
+    biases = tuple(jnp.zeros((num_layers, width), x.dtype) for width in widths)
+    layers = Layers((*kernels, last), biases)
     optimizer = optax.adam(optax.constant_schedule(1.0))  # of the state of any other
     state = optim.start_descent(layers, optimizer, num_steps=num_steps)
     order = jnp.argsort(~where, stable=True)

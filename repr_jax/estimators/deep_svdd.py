@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_queries, checked_rows, draw_places, masked_mean
+from repr_jax.ops.dense import he_normal
 
 SLOPE = 0.1  # of the leaky ReLU
 LEAST = 0.1  # distance of the center's coordinates from 0
@@ -114,12 +115,7 @@ def _start(key, x, where, widths, num_steps):
     """Rows, present ones first, and their number; the descent before its first step."""
     from repr_jax import optim
 
-    sizes = (x.shape[1], *widths)
-    keys = jax.random.split(key, len(widths))
-    kernels = tuple(
-        jax.random.normal(k, (n, m), x.dtype) * (2 / n) ** 0.5
-        for k, n, m in zip(keys, sizes, widths)
-    )
+    kernels = he_normal(key, (x.shape[1], *widths), dtype=x.dtype)
     center = masked_mean(_embed(kernels, x), where=where)
     away = jnp.where(center < 0, -LEAST, LEAST)
     center = jnp.where(jnp.abs(center) < LEAST, away, center)

@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import by_row, draw_places, finite_rows
+from repr_jax.ops.dense import he_normal
 from repr_jax.ops.numerics import to_float
 
 
@@ -116,13 +117,8 @@ def _start(key, x, anomalous, where, widths, num_steps):
 
     from repr_jax import optim
 
-    sizes = (x.shape[1], *widths, 1)
-    keys = jax.random.split(key, len(widths) + 1)
-    kernels = tuple(
-        jax.random.normal(k, (n, m), x.dtype) * (2 / n) ** 0.5
-        for k, n, m in zip(keys, sizes, sizes[1:])
-    )
-    biases = tuple(jnp.zeros(m, x.dtype) for m in sizes[1:])
+    kernels = he_normal(key, (x.shape[1], *widths, 1), dtype=x.dtype)
+    biases = tuple(jnp.zeros(m, x.dtype) for m in (*widths, 1))
     state = optim.start_descent((kernels, biases), optax.adam(1.0), num_steps=num_steps)
     order = jnp.argsort(~where, stable=True)
     return (x[order], jnp.asarray(anomalous)[order], jnp.sum(where)), state

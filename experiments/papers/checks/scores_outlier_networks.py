@@ -12,7 +12,7 @@ from experiments.papers.checks.table import Check, checks_in
 from experiments.papers.checks.toys import apply, batch, descend, msp, separation
 from repr_jax import losses, metrics
 from repr_jax.estimators import class_boundary
-from repr_jax.models.hierarchical_vae import HierarchicalVAE
+from repr_jax.models.bottom_up_vae import BottomUpVAE
 from repr_jax.models.sphere_encoder import SphereEncoder
 from repr_jax.models.vae_layers import DenseDecoder, DenseEncoder
 from repr_jax.ops import diffusion, likelihood, von_mises_fisher
@@ -119,7 +119,7 @@ def ratio_of_latents(seed):
     rng = np.random.default_rng(seed)
     x, t = (_textured_digits(rng, *s) for s in (("train", 20_000), ("test", 400)))
     shape, key = (14, 14), jax.random.key(seed)
-    model = HierarchicalVAE(
+    model = BottomUpVAE(
         encoders=(DenseEncoder(8, (128,), shape), DenseEncoder(4, (64,), (8,))),
         priors=(DenseEncoder(8, (64,), (4,)),),
         decoder=DenseDecoder((128,), shape),

@@ -9,6 +9,7 @@ import numpy as np
 from repr_jax import losses, metrics, optim
 from repr_jax.data import augment, mnist
 from repr_jax.ops import uncertainty
+from repr_jax.ops.dense import he_normal
 
 
 @functools.cache
@@ -54,11 +55,7 @@ def unit(x):
 
 def dense(key, widths):
     """Kernels and biases of a network of relu layers, inputs first."""
-    keys = jax.random.split(key, len(widths) - 1)
-    return [
-        (jax.random.normal(k, (n, m)) * (2 / n) ** 0.5, jnp.zeros(m))
-        for k, n, m in zip(keys, widths, widths[1:])
-    ]
+    return [(kernel, jnp.zeros(kernel.shape[1])) for kernel in he_normal(key, widths)]
 
 
 def hidden(params, x):

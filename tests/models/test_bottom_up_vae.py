@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.models.hierarchical_vae import HierarchicalVAE
+from repr_jax.models.bottom_up_vae import BottomUpVAE
 from repr_jax.models.vae_layers import DenseDecoder, DenseEncoder
 
 
 def made(num_priors=1):
-    return HierarchicalVAE(
+    return BottomUpVAE(
         encoders=(DenseEncoder(3, (8,), (4, 4)), DenseEncoder(2, (8,), (3,))),
         priors=(DenseEncoder(3, (8,), (2,)),) * num_priors,
         decoder=DenseDecoder((8,), (4, 4)),
@@ -44,5 +44,5 @@ def test_a_bound_reaches_every_parameter():
 
 def test_another_number_of_priors_is_refused():
     x = np.zeros((2, 4, 4), "f")
-    with pytest.raises(ValueError, match="HierarchicalVAE: expected one prior less"):
+    with pytest.raises(ValueError, match="BottomUpVAE: expected one prior less"):
         made(num_priors=2).init(jax.random.key(0), x, train=False)

@@ -5,16 +5,20 @@ from collections.abc import Sequence
 import flax.linen as nn
 
 
-class HierarchicalVAE(nn.Module):
+class BottomUpVAE(nn.Module):
     """Networks of each level, bottom first: the parts of `losses.hierarchical_elbo`.
 
     Dense, of 8 and 4 latents of images of 14 x 14 pixels:
 
-        HierarchicalVAE(
+        BottomUpVAE(
             encoders=(DenseEncoder(8, shape=(14, 14)), DenseEncoder(4, shape=(8,))),
             priors=(DenseEncoder(8, shape=(4,)),),
             decoder=DenseDecoder(shape=(14, 14)),
         )
+
+    Source: Havtorn et al., "Hierarchical VAEs Know What They Don't Know", 2021,
+      https://arxiv.org/abs/2102.08248; that a posterior sees the level below alone is
+      ours.
     """
 
     encoders: Sequence[nn.Module]  # x, or the latent below, and train -> Posterior
@@ -42,7 +46,7 @@ class HierarchicalVAE(nn.Module):
         """A prior for each level but the top, whose prior is N(0, I)."""
         if len(self.priors) != len(self.encoders) - 1:
             raise ValueError(
-                f"HierarchicalVAE: expected one prior less than encoders; got "
+                f"BottomUpVAE: expected one prior less than encoders; got "
                 f"{len(self.priors)} and {len(self.encoders)}."
             )
 
