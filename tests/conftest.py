@@ -77,6 +77,8 @@ if hasattr(jax.config, "jax_num_cpu_devices"):
 else:  # JAX before 0.5
     add_xla_flag(f"--xla_force_host_platform_device_count={NUM_DEVICES}")
 older_jax.give_present_names()
+# What is traced stays: to walk all of it for garbage is left to the teardown below.
+gc.set_threshold(10_000, 10, 10_000)
 
 
 def resident_bytes() -> int:

@@ -42,9 +42,9 @@ def speaking_for(structures):
 
 @functools.cache
 def has(name):
-    """The (experiment, estimator) of a config, and each of its evaluators."""
+    """What a config has that its smoke run tries: evaluators, and its estimator."""
     kind, _, evaluators = structure(name)
-    return {kind, *evaluators}
+    return {*evaluators, *([kind] if kind[1] else [])}
 
 
 def covering(names):
@@ -57,26 +57,26 @@ def covering(names):
 
 
 # One smoke run speaks for all of its experiment and dataset whose evaluators it has.
-# `make test` has one for each experiment, estimator and evaluator: an evaluator sees
-# outputs alone, and readers have tests of their own. Of multimodal models test_main.py
-# runs one with their many evaluators; the others' outputs have tests of their own, and
-# so have those of SLOW.
+# `make test` has one for each evaluator and estimator: an evaluator sees outputs alone,
+# and experiments and readers have tests of their own. Of multimodal models test_main.py
+# runs one with their many evaluators; so are those of SLOW left to their own tests.
 SLOW = ("multimodal/", "diffusion/", "adversarial/style_gan_")
 SLOW += ("reconstruction/psp_", "reconstruction/fair_psp_", "contrastive/multimodal3d")
 SPEAKERS = speaking_for({structure(name): name for name in reversed(FILES)})
 SPEAKING = sorted(SPEAKERS.values())
 QUICK = covering([name for name in SPEAKING if not name.startswith(SLOW)])
-# The full form of every config is traced. `make test` traces a step of the smoke form
-# for each experiment that it does not run.
+# Every config is built. `make test` traces the full form, and a step of the smoke form,
+# of one config for each experiment that it does not run.
 STEPS = {
     structure(name)[0]: name
-    for name in SPEAKING
+    for name in reversed(SPEAKING)
     if structure(name)[0] not in {structure(quick)[0] for quick in QUICK}
 }
 
 
 RUN = slow_unless(QUICK, SPEAKING)
 TRACED = slow_unless(STEPS.values(), sorted(set(FILES) - set(QUICK)))
+FULL = slow_unless([*STEPS.values(), *QUICK], FILES)
 
 
 def test_there_are_configs():
@@ -147,27 +147,41 @@ def imagenet(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_full_form_can_be_built_and_traced(
-    name, emoji_file, people_file, fake_tfds, study, wilds, imagenet
-):
-    if "imagenet_huge" in name:
-        pytest.importorskip("grain")
+@pytest.fixture
+def full_form(emoji_file, people_file, fake_tfds, study, wilds, imagenet):
+    """full_form(name) -> the config of a file as it is, on files that are here."""
     found = {"emoji": emoji_file, "cifar10": fake_tfds, "celeba": fake_tfds}
     found |= {"mopoe_arrays": study, "_people": people_file, **wilds}
     found |= {"imagenet_huge": fake_tfds, "imagenet.": imagenet}
-    needed = [path for word, path in found.items() if word in name]
-    overrides = {"data_dir": needed[0]} if needed else {}
-    if "imagenet" in name:
-        overrides["batch_size"] = 8  # of thousands
-    config = configs.load(str(CONFIGS / name), overrides)
-    if "num_local" in config:
-        config.num_local = 1  # of several views alike
+
+    def full_form(name):
+        if "imagenet_huge" in name:
+            pytest.importorskip("grain")
+        needed = [path for word, path in found.items() if word in name]
+        overrides = {"data_dir": needed[0]} if needed else {}
+        if "imagenet" in name:
+            overrides["batch_size"] = 8  # of thousands
+        config = configs.load(str(CONFIGS / name), overrides)
+        if "num_local" in config:
+            config.num_local = 1  # of several views alike
+        return config
+
+    return full_form
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_full_form_can_be_built(name, full_form):
+    assert run.build(full_form(name)).experiment
+    assert (CONFIGS / name).read_text().count("Expect:") == 1
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_full_form_can_be_traced(name, full_form):
+    config = full_form(name)
     parts = run.build(config)
     if not isinstance(parts.experiment, Fit):
         shapes = run.abstract_state(config, parts)
         assert sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) > 10_000
-    assert (CONFIGS / name).read_text().count("Expect:") == 1
 
 
 MODES = [name for name in FILES if re.search("(simclr|autoencoder)_(cam|fm)", name)]

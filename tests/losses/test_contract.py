@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from repr_jax import losses
 from tests import older_jax
 from tests.jaxprs import rounded_products
+from tests.lanes import slow_unless
 from tests.losses.contract_rows import BATCH, DIM, ROWS
 
 NUM_DEVICES = 4
@@ -24,6 +25,17 @@ NUM_DEVICES = 4
 # its gradient is traced once, and not once more by another worker.
 of_losses = partial(pytest.mark.parametrize, scope="module")
 every_loss = of_losses("name", losses.__all__)
+# Of what look across an axis in different ways, one each.
+IN_EVERY_FORM = (
+    "barlow_twins",  # sums of products of rows
+    "deep_ect",  # sums over a tree
+    "elbo",  # noise by row
+    "info_nce",  # pairs of rows of all shards, in blocks
+    "mopoe",  # subsets shared out among all rows
+    "sup_con",  # gathered labels
+    "temi",  # a marginal of all rows
+    "uniformity",  # a mean of exponentials
+)
 
 
 def every_loss_with(option, *, without=()):
@@ -88,12 +100,18 @@ def test_every_loss_has_a_row():
 
 
 @every_loss
-def test_float32_scalar_that_jit_does_not_change(name):
+def test_a_float32_scalar(name):
+    value, _ = value_and_grad(name)(parameters(name), *draw(name))
+    assert value.shape == () and value.dtype == jnp.float32
+
+
+# Operation by operation, a loss takes some thirty programs to compile.
+@of_losses("name", slow_unless(IN_EVERY_FORM, losses.__all__))
+def test_jit_changes_nothing(name):
     arrays, where = draw(name)
     eager = run(name, parameters(name), arrays, where)
     compiled, _ = value_and_grad(name)(parameters(name), arrays, where)
     assert eager.shape == () and eager.dtype == jnp.float32
-    assert compiled.shape == () and compiled.dtype == jnp.float32
     np.testing.assert_allclose(compiled, eager, rtol=1e-5)
 
 
@@ -109,7 +127,7 @@ def test_bfloat16_in_float32_inside(name):
     arrays, where = draw(name)
     rounded = {k: np.float32(x.astype(jnp.bfloat16)) for k, x in arrays.items()}
     params = parameters(name)
-    low = run(name, params, arrays, where, dtype=jnp.bfloat16)
+    low = jax.jit(partial(run, name, dtype=jnp.bfloat16))(params, arrays, where)
     high, _ = value_and_grad(name)(params, rounded, where)
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, high, rtol=1e-5)
@@ -254,16 +272,6 @@ SPLITS = {
     "pmap": by_pmap,
     "sharded_arrays": by_sharded_arrays,
 }
-IN_EVERY_FORM = (
-    "barlow_twins",  # sums of products of rows
-    "deep_ect",  # sums over a tree
-    "elbo",  # noise by row
-    "info_nce",  # pairs of rows of all shards, in blocks
-    "mopoe",  # subsets shared out among all rows
-    "sup_con",  # gathered labels
-    "temi",  # a marginal of all rows
-    "uniformity",  # a mean of exponentials
-)
 
 
 @of_losses(
