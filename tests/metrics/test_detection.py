@@ -69,8 +69,9 @@ def test_absent_rows_are_deleted_and_rising_maps_change_nothing(name):
     metric, (scores, outlier) = MEASURES[name], draw()
     where = np.arange(40) % 5 > 0
     spoiled = np.where(where, scores, np.nan)
-    expected = metric(scores[where], outlier[where])
-    np.testing.assert_allclose(metric(spoiled, outlier, where=where), expected)
+    eager = getattr(metrics, name)  # two programs would round apart
+    expected = eager(scores[where], outlier[where])
+    np.testing.assert_allclose(eager(spoiled, outlier, where=where), expected)
     np.testing.assert_allclose(
         metric(np.exp(scores), outlier), metric(scores, outlier), rtol=1e-6
     )
@@ -91,8 +92,9 @@ def test_by_hand_and_what_is_undefined():
     for metric in MEASURES.values():
         assert np.isnan(metric(np.ones(3), np.ones(3, bool)))
     scores, outlier = draw()
-    complement = 1 - np.asarray(auroc(scores, outlier))
-    np.testing.assert_allclose(auroc(-scores, outlier), complement, rtol=1e-6)
+    complement = 1 - np.asarray(metrics.auroc(scores, outlier))
+    found = metrics.auroc(-scores, outlier)
+    np.testing.assert_allclose(found, complement, rtol=1e-6)
     with pytest.raises(TypeError, match="outlier bool"):
         metrics.auroc(scores, outlier.astype(int))
 
