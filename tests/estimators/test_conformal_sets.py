@@ -39,8 +39,10 @@ def test_sets_cover_even_if_the_classifier_is_wrong(score):
         ]
     )
     bad = 3 * logits + 1  # overconfident
-    fitted = conformal_sets.fit(bad[:1000], labels[:1000], miscoverage=0.1, score=score)
-    found = np.asarray(conformal_sets.sets(fitted, bad[1000:], score=score))
+    options = dict(miscoverage=0.1, score=score)
+    fit = jax.jit(functools.partial(conformal_sets.fit, **options))
+    sets = jax.jit(functools.partial(conformal_sets.sets, score=score))
+    found = np.asarray(sets(fit(bad[:1000], labels[:1000]), bad[1000:]))
     covered = found[np.arange(5000), labels[1000:]].mean()
     assert abs(covered - 0.9) < 0.03
     assert found.mean() < 0.95

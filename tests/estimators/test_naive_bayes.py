@@ -47,7 +47,7 @@ def test_with_equal_variances_it_is_scikit_learns():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     x = np.repeat(rng.normal(size=(20, 3)), 2, axis=0) + 2.0 * labels[:, None]
-    fitted = naive_bayes.fit(x, labels, num_classes=2)
+    fitted = fit(x, labels, 2)
     q = rng.normal(size=(30, 3)) + 1
     expected = GaussianNB().fit(x, labels).predict(q)
     np.testing.assert_array_equal(jax.jit(naive_bayes.predict)(fitted, q), expected)

@@ -40,9 +40,10 @@ def test_what_is_remembered_scores_0_and_images_are_scored_one_by_one():
 def test_a_coreset_of_all_rows_is_all_and_of_few_covers_the_clusters():
     rng = np.random.default_rng(0)
     x = (np.repeat(10 * np.eye(4), 25, axis=0) + rng.normal(size=(100, 4))).astype("f")
-    few = patch_memory.fit(jax.random.key(0), x, num_rows=4)
-    assert len(np.unique(np.argmax(few.x, axis=1))) == 4
-    every = patch_memory.fit(jax.random.key(0), x, num_rows=100)
+    fit = jax.jit(patch_memory.fit, static_argnames="num_rows")
+    few = fit(jax.random.key(0), x, num_rows=4)
+    assert len(np.unique(np.argmax(np.asarray(few.x), axis=1))) == 4
+    every = fit(jax.random.key(0), x, num_rows=100)
     np.testing.assert_array_equal(np.sort(every.x, axis=0), np.sort(x, axis=0))
 
 

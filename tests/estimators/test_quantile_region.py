@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 
@@ -35,7 +37,8 @@ def test_coverage_of_a_banana_grown_from_a_region_too_small():
     decoded = grid + np.stack([0 * grid[:, 0], grid[:, 0] ** 2], axis=1)
     decoded = np.broadcast_to(decoded.astype("f"), (900, 225, 2))
     inside = np.broadcast_to(np.sum(grid**2, axis=1) < 1, (900, 225))
-    region = quantile_region.fit(y[:300], decoded[:300], inside[:300], miscoverage=0.1)
+    fit = jax.jit(functools.partial(quantile_region.fit, miscoverage=0.1))
+    region = fit(y[:300], decoded[:300], inside[:300])
     contains = jax.jit(quantile_region.contains)
     found = contains(region, y[300:], decoded[300:], inside[300:])
     assert abs(np.mean(found) - 0.9) < 0.05
