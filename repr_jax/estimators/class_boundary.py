@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_queries, finite_rows
-from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot
+from repr_jax.ops.numerics import argmax, l2_normalize, pairwise_dot, to_float
 
 
 class ClassBoundary(NamedTuple):
@@ -52,15 +53,7 @@ def fit(
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     checks.within(who, len(centers), where=where, labels=labels)
-    labels = jnp.asarray(labels)
-
-    def bound(of_class):
-        number, center = of_class
-        cosines = pairwise_dot(z, center[None])[:, 0]
-        return _bound(cosines, where & (labels == number), keep)
-
-    bounds = lax.map(bound, (jnp.arange(len(centers)), centers))
-    return ClassBoundary(centers, bounds)
+    return _fit(centers, z, jnp.asarray(labels), 1 - keep, where)
 
 
 def fit_single(
@@ -69,8 +62,7 @@ def fit_single(
     """`fit` with one bound for all, of the cosines of rows to their nearest center."""
     who = "class_boundary.fit_single"
     centers, z, where = _checked(who, centers, z, keep, where)
-    bound = _bound(jnp.max(pairwise_dot(z, centers), axis=1), where, keep)
-    return ClassBoundary(centers, jnp.full(len(centers), bound))
+    return _fit_single(centers, z, 1 - keep, where)
 
 
 def score(fitted: ClassBoundary, z: Array) -> Array:
@@ -82,13 +74,10 @@ def score(fitted: ClassBoundary, z: Array) -> Array:
       ValueError: z is not [batch, dim] of the fit, or not finite.
     """
     z = checked_queries("class_boundary.score", fitted.centers.shape[1:], z=z)
-    cosines = pairwise_dot(l2_normalize(z), fitted.centers)
-    cosines = jnp.where(jnp.isnan(fitted.bounds)[None], -jnp.inf, cosines)
-    return fitted.bounds[argmax(cosines)] - jnp.max(cosines, axis=1)
+    return _score(fitted, z)
 
 
 def _checked(who, centers, z, keep, where):
-    """Centers and rows of unit length."""
     checks.same_shape(who, rank=2, centers=centers)
     checks.floating(who, centers=centers)
     checks.finite(who, centers=centers)
@@ -96,11 +85,38 @@ def _checked(who, centers, z, keep, where):
         raise ValueError(f"{who}: expected keep in (0, 1]; got {keep}.")
     z, where = finite_rows(who, where, z=z)
     checks.shape(who, (len(z), jnp.shape(centers)[1]), z=z)
-    return l2_normalize(centers), l2_normalize(z), where
+    return to_float(centers), z, where
 
 
-def _bound(cosines, counted, keep):
+@jax.jit
+def _fit(centers, z, labels, left_out, where):
+    centers, z = l2_normalize(centers), l2_normalize(z)
+
+    def bound(of_class):
+        number, center = of_class
+        cosines = pairwise_dot(z, center[None])[:, 0]
+        return _bound(cosines, where & (labels == number), left_out)
+
+    bounds = lax.map(bound, (jnp.arange(len(centers)), centers))
+    return ClassBoundary(centers, bounds)
+
+
+@jax.jit
+def _fit_single(centers, z, left_out, where):
+    centers, z = l2_normalize(centers), l2_normalize(z)
+    bound = _bound(jnp.max(pairwise_dot(z, centers), axis=1), where, left_out)
+    return ClassBoundary(centers, jnp.full(len(centers), bound))
+
+
+@jax.jit
+def _score(fitted, z):
+    cosines = pairwise_dot(l2_normalize(z), fitted.centers)
+    cosines = jnp.where(jnp.isnan(fitted.bounds)[None], -jnp.inf, cosines)
+    return fitted.bounds[argmax(cosines)] - jnp.max(cosines, axis=1)
+
+
+def _bound(cosines, counted, left_out):
     ordered = jnp.sort(jnp.where(counted, cosines, jnp.inf))
     count = jnp.sum(counted)
-    place = jnp.floor((1 - keep) * count + 1e-4).astype(jnp.int32)
+    place = jnp.floor(left_out * count + 1e-4).astype(jnp.int32)
     return jnp.where(count > 0, ordered[jnp.minimum(place, count - 1)], jnp.nan)

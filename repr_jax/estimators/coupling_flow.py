@@ -114,8 +114,11 @@ def to_noise(flow: CouplingFlow, x: Array) -> tuple[Array, Array]:
 
 def from_noise(flow: CouplingFlow, z: Array) -> Array:
     """[batch, dim] -> [batch, dim], the inverse of `to_noise`; errors as there."""
-    z = _checked("coupling_flow.from_noise", flow, z)
+    return _backward(flow, _checked("coupling_flow.from_noise", flow, z))
 
+
+@jax.jit
+def _backward(flow, z):
     def back(z, layer):
         weights, keep = layer
         log_scale, shift = _coupling(weights, keep, z)
@@ -159,6 +162,7 @@ def _coupling(weights, keep, x):
     return LARGEST * jnp.tanh(log_scale / LARGEST), shift
 
 
+@jax.jit
 def _forward(layers, x):
     """Standardized rows to noise, with the log-determinants of that."""
 

@@ -137,6 +137,7 @@ def assign(found: DeepECT, images: Array, *, encoder: Any) -> Array:
     return _nearest(_encode(encoder, found.params, images), found.centers)
 
 
+@jax.jit
 def _nearest(embeddings, centers):
     parents = np.full(len(centers) + 1, 0, np.int32)  # all leaves below a root
     parents[0] = growing.ROOT
@@ -145,6 +146,7 @@ def _nearest(embeddings, centers):
     return jnp.maximum(found - 1, -1)
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 4, 5))
 def _start(key, encoder, decoder, images, nodes, num_updates):
     """The first state, and two keys: of batches and of the host's generator."""
     import optax
@@ -235,12 +237,18 @@ def _pruned(parents, state, prune_below):
         if parents[node] >= 0 and inside.sum() < is_leaf.sum():
             parents = growing.prune(parents, node)
     parents, order = growing.tidied(parents)
+    return parents, _reordered(state, order)
+
+
+@jax.jit
+def _reordered(state, order):
+    """Nodes with their moments and weights in this order."""
 
     def reordered(path, x):
         return x[order] if "centers" in jax.tree_util.keystr(path) else x
 
     moved = jax.tree_util.tree_map_with_path(reordered, state)
-    return parents, moved._replace(extras=state.extras[order])
+    return moved._replace(extras=state.extras[order])
 
 
 def _grown(parents, state, embeddings, num_leaves, rng):

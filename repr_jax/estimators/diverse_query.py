@@ -4,6 +4,7 @@ Source: Li et al., "Deep Anomaly Detection under Labeling Budget Constraints", 2
   https://arxiv.org/abs/2302.07832, with details of the authors' code.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -65,24 +66,7 @@ def fit(
         raise ValueError(
             f"{who}: expected num_queries up to {count} rows; got {num_queries}."
         )
-    first, largest = _central(x, where, temperature)
-    scale = jnp.where(largest > 0, largest, 1) * temperature
-    keys = row_keys(key, where)
-
-    def logits_to(row):
-        return jnp.sqrt(jnp.sum((x - x[row][None]) ** 2, axis=1)) / scale
-
-    def draw(i, state):
-        rows, least, free = state
-        noise = jax.vmap(lambda k: jax.random.gumbel(jax.random.fold_in(k, i)))(keys)
-        row = jnp.argmax(jnp.where(free, least + noise, -jnp.inf))
-        least = jnp.minimum(least, logits_to(row))
-        return rows.at[i].set(row), least, free.at[row].set(False)
-
-    rows = jnp.zeros(num_queries, jnp.int32).at[0].set(first)
-    state = rows, logits_to(first), where.at[first].set(False)
-    rows = lax.fori_loop(1, num_queries, draw, state)[0]
-    return DiverseQuery(rows, x[rows])
+    return _fit(key, x, where, temperature, num_queries)
 
 
 def contamination(
@@ -113,7 +97,13 @@ def contamination(
     where = checked_where(who, where, jnp.shape(scores))
     checks.finite(who, where=where, scores=scores)
     checks.within(who, len(scores), queried=queried)
-    scores, labels = to_float(scores), jnp.asarray(labels).astype(jnp.float32)
+    queried, labels = jnp.asarray(queried), jnp.asarray(labels)
+    return _contamination(to_float(scores), queried, labels, where)
+
+
+@jax.jit
+def _contamination(scores, queried, labels, where):
+    labels = labels.astype(jnp.float32)
     spread = jnp.max(jnp.where(where, scores, -jnp.inf))
     spread = spread - jnp.min(jnp.where(where, scores, jnp.inf))
     bandwidth = jnp.where(spread > 0, spread, 1) / len(queried)
@@ -123,6 +113,28 @@ def contamination(
     count = jnp.sum(where)
     left = jnp.mean(labels * weights) * count - jnp.sum(labels)
     return jnp.clip(left / jnp.maximum(count - len(queried), 1), 0, 1)
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _fit(key, x, where, temperature, num_queries):
+    first, largest = _central(x, where, temperature)
+    scale = jnp.where(largest > 0, largest, 1) * temperature
+    keys = row_keys(key, where)
+
+    def logits_to(row):
+        return jnp.sqrt(jnp.sum((x - x[row][None]) ** 2, axis=1)) / scale
+
+    def draw(i, state):
+        rows, least, free = state
+        noise = jax.vmap(lambda k: jax.random.gumbel(jax.random.fold_in(k, i)))(keys)
+        row = jnp.argmax(jnp.where(free, least + noise, -jnp.inf))
+        least = jnp.minimum(least, logits_to(row))
+        return rows.at[i].set(row), least, free.at[row].set(False)
+
+    rows = jnp.zeros(num_queries, jnp.int32).at[0].set(first)
+    state = rows, logits_to(first), where.at[first].set(False)
+    rows = lax.fori_loop(1, num_queries, draw, state)[0]
+    return DiverseQuery(rows, x[rows])
 
 
 def _central(x, where, temperature):

@@ -102,16 +102,7 @@ def log_prob(mixture: GaussianMixture, x: Array) -> Array:
 def sample(key: Array, mixture: GaussianMixture, num_samples: int) -> Array:
     """[num_samples, dim] rows drawn from the density."""
     checks.count("gaussian_mixture.sample", num_samples=num_samples)
-    component_key, key = jax.random.split(key)
-    means, covariances = mixture.means, mixture.covariances
-    log_weights = jnp.log(mixture.weights)
-    k = jax.random.categorical(component_key, log_weights, shape=(num_samples,))
-    noise = jax.random.normal(key, (num_samples, means.shape[1]), means.dtype)
-    if covariances.ndim == 3:
-        factors = jnp.linalg.cholesky(covariances)[k % len(covariances)]
-        product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-        return means[k] + product("nij,nj->ni", factors, noise)
-    return means[k] + jnp.sqrt(covariances)[k] * noise
+    return _sample(key, mixture, num_samples)
 
 
 def score(mixture: GaussianMixture, x: Array) -> Array:
@@ -184,6 +175,21 @@ def _fit(key, x, where, start, ridge, num_components, covariance, num_steps, axi
     return mixture._replace(means=mixture.means + center[None], history=history)
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def _sample(key, mixture, num_samples):
+    component_key, key = jax.random.split(key)
+    means, covariances = mixture.means, mixture.covariances
+    log_weights = jnp.log(mixture.weights)
+    k = jax.random.categorical(component_key, log_weights, shape=(num_samples,))
+    noise = jax.random.normal(key, (num_samples, means.shape[1]), means.dtype)
+    if covariances.ndim == 3:
+        factors = jnp.linalg.cholesky(covariances)[k % len(covariances)]
+        product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+        return means[k] + product("nij,nj->ni", factors, noise)
+    return means[k] + jnp.sqrt(covariances)[k] * noise
+
+
+@jax.jit
 def _logits(mixture, x):
     """[batch, components], one component after another: [batch, dim] at a time."""
     matrices = mixture.covariances.ndim == 3

@@ -155,6 +155,7 @@ def _two_nearest(queries, x, where, *, own: bool = False):
     return -jnp.sum(values[:, int(own) :], axis=1)
 
 
+@jax.jit
 def _train_distance(x, where):
     return masked_mean(_two_nearest(x, x, where, own=True), where=where)
 
@@ -178,6 +179,7 @@ def _shift(weights, rest):
     return jnp.matmul(h, second, precision=HIGHEST) + last[None]
 
 
+@jax.jit
 def _forward(layers, x):
     """[batch, dim] -> [batch, dim], of centered rows."""
     turns, half = _turns(layers), layers.biases[1].shape[1]
@@ -192,6 +194,7 @@ def _forward(layers, x):
     return jnp.matmul(x, turns[-1].T, precision=HIGHEST)
 
 
+@jax.jit
 def _inverse(layers, z):
     turns, half = _turns(layers), layers.biases[1].shape[1]
 

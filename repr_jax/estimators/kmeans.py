@@ -110,6 +110,7 @@ def logits(kmeans: KMeans, x: Array, *, temperature: float | Array) -> Array:
     return negative_squared_distance.of_pairs(x, kmeans.centroids) / temperature
 
 
+@jax.jit
 def _nearest(x, centroids):
     return argmax(negative_squared_distance.of_pairs(x, centroids))
 

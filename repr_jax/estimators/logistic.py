@@ -164,4 +164,9 @@ def predict(logistic: Logistic, x: Array) -> Array:
     ValueError for x that is not finite; in traced code such a row gets -1.
     """
     checks.finite("logistic.predict", x=x)
+    return _most_probable(logistic, x)
+
+
+@jax.jit
+def _most_probable(logistic, x):
     return argmax(logits(logistic, x))

@@ -1,5 +1,6 @@
 """Distance to the nearest class mean, in units of the covariance within classes."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -60,14 +61,9 @@ def fit(
     checks.integers(who, labels=labels)
     checks.finite(who, where=where, x=x)
     checks.within(who, num_classes, where=where, labels=labels)
-    options = dict(where=where, axis_name=axis_name)
-    counts, means, within = statistics(x, labels, num_classes=num_classes, **options)
-    total = jnp.maximum(jnp.sum(counts), 1)
-    center = jnp.sum(counts[:, None] * means, axis=0) / total
-    spread = cross_covariance(x, x, **options)
-    factors = [_factor(c, ridge) for c in (within / total, spread)]
-    check_ridge(who, ridge, *factors)
-    return Mahalanobis(counts, means, factors[0], center, factors[1])
+    found = _fit(x, jnp.asarray(labels), where, ridge, num_classes, axis_name)
+    check_ridge(who, ridge, found.factor, found.background_factor)
+    return found
 
 
 def score(fitted: Mahalanobis, x: Array) -> Array:
@@ -100,6 +96,17 @@ def relative_score(fitted: Mahalanobis, x: Array) -> Array:
     """
     away = _whitened("mahalanobis.relative_score", fitted, x, fitted.background_factor)
     return score(fitted, x) - jnp.sum(away**2, axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _fit(x, labels, where, ridge, num_classes, axis_name):
+    options = dict(where=where, axis_name=axis_name)
+    counts, means, within = statistics(x, labels, num_classes=num_classes, **options)
+    total = jnp.maximum(jnp.sum(counts), 1)
+    center = jnp.sum(counts[:, None] * means, axis=0) / total
+    spread = cross_covariance(x, x, **options)
+    factors = [_factor(c, ridge) for c in (within / total, spread)]
+    return Mahalanobis(counts, means, factors[0], center, factors[1])
 
 
 def _factor(covariance, ridge):

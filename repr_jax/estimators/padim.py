@@ -1,5 +1,6 @@
 """Patch distributions: a Gaussian of the features at each position of a map."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -45,16 +46,9 @@ def fit(
     who = "padim.fit"
     checks.non_negative(who, ridge=ridge)
     maps, where = finite_rows(who, where, rank=4, maps=maps)
-    options = dict(where=where, axis_name=axis_name)
-    away, means = centered(maps, **options)
-    precise = lax.Precision.HIGHEST
-    total = jnp.einsum("bhwd,bhwe->hwde", away, away, precision=precise)
-    total = total if axis_name is None else lax.psum(total, axis_name)
-    covariances = total / jnp.maximum(num_present(**options) - 1, 1)
-    eye = ridge * jnp.eye(means.shape[-1], dtype=means.dtype)
-    factors = jnp.linalg.cholesky(covariances + eye[None, None])
-    check_ridge(who, ridge, factors)
-    return PaDiM(means, factors)
+    found = _fit(maps, where, ridge, axis_name)
+    check_ridge(who, ridge, found.factors)
+    return found
 
 
 def score(fitted: PaDiM, maps: Array) -> Array:
@@ -70,3 +64,15 @@ def score(fitted: PaDiM, maps: Array) -> Array:
     away = jnp.moveaxis(maps - fitted.means[None], 0, -1)  # [h, w, dim, batch]
     away = jax.scipy.linalg.solve_triangular(fitted.factors, away, lower=True)
     return jnp.moveaxis(jnp.linalg.norm(away, axis=2), -1, 0)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _fit(maps, where, ridge, axis_name):
+    options = dict(where=where, axis_name=axis_name)
+    away, means = centered(maps, **options)
+    precise = lax.Precision.HIGHEST
+    total = jnp.einsum("bhwd,bhwe->hwde", away, away, precision=precise)
+    total = total if axis_name is None else lax.psum(total, axis_name)
+    covariances = total / jnp.maximum(num_present(**options) - 1, 1)
+    eye = ridge * jnp.eye(means.shape[-1], dtype=means.dtype)
+    return PaDiM(means, jnp.linalg.cholesky(covariances + eye[None, None]))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -45,7 +46,12 @@ def fit(
     checks.non_negative("ridge.fit", penalty=penalty)
     where = checked_where("ridge.fit", where, x.shape[:1])
     checks.finite("ridge.fit", where=where, x=x, y=y)
-    x, y = present(to_float(x), where), present(to_float(y), where)
+    return _fit(to_float(x), to_float(y), penalty, where)
+
+
+@jax.jit
+def _fit(x, y, penalty, where):
+    x, y = present(x, where), present(y, where)
     center = stored(masked_mean(x, where=where))
     x, rest = centered(present(x - center[None], where), where=where)
     y, bias = centered(y, where=where)

@@ -10,6 +10,7 @@ Source: Schmaltz, "Similarity-Distance-Magnitude Activations", 2025,
   the code's trained rescaling of outputs.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -76,17 +77,8 @@ def fit(
     checks.count(who, max_matches=max_matches)
     checks.within(who, num_classes, where=where, labels=labels)
     labels, predictions = jnp.asarray(labels), jnp.asarray(predictions)
-    support = jnp.where(where & (labels == predictions), labels, -1)
     most = min(max_matches, len(x) - 1)
-    rows = jnp.arange(len(x))
-    matches, nearest = _look(x, support, where, x, predictions, rows, most)
-    mine = (labels[None] == jnp.arange(num_classes)[:, None]) & (matches > 0)[None]
-    mine &= where[None]
-    distances = jnp.sort(jnp.where(mine, nearest[None], jnp.inf), axis=1)
-    counts = jnp.sum(mine, axis=1)
-    closeness = present(_closeness(distances, counts, nearest), where)
-    matches = present(matches, where)
-    return SDM(x, support, distances, counts, where, matches, closeness)
+    return _fit(x, labels, predictions, where, num_classes, most)
 
 
 def measure(
@@ -114,13 +106,8 @@ def measure(
     x = checked_queries(who, sdm.x.shape[1:], x=x)
     checks.shape(who, x.shape[:1], predictions=predictions)
     checks.integers(who, predictions=predictions)
-    good = jnp.all(jnp.isfinite(x), axis=1)
-    x, most = present(x, good), min(max_matches, len(sdm.x))
-    none = jnp.full(len(x), -1)  # no fitted row is the row itself
-    parts = sdm.x, sdm.support, sdm.where, x, jnp.asarray(predictions), none, most
-    matches, nearest = _look(*parts)
-    closeness = _closeness(sdm.distances, sdm.counts, nearest)
-    return present(matches, good), present(closeness, good)
+    most = min(max_matches, len(sdm.x))
+    return _measure(sdm, x, jnp.asarray(predictions), most)
 
 
 def probabilities(logits: Array, num_matches: Array, closeness: Array) -> Array:
@@ -183,6 +170,31 @@ def accept(region: Region, similarity: ArrayLike, outputs: ArrayLike) -> np.ndar
     best = outputs.argmax(axis=1)
     high = outputs.max(axis=1) >= region.thresholds[best]
     return high & (np.asarray(similarity) >= region.least)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def _fit(x, labels, predictions, where, num_classes, most):
+    support = jnp.where(where & (labels == predictions), labels, -1)
+    rows = jnp.arange(len(x))
+    matches, nearest = _look(x, support, where, x, predictions, rows, most)
+    mine = (labels[None] == jnp.arange(num_classes)[:, None]) & (matches > 0)[None]
+    mine &= where[None]
+    distances = jnp.sort(jnp.where(mine, nearest[None], jnp.inf), axis=1)
+    counts = jnp.sum(mine, axis=1)
+    closeness = present(_closeness(distances, counts, nearest), where)
+    matches = present(matches, where)
+    return SDM(x, support, distances, counts, where, matches, closeness)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _measure(sdm, x, predictions, most):
+    good = jnp.all(jnp.isfinite(x), axis=1)
+    x = present(x, good)
+    none = jnp.full(len(x), -1)  # no fitted row is the row itself
+    parts = sdm.x, sdm.support, sdm.where, x, predictions, none, most
+    matches, nearest = _look(*parts)
+    closeness = _closeness(sdm.distances, sdm.counts, nearest)
+    return present(matches, good), present(closeness, good)
 
 
 def _look(bank, support, where, x, predictions, own, most):

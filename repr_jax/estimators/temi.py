@@ -140,6 +140,7 @@ class _Averages(NamedTuple):
     losses: Array  # [num_steps, head], filled in step by step
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _start(key, num_heads, widths, num_steps):
     """All heads drawn, the targets equal to them."""
     from repr_jax import optim
@@ -171,6 +172,7 @@ def _optimizer(learning_rate, weight_decay, num_steps):
     return optax.adamw(rate, weight_decay=weight_decay, mask=matrices)
 
 
+@jax.jit
 def _apply(head, x):
     """[batch, dim] -> [batch, class], before the temperature; in [-1, 1] scales."""
     x = pairwise_dot(x, head.hidden.T) + head.hidden_bias[None]

@@ -187,13 +187,25 @@ def _train_all(training, variables, tree, beta, num_steps, losses):
 
 def _train_split(training, variables, tree, split, rows, losses):
     """Variables after a stage in which the leaf's router and its children move."""
-    own = {
-        "nodes": jax.tree.map(lambda a: a[split], variables["nodes"]),
-        "decoders": jax.tree.map(lambda a: a[split[1:]], variables["decoders"]),
-    }
+    own = _taken(variables, split)
     numbers = (training.growing_beta, training.num_steps)
     fixed, outputs = (tree, split, variables), training.model.outputs_of_split
     own = _stage(training, outputs, own, fixed, rows, *numbers, losses)
+    return _put(variables, own, split)
+
+
+@jax.jit
+def _taken(variables, split):
+    """What a split moves."""
+    return {
+        "nodes": jax.tree.map(lambda a: a[split], variables["nodes"]),
+        "decoders": jax.tree.map(lambda a: a[split[1:]], variables["decoders"]),
+    }
+
+
+@jax.jit
+def _put(variables, own, split):
+    """All variables, with these in place of what `_taken` took."""
 
     def put(name, places):
         return jax.tree.map(
@@ -206,24 +218,16 @@ def _train_split(training, variables, tree, split, rows, losses):
 
 def _stage(training, outputs, variables, fixed, rows, beta, num_steps, losses):
     """Variables after so many updates on these rows; their losses join the others."""
-    import optax
-
-    from repr_jax import optim
-
     done, capacity = sum(map(len, losses)), training.num_steps
     steps = np.arange(capacity)
     betas = beta * steps / max(num_steps, 1)
     rates = training.learning_rate * np.where(3 * steps < 2 * num_steps, 1.0, 0.1)
-    params, statistics = _parted(variables)
-    state = optim.start_descent(
-        params, optax.adam(lambda step: 0.0), num_steps=capacity, extras=statistics
-    )
     state = _train(
         outputs,
         training.model.node.latent_dim,
         training.log_likelihood,
         training.batch_size,
-        state,
+        _start(variables, capacity),
         training.images,
         fixed,
         jax.random.fold_in(training.key, done),
@@ -236,6 +240,20 @@ def _stage(training, outputs, variables, fixed, rows, beta, num_steps, losses):
     losses.append(np.asarray(state.losses[:num_steps]))
     training.report(done + num_steps)
     return _joined(state.params, state.extras)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _start(variables, num_steps):
+    """The state before the first update of a stage."""
+    import optax
+
+    from repr_jax import optim
+
+    params, statistics = _parted(variables)
+    optimizer = optax.adam(lambda step: 0.0)  # of the state of any other
+    return optim.start_descent(
+        params, optimizer, num_steps=num_steps, extras=statistics
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -179,6 +179,7 @@ def generalization_score(
     return float(np.mean(scores))
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _start(key, features, num_classes, num_steps):
     """The labeling before the first step."""
     import optax

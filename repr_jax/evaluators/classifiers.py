@@ -195,13 +195,16 @@ def make_scorer(params, modalities, num_classes):
     return lambda arrays: score(params, {name: arrays[name] for name in modalities})
 
 
+_shown = jax.jit(argmax)
+
+
 def make_judge(params, modalities, num_classes):
     """dict of arrays by modality -> [modality, batch] int32, the classes they show.
 
     -1 for what is not finite.
     """
     score = make_scorer(params, modalities, num_classes)
-    return lambda arrays: argmax(score(arrays))
+    return lambda arrays: _shown(score(arrays))
 
 
 def features(params: Mapping, num_classes: int) -> Callable:

@@ -43,6 +43,17 @@ from repr_jax.ops.measurement import Operator
 
 WHO = "fairness"
 HEADLINE = ("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2")
+
+psnr = jax.jit(metrics.psnr)
+cosine_distance = jax.jit(metrics.cosine_distance)
+laplacian_variance = jax.jit(metrics.laplacian_variance)
+
+
+@jax.jit
+def dissimilarity(x, z):
+    return (1 - metrics.ssim(x, z)) / 2
+
+
 BLOCK = 16  # pixels a side that NIQE looks at together
 
 
@@ -210,7 +221,7 @@ def _judge(trained, dataset, num_classes, **settings):
 
     def cosine(x: np.ndarray, made: np.ndarray) -> jax.Array:
         both = (features("image", jnp.asarray(a)) for a in (x, made))
-        return metrics.cosine_distance(*both)
+        return cosine_distance(*both)
 
     return classify, cosine
 
@@ -370,9 +381,9 @@ def _performance(run, images, made, distances):
 
     ValueError for a distance that is NaN.
     """
-    found = {"psnr": metrics.psnr, **distances}
+    found = {"psnr": psnr, **distances}
     if min(images.shape[1:3]) >= 11:
-        found["dssim"] = lambda x, z: (1 - metrics.ssim(x, z)) / 2
+        found["dssim"] = dissimilarity
     numbers = {}
     for name, function in found.items():
         values = run(function, images, made)
@@ -384,7 +395,7 @@ def _performance(run, images, made, distances):
         finite = values[np.isfinite(values)]
         numbers[name] = float(np.mean(finite)) if len(finite) else float("inf")
     if images.shape[3] in (1, 3):
-        sharp = [np.mean(run(metrics.laplacian_variance, x)) for x in (made, images)]
+        sharp = [np.mean(run(laplacian_variance, x)) for x in (made, images)]
         numbers["sharpness"] = float(sharp[0] / sharp[1]) if sharp[1] else np.inf
         if min(images.shape[1:3]) >= BLOCK:
             blocks = (run(metrics.niqe_features, x) for x in (images, made))

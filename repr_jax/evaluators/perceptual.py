@@ -18,6 +18,8 @@ from repr_jax.ops import checks
 
 LAYERS = ("block_0", "block_2", "block_4", "block_10", "block_15")  # before it shrinks
 
+_compared = jax.jit(perceptual_distance)
+
 
 def layers(images: Array, *, path: str | os.PathLike | None = None) -> tuple:
     """[batch, height, width, 3] in [0, 1] -> a [batch, h, w, channels] for each layer.
@@ -43,13 +45,13 @@ def layers(images: Array, *, path: str | os.PathLike | None = None) -> tuple:
 def distance(x: Array, y: Array, *, path: str | os.PathLike | None = None) -> Array:
     """[batch, height, width, 3] in [0, 1] twice -> [batch]; see the module."""
     checks.same_shape("perceptual.distance", x=x, y=y)
-    return perceptual_distance(layers(x, path=path), layers(y, path=path))
+    return _compared(layers(x, path=path), layers(y, path=path))
 
 
 @functools.cache
 def _weights(path):
     with jax.ensure_compile_time_eval():  # what is kept belongs to no trace
-        return jax.tree.map(jnp.asarray, efficientnet.load(path))
+        return jax.device_put(efficientnet.load(path))
 
 
 @jax.jit

@@ -9,6 +9,8 @@ from repr_jax import metrics
 from repr_jax.evaluators.common import Evaluation, Table, batches, needs
 from repr_jax.ops import checks
 
+auroc = jax.jit(metrics.auroc)
+
 
 @needs("logits")
 def evaluate(
@@ -59,7 +61,7 @@ def evaluate(
         for scale in scales:
             both = np.concatenate([near, values[scale]])
             far = np.arange(len(both)) >= len(near)
-            found = float(metrics.auroc(both, far))
+            found = float(auroc(both, far))
             numbers[f"{name}/auroc_at_{scale:g}"] = found
             chance[f"{name}/auroc_at_{scale:g}"] = 0.5
             numbers[f"{name}/mean_at_{scale:g}"] = float(np.mean(values[scale]))

@@ -18,7 +18,7 @@ def fitted():
     fitted = event_embedding.fit(
         jax.random.key(0), x, num_entities=NUM, dim=4, num_steps=400, batch_size=128
     )
-    return fitted
+    return jax.tree.map(np.asarray, fitted)
 
 
 def draw(rng, num):
@@ -31,14 +31,15 @@ def test_illegal_pairs_score_higher_and_the_coupled_pair_has_the_weight(fitted):
     rng = np.random.default_rng(1)
     legal, illegal = draw(rng, 300), draw(rng, 300)
     illegal[:, 2] = (illegal[:, 2] + 4) % 8
-    scores = event_embedding.score(fitted, np.concatenate([legal, illegal]))
-    assert metrics.auroc(scores, np.arange(600) >= 300) > 0.98
+    both = np.concatenate([legal, illegal])
+    scores = jax.jit(event_embedding.score)(fitted, both)
+    assert jax.jit(metrics.auroc)(scores, np.arange(600) >= 300) > 0.98
     spread = [  # of the products of each pair
-        w * np.std(np.asarray(fitted.embeddings[i, :8]) @ fitted.embeddings[j, :8].T)
+        w * np.std(fitted.embeddings[i, :8] @ fitted.embeddings[j, :8].T)
         for w, (i, j) in zip(fitted.weights, [(0, 1), (0, 2), (1, 2)])
     ]
     assert np.argmax(spread) == 2
-    assert (np.asarray(fitted.weights) >= 0).all()
+    assert (fitted.weights >= 0).all()
     assert fitted.losses[-50:].mean() < fitted.losses[:10].mean()
 
 

@@ -29,8 +29,9 @@ def draw():
 )
 def test_mahalanobis_has_the_values_of_an_independent_program(score, expected):
     x, labels, queries = draw()
+    score = jax.jit(score)
     fitted = mahalanobis.fit(x, labels, num_classes=3)
-    np.testing.assert_allclose(jax.jit(score)(fitted, queries), expected, rtol=1e-5)
+    np.testing.assert_allclose(score(fitted, queries), expected, rtol=1e-5)
     other = mahalanobis.fit(x, labels, num_classes=5)  # two without rows
     np.testing.assert_allclose(score(other, queries), expected, rtol=1e-5)
     turn, move = np.random.default_rng(0).normal(size=(3, 3)), np.array([30.0, -5, 2])
@@ -49,7 +50,8 @@ def test_mahalanobis_of_dependent_columns_needs_a_ridge():
         sum(np.cov(x[labels == c].T, bias=True) for c in range(3)) / 3
     )  # classes of one size
     covariance += 1e-3 * np.trace(covariance) / 6 * np.eye(6)
-    for query, found in zip(queries, mahalanobis.score(fitted, queries)):
+    scores = np.asarray(jax.jit(mahalanobis.score)(fitted, queries))
+    for query, found in zip(queries, scores):
         away = [query - x[labels == c].mean(axis=0) for c in range(3)]
         expected = min(a @ np.linalg.solve(covariance, a) for a in away)
         np.testing.assert_allclose(found, expected, rtol=1e-3)
@@ -117,7 +119,7 @@ def test_a_share_of_the_rows_is_within_the_boundary(keep):
     fitted = class_boundary.fit(centers, z, labels, keep=keep)
     for k in range(3):
         bound = np.sort(own[labels == k])[round((1 - keep) * 10)]
-        np.testing.assert_allclose(fitted.bounds[k], bound, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(fitted.bounds)[k], bound, rtol=1e-6)
     best = np.sort((z @ centers.T).max(axis=1))[round((1 - keep) * 30)]
     single = class_boundary.fit_single(centers, z, keep=keep)
     np.testing.assert_allclose(single.bounds, [best] * 3, rtol=1e-6)
@@ -129,7 +131,7 @@ def test_a_class_without_rows_has_no_boundary():
     centers, z, labels, queries = sphere()
     kept = labels < 2
     fitted = class_boundary.fit(centers, z[kept], labels[kept])
-    assert np.isnan(fitted.bounds[2])
+    assert np.isnan(np.asarray(fitted.bounds)[2])
     expected = class_boundary.fit(centers[:2], z[kept], labels[kept])
     np.testing.assert_allclose(
         class_boundary.score(fitted, queries), class_boundary.score(expected, queries)
@@ -139,14 +141,15 @@ def test_a_class_without_rows_has_no_boundary():
 def test_separated_gradients_have_the_values_of_an_independent_program():
     rng = np.random.default_rng(23)
     wild, weights, inliers = (rng.normal(size=s) for s in ((8, 3), (2, 3), (6, 3)))
-    gradients = linear_gradients.of_predicted_class(wild @ weights.T, wild)
-    reference = linear_gradients.of_cross_entropy(
+    gradients = jax.jit(linear_gradients.of_predicted_class)(wild @ weights.T, wild)
+    reference = jax.jit(linear_gradients.of_cross_entropy)(
         inliers @ weights.T, inliers, np.arange(6) % 2
-    ).mean(axis=0)
-    fitted = gradient_separation.fit(gradients, reference)
-    found = gradient_separation.score(fitted, gradients)
+    )
+    gradients, reference = np.asarray(gradients), np.asarray(reference).mean(axis=0)
+    fit, score = map(jax.jit, (gradient_separation.fit, gradient_separation.score))
+    fitted = fit(gradients, reference)
+    found = score(fitted, gradients)
     np.testing.assert_allclose(found[:3], [0.761956, 0.9399079, 1.083409], rtol=1e-5)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
-    turned = gradient_separation.fit(gradients @ turn, reference @ turn)
-    moved = gradient_separation.score(turned, gradients @ turn)
+    moved = score(fit(gradients @ turn, reference @ turn), gradients @ turn)
     np.testing.assert_allclose(moved, found, rtol=1e-4, atol=1e-6)

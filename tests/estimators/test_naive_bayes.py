@@ -1,8 +1,17 @@
+import functools
+
 import jax
 import numpy as np
 from sklearn.naive_bayes import GaussianNB
 
 from repr_jax.estimators import naive_bayes
+
+logits_of = jax.jit(naive_bayes.logits)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def fit(x, labels, num_classes):
+    return naive_bayes.fit(x, labels, num_classes=num_classes)
 
 
 def draw():
@@ -13,11 +22,11 @@ def draw():
 
 def test_values_of_an_independent_program():
     x, labels, q = draw()
-    fitted = jax.jit(lambda x, y: naive_bayes.fit(x, y, num_classes=2))(x, labels)
+    fitted = fit(x, labels, 2)
     np.testing.assert_allclose(
         fitted.variance, [0.8141279, 1.139953, 0.6698813], rtol=1e-5
     )
-    logits = np.asarray(naive_bayes.logits(fitted, q))
+    logits = np.asarray(logits_of(fitted, q))
     found = logits[:, 1] - logits[:, 0]
     np.testing.assert_allclose(found, [0.607354, -0.6131761], rtol=1e-5)
 
@@ -27,8 +36,7 @@ def test_scaling_a_coordinate_changes_nothing_and_classes_may_be_empty():
     scale = np.array([0.1, 1.0, 50.0])
 
     def odds(x, q):
-        fitted = naive_bayes.fit(x, labels, num_classes=3)
-        return np.asarray(naive_bayes.logits(fitted, q))
+        return np.asarray(logits_of(fit(x, labels, 3), q))
 
     found, expected = odds(x * scale, q * scale), odds(x, q)
     np.testing.assert_allclose(found, expected, rtol=1e-3)
@@ -39,7 +47,7 @@ def test_with_equal_variances_it_is_scikit_learns():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     x = np.repeat(rng.normal(size=(20, 3)), 2, axis=0) + 2.0 * labels[:, None]
-    fitted = naive_bayes.fit(x, labels, num_classes=2)
+    fitted = fit(x, labels, 2)
     q = rng.normal(size=(30, 3)) + 1
     expected = GaussianNB().fit(x, labels).predict(q)
-    np.testing.assert_array_equal(naive_bayes.predict(fitted, q), expected)
+    np.testing.assert_array_equal(jax.jit(naive_bayes.predict)(fitted, q), expected)

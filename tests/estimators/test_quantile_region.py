@@ -1,3 +1,6 @@
+import functools
+
+import jax
 import numpy as np
 
 from repr_jax.estimators import quantile_region
@@ -9,7 +12,8 @@ def test_inside_and_radius_of_an_independent_program():
     z, q, t = rng.normal(size=(12, 2)), -0.8 + 0.1 * rng.normal(size=4), None
     t = rng.normal(size=19)
     projections = z @ np.array([[1, 0, -1, 0], [0, 1, 0, -1]])
-    assert quantile_region.in_half_spaces(projections, q[None]).sum() == 3
+    inside = jax.jit(quantile_region.in_half_spaces)(projections, q[None])
+    assert np.sum(inside) == 3
     np.testing.assert_allclose(conformal(t, miscoverage=0.1), 1.678228, rtol=1e-6)
 
 
@@ -33,7 +37,9 @@ def test_coverage_of_a_banana_grown_from_a_region_too_small():
     decoded = grid + np.stack([0 * grid[:, 0], grid[:, 0] ** 2], axis=1)
     decoded = np.broadcast_to(decoded.astype("f"), (900, 225, 2))
     inside = np.broadcast_to(np.sum(grid**2, axis=1) < 1, (900, 225))
-    region = quantile_region.fit(y[:300], decoded[:300], inside[:300], miscoverage=0.1)
-    found = quantile_region.contains(region, y[300:], decoded[300:], inside[300:])
+    fit = jax.jit(functools.partial(quantile_region.fit, miscoverage=0.1))
+    region = fit(y[:300], decoded[:300], inside[:300])
+    contains = jax.jit(quantile_region.contains)
+    found = contains(region, y[300:], decoded[300:], inside[300:])
     assert abs(np.mean(found) - 0.9) < 0.05
     assert region.radius > 0

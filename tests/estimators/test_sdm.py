@@ -1,5 +1,6 @@
 """Similarity-distance-magnitude against loops, an independent program, and by hand."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -70,7 +71,7 @@ def test_values_of_an_independent_program():
     fitted = sdm.fit(x, labels, predictions, num_classes=2)
     run, _ = sdm.measure(fitted, query[None], np.array([1]))
     assert run[0] == 4
-    closeness = sdm._closeness(
+    closeness = jax.jit(sdm._closeness)(
         sorted_distances[None].astype("f"), np.array([10]), np.array([0.4], "f")
     )
     np.testing.assert_allclose(closeness, 0.4)

@@ -254,5 +254,6 @@ def test_what_no_judge_can_tell_is_refused():
 def classifiers_of_nothing():
     """Parameters of a classifier of images, as they start."""
     model = classifiers.network((1, 28, 28, 3), 3)
-    x = jnp.zeros((1, 28, 28, 3))
-    return model.init(jax.random.key(0), x, train=False)["params"]
+    x = np.zeros((1, 28, 28, 3), np.float32)
+    init = jax.jit(functools.partial(model.init, train=False))
+    return init(jax.random.key(0), x)["params"]

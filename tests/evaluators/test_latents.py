@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ PROCESS = functools.partial(
 
 @pytest.fixture(scope="module")
 def dataset():
-    return content_style.load(process=PROCESS, num_fit=1_500, num_test=1_000)
+    made = content_style.load(process=PROCESS, num_fit=1_500, num_test=1_000)
+    return made._replace(prepare=jax.jit(made.prepare))
 
 
 def trained(dataset, encode):

@@ -44,14 +44,16 @@ def test_uniform_guesses_agree_as_often_as_chance(judges):
 def test_split_batch_equals_whole():
     rng = np.random.default_rng(1)
     predictions, where = rng.integers(3, size=(2, 12)), rng.random(12) < 0.7
-    split = jax.vmap(
+    shards = jax.vmap(
         lambda a, b, w: (
             metrics.accuracy(a, b, where=w, axis_name="i"),
             metrics.agreement(jnp.stack([a, b]), where=w, axis_name="i"),
         ),
         axis_name="i",
-    )(*(x.reshape(4, 3) for x in (*predictions, where)))
-    whole = metrics.accuracy(*predictions, where=where)
+    )
+    rows = (x.reshape(4, 3) for x in (*predictions, where))
+    split = np.asarray(jax.jit(shards)(*rows))
+    whole = jax.jit(metrics.accuracy)(*predictions, where=where)
     np.testing.assert_allclose(split[0], np.full(4, whole), rtol=1e-6)
     np.testing.assert_allclose(split[1], np.full(4, whole), rtol=1e-6)
     np.testing.assert_allclose(
@@ -61,9 +63,10 @@ def test_split_batch_equals_whole():
 
 def test_classes_of_64_bits_are_told_apart():
     far = np.array([1, 2**32 + 1])
+    near = np.array([1, 1], np.int32)
     assert metrics.accuracy(far[::-1], far) == 0
-    assert metrics.accuracy(jnp.array([1, 1]), far) == 0.5
-    assert jax.jit(lambda x: metrics.accuracy(x, far))(jnp.array([1, 1])) == 0.5
+    assert metrics.accuracy(jnp.asarray(near), far) == 0.5
+    assert jax.jit(lambda x: metrics.accuracy(x, far))(near) == 0.5
     assert metrics.agreement(np.stack([far, far[:1].repeat(2)])) == 0.5
     assert metrics.brier(np.array([[0.0, 1.0]]), far[1:]) == 1  # of no class
     rejected = metrics.model_specific_targets(far[:1].repeat(2), far)

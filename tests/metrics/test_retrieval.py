@@ -3,12 +3,14 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
 from repr_jax import metrics
+
+ranks = jax.jit(metrics.ranks)
+recall_at_k = jax.jit(metrics.recall_at_k, static_argnames="k")
 
 
 def ranks_in_loops(queries, keys):
@@ -35,30 +37,30 @@ def test_ranks_equal_a_loop():
     queries, keys = draw()
     expected = ranks_in_loops(queries, keys)
     assert expected.max() > 0
-    np.testing.assert_array_equal(jax.jit(metrics.ranks)(queries, keys), expected)
+    np.testing.assert_array_equal(ranks(queries, keys), expected)
 
 
 def test_by_hand():
-    queries = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    keys = jnp.array([[1.0, 0.1], [1.0, 0.0], [5.0, 5.0]])
-    np.testing.assert_array_equal(metrics.ranks(queries, keys), [1, 2, 0])
+    queries = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    keys = np.array([[1.0, 0.1], [1.0, 0.0], [5.0, 5.0]])
+    np.testing.assert_array_equal(ranks(queries, keys), [1, 2, 0])
     for k, expected in [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]:
-        np.testing.assert_allclose(metrics.recall_at_k(queries, keys, k=k), expected)
+        np.testing.assert_allclose(recall_at_k(queries, keys, k=k), expected)
 
 
 def test_keys_that_are_all_equal_find_nothing_until_all_are_taken():
     queries, _ = draw()
-    same = jnp.ones_like(queries)
-    assert metrics.recall_at_k(queries, same, k=len(queries) - 1) == 0
-    assert metrics.recall_at_k(queries, same, k=len(queries)) == 1
-    assert metrics.recall_at_k(queries * 0, same, k=len(queries) - 1) == 0
+    same = np.ones_like(queries)
+    assert recall_at_k(queries, same, k=len(queries) - 1) == 0
+    assert recall_at_k(queries, same, k=len(queries)) == 1
+    assert recall_at_k(queries * 0, same, k=len(queries) - 1) == 0
 
 
 def test_random_keys_are_found_as_often_as_chance():
     queries, keys = np.random.default_rng(1).normal(size=(2, 2000, 8)).astype("f")
     chance = 100 / 2000
     spread = np.sqrt(chance * (1 - chance) / 2000)
-    recall = jax.jit(partial(metrics.recall_at_k, k=100))(queries, keys)
+    recall = recall_at_k(queries, keys, k=100)
     assert abs(recall - chance) < 4 * spread
 
 
@@ -66,16 +68,15 @@ def test_absent_rows_are_as_good_as_deleted_even_if_nan():
     queries, keys = draw()
     where = np.arange(len(keys)) % 3 > 0
     broken = [np.where(where[:, None], x, np.nan) for x in (queries, keys)]
-    actual = metrics.ranks(*broken, where=where)
-    np.testing.assert_array_equal(
-        actual[where], metrics.ranks(queries[where], keys[where])
-    )
+    actual = np.asarray(ranks(*broken, where=where))
+    expected = ranks(queries[where], keys[where])
+    np.testing.assert_array_equal(actual[where], expected)
     assert (actual[~where] == 0).all()
     np.testing.assert_allclose(
-        metrics.recall_at_k(*broken, k=2, where=where),
-        metrics.recall_at_k(queries[where], keys[where], k=2),
+        recall_at_k(*broken, k=2, where=where),
+        recall_at_k(queries[where], keys[where], k=2),
     )
-    assert metrics.recall_at_k(*broken, k=2, where=where & False) == 0
+    assert recall_at_k(*broken, k=2, where=where & False) == 0
 
 
 def test_split_rows_see_all_keys():
@@ -88,9 +89,8 @@ def test_split_rows_see_all_keys():
         in_specs=P("data"),
         out_specs=P("data"),
     )
-    np.testing.assert_array_equal(
-        jax.jit(split)(queries, keys), metrics.ranks(queries, keys)
-    )
+    found = jax.jit(split)(queries, keys)
+    np.testing.assert_array_equal(found, ranks(queries, keys))
 
 
 def test_nan_loses_every_comparison():
@@ -101,21 +101,20 @@ def test_nan_loses_every_comparison():
         ValueError, match="ranks: expected keys finite; got nan in row 2"
     ):
         metrics.recall_at_k(queries, worst, k=1)
-    found = jax.jit(metrics.ranks)(queries, worst)
+    found = np.asarray(ranks(queries, worst))
     kept = np.arange(len(keys)) != 2
-    without = metrics.ranks(queries[kept], keys[kept])
+    without = ranks(queries[kept], keys[kept])
     np.testing.assert_array_equal(found[kept], without)
     assert found[2] == last
-    everything = jax.jit(partial(metrics.recall_at_k, k=last))
-    assert everything(np.full_like(keys, np.nan), keys) == 0
-    assert everything(keys, np.full_like(keys, np.nan)) == 0
+    nan = np.full_like(keys, np.nan)
+    assert recall_at_k(nan, keys, k=last) == recall_at_k(keys, nan, k=last) == 0
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-6, 1e20])
 def test_ranks_at_any_scale(scale):
     queries, keys = draw()
-    found = metrics.ranks(queries * np.float32(scale), keys / np.float32(scale))
-    np.testing.assert_array_equal(found, metrics.ranks(queries, keys))
+    found = ranks(queries * np.float32(scale), keys / np.float32(scale))
+    np.testing.assert_array_equal(found, ranks(queries, keys))
 
 
 def test_bad_input_is_named():

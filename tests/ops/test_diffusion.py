@@ -34,7 +34,7 @@ def restored(law, matrix, value, **options):
     """[ROWS, dim] draws of DDRM given one measurement."""
     laws = {"small": SMALL, "unit": UNIT}
     operator = measurement.dense(np.array(matrix))
-    y = jnp.full((ROWS, 1), value)
+    y = np.full((ROWS, 1), value, "f")
 
     @jax.jit
     def draw(keys, y):
@@ -59,7 +59,7 @@ def test_the_schedule_is_the_published_one():
 def test_noise_is_added_by_row():
     x, noise = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 1)).astype("f")
     a = np.array([0.0, 0.5, 1.0], "f")
-    found = diffusion.add_noise(x, noise, a)
+    found = np.asarray(diffusion.add_noise(x, noise, a))
     wide = a[:, None, None, None]
     np.testing.assert_allclose(found, wide**0.5 * x + (1 - wide) ** 0.5 * noise)
     np.testing.assert_array_equal(found[0], noise[0])
@@ -158,14 +158,15 @@ def test_what_is_known_stays_and_without_it_a_sample_is_drawn():
     same = inpainted(keys_of(3), x, np.ones((3, 2), bool))
     np.testing.assert_array_equal(same, x)
     free = inpainted(keys_of(3), x, np.zeros((3, 2), bool))
-    expected = diffusion.sample(
-        diffusion.split(keys_of(3))[1],
-        functools.partial(network, SMALL),
-        (2,),
+    draw = functools.partial(
+        diffusion.sample,
+        predict_noise=functools.partial(network, SMALL),
+        shape=(2,),
         alpha_bars=ALPHA_BARS,
         num_steps=20,
         eta=1.0,
     )
+    expected = jax.jit(draw)(diffusion.split(keys_of(3))[1])
     np.testing.assert_allclose(free, expected, rtol=1e-5)
 
 
@@ -188,9 +189,9 @@ def test_ddrm_of_a_measurement_without_noise():
     assert np.var(seen) == pytest.approx(5e-5, rel=0.1)
     assert np.var(x @ [0.5**0.5, -(0.5**0.5)]) == pytest.approx(0.2407, abs=0.01)
     operator = measurement.dense(HALVES)
-    y = jnp.full((ROWS, 1), 0.8)
-    moved = measurement.consistent(operator, x, y)
-    np.testing.assert_allclose(operator.forward(moved), y, atol=1e-6)
+    y = np.full((ROWS, 1), 0.8, "f")
+    moved = jax.jit(functools.partial(measurement.consistent, operator))(x, y)
+    np.testing.assert_allclose(jax.jit(operator.forward)(moved), y, atol=1e-6)
 
 
 def test_ddrm_of_a_noisy_measurement():
@@ -215,25 +216,34 @@ def test_ddrm_follows_the_equations():
     operator = measurement.dense(np.diag([2.0, 0.05, 0.0])[:2])
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(3, 3)).astype("f") * 0.3
-    y, keys = jnp.asarray(rng.normal(size=(1, 2)), "f"), keys_of(1)
+    y = rng.normal(size=(1, 2)).astype("f")
     alpha_bars, noise, eta, eta_b = np.linspace(0.98, 0.1, 8), 0.1, 0.7, 0.6
-    found = ddrm.sample(
-        keys,
-        lambda x, time: jnp.tanh(x @ weights),
-        operator,
-        y,
-        alpha_bars=alpha_bars,
-        noise=noise,
-        num_steps=4,
-        eta=eta,
-        eta_b=eta_b,
-    )
-    start_keys, step_keys = diffusion.split(keys)
-    v = np.asarray(operator.to_spectrum(jnp.eye(3))).T  # V', coordinates in rows
+
+    @jax.jit
+    def draws(keys):
+        """What DDRM finds, and the noise of its start and its steps."""
+        found = ddrm.sample(
+            keys,
+            lambda x, time: jnp.tanh(x @ weights),
+            operator,
+            y,
+            alpha_bars=alpha_bars,
+            noise=noise,
+            num_steps=4,
+            eta=eta,
+            eta_b=eta_b,
+        )
+        (start,), (of_step,) = diffusion.split(keys)
+        step_keys = [jax.random.fold_in(of_step, number) for number in range(4)]
+        return found, [jax.random.normal(key, (3,)) for key in (start, *step_keys)]
+
+    found, (fresh, *later) = jax.tree.map(np.asarray, draws(keys_of(1)))
+    eye = np.eye(3, dtype="f")
+    v = np.asarray(operator.to_spectrum(eye)).T  # V', coordinates in rows
     known, s = np.asarray(operator.observed(y))[0], operator.singular
     times = [6, 4, 2, 0]
     sigmas = [((1 - a) / a) ** 0.5 for a in alpha_bars[times]] + [0.0]
-    fresh, now = np.asarray(jax.random.normal(start_keys[0], (3,))), np.zeros(3)
+    now = np.zeros(3)
     for i in range(3):
         if s[i] * sigmas[0] > noise:
             deviation = (sigmas[0] ** 2 - (noise / s[i]) ** 2) ** 0.5
@@ -244,9 +254,7 @@ def test_ddrm_follows_the_equations():
         x = alpha_bars[time] ** 0.5 * v.T @ now
         e = v @ np.tanh(x @ weights)
         clean, sigma = now - sigmas[number] * e, sigmas[number + 1]
-        fresh = np.asarray(
-            jax.random.normal(jax.random.fold_in(step_keys[0], number), (3,))
-        )
+        fresh = later[number]
         free = (1 - eta**2) ** 0.5 * sigma
         for i in range(3):
             if s[i] == 0:
@@ -274,20 +282,19 @@ def langevin_of(rows, **options):
             keys, score, start, levels=levels, num_inner=5, step_size=1e-3, **options
         )
     )
-    return draw(keys_of(rows), jnp.zeros((rows, 2)))
+    return jax.tree.map(np.asarray, draw(keys_of(rows), np.zeros((rows, 2), "f")))
 
 
 def test_langevin_dynamics_samples_the_posterior():
     rows = 8000
-    operator, y = measurement.dense(HALVES), jnp.full((rows, 1), 0.8)
+    operator, y = measurement.dense(HALVES), np.full((rows, 1), 0.8, "f")
     found = langevin_of(rows, operator=operator, y=y, noise=0.3)
     posterior = mixture_posterior.condition(SMALL, HALVES, noise=0.3)
-    x = np.asarray(found.x)
-    mean = mixture_posterior.mean(posterior, y[:1])[0]
-    np.testing.assert_allclose(x.mean(axis=0), mean, atol=0.025)
-    root = np.asarray(posterior.roots[0])
-    np.testing.assert_allclose(np.cov(x.T), root @ root.T, atol=0.025)
-    residual = np.asarray(found.residual).mean(axis=1)
+    (mean,) = np.asarray(jax.jit(mixture_posterior.mean)(posterior, y[:1]))
+    np.testing.assert_allclose(found.x.mean(axis=0), mean, atol=0.025)
+    root = np.asarray(posterior.roots)[0]
+    np.testing.assert_allclose(np.cov(found.x.T), root @ root.T, atol=0.025)
+    residual = found.residual.mean(axis=1)
     assert residual.shape == (100,) and residual[0] > 3 * residual[-1]
 
 
@@ -304,11 +311,16 @@ def test_average_pooling_without_noise_is_pulled_as_published():
     start, y = (rng.uniform(size=(2, n, n, 1)).astype("f") for n in (4, 2))
     operator, size, sigma = measurement.average_pool(2), 1e-3, 0.1
     options = dict(levels=[sigma], num_inner=1, step_size=size)
+
+    def draw(given, keys):
+        drawn = langevin.sample(keys, lambda x, _: 0 * x, start, **options, **given)
+        return drawn.x
+
     free, pulled = (
-        langevin.sample(keys_of(2), lambda x, sigma: 0 * x, start, **options, **given).x
+        np.asarray(jax.jit(functools.partial(draw, given))(keys_of(2)))
         for given in ({}, {"operator": operator, "y": y})
     )
-    away = y - operator.forward(start)
+    away = y - np.asarray(operator.forward(start))
     away = np.repeat(np.repeat(away, 2, axis=1), 2, axis=2)
     np.testing.assert_allclose(pulled - free, size * away / sigma**2, atol=1e-5)
 

@@ -60,13 +60,14 @@ def test_chains_are_of_their_row_alone_and_proposals_that_break_are_refused():
         outside = jnp.any(abs(z) > 1, axis=1)
         return jnp.where(outside, jnp.nan, -0.5 * jnp.sum(z**2, axis=1))
 
+    @jax.jit
     def draw(keys, start):
         return hamiltonian.sample(
             keys, log_prob, start, num_warmup=5, num_steps=20, step_size=0.5
         ).samples
 
-    keys, start = jax.random.split(jax.random.key(1), 4), jnp.zeros((4, 2))
-    samples = draw(keys, start)
+    keys, start = jax.random.split(jax.random.key(1), 4), np.zeros((4, 2), "f")
+    samples = np.asarray(draw(keys, start))
     assert np.isfinite(samples).all() and (abs(samples) <= 1).all()
     assert np.ptp(samples, axis=0).min() > 0.1
     np.testing.assert_allclose(draw(keys[2:], start[2:]), samples[:, 2:], rtol=1e-5)

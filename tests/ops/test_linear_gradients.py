@@ -16,15 +16,15 @@ def test_rows_are_what_differentiation_finds():
     def loss(weights, h, label):
         return losses.cross_entropy((weights @ h + bias)[None], label[None])
 
-    expected = jax.vmap(jax.grad(loss), (None, 0, 0))(weights, features, labels)
+    by_row = jax.jit(jax.vmap(jax.grad(loss), (None, 0, 0)))
+    expected = by_row(weights, features, labels)
     logits = features @ weights.T + bias
-    found = jax.jit(linear_gradients.of_cross_entropy)(logits, features, labels)
+    of_cross_entropy = jax.jit(linear_gradients.of_cross_entropy)
+    found = of_cross_entropy(logits, features, labels)
     expected = np.reshape(expected, (5, 12))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    predicted = linear_gradients.of_predicted_class(logits, features)
-    expected = linear_gradients.of_cross_entropy(
-        logits, features, logits.argmax(axis=1)
-    )
+    predicted = jax.jit(linear_gradients.of_predicted_class)(logits, features)
+    expected = of_cross_entropy(logits, features, logits.argmax(axis=1))
     np.testing.assert_array_equal(predicted, expected)
 
 

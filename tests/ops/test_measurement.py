@@ -1,5 +1,7 @@
 """Linear operators against the matrices that they stand for."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,9 +51,10 @@ def test_average_pooling_is_means_with_one_singular_value():
     x = np.random.default_rng(0).normal(size=(2, 6, 9, 3)).astype("f")
     operator = measurement.average_pool(3)
     expected = x.reshape(2, 2, 3, 3, 3, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(operator.forward(x), expected, rtol=1e-5, atol=1e-6)
+    found = jax.jit(operator.forward)(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(operator.singular[:, 0], [1 / 3, *[0] * 8])
-    spread = measurement.pseudo_inverse(operator, expected)
+    spread = jax.jit(partial(measurement.pseudo_inverse, operator))(expected)
     nearest = expected.repeat(3, axis=1).repeat(3, axis=2)
     np.testing.assert_allclose(spread, nearest, rtol=1e-5, atol=1e-6)
 
@@ -60,18 +63,24 @@ def test_average_pooling_is_means_with_one_singular_value():
 def test_consistent_images_give_what_was_measured(name):
     operator, shape = OPERATORS[name]
     x, other = np.random.default_rng(0).normal(size=(2, 3, *shape)).astype("f")
-    y = operator.forward(x)
-    moved = measurement.consistent(operator, other, y)
-    np.testing.assert_allclose(operator.forward(moved), y, atol=1e-5)
+    forward = jax.jit(operator.forward)
+    y = forward(x)
+    moved = jax.jit(partial(measurement.consistent, operator))(other, y)
+    np.testing.assert_allclose(forward(moved), y, atol=1e-5)
 
 
 def test_noise_is_of_the_row_and_its_key():
     operator = measurement.average_pool(2)
-    x = jnp.zeros((500, 4, 4, 3))
-    keys = jax.random.split(jax.random.key(0), 500)
-    y = measurement.noisy(keys, operator, x, noise=0.5)
+    x = np.zeros((500, 4, 4, 3), "f")
+
+    @jax.jit
+    def draws(key):
+        keys, noisy = jax.random.split(key, 500), measurement.noisy
+        whole = noisy(keys, operator, x, noise=0.5)
+        return whole, noisy(keys[3:5], operator, x[3:5], noise=0.5)
+
+    y, part = map(np.asarray, draws(jax.random.key(0)))
     assert y.shape == (500, 2, 2, 3) and np.std(y) == pytest.approx(0.5, rel=0.03)
-    part = measurement.noisy(keys[3:5], operator, x[3:5], noise=0.5)
     np.testing.assert_array_equal(part, y[3:5])
 
 

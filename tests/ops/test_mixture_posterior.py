@@ -1,7 +1,6 @@
 """Exact posteriors of mixtures against densities in float64 and numerical integrals."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
@@ -24,6 +23,14 @@ CONFUSIONS = {
         [0.106868, 0.200285, 0.692847],
     ],
 }
+
+
+responsibilities = jax.jit(mixture_posterior.responsibilities)
+score, sample = jax.jit(mixture_posterior.score), jax.jit(mixture_posterior.sample)
+
+
+def keys_of(rows, seed=0):
+    return jax.random.split(jax.random.key(seed), rows)
 
 
 def random_law(seed=0, dim=4, num=3):
@@ -62,9 +69,9 @@ def test_densities_scores_and_denoisers(variance):
         ],
         axis=-1,
     ) / (2 * step)
-    score = jax.jit(mixture_posterior.score)(law, x.astype("f"), variance)
-    np.testing.assert_allclose(score, gradient, rtol=1e-3, atol=1e-3)
-    clean = mixture_posterior.denoise(law, x.astype("f"), variance)
+    found = score(law, x.astype("f"), variance)
+    np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-3)
+    clean = jax.jit(mixture_posterior.denoise)(law, x.astype("f"), variance)
     np.testing.assert_allclose(clean, x + variance * gradient, rtol=1e-3, atol=2e-3)
 
 
@@ -73,7 +80,7 @@ def test_predicted_noise_is_that_of_a_ddpm():
     law, weights, means, covariances = random_law()
     x, a = np.random.default_rng(1).normal(size=(6, 4)).astype("f"), 0.3
     moved = mixture_posterior.make(weights, a**0.5 * means, a * covariances)
-    expected = -((1 - a) ** 0.5) * mixture_posterior.score(moved, x, 1 - a)
+    expected = -((1 - a) ** 0.5) * np.asarray(score(moved, x, 1 - a))
     found = jax.jit(mixture_posterior.predict_noise)(law, x, a)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -87,20 +94,20 @@ def test_the_posterior_is_that_of_joint_gaussians(noise):
     seen = matrix @ covariances @ matrix.T + noise**2 * np.eye(2)
     expected = densities(y, weights, means @ matrix.T, seen, 0)
     expected /= expected.sum(axis=1, keepdims=True)
-    share = mixture_posterior.responsibilities(posterior, y.astype("f"))
+    share = np.asarray(responsibilities(posterior, y.astype("f")))
     np.testing.assert_allclose(share, expected, rtol=1e-3, atol=1e-5)
     conditional = []
     for mean, covariance, s in zip(means, covariances, seen):
         gain = covariance @ matrix.T @ np.linalg.inv(s)
         conditional.append(mean + (y - matrix @ mean) @ gain.T)
     conditional = np.stack(conditional, axis=1)
-    found = mixture_posterior.component_means(posterior, y.astype("f"))
+    found = jax.jit(mixture_posterior.component_means)(posterior, y.astype("f"))
     np.testing.assert_allclose(found, conditional, rtol=1e-3, atol=1e-3)
-    mean = mixture_posterior.mean(posterior, y.astype("f"))
+    mean = np.asarray(jax.jit(mixture_posterior.mean)(posterior, y.astype("f")))
     expected = np.einsum("bk,bki->bi", expected, conditional)
     np.testing.assert_allclose(mean, expected, rtol=1e-3, atol=1e-3)
-    keys = jax.random.split(jax.random.key(0), 4000)
-    x, k = jax.jit(mixture_posterior.sample)(keys, posterior, y[:1].repeat(4000, 0))
+    drawn = sample(keys_of(4000), posterior, y[:1].repeat(4000, 0))
+    x, k = map(np.asarray, drawn)
     error = np.std(x, axis=0) / 4000**0.5
     assert np.all(np.abs(np.mean(x, axis=0) - mean[0]) < 4 * error)
     rates = np.bincount(k, minlength=3) / 4000
@@ -117,9 +124,9 @@ def test_samples_have_the_law_of_the_originals():
     )
     matrix = np.eye(4)[:2]
     posterior = mixture_posterior.condition(law, matrix, noise=1.0)
-    y = x @ matrix.T + jax.random.normal(jax.random.key(1), (60_000, 2))
-    keys = jax.random.split(jax.random.key(2), 60_000)
-    made, b = jax.jit(mixture_posterior.sample)(keys, posterior, y)
+    noise = np.random.default_rng(1).normal(size=(60_000, 2))
+    y = (np.asarray(x) @ matrix.T + noise).astype("f")
+    made, b = sample(keys_of(60_000, seed=2), posterior, y)
     np.testing.assert_allclose(np.cov(made.T), np.cov(x.T), atol=0.06)
     table = metrics.contingency(a, b, num_clusters=3, num_classes=3) / 60_000
     np.testing.assert_allclose(table, table.T, atol=0.006)
@@ -131,15 +138,14 @@ def test_posterior_samples_of_three_classes(weights):
     """By numerical integration, and by draws."""
     posterior = mixture_posterior.condition(line(weights), np.ones((1, 1)), noise=1.0)
     y = np.linspace(-9, 9, 3601)
-    share = mixture_posterior.responsibilities(posterior, y[:, None].astype("f"))
+    share = responsibilities(posterior, y[:, None].astype("f"))
     law = norm.pdf(y[None], np.array(CENTERS)[:, None], (SPREAD**2 + 1) ** 0.5)
     found = law @ np.asarray(share, np.float64) * (y[1] - y[0])
     np.testing.assert_allclose(found, CONFUSIONS[weights], atol=2e-6)
     rng = np.random.default_rng(0)
     labels = np.arange(30_000) % 3
     y = np.array(CENTERS)[labels] + (SPREAD**2 + 1) ** 0.5 * rng.normal(size=30_000)
-    keys = jax.random.split(jax.random.key(0), len(y))
-    _, made = mixture_posterior.sample(keys, posterior, y[:, None].astype("f"))
+    _, made = sample(keys_of(len(y)), posterior, y[:, None].astype("f"))
     table = metrics.contingency(labels, made, num_clusters=3, num_classes=3) / 10_000
     np.testing.assert_allclose(table, CONFUSIONS[weights], atol=0.02)
 
@@ -152,7 +158,7 @@ def test_the_likeliest_class_amplifies_the_majority(weights, rdp, pr):
     """Of y too, instead of a draw: by numerical integration."""
     posterior = mixture_posterior.condition(line(weights), np.ones((1, 1)), noise=1.0)
     y = np.linspace(-9, 9, 18_001)
-    share = mixture_posterior.responsibilities(posterior, y[:, None].astype("f"))
+    share = responsibilities(posterior, y[:, None].astype("f"))
     law = norm.pdf(y[None], np.array(CENTERS)[:, None], (SPREAD**2 + 1) ** 0.5)
     table = law @ np.eye(3)[np.argmax(share, axis=1)] * (y[1] - y[0])
     found = metrics.discrepancies(np.diag(table) / np.trace(table))["chi2"]
@@ -165,9 +171,8 @@ def test_a_measurement_that_tells_nothing_gives_the_prior():
     """So UCPR has the discrepancy of the prior."""
     weights = (0.82, 0.08, 0.1)
     posterior = mixture_posterior.condition(line(weights), np.zeros((1, 1)), noise=1.0)
-    keys = jax.random.split(jax.random.key(0), 7000)
     y = np.repeat(np.linspace(-3, 3, 7), 1000)[:, None].astype("f")
-    _, made = mixture_posterior.sample(keys, posterior, y)
+    _, made = sample(keys_of(7000), posterior, y)
     inputs = np.arange(7000) // 1000
     table = metrics.contingency(inputs, made, num_classes=3)
     found = metrics.ucpr(table, num_draws=300)
@@ -175,7 +180,7 @@ def test_a_measurement_that_tells_nothing_gives_the_prior():
     for name, value in truth.items():
         assert found[f"{name}/low"] <= value <= found[f"{name}/high"]
     assert found["p_value/homogeneity"] > 0.01
-    exact = mixture_posterior.responsibilities(posterior, y)
+    exact = responsibilities(posterior, y)
     np.testing.assert_allclose(exact, np.tile(weights, (7000, 1)), rtol=1e-5)
 
 
@@ -209,9 +214,7 @@ def test_what_is_not_finite_is_refused_and_has_no_component():
     with pytest.raises(ValueError, match="expected a finite noise >= 0; got inf"):
         mixture_posterior.condition(law, np.eye(2), noise=np.inf)
     posterior = mixture_posterior.condition(law, np.eye(2), noise=1.0)
-    y = jnp.array([[0.0, 0.0], [jnp.nan, 0.0]])
-    x, component = jax.jit(mixture_posterior.sample)(
-        jax.random.split(jax.random.key(0), 2), posterior, y
-    )
+    y = np.array([[0.0, 0.0], [np.nan, 0.0]])
+    x, component = map(np.asarray, sample(keys_of(2), posterior, y))
     assert component[0] >= 0 and component[1] == -1
     assert np.isfinite(x[0]).all() and np.isnan(x[1]).all()

@@ -1,5 +1,7 @@
 """Nearest rows against a sort of all similarities."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ def test_nearest_is_a_sort(similarity, chunk_size):
             score = [-((a - x[i]) ** 2).sum() for a in x.astype(np.float64)]
         order = [j for j in np.argsort(score)[::-1] if j != i]
         expected.append(order[:4])
-    found = nearest(x, num_neighbors=4, similarity=similarity, chunk_size=chunk_size)
+    options = dict(num_neighbors=4, similarity=similarity, chunk_size=chunk_size)
+    found = jax.jit(partial(nearest, **options))(x)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, expected)
 
@@ -40,9 +43,9 @@ def test_a_row_that_is_not_finite_is_refused_and_traced_it_is_last(similarity):
     ):
         nearest(x, num_neighbors=2, similarity=similarity)
     traced = jax.jit(lambda x: nearest(x, num_neighbors=4, similarity=similarity))
-    found, rest = traced(x), [0, 1, 2, 4]
+    found, rest = np.asarray(traced(x)), [0, 1, 2, 4]
     assert (found[rest, 3] == 3).all()
-    places = nearest(x[rest], num_neighbors=3, similarity=similarity)
+    places = jax.jit(partial(nearest, num_neighbors=3, similarity=similarity))(x[rest])
     np.testing.assert_array_equal(found[rest, :3], np.array(rest)[places])
 
 
@@ -66,24 +69,22 @@ def test_neighbors_among_others_are_a_sort_of_present_keys(similarity, chunk_siz
     rng = np.random.default_rng(0)
     queries, keys = rng.normal(size=(7, 3)), rng.normal(size=(11, 3))
     where = np.arange(11) % 4 > 0
-    values = np.array(
-        [
-            [float(similarity.of_rows(*_prepared(similarity, q, k))) for k in keys]
-            for q in queries
-        ]
-    )
+    values = np.array(jax.jit(_by_rows, static_argnums=0)(similarity, queries, keys))
     values[:, ~where] = -np.inf
     expected = np.argsort(-values, axis=1)[:, :4]
     dirty = np.where(where[:, None], keys, np.nan)
     options = dict(num_neighbors=4, similarity=similarity, chunk_size=chunk_size)
-    found, rows = between(queries, dirty, where=where, **options)
+    among = jax.jit(partial(between, **options))
+    found, rows = among(queries, dirty, where=where)
     np.testing.assert_array_equal(rows, expected)
     sorted_values = np.take_along_axis(values, expected, axis=1)
     np.testing.assert_allclose(found, sorted_values, rtol=1e-5)
 
 
-def _prepared(similarity, *rows):
-    return (similarity.prepare(row.astype("f")) for row in rows)
+def _by_rows(similarity, queries, keys):
+    queries, keys = (similarity.prepare(x.astype("f")) for x in (queries, keys))
+    with_all = jax.vmap(similarity.of_rows, (None, 0))
+    return jax.vmap(with_all, (0, None))(queries, keys)
 
 
 def test_a_key_that_is_not_finite_is_refused_and_traced_it_is_last():
@@ -91,7 +92,7 @@ def test_a_key_that_is_not_finite_is_refused_and_traced_it_is_last():
     with pytest.raises(ValueError, match="between: expected keys finite; got nan in"):
         between(queries, keys, num_neighbors=2)
     traced = jax.jit(lambda *pair: between(*pair, num_neighbors=3))
-    values, rows = traced(queries, keys)
+    values, rows = map(np.asarray, traced(queries, keys))
     np.testing.assert_array_equal(rows[:, 2], [1, 1])
     assert np.isneginf(values[:, 2]).all() and np.isfinite(values[:, :2]).all()
 

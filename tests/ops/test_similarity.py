@@ -20,25 +20,27 @@ def from_the_definition(kind, a, b):
 def test_rows_and_pairs_match_the_definition(kind):
     a, b = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("f")
     expected = np.array([[from_the_definition(kind, x, y) for y in b[:4]] for x in a])
-    a, b = kind.prepare(a), kind.prepare(b)
-    np.testing.assert_allclose(kind.of_pairs(a, b[:4]), expected, rtol=2e-5, atol=1e-6)
-    rows = kind.of_rows(a[:4], b[:4])
+    a, b = (np.asarray(jax.jit(kind.prepare)(x)) for x in (a, b))
+    pairs = jax.jit(kind.of_pairs)(a, b[:4])
+    np.testing.assert_allclose(pairs, expected, rtol=2e-5, atol=1e-6)
+    rows = jax.jit(kind.of_rows)(a[:4], b[:4])
     np.testing.assert_allclose(rows, np.diag(expected[:4]), rtol=2e-5, atol=1e-6)
 
 
 def test_distances_are_right_far_from_the_origin_and_never_positive():
     a, b = np.random.default_rng(0).normal(size=(2, 64, 3)).astype("f")
-    near = similarity.negative_squared_distance.of_pairs(a, b)
-    far = similarity.negative_squared_distance.of_pairs(a + 1024, b + 1024)
+    of_pairs = jax.jit(similarity.negative_squared_distance.of_pairs)
+    near = of_pairs(a, b)
+    far = of_pairs(a + 1024, b + 1024)
     np.testing.assert_allclose(far, near, rtol=1e-3, atol=2e-3)
     padded = np.concatenate([b + 1024, np.zeros((64, 3), "f")])  # and absent rows
-    far = similarity.negative_squared_distance.of_pairs(a + 1024, padded)[:, :64]
-    np.testing.assert_allclose(far, near, rtol=1e-3, atol=2e-3)
+    far = np.asarray(of_pairs(a + 1024, padded))
+    np.testing.assert_allclose(far[:, :64], near, rtol=1e-3, atol=2e-3)
     padded[64] = np.nan  # makes its own column NaN and no other
-    lost = similarity.negative_squared_distance.of_pairs(a + 1024, padded)
+    lost = np.asarray(of_pairs(a + 1024, padded))
     np.testing.assert_allclose(lost[:, :64], near, rtol=1e-3, atol=2e-3)
     assert np.isnan(lost[:, 64]).all()
-    same = similarity.negative_squared_distance.of_pairs(a, a)
+    same = np.asarray(of_pairs(a, a))
     assert (same <= 0).all()
     np.testing.assert_allclose(np.diag(same), 0.0, atol=1e-5)
 

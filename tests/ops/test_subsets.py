@@ -1,6 +1,6 @@
-import functools
 import itertools
 import math
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,12 +10,16 @@ from repr_jax.ops import gaussian, subsets
 from repr_jax.ops.batch import row_keys
 
 
-@functools.partial(jax.jit, static_argnames="prior_expert")
+@partial(jax.jit, static_argnames="prior_expert")
 def mean_kl(mean, log_var, where, prior_expert="full"):
     members = subsets.non_empty(len(mean))
     return subsets.mean_kl(
         mean, log_var, where, prior_expert=prior_expert, members=members
     )
+
+
+posterior = jax.jit(subsets.posterior, static_argnames="prior_expert")
+product_of_experts = jax.jit(gaussian.product_of_experts, static_argnames="prior")
 
 
 def has_prior(subset, num_modalities, prior_expert):
@@ -118,7 +122,8 @@ def test_rows_whose_random_numbers_are_equal_still_share_the_subsets_out(monkeyp
         subsets, "independent", lambda key, rows, _: np.zeros(len(rows))
     )
     rows = np.array([True, True, False, True, True])
-    drawn = np.asarray(subsets.stratified(jax.random.key(0), rows))[rows]
+    drawn = jax.jit(lambda key: subsets.stratified(key, rows))(jax.random.key(0))
+    drawn = np.asarray(drawn)[rows]
     np.testing.assert_allclose(np.diff(drawn), 0.25, atol=1e-6)
 
 
@@ -132,27 +137,27 @@ def test_thinning_drops_at_its_rate_and_never_all():
     where = np.repeat([[True], [False], [True]], rows, axis=1)
     where[:, 0] = False
     keys = row_keys(jax.random.key(0), np.ones(rows, bool))
-    kept = np.asarray(subsets.thin(keys, where, drop_rate=rate))
+    kept = np.asarray(jax.jit(partial(subsets.thin, drop_rate=rate))(keys, where))
     assert not kept[:, 0].any() and not (kept & ~where).any()
     assert kept[:, 1:].any(axis=0).all()
     share = kept[[0, 2], 1:].mean(axis=1)  # kept, or the one of two that remains
     expected = 1 - rate + rate * rate / 2
     assert (abs(share - expected) < 4 * 0.5 / math.sqrt(rows)).all()
-    np.testing.assert_array_equal(subsets.thin(keys, where, drop_rate=0.0), where)
+    none = jax.jit(partial(subsets.thin, drop_rate=0.0))(keys, where)
+    np.testing.assert_array_equal(none, where)
 
 
 @pytest.mark.parametrize("prior_expert", subsets.PRIOR_EXPERTS)
 def test_posterior_has_the_prior_where_it_is_said_to(prior_expert):
     mean, log_var = np.random.default_rng(0).normal(size=(2, 3, 7, 2)).astype("f")
     members = subsets.non_empty(3)
-    fused = subsets.posterior(mean, log_var, members.T, prior_expert=prior_expert)
+    fused = posterior(mean, log_var, members.T, prior_expert=prior_expert)
+    fused = np.asarray(fused)
     for row, member in enumerate(members):
         prior = has_prior(np.flatnonzero(member), 3, prior_expert)
-        alone = gaussian.product_of_experts(
-            mean[member, row], log_var[member, row], prior=prior
-        )
-        np.testing.assert_allclose(fused[0][row], alone[0], rtol=1e-5)
-        np.testing.assert_allclose(fused[1][row], alone[1], rtol=1e-5, atol=1e-6)
+        alone = product_of_experts(mean[member, row], log_var[member, row], prior=prior)
+        np.testing.assert_allclose(fused[0, row], alone[0], rtol=1e-5)
+        np.testing.assert_allclose(fused[1, row], alone[1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("prior_expert", subsets.PRIOR_EXPERTS)
@@ -204,12 +209,11 @@ def test_gradient_of_mean_kl_is_that_of_its_definition():
 def test_a_product_of_equal_experts_divides_their_variance(num_modalities):
     """So the KL of a subset of size s from one of its members is known."""
     zero = np.zeros((num_modalities, 1, 1), "f")
-    fused = subsets.posterior(
-        zero, zero, np.ones((num_modalities, 1), bool), prior_expert="none"
-    )
+    everyone = np.ones((num_modalities, 1), bool)
+    fused = posterior(zero, zero, everyone, prior_expert="none")
     np.testing.assert_allclose(np.exp(fused[1]), [[1 / num_modalities]], rtol=1e-6)
     expected = {2: 0.096574, 3: 0.215973, 5: 0.404719}[num_modalities]
-    np.testing.assert_allclose(gaussian.kl(*fused), [expected], atol=1e-6)
+    np.testing.assert_allclose(jax.jit(gaussian.kl)(*fused), [expected], atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [0.0, 1e4, -1e4])

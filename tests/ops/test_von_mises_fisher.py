@@ -63,19 +63,25 @@ def test_quantiles_of_the_angle_are_those_of_fine_sums(dim, k):
     below = np.cumsum(density) / density.sum()
     u = np.array([0.001, 0.1, 0.5, 0.9, 0.999], "f")
     expected = angles[np.searchsorted(below, u)]
-    found = von_mises_fisher._angles(u, jnp.float32(k), dim)
+    found = jax.jit(von_mises_fisher._angles, static_argnums=2)(u, np.float32(k), dim)
     np.testing.assert_allclose(found, expected, atol=2e-4)  # 1 / 30 of a cell
 
 
 def test_draws_turn_with_the_mean_and_belong_to_their_row():
     mean = np.random.default_rng(0).normal(size=(5, 4)).astype("f")
     k = np.full(5, 50.0, "f")
-    z = von_mises_fisher.sample(keys_of(5), mean, k, num_samples=7)
+
+    @jax.jit
+    def draws(mean, k):
+        sample, keys = von_mises_fisher.sample, keys_of(5)
+        z = sample(keys, mean, k, num_samples=7)
+        again = sample(keys[2:3], 9 * mean[2:3], k[2:3], num_samples=7)
+        return z, again, sample(keys_of(1), mean[:1], k[:1], num_samples=4000)
+
+    z, again, many = map(np.asarray, draws(mean, k))
     assert z.shape == (7, 5, 4)
-    again = von_mises_fisher.sample(keys_of(5)[2:3], 9 * mean[2:3], k[2:3], 7)
     np.testing.assert_allclose(again[:, 0], z[:, 2], rtol=1e-4, atol=1e-6)
-    many = von_mises_fisher.sample(keys_of(1), mean[:1], k[:1], num_samples=4000)
-    direction = np.asarray(many).mean(axis=(0, 1))
+    direction = many.mean(axis=(0, 1))
     unit = mean[0] / np.linalg.norm(mean[0])
     np.testing.assert_allclose(direction, resultant(4, 50.0) * unit, atol=0.02)
 
