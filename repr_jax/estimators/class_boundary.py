@@ -78,6 +78,7 @@ def score(fitted: ClassBoundary, z: Array) -> Array:
 
 
 def _checked(who, centers, z, keep, where):
+    """Centers and rows, of any length, as floats."""
     checks.same_shape(who, rank=2, centers=centers)
     checks.floating(who, centers=centers)
     checks.finite(who, centers=centers)

@@ -70,7 +70,8 @@ def memorization(
       where: [batch] bool, False for absent rows; None if all are present.
 
     Returns:
-      [batch], higher is more memorized, 0 in absent rows; not scaled if all are equal.
+      [batch], higher is more memorized, 0 in absent rows; not scaled if all are equal
+        up to rounding.
 
     Raises:
       ValueError: shapes that do not fit, values that are not finite.
@@ -95,7 +96,9 @@ def memorization(
         differences = l2_normalize(x)[None] - l2_normalize(views)
         return jnp.mean(jnp.sqrt(jnp.sum(differences**2, axis=-1)), axis=0)
 
-    m = jnp.where(where, misaligned(g, g_views) - misaligned(f, f_views), 0)
+    of_f, of_g = misaligned(f, f_views), misaligned(g, g_views)
+    m = jnp.where(where, of_g - of_f, 0)
     highest = jnp.max(jnp.where(where, m, -jnp.inf))
     spread = highest - jnp.min(jnp.where(where, m, jnp.inf))
-    return m / jnp.where(spread > 0, spread, 1)
+    rounding = 16 * jnp.finfo(m.dtype).eps * jnp.max(jnp.where(where, of_g + of_f, 0))
+    return m / jnp.where(spread > rounding, spread, 1)

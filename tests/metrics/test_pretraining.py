@@ -52,8 +52,10 @@ def test_memorization_of_absent_rows_and_of_one_encoder():
     f[1] = np.nan
     found = memorization(f, f_views, g, g_views, where=where)
     np.testing.assert_allclose(found, [first, 0, third], rtol=1e-6)
-    same = metrics.memorization(g, g_views, g, g_views)  # op by op, both round alike
-    assert (np.asarray(same) == 0).all()
+    for seed in range(10):  # compiled, the two may round apart: no scale makes it large
+        views = np.random.default_rng(seed).normal(size=(5, 3, 4)).astype("f")
+        same = memorization(views[0], views, views[0], views)
+        np.testing.assert_allclose(same, 0, atol=1e-6)
     with pytest.raises(ValueError, match="f finite; got nan in row 1"):
         metrics.memorization(f, f_views, g, g_views)
     g_views[4, 1, 0] = np.inf
