@@ -21,7 +21,9 @@ TEXT = (
     "A dense network with Adam's two moments takes steps on 64 rows, and `save` of "
     "`repr_jax.checkpoint` is called after some of them, as the loop of `train.py` "
     "does: it takes checksums on the device and copies the state to the host, and "
-    "orbax writes while steps go on. Median of several saves, and the spread."
+    "orbax writes while steps go on. Medians of several saves; the spread is that of "
+    "the ratio of the step with a save and one without. Restoring compares checksums, "
+    "and its files are in memory by then."
 )
 WIDTHS = {"10 MB": (408,) * 5, "200 MB": (2_048,) * 4}
 SMOKE = {"small": (8,) * 3}

@@ -25,12 +25,13 @@ from repr_jax.data import dataset, multimodal3dident, polymnist, recipes, sprite
 TEXT = (
     "An epoch of a few batches of float32 pictures in [0, 1], read ahead as in "
     "training. Ours are drawn by the host's random numbers and a compiled program; "
-    "those of the peers are PNG files, in memory by then, decoded by Pillow in a "
-    "loop or by the DataLoader of torch with two workers that stay; files of 3-D "
-    "scenes are of 224 pixels, as the released ones, and made smaller by Pillow. "
-    "SimCLR's views are of uint8 images in memory: crop, flip, colors, gray, blur; "
-    "the peers cut values to 8 bits after each change, and their views differ in "
-    "their random numbers."
+    "those of the peers are PNG files, in memory by then, decoded by Pillow in a loop "
+    "or by the DataLoader of torch with two workers that stay; files of 3-D scenes are "
+    "of 224 pixels, as the released ones, and made smaller by Pillow. SimCLR's views "
+    "are of uint8 images in memory: crop, flip, colors, gray, blur. Ours crop and blur "
+    "by matrices of a whole side, as accelerators like it, and make every change of "
+    "every image; the peers make those that were drawn, cut values to 8 bits after "
+    "each change, and their views differ in their random numbers."
 )
 WAITS = (
     "How long the loop of `train.py` waits for a batch, of its time from the first "

@@ -21,20 +21,21 @@ from repr_jax.ops import likelihood as log_likelihoods
 from repr_jax.ops.numerics import pairwise_dot
 
 TEXT = (
-    "Float32 arrays in, a result out, checks of the input included. Nearest "
-    "neighbors: equal votes of the nearest by cosine; both sides normalize and fit "
-    "anew in each call. k-means: k-means++ seeds (faiss: random rows), one start, as"
-    " many Lloyd steps each; starts are drawn otherwise, so that its difference is "
-    "that of the inertia of two local minima. Linear head: logistic regression with "
-    "penalty 1 (C = 1) until converged, ours by Newton's method, the peer's by "
-    "L-BFGS; the difference is that of log-probabilities of ten rows. Frechet "
-    "distance: float64 on both sides. Likelihood of 16 rows by 1,000 samples: MoPoE "
-    "of three modalities, a dense layer of 512 and 32 latents, Laplace, weights at "
-    "their start, which differ, as do the samples. Ours draws each sample from the "
-    "mixture of all subsets, 16 samples of all rows a call; MultiVae all samples of "
-    "a row from one subset, 100 of one row a call, and ends with a sigmoid. Limits: "
-    "the product of queries and bank; the products of rows and centroids, and their "
-    "maxima; the products of both covariances; decoding all samples."
+    "Float32 arrays in, a result out, checks of the input included. Nearest neighbors: "
+    "equal votes of the nearest by cosine; both sides normalize and fit anew in each "
+    "call. k-means: k-means++ seeds (faiss: random rows), one start, as many Lloyd "
+    "steps each; starts are drawn otherwise, so that its difference is that of the "
+    "inertia of two local minima. Linear head: logistic regression with penalty 1 (C = "
+    "1) until converged, ours by Newton's method, the peer's by L-BFGS; the difference "
+    "is that of log-probabilities of ten rows, and L-BFGS in float32 stops short of "
+    "the minimum. Frechet distance: float64 on both sides. Likelihood of 16 rows by "
+    "1,000 samples: MoPoE of three modalities, a dense layer of 512 and 32 latents, "
+    "Laplace, weights at their start, which differ, as do the samples. Ours draws each "
+    "sample from the mixture of all subsets, 16 samples of all rows a call; MultiVae "
+    "all samples of a row from one subset, 100 of one row a call, and ends with a "
+    "sigmoid. Limits: the product of queries and bank; the products of rows and "
+    "centroids, and their maxima; the products of both covariances; decoding all "
+    "samples."
 )
 
 

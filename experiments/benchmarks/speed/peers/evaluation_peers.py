@@ -61,11 +61,12 @@ def sklearn_clusters(smoke):
     return lambda: KMeans(count, **options).fit(x).inertia_ / len(x)
 
 
-def sklearn_head(smoke):
+def sklearn_head(smoke, dtype=np.float32, tol=1e-6):
     x, labels = arrays.head(smoke)
+    x = x.astype(dtype)
 
     def call():
-        model = LogisticRegression(C=1.0, tol=1e-6, max_iter=1_000)
+        model = LogisticRegression(C=1.0, tol=tol, max_iter=1_000)
         return model.fit(x, labels).predict_log_proba(x[:10])
 
     return call
@@ -107,7 +108,10 @@ def multivae(smoke):
 PROGRAMS = {
     "nearest neighbors": {"faiss": faiss_neighbors, "scikit-learn": sklearn_neighbors},
     "k-means": {"faiss": faiss_clusters, "scikit-learn": sklearn_clusters},
-    "linear head": {"scikit-learn": sklearn_head},
+    "linear head": {
+        "scikit-learn": sklearn_head,
+        "scikit-learn, float64": partial(sklearn_head, dtype=np.float64, tol=1e-8),
+    },
     "Frechet distance": {"SciPy": scipy_frechet},
     "likelihood": {"MultiVae": multivae},
 }
