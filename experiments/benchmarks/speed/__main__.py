@@ -22,7 +22,7 @@ import venv
 from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
 from experiments.benchmarks.speed import turns
 from experiments.benchmarks.speed.turns import Peer, Subject
-from experiments.results import store
+from experiments.results import store, tables
 
 SUBJECTS = (
     "losses",
@@ -68,16 +68,20 @@ def environment(folder: pathlib.Path) -> str:
 
 def measure(name: str, asked, peer: Peer) -> list:
     """The content of a subject's file: text, the table, and what is its own."""
-    subject, rows = subject_of(name), []
+    subject, rows, rates = subject_of(name), [], []
     for problem in subject.problems(asked.smoke):
         found = turns.solve(problem, peer, asked.turns)
-        rows += turns.lines(problem, found)
-        print(problem.name, *rows[-1][1:], flush=True)
+        rows += (new := turns.lines(problem, found))
+        rates += turns.rates(problem, found)
+        for cells in tables.shown(turns.table(new)):
+            print(tables.row_of(cells), flush=True)
     load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
     versions = [f"{name} {version}" for name, version in peer.versions.items()]
     about = f"{subject.text} {'; '.join([load, *versions])}."
     extra = subject.extra(asked.workdir, asked.smoke) if subject.extra else []
-    return [about, *([turns.table(rows)] if rows else []), *extra]
+    found = [turns.table(rows)] if rows else []
+    found += [turns.table_of_rates(rates)] if rates else []
+    return [about, *found, *extra]
 
 
 def run(name: str, asked, python: str | None, arguments: list[str]) -> None:

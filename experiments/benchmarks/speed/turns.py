@@ -44,6 +44,7 @@ class Problem(NamedTuple):
     make: Callable[[], Callable]  # () -> ours, a function of nothing
     make_limit: Callable[[], Callable] | None = None
     same: bool = True  # whether the peers return the same numbers
+    examples: int = 0  # of a call, to be told a second; 0 where none are counted
 
 
 class Subject(NamedTuple):
@@ -64,11 +65,14 @@ class Measured(NamedTuple):
 
 
 class Peer:
-    """The process of the peer's programs; without an interpreter there are none."""
+    """The process of the peer's programs.
+
+    Without an interpreter there are none, nor for a subject that has no peers.
+    """
 
     def __init__(self, python: str | None, subject: str, smoke: bool):
         self.process, self.problems, self.versions = None, [], {}
-        if python is None:
+        if python is None or not SERVER.with_name(f"{subject}_peers.py").exists():
             return
         self.process = subprocess.Popen(
             [python, os.fspath(SERVER), subject, *["--smoke"] * smoke],
@@ -168,6 +172,15 @@ def lines(problem: Problem, found: dict[str, Measured]) -> list[list]:
     return rows
 
 
+def rates(problem: Problem, found: dict[str, Measured]) -> list[list]:
+    """Examples a second of each program."""
+    return [
+        [problem.name, name, problem.examples / statistics.median(measured.seconds)]
+        for name, measured in found.items()
+        if problem.examples
+    ]
+
+
 def ratios(slower: Measured, faster: Measured) -> list[float]:
     """By turn."""
     return [a / b for a, b in zip(slower.seconds, faster.seconds, strict=True)]
@@ -183,3 +196,7 @@ def difference(ours: Measured, theirs: Measured) -> float | None:
 
 def table(rows: list[list]) -> Table:
     return Table(tuple(COLUMNS), rows, tuple(COLUMNS.values()))
+
+
+def table_of_rates(rows: list[list]) -> Table:
+    return Table(("problem", "by", "examples a second"), rows, ("", "", ",.0f"))

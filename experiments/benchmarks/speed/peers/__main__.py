@@ -45,7 +45,9 @@ def versions() -> dict[str, str]:
 
 
 def plain(value) -> list[float]:
-    """A number, tensor or array as a flat list, if it has at most 100 numbers."""
+    """A number, tensor or array, or the first of a list: flat, if of 100 at most."""
+    if isinstance(value, list):
+        return plain(value[0])
     if hasattr(value, "detach"):
         value = value.detach()
     flat = getattr(value, "reshape", lambda _: [value])(-1)
