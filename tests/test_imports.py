@@ -28,9 +28,12 @@ def graph(imports, repository):
 
 
 def without_commands(imports, repository, *folders):
-    """Importing repr_jax/estimators/hierarchy/__main__.py would run it."""
+    """Importing repr_jax/estimators/hierarchy/__main__.py would run it.
+
+    Nor programs of peers, which need packages that are not here.
+    """
     names = imports.names_of(repository, *folders)
-    return sorted(name for name in names if not name.endswith("__main__"))
+    return sorted(name for name in names if not name.endswith(("__main__", "_peers")))
 
 
 def circles(graph):

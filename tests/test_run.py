@@ -1,6 +1,8 @@
 """From a config to a workdir: evaluation while training, other runs' parameters."""
 
 import json
+import logging
+import re
 
 import flax.linen as nn
 import jax
@@ -106,6 +108,14 @@ def test_evaluations_while_training_are_rows_of_metrics(finished):
     stored = reported.read(workdir / "report" / "metrics.json")
     assert stored["error/mse"] == pytest.approx(final["error/mse"])
     assert stored["step"] == final["step"] == 40
+
+
+def test_a_run_compiles_its_step_once(tmp_path, caplog):
+    """Evaluation, checkpoints and log points in between do not make it another."""
+    with jax.log_compiles(), caplog.at_level(logging.WARNING, logger="jax"):
+        run.train(small(num_steps=30, log_every=5), tmp_path)
+    found = [line for line in caplog.messages if re.match(r"Compiling \S*call\b", line)]
+    assert len(found) == 1, found
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", min), ("max", max)])

@@ -99,19 +99,24 @@ def symmetric_info_nce(
     *both, where = checked_rows(
         "symmetric_info_nce", where, view_a=view_a, view_b=view_b
     )
-    a_among_b, b_among_a = (
-        info_nce(
-            *pair,
-            similarity=similarity,
-            temperature=temperature,
-            chunk_size=chunk_size,
-            ring=ring,
-            where=where,
-            axis_name=axis_name,
-        )
-        for pair in (both, reversed(both))
-    )
+    options = dict(similarity=similarity, temperature=temperature, where=where)
+    whole = chunk_size is None and axis_name is None
+    if whole and getattr(similarity, "symmetric", False):
+        return _symmetric_of_one_matrix(*both, **options)
+    options |= dict(chunk_size=chunk_size, ring=ring, axis_name=axis_name)
+    a_among_b, b_among_a = (info_nce(*pair, **options) for pair in (both, both[::-1]))
     return (a_among_b + b_among_a) / 2
+
+
+def _symmetric_of_one_matrix(view_a, view_b, *, similarity, temperature, where):
+    """`symmetric_info_nce` of a whole batch: b among a is a among b transposed."""
+    a, b = similarity.prepare(view_a), similarity.prepare(view_b)
+    index = pairs.row_index(where)
+    rows = (Rows(x, where, index) for x in (a, b))
+    both = pairs.log_sum_exp_both_ways(negative_logits(similarity), *rows, temperature)
+    positives = similarity.of_rows(a, b) / temperature
+    terms = sum(cross_entropy(positives, log_negatives) for log_negatives in both) / 2
+    return masked_mean(terms, where=where)
 
 
 def clip(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.metrics.images import (
+from repr_jax.ops import checks
+from repr_jax.ops.batch import checked_rows, masked_mean, present
+from repr_jax.ops.distances import (
     cosine_distance,
     mean_squared_error,
     perceptual_distance,
 )
-from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, masked_mean, present
 from repr_jax.ops.numerics import to_float
 
 

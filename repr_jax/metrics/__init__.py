@@ -58,11 +58,8 @@ from repr_jax.metrics.hierarchy import (
     macro_dendrogram_purity,
 )
 from repr_jax.metrics.images import (
-    cosine_distance,
     laplacian_variance,
-    mean_squared_error,
     ms_ssim,
-    perceptual_distance,
     psnr,
     ssim,
 )
@@ -122,6 +119,11 @@ from repr_jax.metrics.taxonomy import (
     triplet_agreement,
 )
 from repr_jax.metrics.uncertainty import inverse_entropy, ray_slopes
+from repr_jax.ops.distances import (
+    cosine_distance,
+    mean_squared_error,
+    perceptual_distance,
+)
 
 __all__ = [
     "BiasInformation",

@@ -10,29 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from repr_jax.ops import checks, similarity
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops import checks
+from repr_jax.ops.distances import mean_squared_error
+from repr_jax.ops.numerics import to_float
 
 WINDOW = 11  # pixels, at a standard deviation of 1.5, as published
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights, the finest scale first
 GRAY = (0.299, 0.587, 0.114)  # of red, green and blue
-
-
-def mean_squared_error(x: Array, y: Array) -> Array:
-    """[batch, ...] -> [batch] mean over the elements of (x - y)^2, >= 0, 0 is equal.
-
-    Raises:
-      ValueError: shapes differ, or there is no element.
-      TypeError: integers.
-    """
-    checks.same_shape("mean_squared_error", x=x, y=y)
-    checks.floating("mean_squared_error", x=x, y=y)
-    if jnp.ndim(x) < 1 or 0 in jnp.shape(x)[1:]:
-        raise ValueError(
-            f"mean_squared_error: expected [batch, ...]; got {jnp.shape(x)}."
-        )
-    squares = (to_float(x) - to_float(y)) ** 2
-    return jnp.mean(squares, axis=tuple(range(1, squares.ndim)))
 
 
 def psnr(x: Array, y: Array) -> Array:
@@ -41,18 +25,6 @@ def psnr(x: Array, y: Array) -> Array:
     [batch, ...] -> [batch] decibels, infinite for equal arrays; raises as that does.
     """
     return -10 * jnp.log10(mean_squared_error(x, y))
-
-
-def cosine_distance(x: Array, y: Array) -> Array:
-    """[batch, dim] -> [batch] 1 - cosine, in [0, 2], 0 for one direction, 1 for zeros.
-
-    Raises:
-      ValueError: shapes differ or are not [batch, dim]. TypeError: integers.
-    """
-    checks.same_shape("cosine_distance", rank=2, x=x, y=y)
-    checks.floating("cosine_distance", x=x, y=y)
-    x, y = (similarity.cosine.prepare(a) for a in (x, y))
-    return jnp.maximum(1 - similarity.cosine.of_rows(x, y), 0)  # rounding
 
 
 def ssim(x: Array, y: Array) -> Array:
@@ -118,38 +90,6 @@ def ms_ssim(x: Array, y: Array, *, weights: Sequence[float] = SCALES) -> Array:
         factor = jnp.mean(luminance * contrast if last else contrast, axis=(1, 2))
         product = product * jax.nn.relu(factor) ** weight
     return jnp.mean(product, axis=1)
-
-
-def perceptual_distance(x: Sequence[Array], y: Sequence[Array]) -> Array:
-    """How far features of two images are at several layers of a network.
-
-    sum over layers of the mean over places of |f_x - f_y|^2, features f scaled to
-    length 1 at every place. It is LPIPS if the network and the weights of channels are
-    its own; here all weigh 1, and the number means something beside the name of the
-    network alone.
-
-    Args:
-      x, y: a tuple of [batch, height, width, channels] floats, a layer each.
-
-    Returns:
-      [batch] float32 in [0, 4 * layers], 0 for equal features.
-
-    Raises:
-      ValueError: layers differ in number or shape, or there is none.
-
-    Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a
-      Perceptual Metric", 2018, eq. 1, https://arxiv.org/abs/1801.03924.
-    """
-    who = "perceptual_distance"
-    if not x or len(x) != len(y):
-        raise ValueError(f"{who}: expected as many layers; got {len(x)} and {len(y)}.")
-    total = 0.0
-    for number, (a, b) in enumerate(zip(x, y)):
-        checks.same_shape(f"{who}, layer {number}", rank=4, x=a, y=b)
-        checks.floating(f"{who}, layer {number}", x=a, y=b)
-        away = l2_normalize(a) - l2_normalize(b)
-        total += jnp.mean(jnp.sum(away**2, axis=-1), axis=(1, 2))
-    return total
 
 
 def laplacian_variance(x: Array) -> Array:

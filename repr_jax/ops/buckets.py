@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import ndtri
-from jax.scipy.stats import norm
+from jax.scipy.special import ndtr, ndtri
 
 from repr_jax.ops import checks
 from repr_jax.ops.numerics import to_float
@@ -74,9 +73,9 @@ def cdf(logits: Array, y: Array, borders: Array) -> Array:
     place = jnp.arange(p.shape[-1]).reshape(shape)
     below = jnp.maximum(high - y, 0) / widths * MEDIAN
     above = jnp.maximum(y - low, 0) / widths * MEDIAN
-    shares = jnp.where(place == 0, 2 * norm.sf(below), shares)
+    shares = jnp.where(place == 0, 2 * ndtr(-below), shares)
     last = place == p.shape[-1] - 1
-    shares = jnp.where(last, 2 * norm.cdf(above) - 1, shares)
+    shares = jnp.where(last, 2 * ndtr(above) - 1, shares)
     return jnp.sum(p * shares, axis=-1)
 
 

@@ -76,6 +76,25 @@ def log_sum_exp(
     )
 
 
+def log_sum_exp_both_ways(
+    score: Score, rows: Rows, columns: Rows, params: Any = ()
+) -> tuple[Array, Array]:
+    """[n] `log_sum_exp` over the columns, [m] that over the present rows.
+
+    For a batch that is whole: one product of matrices forward and two backward, where
+    calls for either way take twice as many.
+    """
+    dtype = _dtype(rows)
+    scores = score(rows, columns, jax.tree.map(lambda p: jnp.asarray(p, dtype), params))
+
+    def over_columns(scores):
+        start = _LOG_SUM_EXP.start(jnp.zeros_like(scores[:, 0]))
+        return _LOG_SUM_EXP.finish(_LOG_SUM_EXP.add(start, scores))
+
+    of_rows = jnp.where(rows.where[None], scores.T, -jnp.inf)
+    return over_columns(scores), over_columns(of_rows)
+
+
 def total(
     score: Score,
     rows: Rows,

@@ -2,7 +2,8 @@
 
 `prepare` is done to rows once, before they are compared; of what it returns `of_rows`
 compares row i with row i and `of_pairs` every row with every other, both in full
-float32 and equal to rounding. Any object with these three functions will do.
+float32 and equal to rounding. Any object with these three functions will do; one with
+`symmetric = True` says that of_pairs(b, a) is of_pairs(a, b) transposed.
 """
 
 from typing import Protocol
@@ -27,6 +28,8 @@ class Similarity(Protocol):
 class dot:
     """a . b, any real number."""
 
+    symmetric = True
+
     @staticmethod
     def prepare(x: Array) -> Array:
         """[n, dim] -> [n, dim], the same."""
@@ -46,6 +49,8 @@ class dot:
 class cosine:
     """a . b / (|a| |b|), in [-1, 1]; 0 if either is the zero vector."""
 
+    symmetric = True
+
     @staticmethod
     def prepare(x: Array) -> Array:
         """[n, dim] -> [n, dim], of unit length; zero stays zero."""
@@ -63,6 +68,7 @@ class negative_squared_distance:
     are: rounding is that of the squared spread, wherever the origin is.
     """
 
+    symmetric = True
     prepare = staticmethod(dot.prepare)
 
     @staticmethod

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from repr_jax import figures
 from repr_jax.ops import checks
 from repr_jax.trees import structure
 from repr_jax.trees.formats import leaf_names
@@ -49,6 +48,8 @@ def dendrogram(parents, names=None, *, support=None) -> bytes:
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
+
+    from repr_jax import figures  # not with the losses that look at trees
 
     parents = structure.check("dendrogram", parents)
     names = leaf_names("dendrogram", parents, names)

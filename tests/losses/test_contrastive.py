@@ -10,6 +10,7 @@ import pytest
 
 from repr_jax import losses
 from repr_jax.ops import similarity
+from repr_jax.ops.numerics import pairwise_dot
 
 SIMILARITIES = (
     similarity.cosine,
@@ -350,3 +351,43 @@ def test_pairwise_of_two_is_the_loss_and_of_one_is_refused():
         losses.pairwise((a,))
     with pytest.raises(ValueError, match="pairwise: expected one shape of rank 2"):
         losses.pairwise((a, b[:-1]))
+
+
+class bilinear:
+    """Not symmetric: a W b."""
+
+    prepare = staticmethod(similarity.dot.prepare)
+
+    @staticmethod
+    def of_rows(a, b):
+        return jnp.sum(a * jnp.roll(b, 1, axis=-1), axis=-1)
+
+    @staticmethod
+    def of_pairs(a, b):
+        return pairwise_dot(a, jnp.roll(b, 1, axis=-1))
+
+
+@pytest.mark.parametrize("kind", [*SIMILARITIES, bilinear])
+def test_both_ways_of_one_matrix_are_the_two_calls(kind):
+    a, b = np.random.default_rng(0).normal(size=(2, 7, 3))
+    where = np.arange(7) != 2
+
+    def apart(a, b):
+        options = dict(similarity=kind, temperature=0.3, where=where)
+        return (losses.info_nce(a, b, **options) + losses.info_nce(b, a, **options)) / 2
+
+    def together(a, b):
+        options = dict(similarity=kind, temperature=0.3, where=where)
+        return losses.symmetric_info_nce(a, b, **options)
+
+    with jax.enable_x64():
+        found, expected = (
+            jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(a, b)
+            for loss in (together, apart)
+        )
+        products = [
+            str(jax.make_jaxpr(loss)(a, b)).count("dot_general")
+            for loss in (together, apart)
+        ]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), found, expected)
+    assert products == ([2, 2] if kind is bilinear else [1, 2])

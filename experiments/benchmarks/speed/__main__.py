@@ -1,0 +1,136 @@
+"""How fast this project is, beside what people use and what nobody can leave out.
+
+  python -m experiments.benchmarks.speed --workdir=DIR
+  python -m experiments.benchmarks.speed --workdir=DIR --only=losses --turns=11
+
+Each subject is a file here; its programs and those of the peers take turns, see
+`turns`. Peers are public packages (torch for CPUs, torchvision, lightly, open_clip,
+MultiVae, scikit-learn, SciPy, faiss, albumentations) in an environment of their own,
+DIR/peer, which the first call makes with this machine's pip; --peer=PYTHON takes one
+that is there, --peer=none goes without. Writes DIR/speed_SUBJECT.json and .md; a
+subject whose file is there is left alone, unless --again. --smoke takes tiny shapes:
+its times mean nothing.
+"""
+
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+import venv
+
+from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
+from experiments.benchmarks.speed import turns
+from experiments.benchmarks.speed.turns import Peer, Subject
+from experiments.results import store, tables
+
+SUBJECTS = (
+    "losses",
+    "networks",
+    "small_models",
+    "evaluation",
+    "hierarchies",
+    "data",
+    "start",
+    "checkpoints",
+)
+PEERS = (
+    ("torch==2.13.0",),
+    # Without what they need: they bring other builds of torch.
+    ("--no-deps", "lightly", "lightly-utils", "multivae", "open_clip_torch"),
+    ("scikit-learn", "scipy", "faiss-cpu", "albumentations", "pillow"),
+)
+
+
+def subject_of(name: str) -> Subject:
+    """The subject of a file here."""
+    return importlib.import_module(f"experiments.benchmarks.speed.{name}").SUBJECT
+
+
+def environment(folder: pathlib.Path) -> str:
+    """The interpreter of DIR/peer, made where it is not there.
+
+    Raises:
+      ValueError: pip could not install a package; what it said.
+    """
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"peers: an environment is made in {folder}", flush=True)
+        venv.create(folder, with_pip=True)
+        for words in PEERS:
+            command = [os.fspath(python), "-m", "pip", "install", "--quiet", *words]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise ValueError(f"{' '.join(command)}: {done.stderr[-1000:]}")
+        (folder / "complete").touch()
+    return os.fspath(python)
+
+
+def measure(name: str, asked, peer: Peer) -> list:
+    """The content of a subject's file: text, the table, and what is its own."""
+    subject, rows, rates = subject_of(name), [], []
+    for problem in subject.problems(asked.smoke):
+        found = turns.solve(problem, peer, asked.turns)
+        rows += (new := turns.lines(problem, found))
+        rates += turns.rates(problem, found)
+        for cells in tables.shown(turns.table(new)):
+            print(tables.row_of(cells), flush=True)
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
+    versions = [f"{name} {version}" for name, version in peer.versions.items()]
+    about = f"{subject.text} {'; '.join([load, *versions])}."
+    extra = subject.extra(asked.workdir, asked.smoke) if subject.extra else []
+    found = [turns.table(rows)] if rows else []
+    found += [turns.table_of_rates(rates)] if rates else []
+    return [about, *found, *extra]
+
+
+def run(name: str, asked, python: str | None, arguments: list[str]) -> None:
+    """Measures a subject and writes its file."""
+    path = pathlib.Path(asked.workdir) / f"speed_{name}.json"
+    if path.exists() and not asked.again:
+        print(f"{name}: {path} is there")
+        return
+    peer = Peer(python, name, asked.smoke)
+    try:
+        content = measure(name, asked, peer)
+    finally:
+        peer.close()
+    words = [w for w in arguments if not w.startswith(("--only", "--peer", "--again"))]
+    text = store.write(
+        path,
+        title=subject_of(name).title,
+        command=store.command_line(
+            "experiments.benchmarks.speed", [*words, f"--only={name}"]
+        ),
+        seeds=[0],
+        content=content,
+    )
+    print(f"\n{text}", flush=True)
+
+
+def main(arguments=None) -> int:
+    """Measures the subjects that were asked for; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = parser_of("experiments.benchmarks.speed", __doc__)
+    add = parser.add_argument
+    add("--workdir", type=writable_folder, required=True, metavar="DIR")
+    add("--only", default=",".join(SUBJECTS), help="subjects, with commas")
+    add("--turns", type=at_least(1), default=7, help="timed, of each program")
+    add("--peer", default="", help="a Python that has the peers, or none")
+    add("--again", action="store_true", help="measure what is there, too")
+    add("--smoke", action="store_true", help="tiny shapes; to see that all works")
+    asked = parser.parse_args(arguments)
+    names = asked.only.split(",")
+    if unknown := set(names) - set(SUBJECTS):
+        parser.error(
+            f"--only: expected some of {', '.join(SUBJECTS)}; got {min(unknown)}."
+        )
+    with one_line_errors(parser):
+        python = asked.peer or environment(pathlib.Path(asked.workdir) / "peer")
+        for name in names:
+            run(name, asked, None if python == "none" else python, arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
