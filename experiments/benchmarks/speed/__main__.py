@@ -9,7 +9,8 @@ MultiVae, scikit-learn, SciPy, faiss, albumentations) in an environment of their
 DIR/peer, which the first call makes with this machine's pip; --peer=PYTHON takes one
 that is there, --peer=none goes without. Writes DIR/speed_SUBJECT.json and .md; a
 subject whose file is there is left alone, unless --again. --smoke takes tiny shapes:
-its times mean nothing.
+its times mean nothing. Trees of logits have a command of their own,
+`experiments.benchmarks.hierarchy`.
 """
 
 import importlib
@@ -29,7 +30,6 @@ SUBJECTS = (
     "networks",
     "small_models",
     "evaluation",
-    "hierarchies",
     "data",
     "start",
     "checkpoints",

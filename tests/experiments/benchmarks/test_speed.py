@@ -17,6 +17,8 @@ from tests.lanes import slow_unless
 
 TABLES = {  # of a subject's file, without a peer
     "losses": 1,
+    "networks": 1,
+    "small_models": 1,
     "evaluation": 1,
     "data": 3,
     "start": 3,
@@ -59,8 +61,12 @@ def peer(tmp_path, monkeypatch):
     return make
 
 
+def test_every_subject_has_a_smoke_form():
+    assert set(TABLES) == set(speed.SUBJECTS)
+
+
 @pytest.mark.parametrize(
-    "name", slow_unless(("losses", "evaluation", "checkpoints"), TABLES)
+    "name", slow_unless(("losses", "small_models", "checkpoints"), TABLES)
 )
 def test_the_smoke_form_of_a_subject_writes_its_file(name, tmp_path):
     assert run(tmp_path, "--peer=none", f"--only={name}") == 0
