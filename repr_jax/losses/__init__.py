@@ -15,6 +15,11 @@ from repr_jax.losses.classification import (
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
+from repr_jax.losses.classification_margins import (
+    arcface,
+    cosface,
+    madacos,
+)
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -37,7 +42,15 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
+from repr_jax.losses.contrastive_classes import (
+    block_contrastive,
+    many_negatives,
+)
 from repr_jax.losses.contrastive_events import event_nce
+from repr_jax.losses.contrastive_guided import (
+    focal_info_nce,
+    gist,
+)
 from repr_jax.losses.contrastive_labels import (
     discriminative,
     flow_con,
@@ -46,7 +59,22 @@ from repr_jax.losses.contrastive_labels import (
     triplet_hardest,
     triplet_semi_hard,
 )
-from repr_jax.losses.contrastive_memory import instance_discrimination, moco
+from repr_jax.losses.contrastive_memory import (
+    instance_discrimination,
+    moco,
+    nnclr,
+)
+from repr_jax.losses.contrastive_metric import (
+    circle,
+    contrastive_margin,
+    local_triplet,
+    multi_similarity,
+    triplet_ratio,
+)
+from repr_jax.losses.contrastive_proxies import (
+    proxy_anchor,
+    unified_negatives,
+)
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
 from repr_jax.losses.contrastive_sequence import cpc
 from repr_jax.losses.contrastive_spread import (
@@ -68,6 +96,11 @@ from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
+from repr_jax.losses.information import (
+    donsker_varadhan,
+    jensen_shannon,
+    nwj,
+)
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -98,12 +131,17 @@ __all__ = [
     "aligned_spheres",
     "alignment",
     "alignment_uniformity",
+    "arcface",
     "background_outliers",
     "barlow_twins",
+    "block_contrastive",
     "bucketed_nll",
     "byol",
+    "circle",
     "clip",
     "consensus_elbo",
+    "contrastive_margin",
+    "cosface",
     "cpc",
     "crmvae",
     "cross_entropy",
@@ -119,6 +157,7 @@ __all__ = [
     "directional_pinball",
     "discriminative",
     "dmvae",
+    "donsker_varadhan",
     "dreg",
     "elbo",
     "energy_margin_outliers",
@@ -128,6 +167,7 @@ __all__ = [
     "flow_con",
     "flow_kl",
     "focal_balanced",
+    "focal_info_nce",
     "forget_align",
     "forget_extract",
     "free_nats",
@@ -135,6 +175,7 @@ __all__ = [
     "fused_elbo",
     "gan_discriminator",
     "gan_generator",
+    "gist",
     "gradient_penalty",
     "hard_negative",
     "hierarchical_elbo",
@@ -144,8 +185,12 @@ __all__ = [
     "info_nce",
     "instance_discrimination",
     "iwae",
+    "jensen_shannon",
     "jmvae",
     "joint_to_unimodal",
+    "local_triplet",
+    "madacos",
+    "many_negatives",
     "masked_elbo",
     "masked_patches",
     "mean_shifted",
@@ -164,16 +209,20 @@ __all__ = [
     "moco",
     "moe_elbo",
     "mopoe",
+    "multi_similarity",
     "mvae",
     "mvtcae",
     "negative_cosine",
     "nexus_top",
+    "nnclr",
     "noise_prediction",
     "nt_xent",
+    "nwj",
     "outlier_exposure",
     "pairwise",
     "palm",
     "prompt_orthogonality",
+    "proxy_anchor",
     "psp",
     "score_matching",
     "sdm",
@@ -190,8 +239,10 @@ __all__ = [
     "tree_elbo",
     "triplet",
     "triplet_hardest",
+    "triplet_ratio",
     "triplet_semi_hard",
     "turtle",
+    "unified_negatives",
     "uniformity",
     "unimodal_elbo",
     "vicreg",

@@ -17,7 +17,7 @@ from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
-from repr_jax.ops.numerics import class_ids, one_hot, pairwise_dot
+from repr_jax.ops.numerics import class_ids, length, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
 
@@ -46,10 +46,10 @@ def sup_con(
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
-        return jnp.where(_same(rows, columns), values, 0)
+        return jnp.where(pairs.same_label(rows, columns), values, 0)
 
     def ones(rows, columns, _):
-        return _same(rows, columns).astype(rows.x.dtype)
+        return pairs.same_label(rows, columns).astype(rows.x.dtype)
 
     log_z, total, count = (
         reduce(
@@ -124,7 +124,7 @@ def flow_con(
     highest = jnp.where(jnp.isneginf(highest), 0, highest)
     away = jnp.where(columns.where[None], log_probs - highest[:, None], 0)
     scores = jnp.exp(sharpness * away) / temperature
-    others, same = pairs.others(rows, columns), _same(rows, columns)
+    others, same = pairs.others(rows, columns), pairs.same_label(rows, columns)
     log_z = jax.nn.logsumexp(jnp.where(others, scores, -jnp.inf), axis=1)
     count = jnp.sum(same, axis=1)
     near = jnp.sum(jnp.where(same, scores, 0), axis=1) / jnp.maximum(count, 1)
@@ -172,17 +172,17 @@ def discriminative(
     counts, means = class_means(x, labels, num_classes=num_classes, **options)
     there = counts > 0
     members = one_hot(labels, num_classes, dtype=x.dtype)
-    apart = _length(x - pairwise_dot(members, means.T))
+    apart = length(x - pairwise_dot(members, means.T))
     pulls = members * jax.nn.relu(apart - pull_margin)[:, None] ** 2
     num_rows = masked_mean(members, **options)  # over the batch, as the next line's
     pull = masked_mean(pulls, **options) / jnp.where(there, num_rows, 1)
     pairs_there = there[:, None] & there[None] & ~jnp.eye(num_classes, dtype=bool)
-    between = _length(means[:, None] - means[None])
+    between = length(means[:, None] - means[None])
     pushes = jax.nn.relu(2 * push_margin - between) ** 2
     push = masked_mean(pushes.ravel(), where=pairs_there.ravel())
-    length = masked_mean(_length(means), where=there)
+    lengths = masked_mean(length(means), where=there)
     pull = masked_mean(pull, where=there)
-    return pull + push_weight * push + length_weight * length
+    return pull + push_weight * push + length_weight * lengths
 
 
 def triplet(
@@ -244,7 +244,8 @@ def triplet_hardest(
     rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
-    positive, negative = _same(rows, columns), _different(rows, columns)
+    positive = pairs.same_label(rows, columns)
+    negative = pairs.other_label(rows, columns)
     farthest = jnp.argmin(jnp.where(positive, alike, jnp.inf), axis=1)
     nearest = jnp.argmax(jnp.where(negative, alike, -jnp.inf), axis=1)
     far = similarity.of_rows(rows.x, columns.x[nearest])
@@ -279,7 +280,7 @@ def triplet_semi_hard(
     rows = labeled("triplet_semi_hard", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
-    negative = _different(rows, columns)
+    negative = pairs.other_label(rows, columns)
     beyond = jnp.sort(jnp.where(negative, distances, jnp.inf), axis=1)
     find = jax.vmap(partial(jnp.searchsorted, side="right"))
     place = find(*lax.stop_gradient((beyond, distances)))
@@ -287,25 +288,9 @@ def triplet_semi_hard(
     next_negative = jnp.take_along_axis(beyond, place, axis=1)
     some = next_negative < jnp.inf
     terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
-    counted = (_same(rows, columns) & some) | jnp.isnan(distances)
+    counted = (pairs.same_label(rows, columns) & some) | jnp.isnan(distances)
     counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
-
-
-def _length(x):
-    """Euclidean over the last axis, of gradient 0 at 0."""
-    square = jnp.sum(x**2, axis=-1)
-    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
-
-
-def _same(rows, columns):
-    """[n, m] bool, the other present rows with the label of the row."""
-    return pairs.others(rows, columns) & (rows.label[:, None] == columns.label[None])
-
-
-def _different(rows, columns):
-    """[n, m] bool, the present rows with another label."""
-    return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
 def labeled(

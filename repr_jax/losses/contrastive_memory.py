@@ -8,9 +8,15 @@ an index that is not of integers.
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
+from repr_jax.losses.contrastive import (
+    check_options,
+    cross_entropy,
+    info_nce,
+    negative_logits,
+)
 from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import checked_rows, masked_mean, present
+from repr_jax.ops.numerics import argmax
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine
 
@@ -58,6 +64,57 @@ def moco(
     positives = cosine.of_rows(queries, keys) / temperature
     terms = cross_entropy(positives, log_negatives)
     return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def nnclr(
+    predictions: Array,
+    targets: Array,
+    queue: Array,
+    *,
+    temperature: float | Array = 0.1,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    queue_where: Array | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`info_nce` of predictions with the stored row nearest to the other view.
+
+    info_nce(neighbors, predictions), neighbors_i the row of the queue of the largest
+    cosine to targets_i, without gradient. The paper takes both directions of views.
+
+    Args:
+      predictions: [batch, dim], of the predictor on one view.
+      targets: [batch, dim], projections of the other view, without gradient; the queue
+        takes them afterwards.
+      queue: [size, dim], such as `ops.queue.Queue.rows`, equal on all devices.
+      queue_where: [size] bool, False for empty places; None if all are filled. While
+        all are empty the loss is log(batch).
+
+    Source: Dwibedi et al., "With a Little Help from My Friends: Nearest-Neighbor
+      Contrastive Learning of Visual Representations", 2021, section 3,
+      https://arxiv.org/abs/2104.14548.
+    """
+    check_options("nnclr", temperature, chunk_size, axis_name, ring)
+    predictions, targets, where = checked_rows(
+        "nnclr", where, predictions=predictions, targets=targets
+    )
+    queue, queue_where = checked_rows("nnclr", queue_where, queue=queue)
+    checks.shape("nnclr", (len(queue), targets.shape[1]), queue=queue)
+    targets, queue = lax.stop_gradient((targets, queue))
+    alike = cosine.of_pairs(cosine.prepare(targets), cosine.prepare(queue))
+    nearest = argmax(jnp.where(queue_where[None], alike, -2))
+    unknown = jnp.any(jnp.isnan(targets), axis=1, keepdims=True)
+    neighbors = jnp.where(unknown, jnp.nan, queue[nearest])
+    return info_nce(
+        neighbors,
+        predictions,
+        temperature=temperature,
+        chunk_size=chunk_size,
+        ring=ring,
+        where=where,
+        axis_name=axis_name,
+    )
 
 
 def instance_discrimination(

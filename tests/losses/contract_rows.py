@@ -142,6 +142,13 @@ def labeled(loss, arrays, decoder, **rest):
     return loss(arrays["x"], labels, **rest)
 
 
+def with_prototypes(loss, arrays, decoder, **rest):
+    """Three prototypes that are learned, of three classes."""
+    return labeled(
+        lambda x, y, **k: loss(x, y, decoder.T, **k), arrays, decoder, **rest
+    )
+
+
 def supported(loss, arrays, decoder, **rest):
     """With counts and shares, which are at least 0."""
     q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))
@@ -213,10 +220,19 @@ def evident(loss, arrays, decoder, **rest):
 
 def paired(loss, arrays, decoder, *, where, axis_name, **rest):
     """A number of each pair, which no dtype rounds."""
+
+    def own(scores, **options):
+        return labeled(loss, {**arrays, "x": scores}, decoder, **options)
+
+    return scored(own, arrays, decoder, where=where, axis_name=axis_name, **rest)
+
+
+def scored(loss, arrays, decoder, *, where, axis_name, **rest):
+    """A score of each pair, which no dtype rounds."""
     x = present(arrays["x"], where)
     others = gather_rows(x, axis_name)
-    pairs = {**arrays, "x": jnp.minimum(x[:, :1], others[None, :, 1])}
-    return labeled(loss, pairs, decoder, where=where, axis_name=axis_name, **rest)
+    scores = jnp.minimum(x[:, :1], others[None, :, 1])
+    return loss(scores, where=where, axis_name=axis_name, **rest)
 
 
 def mixture(loss, arrays, decoder, **rest):
@@ -292,6 +308,7 @@ QUERIES = {"queries": (DIM,), "keys": (DIM,)}
 STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
+BLOCKS = TRIPLETS | {"negatives": (3, DIM)}
 LABELED = {"x": (DIM,), "label": ()}
 BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
@@ -413,7 +430,34 @@ ROWS = {
     "triplet": Row(embeddings, TRIPLETS),
     "triplet_hardest": Row(labeled, LABELED),
     "triplet_semi_hard": Row(labeled, LABELED),
+    "cosface": Row(with_prototypes, LABELED),
+    "arcface": Row(with_prototypes, LABELED),
+    "madacos": Row(with_prototypes, LABELED),
+    "proxy_anchor": Row(with_prototypes, LABELED),
+    "unified_negatives": Row(with_prototypes, LABELED),
+    "contrastive_margin": Row(labeled, LABELED),
+    "multi_similarity": Row(labeled, LABELED),
+    "circle": Row(labeled, LABELED),
+    "triplet_ratio": Row(embeddings, TRIPLETS),
+    "local_triplet": Row(
+        embeddings,
+        {name: (3, DIM) for name in ("queries", "positives", "negatives")}
+        | {"attention": (3,)},
+    ),
+    "gist": Row(
+        embeddings,
+        QUERIES
+        | {f"guide_{name}": (3,) for name in ("queries", "keys", "negatives")}
+        | {"negatives": (DIM,)},
+    ),
+    "focal_info_nce": Row(embeddings, QUERIES | {"negatives": (2, DIM)}),
+    "block_contrastive": Row(embeddings, BLOCKS | {"positives": (2, DIM)}),
+    "many_negatives": Row(embeddings, BLOCKS),
+    "nwj": Row(scored, {"x": (DIM,)}),
+    "donsker_varadhan": Row(scored, {"x": (DIM,)}),
+    "jensen_shannon": Row(scored, {"x": (DIM,)}),
     "moco": Row(queued, QUERIES),
+    "nnclr": Row(queued, PREDICTED),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
     "cpc": Row(embeddings, SEQUENCES),
     "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBORS),

@@ -93,3 +93,41 @@ def test_wrong_storage_is_refused():
         losses.instance_discrimination(x, bank[:, :3], np.arange(6))
     with pytest.raises(TypeError, match="moco: expected queue of floats"):
         losses.moco(x, x, bank.astype(int))
+
+
+def nnclr_from_the_paper(predictions, targets, queue, temperature):
+    """Dwibedi et al., eqs. 1 and 2: the neighbors ask, among all predictions."""
+    terms = []
+    for i, target in enumerate(unit(targets)):
+        neighbor = max(unit(queue), key=lambda row: row @ target)
+        scores = [math.exp(neighbor @ p / temperature) for p in unit(predictions)]
+        terms.append(-math.log(scores[i] / sum(scores)))
+    return np.mean(terms)
+
+
+def test_nnclr_matches_the_paper_and_has_the_stated_value():
+    rng, loss = np.random.default_rng(66), jax.jit(losses.nnclr)
+    rows = [rng.normal(size=(size, 3)) for size in (5, 5, 9)]
+    for temperature in (0.1, 1.0):
+        expected = nnclr_from_the_paper(*rows, temperature)
+        found = loss(*rows, temperature=temperature)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(loss(*rows), 6.550375, rtol=1e-5)
+    filled = np.arange(9) % 2 == 0
+    expected = nnclr_from_the_paper(*rows[:2], rows[2][filled], 0.1)
+    found = loss(*rows, queue_where=filled)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    nothing = loss(*rows, queue_where=filled & False)
+    np.testing.assert_allclose(nothing, math.log(5), rtol=1e-6)
+
+
+def test_nnclr_moves_predictions_alone_and_sees_targets_by_their_neighbors():
+    predictions, targets, queue = draw(5, 5, 9)
+    nearest = np.argmax(unit(targets) @ unit(queue).T, axis=1)
+    evaluate = jax.jit(jax.value_and_grad(losses.nnclr, argnums=(0, 1, 2)))
+    value, gradients = evaluate(predictions, targets, queue)
+    assert [bool((g != 0).any()) for g in gradients] == [True, False, False]
+    expected = jax.jit(losses.info_nce)(queue[nearest], predictions)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="nnclr: expected queue of shape"):
+        losses.nnclr(predictions, targets, queue[:, 1:])
