@@ -28,6 +28,9 @@ from repr_jax.losses.classification_outliers import (
     outlier_exposure,
     textual_outliers,
 )
+from repr_jax.losses.classification_pairs import (
+    pair_match,
+)
 from repr_jax.losses.classification_segmentation import dice, focal_balanced
 from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
@@ -46,6 +49,10 @@ from repr_jax.losses.contrastive_classes import (
     block_contrastive,
     many_negatives,
 )
+from repr_jax.losses.contrastive_compatible import (
+    hoc,
+    hoc_strict,
+)
 from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.losses.contrastive_guided import (
     focal_info_nce,
@@ -54,6 +61,7 @@ from repr_jax.losses.contrastive_guided import (
 from repr_jax.losses.contrastive_labels import (
     discriminative,
     flow_con,
+    gated_pairs,
     sup_con,
     triplet,
     triplet_hardest,
@@ -61,8 +69,11 @@ from repr_jax.losses.contrastive_labels import (
 )
 from repr_jax.losses.contrastive_memory import (
     instance_discrimination,
+    instance_nce,
+    inter_instance,
     moco,
     nnclr,
+    relational_js,
 )
 from repr_jax.losses.contrastive_metric import (
     circle,
@@ -76,16 +87,21 @@ from repr_jax.losses.contrastive_proxies import (
     unified_negatives,
 )
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
-from repr_jax.losses.contrastive_sequence import cpc
+from repr_jax.losses.contrastive_sequence import (
+    cpc,
+    masked_contrastive,
+)
 from repr_jax.losses.contrastive_spread import (
     alignment,
     alignment_uniformity,
+    koleo,
     mean_shifted,
     spectral_contrastive,
     uniformity,
 )
 from repr_jax.losses.decorrelation import (
     barlow_twins,
+    batch_barlow,
     prompt_orthogonality,
     vicreg,
     vicreg_covariance,
@@ -94,8 +110,21 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
-from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
+from repr_jax.losses.distillation import (
+    byol,
+    cross_view,
+    dino,
+    ibot,
+    negative_cosine,
+)
+from repr_jax.losses.distillation_compatible import (
+    backward_compatible,
+)
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
+from repr_jax.losses.distillation_similarity import (
+    code_quantization,
+    similarity_calibration,
+)
 from repr_jax.losses.information import (
     donsker_varadhan,
     jensen_shannon,
@@ -121,6 +150,11 @@ from repr_jax.losses.multimodal_private import (
 )
 from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.regression import bucketed_nll, directional_pinball
+from repr_jax.losses.regularizers import (
+    codebook_diversity,
+    local_dimension,
+    soft_orthogonality,
+)
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_cascade import cvad
 from repr_jax.losses.variational_flow import flow_kl
@@ -133,12 +167,16 @@ __all__ = [
     "alignment_uniformity",
     "arcface",
     "background_outliers",
+    "backward_compatible",
     "barlow_twins",
+    "batch_barlow",
     "block_contrastive",
     "bucketed_nll",
     "byol",
     "circle",
     "clip",
+    "code_quantization",
+    "codebook_diversity",
     "consensus_elbo",
     "contrastive_margin",
     "cosface",
@@ -175,22 +213,31 @@ __all__ = [
     "fused_elbo",
     "gan_discriminator",
     "gan_generator",
+    "gated_pairs",
     "gist",
     "gradient_penalty",
     "hard_negative",
     "hierarchical_elbo",
     "hinge_discriminator",
     "hinge_generator",
+    "hoc",
+    "hoc_strict",
     "hyphc",
+    "ibot",
     "info_nce",
     "instance_discrimination",
+    "instance_nce",
+    "inter_instance",
     "iwae",
     "jensen_shannon",
     "jmvae",
     "joint_to_unimodal",
+    "koleo",
+    "local_dimension",
     "local_triplet",
     "madacos",
     "many_negatives",
+    "masked_contrastive",
     "masked_elbo",
     "masked_patches",
     "mean_shifted",
@@ -219,15 +266,19 @@ __all__ = [
     "nt_xent",
     "nwj",
     "outlier_exposure",
+    "pair_match",
     "pairwise",
     "palm",
     "prompt_orthogonality",
     "proxy_anchor",
     "psp",
+    "relational_js",
     "score_matching",
     "sdm",
     "siglip",
+    "similarity_calibration",
     "soft_cross_entropy",
+    "soft_orthogonality",
     "soft_outlier",
     "spectral_contrastive",
     "sup_con",

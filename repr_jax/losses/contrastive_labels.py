@@ -10,9 +10,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import check_options, negative_logits
+from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
@@ -131,6 +132,82 @@ def flow_con(
     counted = where & (count > 0)
     terms = jnp.where(counted, log_z, 0) - near
     return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def gated_pairs(
+    queries: Array,
+    keys: Array,
+    gates: Array,
+    labels: Array,
+    partners: Array,
+    *,
+    temperature: float | Array = 0.1,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Rows of two different classes attract in the dimensions that a gate leaves open.
+
+    sum_i sum_{p: y_p = y'_i} [ log(exp l_ip + sum_n exp l_in) - l_ip ] over the number
+    of such pairs (i, p), l_ij = sum_d gates_id^2 q_id k_jd / temperature of unit rows q
+    and k, y the labels and y' the partners, n the rows of neither class.
+
+    Gated rows are not brought to unit length again. Rows i without p do not count.
+
+    Args:
+      queries, keys: [batch, dim] float, any scale, two views.
+      gates: [batch, dim] float in [0, 1], of the pair of classes (y_i, y'_i), learned.
+      labels, partners: [batch] int; in the paper the partners are the labels of the
+        batch, permuted, so that pairs of classes are arbitrary.
+
+    Source: Wu et al., "Rethinking Positive Pairs in Contrastive Learning" (SimLAP, at
+      first Hydra), 2024, https://arxiv.org/abs/2410.18200, as in the authors' code. A
+      penalty that makes gates binary, of a later version, is not here: add it outside.
+    """
+    who = "gated_pairs"
+    check_options(who, temperature, chunk_size, axis_name, ring)
+    queries, keys, gates, where = checked_rows(
+        who, where, queries=queries, keys=keys, gates=gates
+    )
+    checks.shape(who, where.shape, labels=labels, partners=partners)
+    checks.integers(who, labels=labels, partners=partners)
+    stack = np.stack if not isinstance(labels, Array) else jnp.stack
+    label = class_ids(stack([labels, partners], axis=1))  # [batch, 2]
+    index = pairs.row_index(where, axis_name)
+    queries = gates**2 * cosine.prepare(queries)
+    rows = Rows(queries, where, index, label)
+    columns = Rows(cosine.prepare(keys), where, index, label)
+    options = dict(chunk_size=chunk_size, axis_name=axis_name, ring=ring)
+
+    def matches(rows, columns):
+        alike = rows.label[:, None] == columns.label[None, :, :1]
+        return alike & columns.where[None, :, None]  # [n, m, 2], class and partner
+
+    def far(rows, columns, temperature):
+        neither = columns.where[None] & ~jnp.any(matches(rows, columns), axis=2)
+        logits = pairwise_dot(rows.x, columns.x) / temperature
+        return jnp.where(neither, logits, -jnp.inf)
+
+    def near(rows, columns, temperature):
+        x, log_negatives = rows.x
+        logits = pairwise_dot(x, columns.x) / temperature
+        terms = cross_entropy(logits, log_negatives[:, None])
+        return jnp.where(matches(rows, columns)[..., 1], terms, 0)
+
+    def ones(rows, columns, _):
+        return matches(rows, columns)[..., 1].astype(columns.x.dtype)
+
+    log_negatives = pairs.log_sum_exp(far, rows, columns, temperature, **options)
+    total = pairs.total(
+        near, rows._replace(x=(queries, log_negatives)), columns, temperature, **options
+    )
+    count = lax.stop_gradient(pairs.total(ones, rows, columns, **options))
+    total, count = (
+        masked_mean(values, where=where, axis_name=axis_name)
+        for values in (total, count)
+    )
+    return total / jnp.where(count > 0, count, 1)
 
 
 def discriminative(

@@ -99,6 +99,7 @@ from repr_jax.metrics.post_hoc import (
 from repr_jax.metrics.pretraining import label_utility, memorization
 from repr_jax.metrics.regression import r2, spearman, variance_share
 from repr_jax.metrics.retrieval import (
+    average_compatibility,
     hubness,
     map_at_r,
     mean_average_precision,
@@ -146,6 +147,7 @@ __all__ = [
     "audit_merges",
     "aupro",
     "auroc",
+    "average_compatibility",
     "average_cosine",
     "average_precision",
     "best_f1",

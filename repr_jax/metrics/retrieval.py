@@ -155,6 +155,35 @@ def tar_at_far(positives: Array, negatives: Array, *, rate: float) -> Array:
     return jnp.mean(to_float(positives) > largest[place], dtype=jnp.float32)
 
 
+def average_compatibility(matrix: Array) -> Array:
+    """Share of updates, over pairs of models, whose queries suit the older gallery.
+
+    mean_{i > j} [ M_ij > M_jj ], M_ij how well queries by model i find what model j
+    stored: 1 if each update may leave the gallery as it is. Equality does not count.
+
+    Args:
+      matrix: [models, models] float, such as `recall_at_k`s, in the order of updates;
+        what is above the diagonal is not used.
+
+    Returns:
+      float32 scalar in [0, 1], 1 is best; 0 of a single model.
+
+    Raises:
+      ValueError: not square, or not finite. TypeError: integers.
+
+    Source: Biondi et al., "CoReS: Compatible Representations via Stationarity", 2023,
+      https://arxiv.org/abs/2111.07632.
+    """
+    who = "average_compatibility"
+    checks.floating(who, matrix=matrix)
+    checks.shape(who, (*jnp.shape(matrix)[:1],) * 2, matrix=matrix)
+    checks.finite(who, matrix=matrix)
+    matrix = to_float(matrix)
+    wins = (matrix > jnp.diagonal(matrix)[None]).astype(matrix.dtype)
+    later = jnp.tril(jnp.ones(matrix.shape, bool), -1)
+    return masked_mean(wins.ravel(), where=later.ravel())
+
+
 def hubness(x: Array, *, num_neighbors: int = 10) -> Array:
     """Skewness of how often each row is among the nearest neighbors of others.
 

@@ -203,3 +203,13 @@ def test_a_hub_makes_counts_skewed():
     assert metrics.hubness(hub, num_neighbors=1) > 2
     square = np.array([[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]], "f")
     assert metrics.hubness(square, num_neighbors=1) == 0
+
+
+def test_average_compatibility_counts_strict_wins_below_the_diagonal():
+    matrix = np.array([[0.6, 0, 0], [0.65, 0.7, 0], [0.55, 0.72, 0.8]])
+    found = metrics.average_compatibility(matrix)
+    np.testing.assert_allclose(found, 0.6666667, rtol=1e-5)
+    assert metrics.average_compatibility(np.ones((3, 3))) == 0  # equality is no win
+    assert metrics.average_compatibility(matrix[:1, :1]) == 0
+    with pytest.raises(ValueError, match="average_compatibility: expected matrix"):
+        metrics.average_compatibility(matrix[:2])
