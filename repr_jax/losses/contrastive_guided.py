@@ -82,8 +82,9 @@ def gist(
         )
         for rows, columns, column_index in blocks
     ]
-    candidates = jnp.stack([positives, *log_negatives])
-    terms = jax.nn.logsumexp(candidates, axis=0) - positives
+    more_alike = jnp.stack(log_negatives) - positives[None]
+    candidates = jnp.pad(more_alike, [(1, 0), (0, 0)])  # the positive, 0, above
+    terms = jax.nn.logsumexp(candidates, axis=0)
     return masked_mean(terms, where=where, axis_name=axis_name)
 
 

@@ -89,6 +89,7 @@ def nnclr(
 
     info_nce(neighbors, predictions), neighbors_i the row of the queue of the largest
     cosine to targets_i, without gradient. The paper takes both directions of views.
+    The neighbors are sought with all cosines of batch and queue at once.
 
     Args:
       predictions: [batch, dim], of the predictor on one view.
@@ -273,8 +274,9 @@ def inter_instance(
     negative_where = checked_where(who, negative_where, negatives.shape)
     positives = (positives - margin) / temperature
     negatives = jnp.where(negative_where, negatives / temperature, -jnp.inf)
-    candidates = jnp.concatenate([positives[:, None], negatives], axis=1)
-    terms = jax.nn.logsumexp(candidates, axis=1) - positives
+    more_alike = negatives - positives[:, None]
+    candidates = jnp.pad(more_alike, [(0, 0), (1, 0)])  # the positive, 0, first
+    terms = jax.nn.logsumexp(candidates, axis=1)
     return masked_mean(terms, where=where, axis_name=axis_name)
 
 
@@ -294,7 +296,7 @@ def relational_js(
     mean_i (KL(q_i, p_ai) + KL(q_i, p_bi)) / 2, p_v = softmax(s(v, anchors) /
     temperature) over the anchors and q = (t_a + t_b) / 2 of t_v = softmax(s(v, anchors)
     / target_temperature), s the cosine. All have a gradient, q too. In nats, at least
-    0; with equal temperatures the Jensen-Shannon divergence but for the order of KL.
+    0. The shares of all anchors are held at once, since q is made of both views'.
 
     Args:
       view_a, view_b: [batch, dim].

@@ -111,7 +111,7 @@ def masked_contrastive(
     )
     cosines = jnp.einsum("btd,bud->btu", context, targets, precision="highest")
     candidates = mask[:, None] | ~mask[:, :, None]  # of steps that count, those masked
-    logits = jnp.where(candidates, cosines / temperature, -jnp.inf)
-    own = similarities.cosine.of_rows(context, targets) / temperature
-    terms = jax.nn.logsumexp(logits, axis=2) - own
+    own = similarities.cosine.of_rows(context, targets)
+    logits = (cosines - own[..., None]) / temperature
+    terms = jax.nn.logsumexp(jnp.where(candidates, logits, -jnp.inf), axis=2)
     return masked_mean(terms, where=mask, axis_name=axis_name)

@@ -484,7 +484,7 @@ ROWS = {
     "unified_negatives": Row(with_prototypes, LABELED),
     "contrastive_margin": Row(labeled, LABELED),
     "multi_similarity": Row(labeled, LABELED),
-    "circle": Row(labeled, LABELED),
+    "circle": Row(partial(labeled, scale=4.0), LABELED),  # values not of hundreds
     "triplet_ratio": Row(embeddings, TRIPLETS),
     "local_triplet": Row(
         embeddings,
