@@ -53,14 +53,10 @@ def gist(
     who = "gist"
     check_options(who, temperature, chunk_size, axis_name, ring)
     queries, keys, where = checked_rows(who, where, queries=queries, keys=keys)
-    checks.rows(who, len(queries), guide_queries=guide_queries)
-    guide_queries, guide_keys, _ = checked_rows(
-        who, where, guide_queries=guide_queries, guide_keys=guide_keys
-    )
-    q, k, guide_q, guide_k = (
-        cosine.prepare(x) for x in (queries, keys, guide_queries, guide_keys)
-    )
-    guide_q, guide_k = lax.stop_gradient((guide_q, guide_k))
+    guide = dict(guide_queries=guide_queries, guide_keys=guide_keys)
+    checks.rows(who, len(queries), **guide)
+    guide = lax.stop_gradient(checked_rows(who, where, **guide)[:2])
+    q, k, guide_q, guide_k = (cosine.prepare(x) for x in (queries, keys, *guide))
     threshold = cosine.of_rows(guide_q, guide_k) - margin
     index = pairs.row_index(where, axis_name)
     asking, answers = (q, guide_q), (k, guide_k)

@@ -179,35 +179,40 @@ def gated_pairs(
     rows = Rows(queries, where, index, label)
     columns = Rows(cosine.prepare(keys), where, index, label)
     options = dict(chunk_size=chunk_size, axis_name=axis_name, ring=ring)
-
-    def matches(rows, columns):
-        alike = rows.label[:, None] == columns.label[None, :, :1]
-        return alike & columns.where[None, :, None]  # [n, m, 2], class and partner
-
-    def far(rows, columns, temperature):
-        neither = columns.where[None] & ~jnp.any(matches(rows, columns), axis=2)
-        logits = pairwise_dot(rows.x, columns.x) / temperature
-        return jnp.where(neither, logits, -jnp.inf)
-
-    def near(rows, columns, temperature):
-        x, log_negatives = rows.x
-        logits = pairwise_dot(x, columns.x) / temperature
-        terms = cross_entropy(logits, log_negatives[:, None])
-        return jnp.where(matches(rows, columns)[..., 1], terms, 0)
-
-    def ones(rows, columns, _):
-        return matches(rows, columns)[..., 1].astype(columns.x.dtype)
-
-    log_negatives = pairs.log_sum_exp(far, rows, columns, temperature, **options)
-    total = pairs.total(
-        near, rows._replace(x=(queries, log_negatives)), columns, temperature, **options
+    log_negatives = pairs.log_sum_exp(
+        _gated_negatives, rows, columns, temperature, **options
     )
-    count = lax.stop_gradient(pairs.total(ones, rows, columns, **options))
+    asking = rows._replace(x=(queries, log_negatives))
+    total = pairs.total(_gated_positives, asking, columns, temperature, **options)
+    count = lax.stop_gradient(pairs.total(_partners, rows, columns, **options))
     total, count = (
         masked_mean(values, where=where, axis_name=axis_name)
         for values in (total, count)
     )
     return total / jnp.where(count > 0, count, 1)
+
+
+def _matches(rows, columns):
+    """[n, m, 2] bool, present columns of the row's class, and of its partner's."""
+    alike = rows.label[:, None] == columns.label[None, :, :1]
+    return alike & columns.where[None, :, None]
+
+
+def _gated_negatives(rows, columns, temperature):
+    neither = columns.where[None] & ~jnp.any(_matches(rows, columns), axis=2)
+    logits = pairwise_dot(rows.x, columns.x) / temperature
+    return jnp.where(neither, logits, -jnp.inf)
+
+
+def _gated_positives(rows, columns, temperature):
+    x, log_negatives = rows.x
+    logits = pairwise_dot(x, columns.x) / temperature
+    terms = cross_entropy(logits, log_negatives[:, None])
+    return jnp.where(_matches(rows, columns)[..., 1], terms, 0)
+
+
+def _partners(rows, columns, _):
+    return _matches(rows, columns)[..., 1].astype(columns.x.dtype)
 
 
 def discriminative(
