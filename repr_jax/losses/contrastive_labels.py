@@ -172,7 +172,8 @@ def gated_pairs(
     )
     checks.shape(who, where.shape, labels=labels, partners=partners)
     checks.integers(who, labels=labels, partners=partners)
-    stack = np.stack if not isinstance(labels, Array) else jnp.stack
+    traced = isinstance(labels, Array) or isinstance(partners, Array)
+    stack = jnp.stack if traced else np.stack
     label = class_ids(stack([labels, partners], axis=1))  # [batch, 2]
     index = pairs.row_index(where, axis_name)
     queries = gates**2 * cosine.prepare(queries)

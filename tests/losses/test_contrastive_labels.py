@@ -282,6 +282,9 @@ def test_open_gates_and_own_classes_make_pairs_of_one_class():
     far = rows | dict(labels=2**40 + rows["labels"], partners=2**40 + rows["partners"])
     expected = gated_pairs(**rows)
     np.testing.assert_allclose(losses.gated_pairs(**far), expected, rtol=1e-6)
+    rest = {name: x for name, x in rows.items() if name != "partners"}
+    traced = jax.jit(lambda partners: losses.gated_pairs(**rest, partners=partners))
+    np.testing.assert_allclose(traced(rows["partners"]), expected, rtol=1e-6)
 
 
 def test_a_closed_dimension_has_no_gradient():
