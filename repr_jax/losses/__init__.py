@@ -15,6 +15,11 @@ from repr_jax.losses.classification import (
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
+from repr_jax.losses.classification_margins import (
+    arcface,
+    cosface,
+    madacos,
+)
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -22,6 +27,9 @@ from repr_jax.losses.classification_outliers import (
     mixture_outlier_exposure,
     outlier_exposure,
     textual_outliers,
+)
+from repr_jax.losses.classification_pairs import (
+    pair_match,
 )
 from repr_jax.losses.classification_segmentation import dice, focal_balanced
 from repr_jax.losses.classification_similarity import sdm
@@ -37,27 +45,63 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
+from repr_jax.losses.contrastive_classes import (
+    block_contrastive,
+    many_negatives,
+)
+from repr_jax.losses.contrastive_compatible import (
+    hoc,
+    hoc_strict,
+)
 from repr_jax.losses.contrastive_events import event_nce
+from repr_jax.losses.contrastive_guided import (
+    focal_info_nce,
+    gist,
+)
 from repr_jax.losses.contrastive_labels import (
     discriminative,
     flow_con,
+    gated_pairs,
     sup_con,
     triplet,
     triplet_hardest,
     triplet_semi_hard,
 )
-from repr_jax.losses.contrastive_memory import instance_discrimination, moco
+from repr_jax.losses.contrastive_memory import (
+    instance_discrimination,
+    instance_nce,
+    inter_instance,
+    moco,
+    nnclr,
+    relational_js,
+)
+from repr_jax.losses.contrastive_metric import (
+    circle,
+    contrastive_margin,
+    local_triplet,
+    multi_similarity,
+    triplet_ratio,
+)
+from repr_jax.losses.contrastive_proxies import (
+    proxy_anchor,
+    unified_negatives,
+)
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
-from repr_jax.losses.contrastive_sequence import cpc
+from repr_jax.losses.contrastive_sequence import (
+    cpc,
+    masked_contrastive,
+)
 from repr_jax.losses.contrastive_spread import (
     alignment,
     alignment_uniformity,
+    koleo,
     mean_shifted,
     spectral_contrastive,
     uniformity,
 )
 from repr_jax.losses.decorrelation import (
     barlow_twins,
+    batch_barlow,
     prompt_orthogonality,
     vicreg,
     vicreg_covariance,
@@ -66,8 +110,26 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
-from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
+from repr_jax.losses.distillation import (
+    byol,
+    cross_view,
+    dino,
+    ibot,
+    negative_cosine,
+)
+from repr_jax.losses.distillation_compatible import (
+    backward_compatible,
+)
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
+from repr_jax.losses.distillation_similarity import (
+    code_quantization,
+    similarity_calibration,
+)
+from repr_jax.losses.information import (
+    donsker_varadhan,
+    jensen_shannon,
+    nwj,
+)
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -88,6 +150,11 @@ from repr_jax.losses.multimodal_private import (
 )
 from repr_jax.losses.reconstruction import masked_patches, psp
 from repr_jax.losses.regression import bucketed_nll, directional_pinball
+from repr_jax.losses.regularizers import (
+    codebook_diversity,
+    local_dimension,
+    soft_orthogonality,
+)
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_cascade import cvad
 from repr_jax.losses.variational_flow import flow_kl
@@ -98,12 +165,21 @@ __all__ = [
     "aligned_spheres",
     "alignment",
     "alignment_uniformity",
+    "arcface",
     "background_outliers",
+    "backward_compatible",
     "barlow_twins",
+    "batch_barlow",
+    "block_contrastive",
     "bucketed_nll",
     "byol",
+    "circle",
     "clip",
+    "code_quantization",
+    "codebook_diversity",
     "consensus_elbo",
+    "contrastive_margin",
+    "cosface",
     "cpc",
     "crmvae",
     "cross_entropy",
@@ -119,6 +195,7 @@ __all__ = [
     "directional_pinball",
     "discriminative",
     "dmvae",
+    "donsker_varadhan",
     "dreg",
     "elbo",
     "energy_margin_outliers",
@@ -128,6 +205,7 @@ __all__ = [
     "flow_con",
     "flow_kl",
     "focal_balanced",
+    "focal_info_nce",
     "forget_align",
     "forget_extract",
     "free_nats",
@@ -135,17 +213,31 @@ __all__ = [
     "fused_elbo",
     "gan_discriminator",
     "gan_generator",
+    "gated_pairs",
+    "gist",
     "gradient_penalty",
     "hard_negative",
     "hierarchical_elbo",
     "hinge_discriminator",
     "hinge_generator",
+    "hoc",
+    "hoc_strict",
     "hyphc",
+    "ibot",
     "info_nce",
     "instance_discrimination",
+    "instance_nce",
+    "inter_instance",
     "iwae",
+    "jensen_shannon",
     "jmvae",
     "joint_to_unimodal",
+    "koleo",
+    "local_dimension",
+    "local_triplet",
+    "madacos",
+    "many_negatives",
+    "masked_contrastive",
     "masked_elbo",
     "masked_patches",
     "mean_shifted",
@@ -164,21 +256,29 @@ __all__ = [
     "moco",
     "moe_elbo",
     "mopoe",
+    "multi_similarity",
     "mvae",
     "mvtcae",
     "negative_cosine",
     "nexus_top",
+    "nnclr",
     "noise_prediction",
     "nt_xent",
+    "nwj",
     "outlier_exposure",
+    "pair_match",
     "pairwise",
     "palm",
     "prompt_orthogonality",
+    "proxy_anchor",
     "psp",
+    "relational_js",
     "score_matching",
     "sdm",
     "siglip",
+    "similarity_calibration",
     "soft_cross_entropy",
+    "soft_orthogonality",
     "soft_outlier",
     "spectral_contrastive",
     "sup_con",
@@ -190,8 +290,10 @@ __all__ = [
     "tree_elbo",
     "triplet",
     "triplet_hardest",
+    "triplet_ratio",
     "triplet_semi_hard",
     "turtle",
+    "unified_negatives",
     "uniformity",
     "unimodal_elbo",
     "vicreg",

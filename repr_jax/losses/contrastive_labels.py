@@ -10,14 +10,15 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-from repr_jax.losses.contrastive import check_options, negative_logits
+from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
-from repr_jax.ops.numerics import class_ids, one_hot, pairwise_dot
+from repr_jax.ops.numerics import class_ids, length, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
 
@@ -46,10 +47,10 @@ def sup_con(
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
-        return jnp.where(_same(rows, columns), values, 0)
+        return jnp.where(pairs.same_label(rows, columns), values, 0)
 
     def ones(rows, columns, _):
-        return _same(rows, columns).astype(rows.x.dtype)
+        return pairs.same_label(rows, columns).astype(rows.x.dtype)
 
     log_z, total, count = (
         reduce(
@@ -124,13 +125,95 @@ def flow_con(
     highest = jnp.where(jnp.isneginf(highest), 0, highest)
     away = jnp.where(columns.where[None], log_probs - highest[:, None], 0)
     scores = jnp.exp(sharpness * away) / temperature
-    others, same = pairs.others(rows, columns), _same(rows, columns)
+    others, same = pairs.others(rows, columns), pairs.same_label(rows, columns)
     log_z = jax.nn.logsumexp(jnp.where(others, scores, -jnp.inf), axis=1)
     count = jnp.sum(same, axis=1)
     near = jnp.sum(jnp.where(same, scores, 0), axis=1) / jnp.maximum(count, 1)
     counted = where & (count > 0)
     terms = jnp.where(counted, log_z, 0) - near
     return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def gated_pairs(
+    queries: Array,
+    keys: Array,
+    gates: Array,
+    labels: Array,
+    partners: Array,
+    *,
+    temperature: float | Array = 0.1,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Rows of two different classes attract in the dimensions that a gate leaves open.
+
+    sum_i sum_{p: y_p = y'_i} [ log(exp l_ip + sum_n exp l_in) - l_ip ] over the number
+    of such pairs (i, p), l_ij = sum_d gates_id^2 q_id k_jd / temperature of unit rows q
+    and k, y the labels and y' the partners, n the rows of neither class.
+
+    Gated rows are not brought to unit length again. Rows i without p do not count.
+
+    Args:
+      queries, keys: [batch, dim] float, any scale, two views.
+      gates: [batch, dim] float in [0, 1], of the pair of classes (y_i, y'_i), learned.
+      labels, partners: [batch] int; in the paper the partners are the labels of the
+        batch, permuted, so that pairs of classes are arbitrary.
+
+    Source: Wu et al., "Rethinking Positive Pairs in Contrastive Learning" (SimLAP, at
+      first Hydra), 2024, https://arxiv.org/abs/2410.18200, as in the authors' code. A
+      penalty that makes gates binary, of a later version, is not here: add it outside.
+    """
+    who = "gated_pairs"
+    check_options(who, temperature, chunk_size, axis_name, ring)
+    queries, keys, gates, where = checked_rows(
+        who, where, queries=queries, keys=keys, gates=gates
+    )
+    checks.shape(who, where.shape, labels=labels, partners=partners)
+    checks.integers(who, labels=labels, partners=partners)
+    traced = isinstance(labels, Array) or isinstance(partners, Array)
+    stack = jnp.stack if traced else np.stack
+    label = class_ids(stack([labels, partners], axis=1))  # [batch, 2]
+    index = pairs.row_index(where, axis_name)
+    queries = gates**2 * cosine.prepare(queries)
+    rows = Rows(queries, where, index, label)
+    columns = Rows(cosine.prepare(keys), where, index, label)
+    options = dict(chunk_size=chunk_size, axis_name=axis_name, ring=ring)
+    log_negatives = pairs.log_sum_exp(
+        _gated_negatives, rows, columns, temperature, **options
+    )
+    asking = rows._replace(x=(queries, log_negatives))
+    total = pairs.total(_gated_positives, asking, columns, temperature, **options)
+    count = lax.stop_gradient(pairs.total(_partners, rows, columns, **options))
+    total, count = (
+        masked_mean(values, where=where, axis_name=axis_name)
+        for values in (total, count)
+    )
+    return total / jnp.where(count > 0, count, 1)
+
+
+def _matches(rows, columns):
+    """[n, m, 2] bool, present columns of the row's class, and of its partner's."""
+    alike = rows.label[:, None] == columns.label[None, :, :1]
+    return alike & columns.where[None, :, None]
+
+
+def _gated_negatives(rows, columns, temperature):
+    neither = columns.where[None] & ~jnp.any(_matches(rows, columns), axis=2)
+    logits = pairwise_dot(rows.x, columns.x) / temperature
+    return jnp.where(neither, logits, -jnp.inf)
+
+
+def _gated_positives(rows, columns, temperature):
+    x, log_negatives = rows.x
+    logits = pairwise_dot(x, columns.x) / temperature
+    terms = cross_entropy(logits, log_negatives[:, None])
+    return jnp.where(_matches(rows, columns)[..., 1], terms, 0)
+
+
+def _partners(rows, columns, _):
+    return _matches(rows, columns)[..., 1].astype(columns.x.dtype)
 
 
 def discriminative(
@@ -172,17 +255,17 @@ def discriminative(
     counts, means = class_means(x, labels, num_classes=num_classes, **options)
     there = counts > 0
     members = one_hot(labels, num_classes, dtype=x.dtype)
-    apart = _length(x - pairwise_dot(members, means.T))
+    apart = length(x - pairwise_dot(members, means.T))
     pulls = members * jax.nn.relu(apart - pull_margin)[:, None] ** 2
     num_rows = masked_mean(members, **options)  # over the batch, as the next line's
     pull = masked_mean(pulls, **options) / jnp.where(there, num_rows, 1)
     pairs_there = there[:, None] & there[None] & ~jnp.eye(num_classes, dtype=bool)
-    between = _length(means[:, None] - means[None])
+    between = length(means[:, None] - means[None])
     pushes = jax.nn.relu(2 * push_margin - between) ** 2
     push = masked_mean(pushes.ravel(), where=pairs_there.ravel())
-    length = masked_mean(_length(means), where=there)
+    lengths = masked_mean(length(means), where=there)
     pull = masked_mean(pull, where=there)
-    return pull + push_weight * push + length_weight * length
+    return pull + push_weight * push + length_weight * lengths
 
 
 def triplet(
@@ -244,7 +327,8 @@ def triplet_hardest(
     rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
-    positive, negative = _same(rows, columns), _different(rows, columns)
+    positive = pairs.same_label(rows, columns)
+    negative = pairs.other_label(rows, columns)
     farthest = jnp.argmin(jnp.where(positive, alike, jnp.inf), axis=1)
     nearest = jnp.argmax(jnp.where(negative, alike, -jnp.inf), axis=1)
     far = similarity.of_rows(rows.x, columns.x[nearest])
@@ -279,7 +363,7 @@ def triplet_semi_hard(
     rows = labeled("triplet_semi_hard", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
     distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
-    negative = _different(rows, columns)
+    negative = pairs.other_label(rows, columns)
     beyond = jnp.sort(jnp.where(negative, distances, jnp.inf), axis=1)
     find = jax.vmap(partial(jnp.searchsorted, side="right"))
     place = find(*lax.stop_gradient((beyond, distances)))
@@ -287,25 +371,9 @@ def triplet_semi_hard(
     next_negative = jnp.take_along_axis(beyond, place, axis=1)
     some = next_negative < jnp.inf
     terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
-    counted = (_same(rows, columns) & some) | jnp.isnan(distances)
+    counted = (pairs.same_label(rows, columns) & some) | jnp.isnan(distances)
     counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
-
-
-def _length(x):
-    """Euclidean over the last axis, of gradient 0 at 0."""
-    square = jnp.sum(x**2, axis=-1)
-    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
-
-
-def _same(rows, columns):
-    """[n, m] bool, the other present rows with the label of the row."""
-    return pairs.others(rows, columns) & (rows.label[:, None] == columns.label[None])
-
-
-def _different(rows, columns):
-    """[n, m] bool, the present rows with another label."""
-    return columns.where[None] & (rows.label[:, None] != columns.label[None])
 
 
 def labeled(

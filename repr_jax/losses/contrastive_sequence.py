@@ -9,7 +9,7 @@ from jax import Array
 from repr_jax.losses.contrastive import check_options, info_nce
 from repr_jax.ops import checks
 from repr_jax.ops import similarity as similarities
-from repr_jax.ops.batch import checked_where
+from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, present
 from repr_jax.ops.similarity import Similarity
 
 
@@ -70,3 +70,48 @@ def cpc(
     )
     problems = (jnp.concatenate(rows, axis=1) for rows in (queries, keys))
     return jnp.mean(jax.vmap(loss, in_axes=1)(*problems))
+
+
+def masked_contrastive(
+    context: Array,
+    targets: Array,
+    mask: Array,
+    *,
+    temperature: float | Array = 0.1,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy of finding what a masked step hides among all hidden of a sequence.
+
+    mean over masked steps t of log sum_{u masked} exp(s(c_t, target_u) / temperature) -
+    s(c_t, target_t) / temperature, s the cosine. log(n) if all n targets of the
+    sequence are equal. Pairs stay within a sequence, so that there is no chunk_size.
+
+    Args:
+      context: [batch, time, dim], what the network makes of the masked sequence.
+      targets: [batch, time, dim], such as quantized latents; with gradient.
+      mask: [batch, time] bool, True for the steps that are hidden.
+      where: [batch] bool, False for absent sequences.
+
+    Source: Baevski et al., "wav2vec 2.0: A Framework for Self-Supervised Learning of
+      Speech Representations", 2020, eq. 3, https://arxiv.org/abs/2006.11477. There 100
+      of the other masked steps are drawn; here all are candidates. Its other term is
+      `codebook_diversity`, weighted by 0.1.
+    """
+    who = "masked_contrastive"
+    checks.positive(who, temperature=temperature)
+    context, targets, where = checked_rows(
+        who, where, rank=3, context=context, targets=targets
+    )
+    checks.shape(who, context.shape[:2], mask=mask)
+    checks.boolean(who, mask=mask)
+    mask = jnp.asarray(mask) & where[:, None]
+    context, targets = (
+        similarities.cosine.prepare(present(x, mask)) for x in (context, targets)
+    )
+    cosines = jnp.einsum("btd,bud->btu", context, targets, precision="highest")
+    candidates = mask[:, None] | ~mask[:, :, None]  # of steps that count, those masked
+    own = similarities.cosine.of_rows(context, targets)
+    logits = (cosines - own[..., None]) / temperature
+    terms = jax.nn.logsumexp(jnp.where(candidates, logits, -jnp.inf), axis=2)
+    return masked_mean(terms, where=mask, axis_name=axis_name)

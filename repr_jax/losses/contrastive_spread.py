@@ -11,12 +11,13 @@ from repr_jax.losses.contrastive import nt_xent
 from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import (
     checked_rows,
+    gather_rows,
     log_mean_exp,
     masked_mean,
     num_present,
     present,
 )
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops.numerics import l2_normalize, length, to_float
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import dot, negative_squared_distance
 
@@ -132,6 +133,40 @@ def uniformity(
     count = num_present(where, axis_name)
     log_mean = by_row - jnp.log(jnp.maximum(count - 1, 1))
     return log_mean_exp(log_mean, where=where & (count > 1), axis_name=axis_name)
+
+
+def koleo(
+    x: Array,
+    *,
+    epsilon: float = 1e-8,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Every row is pushed away from the row nearest to it: a spread in all directions.
+
+    -mean_i log(|x_i - x_nn(i)| + epsilon) of rows of unit length, nn(i) the other row
+    of the largest cosine; both rows have a gradient. Up to a constant the estimate of
+    Kozachenko and Leonenko of the negative entropy. Compares all pairs at once.
+
+    Args:
+      x: [batch, dim] float, any scale, of one view: DINOv2 adds up those of the views.
+      epsilon: > 0; equal rows cost -log(epsilon), without a gradient.
+
+    Source: Sablayrolles et al., "Spreading vectors for similarity search", 2019, eq. 2,
+      https://arxiv.org/abs/1806.03198; as in Oquab et al., "DINOv2: Learning Robust
+      Visual Features without Supervision", 2023, https://arxiv.org/abs/2304.07193,
+      which weighs it by 0.1.
+    """
+    checks.positive("koleo", epsilon=epsilon)
+    x, where = checked_rows("koleo", where, x=x)
+    rows = Rows(l2_normalize(x), where, pairs.row_index(where, axis_name))
+    columns = gather_rows(rows, axis_name)
+    others = pairs.others(rows, columns)
+    alike = lax.stop_gradient(dot.of_pairs(rows.x, columns.x))
+    nearest = jnp.argmax(jnp.where(others, alike, -jnp.inf), axis=1)
+    terms = -jnp.log(length(rows.x - columns.x[nearest]) + epsilon)
+    counted = where & jnp.any(others, axis=1)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
 
 
 def alignment_uniformity(

@@ -6,7 +6,7 @@ Statistics are of the present rows of the whole batch, also where it is split.
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops import checks
+from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import (
     checked_rows,
     gather_rows,
@@ -173,6 +173,70 @@ def vicreg_covariance(
     covariance = covariance * unbiased_factor(where, axis_name)
     others = 1 - jnp.eye(len(covariance), dtype=covariance.dtype)
     return jnp.sum((covariance * others) ** 2) / len(covariance)
+
+
+def batch_barlow(
+    predictions: Array,
+    targets: Array,
+    *,
+    off_diagonal_weight: float | Array = 0.01,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Predictions correlate with the targets of their row, and with no other row's.
+
+    mean_k mean_i [ (1 - C_kii)^2 + off_diagonal_weight sum_{j != i} C_kij^2 ], C_kij
+    the cosine of prediction i and target j of head k. `barlow_twins` over rows in place
+    of features. 0 only if the targets are orthogonal, for which batch <= dim.
+
+    Args:
+      predictions: [head, batch, dim] float, any scale, of a predictor for each head.
+      targets: [head, batch, dim] float, any scale, without gradient: what each of some
+        random networks makes of the rows.
+      off_diagonal_weight: >= 0.
+      chunk_size, ring: as in `contrastive`.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar, >= 0.
+
+    Raises:
+      ValueError: the two differ in shape or are not [head, batch, dim].
+
+    Source: Sui et al., "Self-supervised Representation Learning From Random Data
+      Projectors", 2023, https://arxiv.org/abs/2310.07756, as in the authors' code,
+      which adds rows up.
+    """
+    who = "batch_barlow"
+    checks.non_negative(who, off_diagonal_weight=off_diagonal_weight)
+    pairs.check(who, chunk_size, axis_name, ring)
+    checks.same_shape(who, rank=3, predictions=predictions, targets=targets)
+    by_row = (jnp.moveaxis(x, 1, 0) for x in (predictions, targets))
+    predictions, targets, where = checked_rows(
+        who, where, rank=3, **dict(zip(("predictions", "targets"), by_row))
+    )
+    index = row_index(where, axis_name)
+
+    def squares(rows, columns, weight):
+        cosines = jnp.einsum("ikd,jkd->kij", rows.x, columns.x, precision="highest")
+        other = weight * jnp.mean(cosines**2, axis=0)
+        own = columns.where[None] & ~others(rows, columns)
+        terms = jnp.where(own, jnp.mean((1 - cosines) ** 2, axis=0), other)
+        return jnp.where(columns.where[None], terms, 0)
+
+    terms = pairs.total(
+        squares,
+        Rows(l2_normalize(predictions), where, index),
+        Rows(lax.stop_gradient(l2_normalize(targets)), where, index),
+        off_diagonal_weight,
+        chunk_size=chunk_size,
+        axis_name=axis_name,
+        ring=ring,
+    )
+    return masked_mean(terms, where=where, axis_name=axis_name)
 
 
 def prompt_orthogonality(

@@ -165,6 +165,53 @@ def dino(
     return _cross_view(online / temperature, targets, where, axis_name)
 
 
+def ibot(
+    online: Array,
+    targets: Array,
+    mask: Array,
+    *,
+    temperature: float | Array = 0.1,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy of the prototypes of hidden patches, given those of the target.
+
+    mean_b mean_{p masked} -sum_k targets_bpk log softmax(online_bp / temperature)_k
+    over the images that have masked patches.
+
+    Args:
+      online: [batch, patch, prototype] float logits, of the image with masked patches.
+      targets: [batch, patch, prototype] float probabilities of the whole image, without
+        gradient, such as `ops.sinkhorn.balanced_assignment`.
+      mask: [batch, patch] bool, True for the patches that are hidden.
+      temperature: > 0.
+      where: [batch] bool, False for absent images; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats; log(prototypes) if all logits are equal, 0 without a mask.
+
+    Raises:
+      ValueError: shapes that do not fit together. TypeError: integers; other masks.
+
+    Source: Zhou et al., "iBOT: Image BERT Pre-Training with Online Tokenizer", 2022,
+      eq. 2, https://arxiv.org/abs/2111.07832, as in Oquab et al., "DINOv2", 2023,
+      https://arxiv.org/abs/2304.07193, whose code divides by the number of all images.
+    """
+    checks.positive("ibot", temperature=temperature)
+    online, targets, where = checked_rows(
+        "ibot", where, rank=3, online=online, targets=targets
+    )
+    checks.shape("ibot", online.shape[:2], mask=mask)
+    checks.boolean("ibot", mask=mask)
+    mask = jnp.asarray(mask) & where[:, None]
+    online, targets = present(online, mask), lax.stop_gradient(present(targets, mask))
+    log_p = jax.nn.log_softmax(online / temperature, axis=-1)
+    count = jnp.sum(mask, axis=1)
+    terms = -jnp.sum(targets * log_p, axis=(1, 2)) / jnp.maximum(count, 1)
+    return masked_mean(terms, where=count > 0, axis_name=axis_name)
+
+
 def _views(who, online, targets, where):
     """[batch, view, prototype] of both, zero where absent, without gradient; where."""
     checks.floating(who, online=online, targets=targets)

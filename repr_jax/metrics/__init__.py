@@ -69,6 +69,10 @@ from repr_jax.metrics.inductive_bias import (
     noncentral_bits,
     sankaran,
 )
+from repr_jax.metrics.latent_classes import (
+    mean_classifier_bound,
+    mean_classifier_loss,
+)
 from repr_jax.metrics.localization import aupro, changed_clusters, regions
 from repr_jax.metrics.niqe import niqe, niqe_features, niqe_reference
 from repr_jax.metrics.outliers import (
@@ -91,7 +95,16 @@ from repr_jax.metrics.post_hoc import (
 )
 from repr_jax.metrics.pretraining import label_utility, memorization
 from repr_jax.metrics.regression import r2, spearman, variance_share
-from repr_jax.metrics.retrieval import ranks, recall_at_k
+from repr_jax.metrics.retrieval import (
+    average_compatibility,
+    hubness,
+    map_at_r,
+    mean_average_precision,
+    r_precision,
+    ranks,
+    recall_at_k,
+    tar_at_far,
+)
 from repr_jax.metrics.significance import (
     goodness_of_fit,
     holm,
@@ -136,6 +149,7 @@ __all__ = [
     "audit_merges",
     "aupro",
     "auroc",
+    "average_compatibility",
     "average_cosine",
     "average_precision",
     "best_f1",
@@ -163,6 +177,7 @@ __all__ = [
     "grad_norm",
     "holm",
     "homogeneity",
+    "hubness",
     "hungarian_accuracy",
     "hungarian_matching",
     "inpainting_distance",
@@ -183,8 +198,12 @@ __all__ = [
     "macro_accuracy",
     "macro_dendrogram_purity",
     "majority_accuracy",
+    "map_at_r",
     "maximum_calibration_error",
     "mcnemar",
+    "mean_average_precision",
+    "mean_classifier_bound",
+    "mean_classifier_loss",
     "mean_leaf_purity",
     "mean_squared_error",
     "memorization",
@@ -213,6 +232,7 @@ __all__ = [
     "prd",
     "psnr",
     "r2",
+    "r_precision",
     "rankme",
     "ranks",
     "ray_slopes",
@@ -230,6 +250,7 @@ __all__ = [
     "spearman",
     "ssim",
     "sum_of_tests",
+    "tar_at_far",
     "textual_share",
     "triplet_agreement",
     "ucpr",

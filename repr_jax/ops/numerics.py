@@ -47,6 +47,12 @@ def l2_normalize(x: Array) -> Array:
     return x * (shrink * lax.rsqrt(jnp.where(square == 0, 1, square)))
 
 
+def length(x: Array) -> Array:
+    """Euclidean length over the last axis, of gradient 0 at 0."""
+    square = jnp.sum(x**2, axis=-1)
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+
+
 def stored(x: Array) -> Array:
     """x less its last bit: the same number wherever it is used.
 

@@ -52,6 +52,16 @@ def others(rows: Rows, columns: Rows) -> Array:
     return columns.where[None] & (rows.index[:, None] != columns.index[None])
 
 
+def same_label(rows: Rows, columns: Rows) -> Array:
+    """[n, m] bool, the other present columns with the label of the row."""
+    return others(rows, columns) & (rows.label[:, None] == columns.label[None])
+
+
+def other_label(rows: Rows, columns: Rows) -> Array:
+    """[n, m] bool, the present columns with another label than the row."""
+    return columns.where[None] & (rows.label[:, None] != columns.label[None])
+
+
 def check(who: str, chunk_size: int | None, axis_name: str | None, ring: bool) -> None:
     """Refuses a chunk below 1 and a ring without an axis to go round."""
     if chunk_size is not None:

@@ -5,12 +5,19 @@ On split batches every device stores the same rows: those of all devices are gat
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where, gather_invariant, present
-from repr_jax.ops.numerics import l2_normalize, to_float
+from repr_jax.ops.batch import (
+    checked_rows,
+    checked_where,
+    gather_invariant,
+    present,
+    row_keys,
+)
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
 
 
 class Queue(NamedTuple):
@@ -115,3 +122,68 @@ def update_bank(
     moved = l2_normalize(decay * bank[present(index, where)] + (1 - decay) * rows)
     nowhere = bank.shape[0]  # out of bounds: dropped
     return bank.at[jnp.where(where, index, nowhere)].set(moved, mode="drop")
+
+
+class Mined(NamedTuple):
+    """Rows of a bank to compare each row with."""
+
+    positive: Array  # [batch] int32, one of the cluster of the row
+    negative: Array  # [batch, num] int32, of other clusters, no two equal
+    where: Array  # [batch, num] bool, False where the pool had too few of these
+
+
+def semi_hard(
+    key: Array,
+    x: Array,
+    bank: Array,
+    labels: Array,
+    index: Array,
+    *,
+    num_negatives: int,
+    pool_size: int,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Mined:
+    """Draws a positive of the row's cluster, negatives among the most similar others.
+
+    Negatives are uniform, without replacement, among the `pool_size` rows of the bank
+    of the largest cosine, less those of the row's own cluster. The positive is uniform
+    in the cluster, and may be the row's own example.
+
+    Args:
+      x: [batch, dim] float, bank: [num_examples, dim] float, any scale.
+      labels: [num_examples] int, the clusters of the bank.
+      index: [batch] int in [0, num_examples), which example each row is.
+      pool_size: from num_negatives to num_examples.
+
+    Source: Xie et al., "Delving into Inter-Image Invariance for Unsupervised Visual
+      Representations" (InterCLR), 2020, https://arxiv.org/abs/2008.11702. The authors'
+      code draws with replacement, from 16384 of some 128000.
+    """
+    who = "semi_hard"
+    x, where = checked_rows(who, where, x=x)
+    bank, _ = checked_rows(who, None, bank=bank)
+    checks.shape(who, (len(bank), x.shape[1]), bank=bank)
+    checks.shape(who, (len(bank),), labels=labels)
+    checks.shape(who, where.shape, index=index)
+    checks.integers(who, labels=labels, index=index)
+    checks.within(who, len(bank), where=where, index=index)
+    checks.count(who, num_negatives=num_negatives)
+    checks.count(who, minimum=num_negatives, pool_size=pool_size)
+    checks.count(who, minimum=pool_size, num_examples=len(bank))
+    bank, x = l2_normalize(bank), l2_normalize(x)
+    alike, labels = lax.stop_gradient(pairwise_dot(x, bank)), jnp.asarray(labels)
+
+    def of_row(key, alike, own):
+        for_positive, for_negatives = jax.random.split(key)
+        chance = jax.random.gumbel(for_positive, labels.shape)
+        positive = jnp.argmax(jnp.where(labels == own, chance, -jnp.inf))
+        _, pool = lax.top_k(alike, pool_size)
+        chance = jax.random.gumbel(for_negatives, (pool_size,))
+        chance = jnp.where(labels[pool] != own, chance, -jnp.inf)
+        best, place = lax.top_k(chance, num_negatives)
+        return Mined(positive.astype(jnp.int32), pool[place], best > -jnp.inf)
+
+    own = labels[present(jnp.asarray(index), where)]
+    mined = jax.vmap(of_row)(row_keys(key, where, axis_name), alike, own)
+    return mined._replace(where=mined.where & where[:, None])

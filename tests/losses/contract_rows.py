@@ -142,17 +142,40 @@ def labeled(loss, arrays, decoder, **rest):
     return loss(arrays["x"], labels, **rest)
 
 
+def with_prototypes(loss, arrays, decoder, **rest):
+    """Three prototypes that are learned, of three classes."""
+    return labeled(
+        lambda x, y, **k: loss(x, y, decoder.T, **k), arrays, decoder, **rest
+    )
+
+
 def supported(loss, arrays, decoder, **rest):
     """With counts and shares, which are at least 0."""
     q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))
     return labeled(lambda x, y, **k: loss(x, y, q, d, **k), arrays, decoder, **rest)
 
 
-def spheres(loss, arrays, decoder, **rest):
-    """Two classes."""
+def labeled_by_name(loss, arrays, decoder, **rest):
+    """Two classes, of several arrays."""
     labels = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
     others = {name: x for name, x in arrays.items() if name != "label"}
-    return loss(labels=labels, num_steps=3, **others, **rest)
+    return loss(labels=labels, **others, **rest)
+
+
+def matched(loss, arrays, decoder, **rest):
+    """Pairs with a number above 0 match; bias and scale are learned."""
+
+    def own(labels, **options):
+        bias, scale = decoder[0, 0], jnp.abs(decoder[0, 1])
+        return loss(matches=labels, bias=bias, scale=scale, **options)
+
+    return labeled_by_name(own, arrays, decoder, **rest)
+
+
+def compatible(loss, arrays, decoder, **rest):
+    """A classifier that is learned, of three classes, and a stored one of five."""
+    classifiers = dict(classifier=decoder.T, old_classifier=STORED)
+    return labeled_by_name(partial(loss, **classifiers), arrays, decoder, **rest)
 
 
 def masked_map(loss, arrays, decoder, **rest):
@@ -213,10 +236,19 @@ def evident(loss, arrays, decoder, **rest):
 
 def paired(loss, arrays, decoder, *, where, axis_name, **rest):
     """A number of each pair, which no dtype rounds."""
+
+    def own(scores, **options):
+        return labeled(loss, {**arrays, "x": scores}, decoder, **options)
+
+    return scored(own, arrays, decoder, where=where, axis_name=axis_name, **rest)
+
+
+def scored(loss, arrays, decoder, *, where, axis_name, **rest):
+    """A score of each pair, which no dtype rounds."""
     x = present(arrays["x"], where)
     others = gather_rows(x, axis_name)
-    pairs = {**arrays, "x": jnp.minimum(x[:, :1], others[None, :, 1])}
-    return labeled(loss, pairs, decoder, where=where, axis_name=axis_name, **rest)
+    scores = jnp.minimum(x[:, :1], others[None, :, 1])
+    return loss(scores, where=where, axis_name=axis_name, **rest)
 
 
 def mixture(loss, arrays, decoder, **rest):
@@ -233,6 +265,36 @@ def banked(loss, arrays, decoder, **rest):
     """Which of the stored rows an example has is told by a number of its own."""
     index = jnp.abs(jnp.nan_to_num(arrays["index"])).astype(jnp.int32) % len(STORED)
     return loss(arrays["x"], STORED, index, **rest)
+
+
+def told_apart(loss, arrays, decoder, **rest):
+    """As `banked`, from three draws of noise."""
+
+    def own(x, bank, index, **options):
+        noise = (index[:, None] + np.array([[0, 1, 3]])) % len(bank)
+        return loss(x, bank, index, noise, **options)
+
+    return banked(own, arrays, decoder, **rest)
+
+
+def gated(loss, arrays, decoder, **rest):
+    """Two classes, and a partner of each row among them."""
+    both = (jnp.nan_to_num(arrays["label"]) > 0).astype(jnp.int32)
+    others = {name: x for name, x in arrays.items() if name != "label"}
+    return loss(labels=both[:, 0], partners=both[:, 1], **others, **rest)
+
+
+def related(loss, arrays, decoder, *, where, **rest):
+    """As many anchors as rows, present and absent alike."""
+    return loss(**arrays, where=where, anchors_where=where, **rest)
+
+
+def hidden_steps(loss, arrays, decoder, **rest):
+    """Of three steps the first is hidden, and more in some rows."""
+    label = jnp.nan_to_num(arrays["label"])
+    mask = (label > 0) | (jnp.arange(3) == 0)[None]
+    others = {name: x for name, x in arrays.items() if name != "label"}
+    return loss(mask=mask, **others, **rest)
 
 
 def modalities(loss, arrays, decoder, *, where, **rest):
@@ -292,7 +354,9 @@ QUERIES = {"queries": (DIM,), "keys": (DIM,)}
 STORED = np.random.default_rng(2).normal(size=(5, DIM)).astype("f")
 SEQUENCES = {"predictions": (3, 2, DIM), "latents": (3, DIM)}
 TRIPLETS = {"anchors": (DIM,), "positives": (DIM,), "negatives": (DIM,)}
+BLOCKS = TRIPLETS | {"negatives": (3, DIM)}
 LABELED = {"x": (DIM,), "label": ()}
+UPDATED = {"new": (DIM,), "old": (DIM,), "label": ()}
 BRANCHING = {"x": (3,), "decoded": (2, 3), "logits": (3,), "prior_logits": (3,)}
 BRANCHING |= {"mean": (3, DIM), "log_var": (3, DIM)}
 BRANCHING |= {"prior_mean": (3, DIM), "prior_log_var": (3, DIM)}
@@ -413,8 +477,63 @@ ROWS = {
     "triplet": Row(embeddings, TRIPLETS),
     "triplet_hardest": Row(labeled, LABELED),
     "triplet_semi_hard": Row(labeled, LABELED),
+    "cosface": Row(with_prototypes, LABELED),
+    "arcface": Row(with_prototypes, LABELED),
+    "madacos": Row(with_prototypes, LABELED),
+    "proxy_anchor": Row(with_prototypes, LABELED),
+    "unified_negatives": Row(with_prototypes, LABELED),
+    "contrastive_margin": Row(labeled, LABELED),
+    "multi_similarity": Row(labeled, LABELED),
+    "circle": Row(partial(labeled, scale=4.0), LABELED),  # values not of hundreds
+    "triplet_ratio": Row(embeddings, TRIPLETS),
+    "local_triplet": Row(
+        embeddings,
+        {name: (3, DIM) for name in ("queries", "positives", "negatives")}
+        | {"attention": (3,)},
+    ),
+    "gist": Row(
+        embeddings,
+        QUERIES
+        | {f"guide_{name}": (3,) for name in ("queries", "keys", "negatives")}
+        | {"negatives": (DIM,)},
+    ),
+    "focal_info_nce": Row(embeddings, QUERIES | {"negatives": (2, DIM)}),
+    "block_contrastive": Row(embeddings, BLOCKS | {"positives": (2, DIM)}),
+    "many_negatives": Row(embeddings, BLOCKS),
+    "nwj": Row(scored, {"x": (DIM,)}),
+    "donsker_varadhan": Row(scored, {"x": (DIM,)}),
+    "jensen_shannon": Row(scored, {"x": (DIM,)}),
     "moco": Row(queued, QUERIES),
+    "nnclr": Row(queued, PREDICTED),
     "instance_discrimination": Row(banked, {"x": (DIM,), "index": ()}),
+    "instance_nce": Row(
+        partial(told_apart, normalizer=20.0), {"x": (DIM,), "index": ()}
+    ),
+    "inter_instance": Row(told_apart, {"x": (DIM,), "index": ()}),
+    "gated_pairs": Row(gated, QUERIES | {"gates": (DIM,), "label": (2,)}),
+    "relational_js": Row(related, VIEWS | {"anchors": (DIM,)}),
+    "masked_contrastive": Row(
+        hidden_steps, {"context": (3, DIM), "targets": (3, DIM), "label": (3,)}
+    ),
+    "ibot": Row(hidden_steps, {"online": (3, 4), "targets": (3, 4), "label": (3,)}),
+    "koleo": Row(embeddings, {"x": (DIM,)}),
+    "batch_barlow": Row(heads, {name: (2, DIM) for name in PREDICTED}),
+    "codebook_diversity": Row(heads, {"probabilities": (2, 3)}),
+    "local_dimension": Row(partial(embeddings, num_neighbors=3), {"x": (DIM,)}),
+    "soft_orthogonality": Row(partial(embeddings, threshold=0.5), {"weights": (DIM,)}),
+    "hoc": Row(labeled_by_name, UPDATED),
+    "hoc_strict": Row(labeled_by_name, UPDATED),
+    "pair_match": Row(matched, VIEWS | {"label": ()}),
+    "similarity_calibration": Row(
+        embeddings,
+        {f"{kind}_{side}": (3,) for kind in ("features", "codes") for side in "ab"},
+    ),
+    "code_quantization": Row(embeddings, {"codes": (3,)}),
+    "backward_compatible": Row(
+        compatible,
+        {name: (DIM,) for name in ("features", "block", "old_features", "reference")}
+        | {"label": ()},
+    ),
     "cpc": Row(embeddings, SEQUENCES),
     "temi": Row(partial(heads, target_marginal=MARGINAL), NEIGHBORS),
     "turtle": Row(heads, {"task_logits": (2, 3), "inner_logits": (2, 3)}),
@@ -435,7 +554,7 @@ ROWS = {
         partial(embeddings, center=MARGINAL[0, :DIM], angular_weight=0.5), VIEWS
     ),
     "prompt_orthogonality": Row(embeddings, {"prompts": (DIM,)}),
-    "aligned_spheres": Row(spheres, SPHERES),
+    "aligned_spheres": Row(partial(labeled_by_name, num_steps=3), SPHERES),
     "focal_balanced": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "dice": Row(masked_map, {"logits": (2, 3), "label": (2, 3)}),
     "bucketed_nll": Row(

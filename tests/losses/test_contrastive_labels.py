@@ -230,3 +230,68 @@ def test_classes_within_and_beyond_the_margins_cost_their_lengths():
     np.testing.assert_allclose(found, 0.5 * (0 + 4) / 2, rtol=1e-6)
     same = losses.discriminative(0 * x, labels, num_classes=2)
     np.testing.assert_allclose(same, 9, rtol=1e-6)
+
+
+gated_pairs = jax.jit(losses.gated_pairs)
+
+
+def gated_pairs_in_loops(queries, keys, gates, labels, partners, temperature):
+    """One positive pair after the other, each among the negatives of its row."""
+    q, k = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, keys))
+    terms, rows = [], range(len(q))
+    for i in rows:
+        logits = [sum(gates[i] ** 2 * q[i] * k[n]) / temperature for n in rows]
+        far = [n for n in rows if labels[n] not in (labels[i], partners[i])]
+        total = sum(math.exp(logits[n]) for n in far)
+        for p in rows:
+            if labels[p] == partners[i]:
+                near = math.exp(logits[p])
+                terms.append(-math.log(near / (near + total)))
+    return np.mean(terms)
+
+
+def gates_and_pairs():
+    rng = np.random.default_rng(21)
+    queries, keys, gates = (rng.normal(size=(6, 4)) for _ in range(3))
+    pairs = dict(labels=np.arange(6) % 3, partners=np.array([1, 0, 2, 2, 1, 0]))
+    return dict(queries=queries, keys=keys, gates=1 / (1 + np.exp(-gates)), **pairs)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_gated_pairs_match_the_paper(temperature):
+    rows = gates_and_pairs()
+    expected = gated_pairs_in_loops(*rows.values(), temperature)
+    found = gated_pairs(**rows, temperature=temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if temperature == 0.1:
+        np.testing.assert_allclose(found, 1.858099, rtol=1e-5)
+    rows["partners"] = np.array([1, 0, 9, 2, 7, 0])  # no row has these
+    expected = gated_pairs_in_loops(*rows.values(), temperature)
+    found = gated_pairs(**rows, temperature=temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_open_gates_and_own_classes_make_pairs_of_one_class():
+    """Of equal rows by hand: four negatives and a positive, whichever it is."""
+    rows = gates_and_pairs() | dict(gates=np.ones((6, 4)), partners=np.arange(6) % 3)
+    same = rows | dict(queries=np.ones((6, 4)), keys=np.ones((6, 4)))
+    np.testing.assert_allclose(gated_pairs(**same), math.log(5), rtol=1e-6)
+    shut = rows | dict(gates=np.zeros((6, 4)))
+    np.testing.assert_allclose(gated_pairs(**shut), math.log(5), rtol=1e-6)
+    assert gated_pairs(**rows | dict(partners=np.full(6, 5))) == 0  # no positive
+    far = rows | dict(labels=2**40 + rows["labels"], partners=2**40 + rows["partners"])
+    expected = gated_pairs(**rows)
+    np.testing.assert_allclose(losses.gated_pairs(**far), expected, rtol=1e-6)
+    rest = {name: x for name, x in rows.items() if name != "partners"}
+    traced = jax.jit(lambda partners: losses.gated_pairs(**rest, partners=partners))
+    np.testing.assert_allclose(traced(rows["partners"]), expected, rtol=1e-6)
+
+
+def test_a_closed_dimension_has_no_gradient():
+    rows = gates_and_pairs()
+    rows["gates"] = rows["gates"] * [1, 1, 0, 1]
+    slope = jax.jit(jax.grad(lambda k: losses.gated_pairs(**rows | dict(keys=k))))
+    unit_slope = slope(np.eye(6, 4, dtype="f"))[2]
+    assert unit_slope[2] == 0  # of a key along that dimension: only its length
+    with pytest.raises(TypeError, match="gated_pairs: expected partners of integers"):
+        losses.gated_pairs(**rows | dict(partners=np.ones(6)))

@@ -70,3 +70,54 @@ def test_wrong_shapes_are_refused():
         losses.cpc(predictions, latents[:, :3])
     with pytest.raises(ValueError, match="cpc: expected time - horizon >= 1; got 0"):
         losses.cpc(predictions[:, :2], latents[:, :2])
+
+
+masked_contrastive = jax.jit(losses.masked_contrastive)
+
+
+def masked_in_loops(context, targets, mask, temperature):
+    """wav2vec 2.0, eq. 3, with all masked steps of the sequence as candidates."""
+
+    def cosine(a, b):
+        return a @ b / np.sqrt(a @ a * (b @ b))
+
+    terms = []
+    for c, q, hidden in zip(context, targets, mask):
+        steps = np.flatnonzero(hidden)
+        for t in steps:
+            scores = {u: np.exp(cosine(c[t], q[u]) / temperature) for u in steps}
+            terms.append(-np.log(scores[t] / sum(scores.values())))
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_masked_contrastive_matches_the_paper(temperature):
+    rng = np.random.default_rng(27)
+    context, targets = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 3))
+    mask = np.zeros((2, 6), bool)
+    mask[0, [1, 2, 4]] = mask[1, [0, 3, 5]] = True
+    expected = masked_in_loops(context, targets, mask, temperature)
+    found = masked_contrastive(context, targets, mask, temperature=temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if temperature == 0.1:
+        np.testing.assert_allclose(found, 7.177139, rtol=1e-5)
+    uneven = mask | (np.arange(6) == 2)[None]
+    expected = masked_in_loops(context, targets, uneven, temperature)
+    found = masked_contrastive(context, targets, uneven, temperature=temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_equal_targets_cost_the_log_of_the_candidates_and_visible_steps_nothing():
+    rng = np.random.default_rng(0)
+    context = rng.normal(size=(3, 5, 2)).astype("f")
+    mask = np.array([[1, 1, 1, 1, 0]] * 3, bool)
+    found = masked_contrastive(context, np.ones((3, 5, 2), "f"), mask)
+    np.testing.assert_allclose(found, np.log(4), rtol=1e-6)
+    one = masked_contrastive(context, context, np.eye(3, 5, dtype=bool))
+    np.testing.assert_allclose(one, 0, atol=1e-6)  # a lone step has no negative
+    slope = jax.jit(jax.grad(losses.masked_contrastive, argnums=(0, 1)))
+    for gradient in slope(context, context[::-1], mask):
+        assert (gradient[:, 4] == 0).all() and (gradient[:, :4] != 0).any()
+    assert masked_contrastive(context, context, mask & False) == 0
+    with pytest.raises(TypeError, match="masked_contrastive: expected mask bool; got"):
+        losses.masked_contrastive(context, context, mask.astype(int))

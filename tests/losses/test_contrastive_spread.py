@@ -158,3 +158,37 @@ def test_mean_shifted_by_nothing_is_nt_xent_and_the_center_gets_no_gradient():
     assert (np.asarray(slope) == 0).all()
     same = np.tile(a[:1], (4, 1))  # every row is the center: log 7
     np.testing.assert_allclose(losses.mean_shifted(same, same, a[0]), np.log(7), 1e-5)
+
+
+koleo = jax.jit(losses.koleo)
+
+
+def koleo_in_loops(x):
+    z = x / np.linalg.norm(x, axis=1, keepdims=True)
+    terms = []
+    for i, row in enumerate(z):
+        nearest = min(np.linalg.norm(row - y) for j, y in enumerate(z) if j != i)
+        terms.append(-np.log(nearest))
+    return np.mean(terms)
+
+
+def test_koleo_matches_the_paper_and_has_the_stated_value():
+    rng = np.random.default_rng(30)
+    for size in ((3, 4, 5), (2, 4, 5), 5):
+        rng.normal(size=size)
+    x = rng.normal(size=(6, 3))
+    np.testing.assert_allclose(koleo(x), koleo_in_loops(x), rtol=1e-5)
+    np.testing.assert_allclose(koleo(x), 0.8770398, rtol=1e-5)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(koleo(7 * x @ turn), 0.8770398, rtol=1e-5)
+
+
+def test_koleo_by_hand_and_its_gradient_spreads_rows():
+    x = np.array([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]], "f")
+    np.testing.assert_allclose(koleo(x), -np.log(2) / 2, rtol=1e-6)
+    np.testing.assert_allclose(koleo(x[[0, 0]]), -np.log(1e-8), rtol=1e-6)
+    assert koleo(x[:1]) == 0  # no other row
+    pair = np.array([[1.0, 0.1], [1.0, -0.1]], "f")
+    step = pair - 0.01 * jax.jit(jax.grad(losses.koleo))(pair)
+    assert koleo(step) < koleo(pair)
+    assert step[0, 1] > 0.1 and step[1, 1] < -0.1

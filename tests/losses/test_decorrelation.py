@@ -133,3 +133,48 @@ def test_prompt_orthogonality_matches_loops():
     total = sum((unit[i] @ unit[j]) ** 2 for i in range(5) for j in range(5) if i != j)
     found = losses.prompt_orthogonality(prompts)
     np.testing.assert_allclose(found, total / 25, rtol=1e-5)
+
+
+batch_barlow = jax.jit(losses.batch_barlow)
+
+
+def batch_barlow_in_loops(predictions, targets, weight):
+    heads = []
+    for p, t in zip(predictions, targets):
+        total = 0.0
+        for i in range(len(p)):
+            for j in range(len(t)):
+                length = np.linalg.norm(p[i]) * np.linalg.norm(t[j])
+                c = p[i] @ t[j] / length
+                total += (1 - c) ** 2 if i == j else weight * c**2
+        heads.append(total / len(p))
+    return np.mean(heads)
+
+
+def test_batch_barlow_matches_the_paper_and_has_the_stated_values():
+    rng = np.random.default_rng(32)
+    predictions = np.concatenate([rng.normal(size=(2, 5, 3)), np.zeros((2, 5, 1))], 2)
+    targets = rng.normal(size=(2, 5, 4))
+    for weight in (0.01, 0.5):
+        expected = batch_barlow_in_loops(predictions, targets, weight)
+        found = batch_barlow(predictions, targets, off_diagonal_weight=weight)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = batch_barlow(predictions, targets)
+    np.testing.assert_allclose(found, 0.9764437, rtol=1e-5)
+    scale = 2.0 ** np.arange(10).reshape(2, 5, 1)
+    np.testing.assert_allclose(batch_barlow(scale * predictions, targets), found, 1e-5)
+    both = predictions.reshape(10, 4), targets.reshape(10, 4)
+    cosine = jax.jit(losses.negative_cosine)(*both)
+    np.testing.assert_allclose(cosine, -0.1578899, rtol=1e-5)
+
+
+def test_batch_barlow_by_hand_and_without_a_gradient_of_targets():
+    axes = np.eye(3, 4, dtype="f")[None]
+    assert batch_barlow(5 * axes, 2 * axes) == 0
+    same = np.ones((1, 3, 4), "f")
+    np.testing.assert_allclose(batch_barlow(same, same), 2 * 0.01, rtol=1e-4)
+    slope = jax.jit(jax.grad(losses.batch_barlow, argnums=(0, 1)))
+    by_predictions, by_targets = slope(same, axes)
+    assert (by_targets == 0).all() and (by_predictions != 0).any()
+    with pytest.raises(ValueError, match="batch_barlow: expected one shape of rank 3"):
+        losses.batch_barlow(same[0], axes[0])

@@ -1,5 +1,7 @@
 """SimSiam, BYOL, DINO: loops, oracles, by hand, and targets without gradient."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,3 +125,70 @@ def test_shapes_that_do_not_fit_are_named():
         losses.dino(views, views, np.zeros(4, "f"))
     with pytest.raises(ValueError, match="byol: expected one shape of rank 2"):
         losses.byol(views[0], views[0, :, :2])
+
+
+def targets_of_two_kinds():
+    rng = np.random.default_rng(30)
+    online, targets = rng.normal(size=(3, 4, 5)), rng.normal(size=(2, 4, 5))
+    return online, targets, 0.1 * rng.normal(size=5)
+
+
+def test_dino_has_the_stated_values_centered_and_by_sinkhorn():
+    online, targets, center = targets_of_two_kinds()
+    options = dict(temperature=0.1, target_temperature=0.07)
+    found = jax.jit(losses.dino)(online, targets, center, **options)
+    np.testing.assert_allclose(found, 8.11797, rtol=1e-5)
+    balanced = jax.jit(jax.vmap(partial(balanced_assignment, epsilon=0.07)))(targets)
+    found = jax.jit(losses.cross_view)(online, balanced, temperature=0.1)
+    np.testing.assert_allclose(found, 9.791912, rtol=1e-4)
+
+
+ibot = jax.jit(losses.ibot)
+
+
+def patches():
+    rng = np.random.default_rng(31)
+    online, targets = rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 4)) / 0.07
+    targets = np.exp(targets - targets.max(axis=-1, keepdims=True))
+    mask = np.zeros((2, 5), bool)
+    mask[0, [1, 3, 4]] = mask[1, 2] = True
+    return online, targets / targets.sum(axis=-1, keepdims=True), mask
+
+
+def ibot_in_loops(online, targets, mask, temperature):
+    images = []
+    for logits, q, hidden in zip(online, targets, mask):
+        terms = []
+        for p in np.flatnonzero(hidden):
+            share = np.exp(logits[p] / temperature)
+            terms.append(-sum(q[p] * np.log(share / share.sum())))
+        images += [np.mean(terms)] if terms else []
+    return np.mean(images)
+
+
+def test_ibot_matches_the_paper_and_has_the_stated_value():
+    online, targets, mask = patches()
+    for temperature in (0.1, 1.0):
+        expected = ibot_in_loops(online, targets, mask, temperature)
+        found = ibot(online, targets, mask, temperature=temperature)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(ibot(online, targets, mask), 10.47842, rtol=1e-5)
+    first = mask & (np.arange(2) == 0)[:, None]  # an image without a mask
+    expected = ibot_in_loops(online, targets, first, 0.1)
+    np.testing.assert_allclose(ibot(online, targets, first), expected, rtol=1e-5)
+
+
+def test_ibot_of_equal_logits_by_hand_and_visible_patches_and_targets_stay():
+    online, targets, mask = patches()
+    found = ibot(0 * online, targets, mask)
+    np.testing.assert_allclose(found, np.log(4), rtol=1e-6)
+    same = ibot(np.log(targets + 1e-30), targets, mask, temperature=1.0)
+    entropy = -(targets * np.log(targets + 1e-30)).sum(axis=-1)
+    expected = (entropy[0, mask[0]].mean() + entropy[1, 2]) / 2
+    np.testing.assert_allclose(same, expected, rtol=1e-4)
+    slope = jax.jit(jax.grad(losses.ibot, argnums=(0, 1)))
+    by_online, by_targets = slope(online.astype("f"), targets.astype("f"), mask)
+    assert (np.asarray(by_online) != 0).any(axis=-1).tolist() == mask.tolist()
+    assert (by_targets == 0).all()
+    with pytest.raises(ValueError, match=r"ibot: expected mask of shape \(2, 5\); got"):
+        losses.ibot(online, targets, mask[:, 1:])

@@ -125,3 +125,91 @@ def test_bad_input_is_named():
         metrics.ranks(queries.astype(int), keys)
     with pytest.raises(ValueError, match="recall_at_k: expected k >= 1; got 0"):
         metrics.recall_at_k(queries, keys, k=0)
+
+
+def rankings():
+    """Cosines of twelve rows of three classes, each asking the others."""
+    x, labels = np.random.default_rng(13).normal(size=(12, 3)), np.arange(12) % 3
+    z = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return x, z @ z.T, labels[:, None] == labels, ~np.eye(12, dtype=bool)
+
+
+def rankings_in_loops(scores, relevant, where):
+    """Of each query its average precision, that of the first R, and R-precision."""
+    values = []
+    for row, good, there in zip(scores, relevant, where):
+        ranked = sorted(np.flatnonzero(there), key=lambda j: -row[j])
+        hits = [bool(good[j]) for j in ranked]
+        count = sum(hits)
+        at = [sum(hits[: r + 1]) / (r + 1) for r in range(len(hits)) if hits[r]]
+        first = [sum(hits[: r + 1]) / (r + 1) for r in range(count) if hits[r]]
+        if count:
+            values.append((sum(at) / count, sum(first) / count, len(first) / count))
+    return np.mean(values, axis=0)
+
+
+RANKED = [
+    jax.jit(f)
+    for f in (metrics.mean_average_precision, metrics.map_at_r, metrics.r_precision)
+]
+
+
+def test_rankings_equal_loops_and_the_stated_values():
+    _, scores, relevant, where = rankings()
+    found = [f(scores, relevant, where=where) for f in RANKED]
+    np.testing.assert_allclose(found, [0.5719607, 0.3611111, 0.3611111], rtol=1e-5)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        scores = np.round(rng.normal(size=(7, 9)), 1)  # with ties
+        relevant, where = rng.random((2, 7, 9)) < [[[0.2]], [[0.7]]]
+        found = [f(scores, relevant, where=where) for f in RANKED]
+        expected = rankings_in_loops(scores, relevant, where)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_rankings_by_hand():
+    scores, relevant = np.array([[3.0, 2.0, 1.0, 0.0]]), np.array([[0, 1, 0, 1]], bool)
+    found = [f(scores, relevant) for f in RANKED]
+    np.testing.assert_allclose(found, [0.5, 0.25, 0.5], rtol=1e-6)
+    assert all(f(scores, relevant & False) == 0 for f in RANKED)
+    with pytest.raises(TypeError, match="map_at_r: expected relevant bool; got"):
+        metrics.map_at_r(scores, relevant.astype(int))
+    with pytest.raises(ValueError, match="r_precision: expected scores finite"):
+        metrics.r_precision(np.nan * scores, relevant)
+
+
+def test_pairs_above_a_false_acceptance_rate():
+    _, scores, same, where = rankings()
+    found = metrics.tar_at_far(scores[same & where], scores[~same], rate=0.1)
+    np.testing.assert_allclose(found, 0.2777778, rtol=1e-5)
+    positives, negatives = np.array([0.1, 0.5, 0.9]), np.array([0.2, 0.5, 0.4, 0.3])
+    for rate, expected in ((0.0, 1 / 3), (0.25, 2 / 3), (1.0, 1.0)):
+        found = metrics.tar_at_far(positives, negatives, rate=rate)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"tar_at_far: expected rate in \[0, 1\]; got"):
+        metrics.tar_at_far(positives, negatives, rate=2)
+
+
+def test_a_hub_makes_counts_skewed():
+    x, scores, _, where = rankings()
+    found = metrics.hubness(x, num_neighbors=3)
+    np.testing.assert_allclose(found, -0.5303301, rtol=1e-5)
+    order = np.argsort(-np.where(where, scores, -9), axis=1)[:, :3]
+    counts = np.bincount(order.ravel(), minlength=12)
+    skewness = np.mean((counts - 3.0) ** 3) / np.std(counts) ** 3
+    np.testing.assert_allclose(found, skewness, rtol=1e-5)
+    hub = np.eye(8, dtype="f")
+    hub[0] = 1  # is nearest to all others
+    assert metrics.hubness(hub, num_neighbors=1) > 2
+    square = np.array([[1, 0], [1, 0.1], [-1, 0], [-1, 0.1]], "f")
+    assert metrics.hubness(square, num_neighbors=1) == 0
+
+
+def test_average_compatibility_counts_strict_wins_below_the_diagonal():
+    matrix = np.array([[0.6, 0, 0], [0.65, 0.7, 0], [0.55, 0.72, 0.8]])
+    found = metrics.average_compatibility(matrix)
+    np.testing.assert_allclose(found, 0.6666667, rtol=1e-5)
+    assert metrics.average_compatibility(np.ones((3, 3))) == 0  # equality is no win
+    assert metrics.average_compatibility(matrix[:1, :1]) == 0
+    with pytest.raises(ValueError, match="average_compatibility: expected matrix"):
+        metrics.average_compatibility(matrix[:2])

@@ -82,3 +82,44 @@ def test_all_devices_store_the_rows_of_all(check_vma):
     )
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+semi_hard = jax.jit(queue.semi_hard, static_argnames=("num_negatives", "pool_size"))
+
+
+def test_semi_hard_rows_are_of_their_clusters_and_of_the_pool():
+    rng = np.random.default_rng(0)
+    x, bank = rng.normal(size=(4, 3)), rng.normal(size=(12, 3))
+    labels, index = np.arange(12) % 3, np.array([0, 4, 5, 11])
+    unit = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    pools = np.argsort(-(x @ unit.T), axis=1)[:, :6]
+    options = dict(num_negatives=3, pool_size=6)
+    seen = [set() for _ in x]
+    for seed in range(20):
+        key = jax.random.key(seed)
+        positive, negative, where = semi_hard(key, x, bank, labels, index, **options)
+        assert (labels[positive] == labels[index]).all()
+        for i, pool in enumerate(pools):
+            found = np.asarray(negative)[i][np.asarray(where)[i]]
+            others = [j for j in pool if labels[j] != labels[index[i]]]
+            assert set(found) <= set(others) and len(set(found)) == len(found)
+            assert len(found) == min(3, len(others))
+            seen[i] |= set(found)
+    assert [len(s) for s in seen] == [
+        sum(labels[pool] != labels[i]) for pool, i in zip(pools, index)
+    ]
+
+
+def test_semi_hard_draws_do_not_depend_on_absent_rows():
+    rng, key = np.random.default_rng(0), jax.random.key(0)
+    x, bank = rng.normal(size=(4, 3)), rng.normal(size=(12, 3))
+    labels, index = np.arange(12) % 3, np.array([0, 4, 5, 11])
+    options = dict(num_negatives=2, pool_size=6)
+    spoiled = np.where(WHERE[:, None], x, np.nan)
+    found = semi_hard(key, spoiled, bank, labels, index, where=WHERE, **options)
+    deleted = semi_hard(key, x[WHERE], bank, labels, index[WHERE], **options)
+    for a, b in zip(found, deleted):
+        np.testing.assert_array_equal(np.asarray(a)[WHERE], b)
+    assert not np.asarray(found.where)[~WHERE].any()
+    with pytest.raises(ValueError, match="semi_hard: expected pool_size >= 2; got 1"):
+        queue.semi_hard(key, x, bank, labels, index, num_negatives=2, pool_size=1)

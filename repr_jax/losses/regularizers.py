@@ -1,0 +1,122 @@
+"""Penalties of one set of rows, to be added to a loss, by a weight of the caller's.
+
+Common to all:
+  where: bool of the batch, False for absent rows; None if all are present.
+  axis_name: the mapped axis the batch is split over; None if it is whole.
+Each returns a float32 scalar, and raises ValueError for shapes that do not fit,
+TypeError for integers.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from repr_jax.ops import checks, pairs
+from repr_jax.ops import local_dimension as dimension
+from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_present
+from repr_jax.ops.numerics import length, pairwise_dot
+from repr_jax.ops.pairs import Rows
+from repr_jax.ops.similarity import negative_squared_distance
+
+
+def codebook_diversity(
+    probabilities: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Negative entropy of how often the entries of codebooks are chosen, on average.
+
+    mean_g mean_v p_gv log p_gv, p the mean of the probabilities over the batch; in
+    [-log(entries) / entries, 0], least if all entries are chosen as often.
+
+    Args:
+      probabilities: [group, batch, entry] float, softmax of the choice in each group of
+        a product quantizer; all steps of all sequences are rows of the batch.
+
+    Source: Baevski et al., "wav2vec 2.0: A Framework for Self-Supervised Learning of
+      Speech Representations", 2020, eq. 4, https://arxiv.org/abs/2006.11477; weighted
+      by 0.1.
+    """
+    who = "codebook_diversity"
+    checks.same_shape(who, rank=3, probabilities=probabilities)
+    probabilities = jnp.moveaxis(probabilities, 1, 0)
+    p, where = checked_rows(who, where, rank=3, probabilities=probabilities)
+    mean = masked_mean(p, where=where, axis_name=axis_name)
+    return jnp.mean(mean * jnp.log(jnp.where(mean > 0, mean, 1)))
+
+
+def local_dimension(
+    x: Array,
+    *,
+    num_neighbors: int,
+    power: float = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Local dimensions of representations are driven away from 1, up from above.
+
+    -(mean_i |log d_i|^power)^(1 / power), d_i = `ops.local_dimension.moments` of the
+    Euclidean distances to the nearest rows of the batch, which get no gradient. Of
+    d_i < 1 it is driven down, as published. Compares all pairs at once.
+
+    Args:
+      x: [batch, dim] float, representations of one view.
+      num_neighbors: from 2 to batch - 1; without so many nothing counts. The paper
+        takes 64 and 128.
+      power: >= 1; 1 and 2 are published.
+
+    Source: Huang et al., "LDReg: Local Dimensionality Regularized Self-Supervised
+      Learning", 2024, https://arxiv.org/abs/2401.10474, where the weight is 0.005 for
+      BYOL. The authors' code takes the root of power 2 by row, which is power 1.
+    """
+    who = "local_dimension"
+    checks.count(who, minimum=2, num_neighbors=num_neighbors)
+    checks.non_negative(who, **{"power - 1": power - 1})
+    x, where = checked_rows(who, where, x=x)
+    rows = Rows(x, where, pairs.row_index(where, axis_name))
+    columns = lax.stop_gradient(gather_rows(rows, axis_name))
+    checks.count(who, minimum=num_neighbors + 1, batch=len(columns.index))
+    others = pairs.others(rows, columns)
+    alike = negative_squared_distance.of_pairs(lax.stop_gradient(x), columns.x)
+    _, nearest = lax.top_k(jnp.where(others, alike, -jnp.inf), num_neighbors)
+    distances = jnp.sort(length(x[:, None] - columns.x[nearest]), axis=1)
+    logs = jnp.abs(jnp.log(dimension.moments(distances))) ** power
+    counted = where & (jnp.sum(others, axis=1) >= num_neighbors)
+    mean = masked_mean(logs, where=counted, axis_name=axis_name)
+    return -jnp.where(mean == 0, 0, jnp.where(mean == 0, 1, mean) ** (1 / power))
+
+
+def soft_orthogonality(
+    weights: Array,
+    *,
+    threshold: float | Array,
+    sharpness: float | Array = 10.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """How far the columns of a matrix are from orthonormal, beyond what is allowed.
+
+    n sigmoid(sharpness (n - threshold)), n = |W^T W - I| the Frobenius norm: about 0
+    below the threshold, n above it. The gate has a gradient.
+
+    Args:
+      weights: [rows, columns] float, W, of an adapter x W + b.
+      threshold: >= 0. The paper writes lambda.
+      sharpness: > 0.
+      where: [rows] bool, False for absent rows of W; None if all are present.
+      axis_name: the mapped axis the rows of W are split over; None if it is whole.
+
+    Source: Ricci et al., "lambda-Orthogonality Regularization for Compatible
+      Representation Learning", 2025, https://arxiv.org/abs/2509.16664. The form of the
+      gate and its sharpness are our choice.
+    """
+    who = "soft_orthogonality"
+    checks.non_negative(who, threshold=threshold)
+    checks.positive(who, sharpness=sharpness)
+    weights, where = checked_rows(who, where, weights=weights)
+    gram = pairwise_dot(weights.T, weights.T)
+    gram = gram if axis_name is None else lax.psum(gram, axis_name)
+    norm = length((gram - jnp.eye(len(gram), dtype=gram.dtype)).ravel())
+    value = norm * jax.nn.sigmoid(sharpness * (norm - threshold))
+    return jnp.where(num_present(where, axis_name) > 0, value, 0)

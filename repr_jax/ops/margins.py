@@ -1,0 +1,44 @@
+"""Logits of cosines with a margin: a row must be nearer to its class by so much.
+
+cosines are [batch, num_classes] float in [-1, 1]; labels [batch] int, of which one
+outside of [0, num_classes) has no class and no margin; scale > 0, s in the papers.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from repr_jax.ops.numerics import one_hot
+
+
+def cosface(
+    cosines: Array,
+    labels: Array,
+    *,
+    margin: float | Array = 0.35,
+    scale: float | Array = 64.0,
+) -> Array:
+    """scale (c - margin) for the class of the row, scale c for others."""
+    own = one_hot(labels, cosines.shape[1], dtype=cosines.dtype)
+    return scale * (cosines - margin * own)
+
+
+def arcface(
+    cosines: Array,
+    labels: Array,
+    *,
+    margin: float | Array = 0.5,
+    scale: float | Array = 64.0,
+) -> Array:
+    """scale cos(theta + margin) for the class of the row, scale cos theta for others.
+
+    Beyond theta = pi - margin, where the cosine would rise again, scale (cos theta -
+    margin sin(margin)). The slope is finite at cosines of -1 and 1.
+    """
+    own = one_hot(labels, cosines.shape[1], dtype=bool)
+    squares = 1 - cosines**2
+    apart = ~(squares < 1e-7)  # NaN stays NaN
+    sines = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
+    turned = cosines * jnp.cos(margin) - sines * jnp.sin(margin)
+    falls = cosines >= -jnp.cos(margin)
+    moved = jnp.where(falls, turned, cosines - margin * jnp.sin(margin))
+    return scale * jnp.where(own, moved, cosines)

@@ -1,0 +1,107 @@
+"""Penalties against float64 loops, by hand, and where they push."""
+
+import jax
+import numpy as np
+import pytest
+
+from repr_jax import losses
+
+codebook_diversity, soft_orthogonality = map(
+    jax.jit, (losses.codebook_diversity, losses.soft_orthogonality)
+)
+local_dimension = jax.jit(losses.local_dimension, static_argnames="num_neighbors")
+
+
+def shares(logits):
+    p = np.exp(logits)
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def test_codebook_diversity_matches_the_paper_and_has_the_stated_value():
+    rng = np.random.default_rng(27)
+    rng.normal(size=(2, 2, 6, 3))  # of the contrastive term
+    p = shares(rng.normal(size=(2, 7, 4)))
+    total = 0.0
+    for group in p:
+        mean = sum(group) / len(group)
+        total += sum(v * np.log(v) for v in mean)
+    np.testing.assert_allclose(codebook_diversity(p), total / 8, rtol=1e-5)
+    np.testing.assert_allclose(codebook_diversity(p), -0.3411216, rtol=1e-5)
+
+
+def test_codebooks_are_most_diverse_if_entries_are_used_as_often():
+    even = np.tile(np.eye(4, dtype="f"), (2, 3, 1))  # each entry, by a quarter of rows
+    np.testing.assert_allclose(codebook_diversity(even), -np.log(4) / 4, rtol=1e-6)
+    one = even * 0 + np.eye(4, dtype="f")[0]
+    assert codebook_diversity(one) == 0
+    random = shares(np.random.default_rng(0).normal(size=(2, 9, 4)))
+    assert -np.log(4) / 4 < codebook_diversity(random) < 0
+    with pytest.raises(ValueError, match="codebook_diversity: expected one shape of r"):
+        losses.codebook_diversity(even[0])
+
+
+def ldreg_in_loops(x, k, power):
+    logs = []
+    for i, row in enumerate(x):
+        away = sorted(np.linalg.norm(row - y) for j, y in enumerate(x) if j != i)[:k]
+        mean = np.mean(away[:-1])
+        logs.append(abs(np.log(mean / (away[-1] - mean))))
+    return -(np.mean(np.array(logs) ** power) ** (1 / power))
+
+
+@pytest.mark.parametrize(("power", "stated"), [(1.0, -0.7323275), (2.0, -0.8281844)])
+def test_local_dimension_matches_the_paper_and_has_the_stated_values(power, stated):
+    x = np.random.default_rng(4).normal(size=(12, 3))
+    for k in (3, 5, 11):
+        expected = ldreg_in_loops(x, k, power)
+        found = local_dimension(x, num_neighbors=k, power=power)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    found = local_dimension(x, num_neighbors=5, power=power)
+    np.testing.assert_allclose(found, stated, rtol=1e-5)
+    moved = local_dimension(9 * x + 3, num_neighbors=5, power=power)
+    np.testing.assert_allclose(moved, stated, rtol=1e-4)
+
+
+def test_local_dimension_by_hand_without_a_gradient_of_neighbors():
+    """Of the row 0 the distances are 1 and 3, of 1 they are 1 and 2, of 3 2 and 3."""
+    x = np.array([[0.0], [1.0], [3.0]], "f")
+    found = local_dimension(x, num_neighbors=2)
+    np.testing.assert_allclose(found, -(np.log(2) + 0 + np.log(2)) / 3, rtol=1e-6)
+
+    def of_first(x):
+        where = np.array([True, True, True, False])
+        return losses.local_dimension(x, num_neighbors=2, where=where)
+
+    gradient = jax.jit(jax.grad(of_first))(np.append(x, [[9.0]], axis=0).astype("f"))
+    # of the row 0 d = 1/2, log d = log a - log(b - a), |log d| = -log d
+    first = -(-1 / 1) / 3  # a = 1 grows as x_0 falls, and b - a stays
+    np.testing.assert_allclose(gradient[0, 0], -first, rtol=1e-5)
+    assert gradient[3, 0] == 0
+    with pytest.raises(ValueError, match="local_dimension: expected batch >= 4; got 3"):
+        losses.local_dimension(x, num_neighbors=3)
+    with pytest.raises(ValueError, match="local_dimension: expected power - 1 >= 0"):
+        losses.local_dimension(x, num_neighbors=2, power=0.5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "stated"), [(0.0, 1.000519), (1.0, 0.5016934), (4.0, 0.0)]
+)
+def test_soft_orthogonality_has_the_stated_values(threshold, stated):
+    w = np.eye(3) + 0.3 * np.random.default_rng(49).normal(size=(3, 3))
+    norm = np.sqrt(((w.T @ w - np.eye(3)) ** 2).sum())
+    np.testing.assert_allclose(norm, 1.000564, rtol=1e-6)
+    expected = norm / (1 + np.exp(-10 * (norm - threshold)))
+    found = soft_orthogonality(w, threshold=threshold)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(found, stated, rtol=1e-5, atol=1e-6)
+
+
+def test_a_rotation_costs_nothing_and_a_steep_gate_all_beyond_the_threshold():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    np.testing.assert_allclose(soft_orthogonality(turn, threshold=0.5), 0, atol=1e-5)
+    double = 2 * np.eye(4, dtype="f")  # |3 I| = 6, by hand
+    for threshold, expected in ((5.0, 6.0), (7.0, 0.0)):
+        found = soft_orthogonality(double, threshold=threshold, sharpness=100.0)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="soft_orthogonality: expected threshold >= 0"):
+        losses.soft_orthogonality(turn, threshold=-1)
