@@ -87,6 +87,10 @@ CASES = {
         ),
         lambda module, *args: module.assign(*args),
     ),
+    "confident_learning": Case(
+        lambda module, x, labels, **masks: module.fit(x[:, :CLASSES], labels, **masks),
+        lambda module, fitted, x: module.confident_class(fitted, x[:, :CLASSES]),
+    ),
     "conformal_sets": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, miscoverage=0.2, **masks
@@ -143,11 +147,21 @@ CASES = {
         lambda module, x, labels, **masks: module.fit(x, **masks),
         lambda module, *args: module.score(*args, num_neighbors=3),
     ),
+    "label_propagation": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, jnp.where(x[:, 3] > 0.13, labels, -1), num_classes=CLASSES, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
     "logistic": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, num_classes=CLASSES, **masks
         ),
         lambda module, *args: module.predict(*args),
+    ),
+    "loss_mixture": Case(
+        lambda module, x, labels, **masks: module.fit(x[:, 1], **masks),
+        lambda module, fitted, x: module.clean_probability(fitted, x[:, 1]),
     ),
     "naive_bayes": Case(
         lambda module, x, labels, **masks: module.fit(
@@ -169,6 +183,10 @@ CASES = {
             x, *decoded_around(x), miscoverage=0.2, **masks
         ),
         lambda module, region, x: module.contains(region, x, *decoded_around(x)),
+    ),
+    "relation_graph": Case(
+        lambda module, x, labels, **masks: module.fit(x, x[:, :CLASSES], **masks),
+        lambda module, fitted, x: module.score(fitted, x, x[:, :CLASSES]),
     ),
     "ridge": Case(by_target, lambda module, *args: module.predict(*args)),
     "sdm": Case(
