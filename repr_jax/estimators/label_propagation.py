@@ -117,7 +117,7 @@ def shares(fitted: LabelPropagation, x: Array) -> Array:
       ValueError: x is not [batch, dim] of the fit, or not finite.
 
     Source: Bengio, Delalleau and Le Roux, "Label Propagation and Quadratic Criterion",
-      2006, eq. 11.7, https://doi.org/10.7551/mitpress/6173.003.0016.
+      2006, the induction formula, from memory of it.
     """
     x = checked_queries("label_propagation.shares", fitted.x.shape[1:], x=x)
     return _shares(fitted, x)

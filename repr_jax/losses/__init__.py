@@ -15,6 +15,13 @@ from repr_jax.losses.classification import (
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
+from repr_jax.losses.classification_imbalanced import (
+    focal_binary,
+    gaussian_affinity,
+    generalized_cross_entropy,
+    ldam,
+    logit_adjusted,
+)
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -23,7 +30,20 @@ from repr_jax.losses.classification_outliers import (
     outlier_exposure,
     textual_outliers,
 )
-from repr_jax.losses.classification_segmentation import dice, focal_balanced
+from repr_jax.losses.classification_pseudo import (
+    agreeing_kl,
+    fixmatch,
+    pseudo_class,
+    selective_pseudo_label,
+)
+from repr_jax.losses.classification_robust import robust_hinge
+from repr_jax.losses.classification_segmentation import (
+    class_dice,
+    copy_paste,
+    dice,
+    focal_balanced,
+    region_cross_entropy,
+)
 from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_prototypes import palm, swav
@@ -46,6 +66,10 @@ from repr_jax.losses.contrastive_labels import (
     triplet_hardest,
     triplet_semi_hard,
 )
+from repr_jax.losses.contrastive_margins import (
+    soft_margin_ranking,
+    soft_margin_ranking_average,
+)
 from repr_jax.losses.contrastive_memory import instance_discrimination, moco
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
 from repr_jax.losses.contrastive_sequence import cpc
@@ -66,7 +90,15 @@ from repr_jax.losses.decorrelation import (
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
-from repr_jax.losses.distillation import byol, cross_view, dino, negative_cosine
+from repr_jax.losses.distillation import (
+    byol,
+    channel_distillation,
+    cross_view,
+    dino,
+    negative_cosine,
+    rare_prototypes,
+    relation_distillation,
+)
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
@@ -95,6 +127,7 @@ from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
+    "agreeing_kl",
     "aligned_spheres",
     "alignment",
     "alignment_uniformity",
@@ -102,8 +135,11 @@ __all__ = [
     "barlow_twins",
     "bucketed_nll",
     "byol",
+    "channel_distillation",
+    "class_dice",
     "clip",
     "consensus_elbo",
+    "copy_paste",
     "cpc",
     "crmvae",
     "cross_entropy",
@@ -125,9 +161,11 @@ __all__ = [
     "energy_margins",
     "event_nce",
     "evidential_cross_entropy",
+    "fixmatch",
     "flow_con",
     "flow_kl",
     "focal_balanced",
+    "focal_binary",
     "forget_align",
     "forget_extract",
     "free_nats",
@@ -135,6 +173,8 @@ __all__ = [
     "fused_elbo",
     "gan_discriminator",
     "gan_generator",
+    "gaussian_affinity",
+    "generalized_cross_entropy",
     "gradient_penalty",
     "hard_negative",
     "hierarchical_elbo",
@@ -146,6 +186,8 @@ __all__ = [
     "iwae",
     "jmvae",
     "joint_to_unimodal",
+    "ldam",
+    "logit_adjusted",
     "masked_elbo",
     "masked_patches",
     "mean_shifted",
@@ -174,11 +216,19 @@ __all__ = [
     "pairwise",
     "palm",
     "prompt_orthogonality",
+    "pseudo_class",
     "psp",
+    "rare_prototypes",
+    "region_cross_entropy",
+    "relation_distillation",
+    "robust_hinge",
     "score_matching",
     "sdm",
+    "selective_pseudo_label",
     "siglip",
     "soft_cross_entropy",
+    "soft_margin_ranking",
+    "soft_margin_ranking_average",
     "soft_outlier",
     "spectral_contrastive",
     "sup_con",
