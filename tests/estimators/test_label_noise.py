@@ -4,7 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from repr_jax.estimators import confident_learning, loss_mixture, relation_graph
+from repr_jax.estimators import (
+    confident_learning,
+    loss_mixture,
+    relation_graph,
+    separation,
+)
 
 confident = jax.jit(confident_learning.fit)
 suspected = jax.jit(confident_learning.suspected)
@@ -205,3 +210,39 @@ def test_relations_want_labels_of_the_fitted_rows():
         relation_graph.label_scores(fitted, labels[:-1])
     with pytest.raises(ValueError, match=r"fit: expected probabilities with 8 rows"):
         relation_graph.fit(x, p[:-1])
+
+
+def test_a_boundary_separates_what_losses_are_sure_of():
+    rng = np.random.default_rng(59)
+    losses = np.concatenate([rng.exponential(0.3, 12), 2 + rng.exponential(0.5, 6)])
+    clean = np.asarray(clean_probability(mixture(losses), losses))
+    np.testing.assert_allclose(clean[[0, 1, 12, 13]], [1, 1, 0, 0], atol=1e-3)
+    assert np.flatnonzero(clean < 0.05).tolist() == [12, 13, 14, 15, 16, 17]
+    fit = jax.jit(separation.fit)
+    kinds = np.arange(90) % 3 == 2
+    x = rng.normal(size=(90, 4)) + 5 * np.outer(kinds, [1, 0, 0, 0])
+    losses = np.where(kinds, 3, 0.3) + 0.1 * rng.normal(size=90)
+    losses[:6] = 2.9  # rows with wrong labels in the clean cloud, and easy noise
+    losses[89] = 0.3
+    fitted = fit(x, losses)
+    assert (np.asarray(separation.noisy(fitted, x)) == kinds).mean() > 0.95
+    other = fit(x, 4 * losses + 1)
+    np.testing.assert_array_equal(
+        separation.noisy(other, x), separation.noisy(fitted, x)
+    )
+    with pytest.raises(ValueError, match=r"separation\.fit: expected losses with 90"):
+        separation.fit(x, losses[:-1])
+
+
+def test_both_kinds_have_one_weight_in_the_boundary():
+    """Copies of clean rows move nothing: the weight of a kind is its own."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(9, 2)), rng.normal(size=(9, 2)) + 1])
+    losses = np.where(np.arange(18) < 9, 0.1, 2.0)
+    once = separation.fit(x, losses)
+    twice = separation.fit(
+        np.concatenate([x, x[:9]]), np.concatenate([losses, losses[:9]])
+    )
+    turned = once.boundary.weights / once.scale[:, None]
+    again = twice.boundary.weights / twice.scale[:, None]
+    np.testing.assert_allclose(turned, again, rtol=0.02, atol=0.02)
