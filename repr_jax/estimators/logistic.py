@@ -135,6 +135,7 @@ def _newton(x, labels, penalty, tolerance, weights, where, *, num_classes, max_s
     start = (theta, jax.tree.map(jnp.negative, gradient(theta)), jnp.int32(0))
     (scaled, at_center), descent, steps = jax.lax.while_loop(unfinished, step, start)
     left = largest(descent)
+    at_center -= jnp.mean(at_center)  # what all classes share is rounding
     scaled, at_center = (
         jnp.where(jnp.isnan(left), jnp.nan, a) for a in (scaled, at_center)
     )

@@ -17,14 +17,16 @@ from jax import Array
 from repr_jax.estimators import logistic, loss_mixture
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_queries, finite_rows, masked_mean
+from repr_jax.ops.numerics import pairwise_dot
 
 
 class Separation(NamedTuple):
     """What was fitted."""
 
     losses: loss_mixture.LossMixture
-    scale: Array  # [dim], the spread of each feature
-    boundary: logistic.Logistic  # of features over scale; class 1 is noisy
+    center: Array  # [dim], of the rows that the boundary is fitted to
+    weights: Array  # [dim], of the log-odds of being noisy
+    bias: Array  # [], the log-odds at the center
 
 
 def fit(
@@ -33,7 +35,7 @@ def fit(
     *,
     trust: float = 0.95,
     num_steps: int = 10,
-    penalty: float = 1e-3,
+    penalty: float = 1.0,
     where: Array | None = None,
 ) -> Separation:
     """Logistic regression between rows that a mixture of the losses is sure of.
@@ -48,7 +50,7 @@ def fit(
       losses: [batch] float, of the network on the labels.
       trust: in [0.5, 1).
       num_steps: of the mixture.
-      penalty: > 0, of the boundary. The authors have none; a little keeps the weights
+      penalty: > 0, as of `logistic`. The authors have none; it keeps the weights
         finite where the kinds are separable.
       where: [batch] bool, False for absent rows; None if all are present.
 
@@ -79,7 +81,10 @@ def fit(
         weights=jnp.where(sure, weights, 0),
         where=sure,
     )
-    return Separation(mixture, scale, boundary)
+    center = boundary.center * scale
+    weights = (boundary.weights[:, 1] - boundary.weights[:, 0]) / scale
+    bias = boundary.center_logits[1] - boundary.center_logits[0]
+    return Separation(mixture, center, weights, bias)
 
 
 def score(fitted: Separation, x: Array) -> Array:
@@ -88,9 +93,9 @@ def score(fitted: Separation, x: Array) -> Array:
     Raises:
       ValueError: x is not [batch, dim] of the fit, or not finite.
     """
-    x = checked_queries("separation.score", fitted.scale.shape, x=x)
-    logits = logistic.logits(fitted.boundary, x / fitted.scale[None])
-    return logits[:, 1] - logits[:, 0]
+    x = checked_queries("separation.score", fitted.weights.shape, x=x)
+    away = pairwise_dot(x - fitted.center[None], fitted.weights[None])
+    return away[:, 0] + fitted.bias
 
 
 def noisy(fitted: Separation, x: Array) -> Array:

@@ -239,10 +239,7 @@ def test_both_kinds_have_one_weight_in_the_boundary():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(9, 2)), rng.normal(size=(9, 2)) + 1])
     losses = np.where(np.arange(18) < 9, 0.1, 2.0)
-    once = separation.fit(x, losses)
-    twice = separation.fit(
-        np.concatenate([x, x[:9]]), np.concatenate([losses, losses[:9]])
-    )
-    turned = once.boundary.weights / once.scale[:, None]
-    again = twice.boundary.weights / twice.scale[:, None]
-    np.testing.assert_allclose(turned, again, rtol=0.02, atol=0.02)
+    once = separation.fit(x, losses, penalty=1e-3)
+    both = np.concatenate([x, x[:9]]), np.concatenate([losses, losses[:9]])
+    twice = separation.fit(*both, penalty=1e-3)
+    np.testing.assert_allclose(once.weights, twice.weights, rtol=0.02, atol=0.02)
