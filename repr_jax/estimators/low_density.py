@@ -129,25 +129,24 @@ def _fit(x, labels, where, num_rounds, steps_per_round):
         costs = dict(cost=cost, unlabeled_cost=unlabeled_cost)
         return objective(weights, bias, x, labels, where=where, **costs)
 
-    def descend(carry, unlabeled_cost):
+    def descend(weights, unlabeled_cost):
         def step(_, carry):
             weights, rate = carry
             here, slope = jax.value_and_grad(value)(weights, unlabeled_cost)
             enough = 0.5 * jnp.sum(slope**2)
+            rounding = 4 * jnp.finfo(here.dtype).eps * jnp.abs(here)
 
             def fails(rate):
                 new = value(weights - rate * slope, unlabeled_cost)
-                return (new > here - rate * enough) & (rate > 1e-9)
+                return (new > here + rounding - rate * enough) & (rate > 1e-9)
 
             rate = lax.while_loop(fails, lambda rate: rate / 2, 2 * rate)
-            moved = weights - rate * slope
-            better = value(moved, unlabeled_cost) <= here
-            return jnp.where(better, moved, weights), rate
+            return weights - rate * slope, rate
 
-        return lax.fori_loop(0, steps_per_round, step, carry), None
+        start = weights, jnp.ones((), x.dtype)
+        return lax.fori_loop(0, steps_per_round, step, start)[0], None
 
-    start = jnp.zeros(x.shape[1], x.dtype), jnp.ones((), x.dtype)
     costs = cost * 0.01 ** jnp.linspace(1, 0, num_rounds, dtype=x.dtype)
-    (weights, _), _ = lax.scan(descend, start, costs)
+    weights, _ = lax.scan(descend, jnp.zeros(x.shape[1], x.dtype), costs)
     bias = balanced_bias(weights, x, labels, where=where) - _along(center, weights)
     return LowDensity(weights, bias, value(weights, cost))

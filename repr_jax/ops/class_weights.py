@@ -41,7 +41,7 @@ def beta_by_count(counts: Array, *, low: float = 0.99, high: float = 0.9999) -> 
 
     ValueError: counts are not of rank 1.
 
-    Source: Wang et al., "Balanced Representation Learning for Long-Tailed
+    Source: Liu et al., "Balanced Representation Learning for Long-Tailed
       Skeleton-Based Action Recognition", 2023, https://arxiv.org/abs/2308.14024, as in
       its code.
     """

@@ -78,7 +78,7 @@ def rebalanced_share(
 
     counts: [num_classes] rows of each class; labels, others: [batch] int.
 
-    Source: Wang et al., "Balanced Representation Learning for Long-Tailed
+    Source: Liu et al., "Balanced Representation Learning for Long-Tailed
       Skeleton-Based Action Recognition", 2023, https://arxiv.org/abs/2308.14024, as in
       its code, where the last pair of a batch decides for all; here each for itself.
     """
