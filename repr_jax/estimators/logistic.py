@@ -33,6 +33,7 @@ def fit(
     penalty: float = 1.0,
     max_steps: int = 20,
     tolerance: float = 1e-7,
+    weights: Array | None = None,
     where: Array | None = None,
 ) -> Logistic:
     """L2-regularized logistic regression by Newton's method, from zero.
@@ -51,6 +52,8 @@ def fit(
       penalty: > 0. scikit-learn's C is 1 / penalty.
       max_steps: the fit ends after so many steps at the latest; see `converged`.
       tolerance: the fit ends once no entry of the gradient exceeds it.
+      weights: [batch] float >= 0, by which the cross-entropy of each row is multiplied;
+        None for 1. scikit-learn writes sample_weight.
       where: [batch] bool, False for absent rows; None if all are present.
 
     Raises:
@@ -69,12 +72,17 @@ def fit(
     checks.positive(who, penalty=penalty)
     where = checked_where(who, where, x.shape[:1])
     checks.finite(who, where=where, x=x)
+    if weights is None:
+        weights = jnp.ones(x.shape[:1])
+    checks.shape(who, x.shape[:1], weights=weights)
+    checks.floating(who, weights=weights)
     checks.within(who, num_classes, where=where, labels=labels)
     return _newton(
         x,
         labels,
         penalty,
         tolerance,
+        to_float(weights),
         where,
         num_classes=num_classes,
         max_steps=max_steps,
@@ -82,8 +90,9 @@ def fit(
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes", "max_steps"))
-def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
+def _newton(x, labels, penalty, tolerance, weights, where, *, num_classes, max_steps):
     x = present(to_float(x), where)
+    row_weights = present(weights, where).astype(x.dtype)
     center = stored(masked_mean(x, where=where))
     x = present(x - center[None], where)
     target = present(jax.nn.one_hot(labels, num_classes, dtype=x.dtype), where)
@@ -96,7 +105,7 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
         return pairwise_dot(x, theta[0].T) + theta[1][None, :]
 
     def mean(values):
-        return masked_mean(values, where=where)
+        return masked_mean(row_weights * values, where=where)
 
     def objective(theta):
         log_p = jax.nn.log_softmax(logits(theta), axis=-1)
@@ -126,6 +135,7 @@ def _newton(x, labels, penalty, tolerance, where, *, num_classes, max_steps):
     start = (theta, jax.tree.map(jnp.negative, gradient(theta)), jnp.int32(0))
     (scaled, at_center), descent, steps = jax.lax.while_loop(unfinished, step, start)
     left = largest(descent)
+    at_center -= jnp.mean(at_center)  # what all classes share is rounding
     scaled, at_center = (
         jnp.where(jnp.isnan(left), jnp.nan, a) for a in (scaled, at_center)
     )

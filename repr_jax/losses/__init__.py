@@ -15,11 +15,14 @@ from repr_jax.losses.classification import (
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
 from repr_jax.losses.classification_contamination import soft_outlier
-from repr_jax.losses.classification_margins import (
-    arcface,
-    cosface,
-    madacos,
+from repr_jax.losses.classification_imbalanced import (
+    focal_binary,
+    gaussian_affinity,
+    generalized_cross_entropy,
+    ldam,
+    logit_adjusted,
 )
+from repr_jax.losses.classification_margins import arcface, cosface, madacos
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -28,10 +31,21 @@ from repr_jax.losses.classification_outliers import (
     outlier_exposure,
     textual_outliers,
 )
-from repr_jax.losses.classification_pairs import (
-    pair_match,
+from repr_jax.losses.classification_pairs import pair_match
+from repr_jax.losses.classification_pseudo import (
+    agreeing_kl,
+    fixmatch,
+    pseudo_class,
+    selective_pseudo_label,
 )
-from repr_jax.losses.classification_segmentation import dice, focal_balanced
+from repr_jax.losses.classification_robust import robust_hinge
+from repr_jax.losses.classification_segmentation import (
+    class_dice,
+    copy_paste,
+    dice,
+    focal_balanced,
+    region_cross_entropy,
+)
 from repr_jax.losses.classification_similarity import sdm
 from repr_jax.losses.clustering import temi, turtle
 from repr_jax.losses.clustering_prototypes import palm, swav
@@ -45,19 +59,10 @@ from repr_jax.losses.contrastive import (
     siglip,
     symmetric_info_nce,
 )
-from repr_jax.losses.contrastive_classes import (
-    block_contrastive,
-    many_negatives,
-)
-from repr_jax.losses.contrastive_compatible import (
-    hoc,
-    hoc_strict,
-)
+from repr_jax.losses.contrastive_classes import block_contrastive, many_negatives
+from repr_jax.losses.contrastive_compatible import hoc, hoc_strict
 from repr_jax.losses.contrastive_events import event_nce
-from repr_jax.losses.contrastive_guided import (
-    focal_info_nce,
-    gist,
-)
+from repr_jax.losses.contrastive_guided import focal_info_nce, gist
 from repr_jax.losses.contrastive_labels import (
     discriminative,
     flow_con,
@@ -66,6 +71,10 @@ from repr_jax.losses.contrastive_labels import (
     triplet,
     triplet_hardest,
     triplet_semi_hard,
+)
+from repr_jax.losses.contrastive_margins import (
+    soft_margin_ranking,
+    soft_margin_ranking_average,
 )
 from repr_jax.losses.contrastive_memory import (
     instance_discrimination,
@@ -82,15 +91,9 @@ from repr_jax.losses.contrastive_metric import (
     multi_similarity,
     triplet_ratio,
 )
-from repr_jax.losses.contrastive_proxies import (
-    proxy_anchor,
-    unified_negatives,
-)
+from repr_jax.losses.contrastive_proxies import proxy_anchor, unified_negatives
 from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
-from repr_jax.losses.contrastive_sequence import (
-    cpc,
-    masked_contrastive,
-)
+from repr_jax.losses.contrastive_sequence import cpc, masked_contrastive
 from repr_jax.losses.contrastive_spread import (
     alignment,
     alignment_uniformity,
@@ -112,24 +115,21 @@ from repr_jax.losses.decorrelation_cca import deep_cca
 from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import (
     byol,
+    channel_distillation,
     cross_view,
     dino,
     ibot,
     negative_cosine,
+    rare_prototypes,
+    relation_distillation,
 )
-from repr_jax.losses.distillation_compatible import (
-    backward_compatible,
-)
+from repr_jax.losses.distillation_compatible import backward_compatible
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.distillation_similarity import (
     code_quantization,
     similarity_calibration,
 )
-from repr_jax.losses.information import (
-    donsker_varadhan,
-    jensen_shannon,
-    nwj,
-)
+from repr_jax.losses.information import donsker_varadhan, jensen_shannon, nwj
 from repr_jax.losses.multimodal import moe_elbo, mopoe, mvae
 from repr_jax.losses.multimodal_coordinated import mmjsd, mmjsd_arithmetic, mvtcae
 from repr_jax.losses.multimodal_experts import crmvae, masked_elbo, mmvm, mmvm_mixture
@@ -162,6 +162,7 @@ from repr_jax.losses.variational_levels import hierarchical_elbo
 from repr_jax.losses.variational_tree import tree_elbo
 
 __all__ = [
+    "agreeing_kl",
     "aligned_spheres",
     "alignment",
     "alignment_uniformity",
@@ -173,12 +174,15 @@ __all__ = [
     "block_contrastive",
     "bucketed_nll",
     "byol",
+    "channel_distillation",
     "circle",
+    "class_dice",
     "clip",
     "code_quantization",
     "codebook_diversity",
     "consensus_elbo",
     "contrastive_margin",
+    "copy_paste",
     "cosface",
     "cpc",
     "crmvae",
@@ -202,9 +206,11 @@ __all__ = [
     "energy_margins",
     "event_nce",
     "evidential_cross_entropy",
+    "fixmatch",
     "flow_con",
     "flow_kl",
     "focal_balanced",
+    "focal_binary",
     "focal_info_nce",
     "forget_align",
     "forget_extract",
@@ -214,6 +220,8 @@ __all__ = [
     "gan_discriminator",
     "gan_generator",
     "gated_pairs",
+    "gaussian_affinity",
+    "generalized_cross_entropy",
     "gist",
     "gradient_penalty",
     "hard_negative",
@@ -233,8 +241,10 @@ __all__ = [
     "jmvae",
     "joint_to_unimodal",
     "koleo",
+    "ldam",
     "local_dimension",
     "local_triplet",
+    "logit_adjusted",
     "madacos",
     "many_negatives",
     "masked_contrastive",
@@ -271,13 +281,21 @@ __all__ = [
     "palm",
     "prompt_orthogonality",
     "proxy_anchor",
+    "pseudo_class",
     "psp",
+    "rare_prototypes",
+    "region_cross_entropy",
+    "relation_distillation",
     "relational_js",
+    "robust_hinge",
     "score_matching",
     "sdm",
+    "selective_pseudo_label",
     "siglip",
     "similarity_calibration",
     "soft_cross_entropy",
+    "soft_margin_ranking",
+    "soft_margin_ranking_average",
     "soft_orthogonality",
     "soft_outlier",
     "spectral_contrastive",

@@ -9,8 +9,15 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, present
-from repr_jax.ops.numerics import to_float
+from repr_jax.ops.batch import (
+    checked_rows,
+    checked_where,
+    gather_rows,
+    masked_mean,
+    num_present,
+    present,
+)
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
 from repr_jax.ops.similarity import cosine
 
 
@@ -210,6 +217,143 @@ def ibot(
     count = jnp.sum(mask, axis=1)
     terms = -jnp.sum(targets * log_p, axis=(1, 2)) / jnp.maximum(count, 1)
     return masked_mean(terms, where=count > 0, axis_name=axis_name)
+
+
+def rare_prototypes(
+    online: Array,
+    targets: Array,
+    usage: Array,
+    *,
+    temperature: float | Array = 0.1,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy of one view's prototypes in which rare prototypes weigh more.
+
+    -mean_i w_i sum_k targets_ik log softmax(online_i / temperature)_k, w_i = sum_k
+    targets_ik / usage_k, scaled to mean 1. With equal usage it is `cross_view` of one
+    pair of views.
+
+    Args:
+      online: [batch, prototype] float logits.
+      targets: [batch, prototype] float probabilities of another view or network,
+        without gradient, as the weights.
+      usage: [prototype] float, how often each is assigned, such as the running mean of
+        targets by `ops.ema`; below 1e-6 it is taken for that.
+      temperature: > 0.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in nats; log(prototypes) if all logits are equal.
+
+    Raises:
+      ValueError: shapes that do not fit. TypeError: integers.
+
+    Source: after Lin et al., "Frequency-Aware Self-Supervised Long-Tailed Learning",
+      2023, https://arxiv.org/abs/2309.04723. The paper's abstract says that rare
+      prototypes weigh more; this weight is our choice.
+    """
+    who = "rare_prototypes"
+    online, targets, where = checked_rows(who, where, online=online, targets=targets)
+    checks.shape(who, online.shape[1:], usage=usage)
+    checks.floating(who, usage=usage)
+    checks.positive(who, temperature=temperature)
+    targets = lax.stop_gradient(targets)
+    rarity = 1 / jnp.maximum(lax.stop_gradient(to_float(usage)), 1e-6)
+    weights = jnp.sum(targets * rarity[None], axis=1)
+    mean = masked_mean(weights, where=where, axis_name=axis_name)
+    weights /= jnp.where(mean > 0, mean, 1)
+    log_p = jax.nn.log_softmax(online / temperature, axis=-1)
+    terms = -weights * jnp.sum(targets * log_p, axis=-1)
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def relation_distillation(
+    online: Array,
+    targets: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Squared distance of how rows relate to the rows of the batch, in two networks.
+
+    mean_i |r_i - t_i|^2, r_i row i of online online^T, of unit length, t_i of targets.
+    The two may differ in width. Rotations and one scale for all rows change nothing.
+
+    Args:
+      online: [batch, dim] float, of the network being trained.
+      targets: [batch, target_dim] float, of the target network, without gradient.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Returns:
+      float32 scalar in [0, 4].
+
+    Raises:
+      ValueError: the two are not [batch, dim] of one batch. TypeError: integers.
+
+    Source: Tung and Mori, "Similarity-Preserving Knowledge Distillation", 2019, eqs. 1
+      to 4, https://arxiv.org/abs/1907.09682, whose sum is over batch^2; here over
+      batch, as in the code of Pan et al., LMD, 2025, where its weight is 10.
+    """
+    online, targets, where = _of_one_batch(
+        "relation_distillation", online, targets, where
+    )
+
+    def relations(x):
+        return l2_normalize(pairwise_dot(x, gather_rows(x, axis_name)))
+
+    terms = jnp.sum((relations(online) - relations(targets)) ** 2, axis=1)
+    return masked_mean(terms, where=where, axis_name=axis_name)
+
+
+def channel_distillation(
+    online: Array,
+    targets: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Squared distance of how channels relate to channels, in two networks.
+
+    sum_c |r_c - t_c|^2 / batch, r_c row c of online^T online, of unit length, t_c of
+    targets^T targets.
+
+    Args:
+      online: [batch, dim] float, of the network being trained.
+      targets: [batch, dim] float, of the target network, without gradient.
+      where, axis_name: as of `relation_distillation`.
+
+    Returns:
+      float32 scalar in [0, 4 dim / batch].
+
+    Raises:
+      ValueError: the two are not of one shape [batch, dim]. TypeError: integers.
+
+    Source: Pan et al., LMD, 2025, as in the code, which divides by the batch.
+    """
+    who = "channel_distillation"
+    checks.same_shape(who, rank=2, online=online, targets=targets)
+    online, targets, where = _of_one_batch(who, online, targets, where)
+
+    def relations(x):
+        products = pairwise_dot(x.T, x.T)
+        if axis_name is not None:
+            products = lax.psum(products, axis_name)
+        return l2_normalize(products)
+
+    away = jnp.sum((relations(online) - relations(targets)) ** 2)
+    return away / jnp.maximum(num_present(where, axis_name), 1)
+
+
+def _of_one_batch(who, online, targets, where):
+    """[batch, any dim] both, the second without gradient."""
+    checks.same_shape(who, rank=2, online=online)
+    checks.rows(who, jnp.shape(online)[0], targets=targets)
+    online, where = checked_rows(who, where, online=online)
+    targets, where = checked_rows(who, where, targets=targets)
+    return online, lax.stop_gradient(targets), where
 
 
 def _views(who, online, targets, where):

@@ -9,6 +9,7 @@ from repr_jax.metrics.calibration import (
     maximum_calibration_error,
     reliability,
 )
+from repr_jax.metrics.candidate_scores import blend, prior_normalized
 from repr_jax.metrics.classification import accuracy, agreement, macro_accuracy
 from repr_jax.metrics.clustering import (
     adjusted_rand_index,
@@ -93,7 +94,11 @@ from repr_jax.metrics.post_hoc import (
     nn_guide,
     odin,
 )
-from repr_jax.metrics.pretraining import label_utility, memorization
+from repr_jax.metrics.pretraining import (
+    conditional_cross_covariance,
+    label_utility,
+    memorization,
+)
 from repr_jax.metrics.regression import r2, spearman, variance_share
 from repr_jax.metrics.retrieval import (
     average_compatibility,
@@ -154,9 +159,11 @@ __all__ = [
     "average_precision",
     "best_f1",
     "bias_information",
+    "blend",
     "bound_above",
     "brier",
     "changed_clusters",
+    "conditional_cross_covariance",
     "contingency",
     "cophenetic_correlation",
     "corrected_shares",
@@ -230,6 +237,7 @@ __all__ = [
     "pr",
     "pr_shares",
     "prd",
+    "prior_normalized",
     "psnr",
     "r2",
     "r_precision",

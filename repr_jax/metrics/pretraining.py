@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from numpy.typing import ArrayLike
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_where
-from repr_jax.ops.numerics import l2_normalize
+from repr_jax.ops.batch import checked_rows, checked_where, num_present, present
+from repr_jax.ops.class_statistics import class_means
+from repr_jax.ops.numerics import l2_normalize, one_hot, pairwise_dot
 
 
 def label_utility(
@@ -102,3 +103,52 @@ def memorization(
     spread = highest - jnp.min(jnp.where(where, m, jnp.inf))
     rounding = 16 * jnp.finfo(m.dtype).eps * jnp.max(jnp.where(where, of_g + of_f, 0))
     return m / jnp.where(spread > rounding, spread, 1)
+
+
+def conditional_cross_covariance(
+    a: Array,
+    b: Array,
+    labels: Array,
+    *,
+    num_classes: int,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """How two parts of an input covary within classes: [dim_a, dim_b].
+
+    1/n sum_i (a_i - mean_{y_i} a) (b_i - mean_{y_i} b)^T over the n rows of a class. A
+    pretext task that predicts b from a serves the labels best where this is 0, and its
+    operator norm bounds the cost of what is left.
+
+    Args:
+      a: [batch, dim_a] float. b: [batch, dim_b] float.
+      labels: [batch] int in [0, num_classes); rows of others are ignored.
+      where: [batch] bool, False for absent rows; None if all are present.
+      axis_name: the mapped axis the batch is split over; None if it is whole.
+
+    Raises:
+      ValueError: shapes do not fit. TypeError: integers in place of floats, other
+        labels.
+
+    Source: Teng, Huang and He, "Can Pretext-Based Self-Supervised Learning Be Boosted
+      by Downstream Data? A Theoretical Analysis", 2022,
+      https://arxiv.org/abs/2103.03568.
+    """
+    who = "conditional_cross_covariance"
+    checks.same_shape(who, rank=2, b=b)
+    checks.rows(who, jnp.shape(b)[0], a=a)
+    a, where = checked_rows(who, where, a=a)
+    b, where = checked_rows(who, where, b=b)
+    checks.shape(who, where.shape, labels=labels)
+    checks.integers(who, labels=labels)
+    code = one_hot(labels, num_classes, dtype=a.dtype)
+    where &= jnp.sum(code, axis=1) > 0
+    options = dict(num_classes=num_classes, where=where, axis_name=axis_name)
+
+    def away(x):
+        _, means = class_means(x, labels, **options)
+        return present(x - pairwise_dot(code, means.T), where)
+
+    products = pairwise_dot(away(a).T, away(b).T)
+    products = products if axis_name is None else lax.psum(products, axis_name)
+    return products / jnp.maximum(num_present(where, axis_name), 1)

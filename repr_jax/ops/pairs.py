@@ -14,6 +14,7 @@ columns of the whole batch. How they get there changes nothing but rounding:
     axis_name; combines with chunk_size.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import gather_rows
+from repr_jax.ops.batch import checked_where, gather_rows
 
 
 class Rows(NamedTuple):
@@ -45,6 +46,53 @@ def row_index(where: Array, axis_name: str | None = None) -> Array:
     if axis_name is None:
         return index
     return index + where.shape[0] * lax.axis_index(axis_name)
+
+
+class RelationPairs(NamedTuple):
+    """Pairs of views, first all that are of one example."""
+
+    x: Array  # [pairs, 2 dim], both side by side
+    targets: Array  # [pairs] bool, of one example?
+    where: Array  # [pairs] bool, are both present?
+
+
+def relation_pairs(z: Array, *, where: Array | None = None) -> RelationPairs:
+    """Every view beside every later one, of the same example and of another.
+
+    [z_i ; z_j] and [z_i ; z_j rolled by s rows] for i < j: as many pairs of one kind as
+    of the other. s is 1 for the first (i, j), grows by one and starts again below the
+    number of rows. `losses.focal_binary` of a head's logits tells the kinds apart.
+
+    Args:
+      z: [view, batch, dim] float, two views or more of two examples or more.
+      where: [batch] bool, False for absent rows; None if all are present. Rows are
+        rolled with absent ones among them, and on a split batch among the shard's own.
+
+    Raises:
+      ValueError: fewer views or rows, or z is not of rank 3. TypeError: integers.
+
+    Source: Patacchiola and Storkey, "Self-Supervised Relational Reasoning for
+      Representation Learning", 2020, https://arxiv.org/abs/2006.05849, as in the
+      authors' code.
+    """
+    who = "relation_pairs"
+    checks.same_shape(who, rank=3, z=z)
+    checks.floating(who, z=z)
+    views, batch, _ = jnp.shape(z)
+    if views < 2 or batch < 2:
+        raise ValueError(
+            f"{who}: expected two views and two rows or more; got z {jnp.shape(z)}."
+        )
+    where = checked_where(who, where, (batch,))
+    z = jnp.where(where[None, :, None], jnp.asarray(z), 0)
+    kinds = {True: [], False: []}
+    for number, (i, j) in enumerate(itertools.combinations(range(views), 2)):
+        for same in kinds:
+            shift = 0 if same else number % (batch - 1) + 1
+            both = jnp.concatenate([z[i], jnp.roll(z[j], shift, axis=0)], axis=1)
+            kinds[same].append((both, where & jnp.roll(where, shift)))
+    x, there = (jnp.concatenate(a) for a in zip(*kinds[True], *kinds[False]))
+    return RelationPairs(x, jnp.arange(len(x)) < len(x) // 2, there)
 
 
 def others(rows: Rows, columns: Rows) -> Array:

@@ -75,6 +75,13 @@ CASES = {
     "agglomerative": Case(
         lambda module, x, labels: module.fit(x, num_leaves=3), on_host=True
     ),
+    "calibrated_gaussians": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, head_size=4, **masks
+        ),
+        lambda module, fitted, x: module.sample(KEY, fitted, num=2),
+        on_host=True,
+    ),
     "class_boundary": Case(
         lambda module, x, labels, **masks: module.fit(
             np.eye(CLASSES, DIM, dtype=np.float32), x, labels, keep=0.8, **masks
@@ -86,6 +93,10 @@ CASES = {
             x, np.zeros(DIM, np.float32), dim=2, **masks
         ),
         lambda module, *args: module.assign(*args),
+    ),
+    "confident_learning": Case(
+        lambda module, x, labels, **masks: module.fit(x[:, :CLASSES], labels, **masks),
+        lambda module, fitted, x: module.confident_class(fitted, x[:, :CLASSES]),
     ),
     "conformal_sets": Case(
         lambda module, x, labels, **masks: module.fit(
@@ -143,11 +154,31 @@ CASES = {
         lambda module, x, labels, **masks: module.fit(x, **masks),
         lambda module, *args: module.score(*args, num_neighbors=3),
     ),
+    "label_propagation": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, jnp.where(x[:, 3] > 0.13, labels, -1), num_classes=CLASSES, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
+    "local_outlier": Case(
+        lambda module, x, labels, **masks: module.fit(x, num_neighbors=3, **masks),
+        lambda module, *args: module.score(*args),
+    ),
     "logistic": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, num_classes=CLASSES, **masks
         ),
         lambda module, *args: module.predict(*args),
+    ),
+    "loss_mixture": Case(
+        lambda module, x, labels, **masks: module.fit(x[:, 1], **masks),
+        lambda module, fitted, x: module.clean_probability(fitted, x[:, 1]),
+    ),
+    "low_density": Case(  # two labels, and none
+        lambda module, x, labels, **masks: module.fit(
+            x, labels - 1, num_rounds=2, steps_per_round=3, **masks
+        ),
+        lambda module, *args: module.score(*args),
     ),
     "naive_bayes": Case(
         lambda module, x, labels, **masks: module.fit(
@@ -170,7 +201,27 @@ CASES = {
         ),
         lambda module, region, x: module.contains(region, x, *decoded_around(x)),
     ),
+    "ordinal": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, labels, num_classes=CLASSES, max_steps=20, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
+    "relation_graph": Case(
+        lambda module, x, labels, **masks: module.fit(x, x[:, :CLASSES], **masks),
+        lambda module, fitted, x: module.score(fitted, x, x[:, :CLASSES]),
+    ),
     "ridge": Case(by_target, lambda module, *args: module.predict(*args)),
+    "separation": Case(
+        lambda module, x, labels, **masks: module.fit(x, x[:, 1], **masks),
+        lambda module, *args: module.score(*args),
+    ),
+    "spectral_kernel": Case(
+        lambda module, x, labels, **masks: module.fit(
+            x, x[:, 3] > 0.13, x[:, :2], transform=jnp.square, **masks
+        ),
+        lambda module, *args: module.predict(*args),
+    ),
     "sdm": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, labels, num_classes=CLASSES, **masks

@@ -128,3 +128,17 @@ def test_wrong_inputs_are_refused(change, error, message):
     good |= change
     with pytest.raises(error, match=message):
         logistic.fit(good.pop("x"), good.pop("labels"), **good)
+
+
+def test_a_row_of_weight_2_is_a_row_twice():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(30, 3)), np.arange(30) % 3
+    weights = 1.0 + (np.arange(30) < 7)
+    found = logistic.fit(x, labels, num_classes=3, weights=weights)
+    twice = np.concatenate([x, x[:7]]), np.concatenate([labels, labels[:7]])
+    expected = logistic.fit(*twice, num_classes=3)
+    for name in ("weights", "bias"):
+        a, b = (getattr(fitted, name) for fitted in (found, expected))
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=r"logistic\.fit: expected weights of shape"):
+        logistic.fit(x, labels, num_classes=3, weights=weights[:-1])

@@ -339,6 +339,26 @@ def restored(loss, arrays, decoder, **rest):
     return loss(layers=layers, target_layers=target_layers, **others, **rest)
 
 
+def rare(loss, arrays, decoder, **rest):
+    """Targets are probabilities."""
+    targets = jax.nn.softmax(arrays["targets"].astype(jnp.float32))
+    return loss(arrays["online"], targets, MARGINAL[0], **rest)
+
+
+def pasted(loss, arrays, decoder, **rest):
+    """Of three classes, and a box of two pixels of four."""
+    labels = [
+        jnp.argmax(jnp.nan_to_num(arrays[n]), axis=-1) for n in ("label", "index")
+    ]
+    labels = labels[: 1 + (loss is losses.copy_paste)]
+    region = np.array([[True, False], [True, False]])
+    return loss(arrays["logits"], *labels, region, **rest)
+
+
+def binary(loss, arrays, decoder, **rest):
+    return loss(arrays["logits"], jnp.nan_to_num(arrays["label"]) > 0, **rest)
+
+
 def branching(loss, arrays, decoder, **rest):
     """A root above two leaves, each with its decoder."""
     tree = dict(parents=np.array([-1, 0, 0], np.int32), leaves=np.array([1, 2]))
@@ -366,6 +386,10 @@ RESTORED = {"images": (2, 3), "targets": (2, 3), "offsets": (2, DIM)} | LAYERS
 LEAVES = {"first": (DIM,), "second": (DIM,), "third": (DIM,), "similarities": (3,)}
 NEIGHBORS = {"online_a": (2, 3), "online_b": (2, 3)}
 NEIGHBORS |= {"target_a": (2, 3), "target_b": (2, 3)}
+MEANS = np.array([[0.5, 0.0], [-0.5, 1.0]], "f")
+COUNTS = np.array([20, 3])
+GAUSSIANS = dict(means=MEANS, covariances=np.stack([np.eye(DIM)] * 2).astype("f"))
+PASTED = {name: (2, 2, 3) for name in ("logits", "label", "index")}
 MARGINAL = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], np.float32)
 PREDICTED = {"predictions": (DIM,), "targets": (DIM,)}
 CROPS = {"online": (3, 3), "targets": (2, 3)}
@@ -448,6 +472,31 @@ ROWS = {
     "psp": Row(restored, RESTORED),
     "cross_entropy": Row(labeled, LABELED),
     "swapped_cross_entropy": Row(labeled, LABELED),
+    "logit_adjusted": Row(partial(labeled, counts=COUNTS), LABELED),
+    "ldam": Row(partial(labeled, counts=COUNTS), LABELED),
+    "generalized_cross_entropy": Row(labeled, LABELED),
+    "gaussian_affinity": Row(partial(labeled, **GAUSSIANS), LABELED),
+    "focal_binary": Row(partial(binary, alpha=0.3), {"logits": (), "label": ()}),
+    "fixmatch": Row(partial(embeddings, threshold=0.5), {"weak": (3,), "strong": (3,)}),
+    "selective_pseudo_label": Row(
+        partial(embeddings, threshold=0.5),
+        {"local_weak": (3,), "global_weak": (3,), "strong": (3,)},
+    ),
+    "agreeing_kl": Row(embeddings, {"local_logits": (3,), "global_logits": (3,)}),
+    "pseudo_class": Row(
+        partial(embeddings, entropy_weight=0.7), {"images": (3,), "captions": (3,)}
+    ),
+    "robust_hinge": Row(
+        partial(embeddings, norm=np.float32(1.5), gamma=0.8), {"margins": ()}
+    ),
+    "copy_paste": Row(pasted, PASTED),
+    "class_dice": Row(pasted, PASTED),
+    "region_cross_entropy": Row(pasted, PASTED),
+    "rare_prototypes": Row(rare, {"online": (3,), "targets": (3,)}),
+    "relation_distillation": Row(embeddings, {"online": (3,), "targets": (2,)}),
+    "channel_distillation": Row(embeddings, {"online": (3,), "targets": (3,)}),
+    "soft_margin_ranking": Row(embeddings, VIEWS | {"clean": ()}),
+    "soft_margin_ranking_average": Row(embeddings, VIEWS | {"clean": ()}),
     "soft_cross_entropy": Row(embeddings, {"logits": (3,), "targets": (3,)}),
     "evidential_cross_entropy": Row(evident, LABELED),
     "outlier_exposure": Row(exposed, LABELED | {"outliers": (DIM,)}),

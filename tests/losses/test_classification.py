@@ -111,3 +111,15 @@ def test_without_evidence_it_costs_a_harmonic_sum_and_with_much_the_cross_entrop
     shares = np.array([[0.7, 0.2, 0.1]])
     much = losses.evidential_cross_entropy(1e6 * shares, np.array([1]))
     np.testing.assert_allclose(much, -math.log(0.2), rtol=1e-3)
+
+
+def test_soft_cross_entropy_with_the_mean_of_several_members():
+    """Distills them into one; an independent program's value."""
+    rng = np.random.default_rng(56)
+    e = np.exp(rng.normal(size=(3, 4, 3)))
+    members, logits = e / e.sum(axis=-1, keepdims=True), rng.normal(size=(4, 3))
+    loss = jax.jit(losses.soft_cross_entropy)
+    found = loss(logits, members.mean(axis=0))
+    np.testing.assert_allclose(found, 1.624125, rtol=1e-5)
+    each = np.mean([loss(logits, member) for member in members])
+    np.testing.assert_allclose(found, each, rtol=1e-5)

@@ -50,3 +50,53 @@ def test_by_hand_and_images_without_an_anomaly():
     assert losses.dice(logits - 50, none) < 1e-6 < losses.dice(logits, none)
     with pytest.raises(TypeError, match="dice: expected masks bool"):
         losses.dice(logits, masks.astype(int))
+
+
+def region_by_loops(logits, labels, region):
+    """Dice and cross-entropy, a loop over pixels."""
+    pixels = [
+        (np.exp(z) / np.exp(z).sum(), y)
+        for image, answer in zip(logits, labels)
+        for z, y in zip(image[region], answer[region])
+    ]
+    ratios = []
+    for c in range(logits.shape[-1]):
+        shared = sum(p[c] * (y == c) for p, y in pixels)
+        sizes = sum(p[c] ** 2 + (y == c) for p, y in pixels)
+        ratios.append(1 - (2 * shared + 1e-10) / (sizes + 1e-10))
+    return np.mean(ratios), -np.mean([np.log(p[y]) for p, y in pixels])
+
+
+def test_copy_paste_matches_loops_and_an_independent_program():
+    rng = np.random.default_rng(50)
+    logits = rng.normal(size=(2, 4, 4, 3))
+    outer, inner = rng.integers(3, size=(2, 4, 4)), rng.integers(3, size=(2, 4, 4))
+    outside = np.ones((4, 4), bool)
+    outside[1:3, :2] = False
+    parts = [
+        region_by_loops(logits, *part) for part in ((outer, outside), (inner, ~outside))
+    ]
+    dice, surprise = 0.5 * np.array(parts[0]) + np.array(parts[1])
+    np.testing.assert_allclose([dice, surprise], [0.8216585, 1.955386], rtol=1e-6)
+    loss = jax.jit(losses.copy_paste)
+    found = loss(logits, outer, inner, outside, outer_weight=0.5, inner_weight=1.0)
+    for expected in ((dice + surprise) / 2, 1.388522):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for name, value in zip(("class_dice", "region_cross_entropy"), parts[0]):
+        term = jax.jit(getattr(losses, name))(logits, outer, outside)
+        np.testing.assert_allclose(term, value, rtol=1e-5)
+    whole = loss(logits, outer, inner, outside | True)  # no box: of one image
+    expected = sum(region_by_loops(logits, outer, outside | True)) / 2
+    np.testing.assert_allclose(whole, expected, rtol=1e-5)
+
+
+def test_copy_paste_of_sure_and_of_equal_logits_by_hand():
+    labels = np.array([[[0, 1], [1, 0]]])
+    region = np.ones((2, 2), bool)
+    sure = 50 * np.eye(2)[labels]
+    loss = jax.jit(losses.copy_paste)
+    np.testing.assert_allclose(loss(sure, labels, labels, region), 0, atol=1e-6)
+    flat = jax.jit(losses.class_dice)(0 * sure, labels, region)
+    np.testing.assert_allclose(flat, 1 - 2 / 3, rtol=1e-6)  # 2 * 1 / (1 + 2)
+    with pytest.raises(ValueError, match=r"copy_paste: expected outside of shape"):
+        losses.copy_paste(sure, labels, labels, region[:1])

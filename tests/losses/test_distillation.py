@@ -192,3 +192,84 @@ def test_ibot_of_equal_logits_by_hand_and_visible_patches_and_targets_stay():
     assert (by_targets == 0).all()
     with pytest.raises(ValueError, match=r"ibot: expected mask of shape \(2, 5\); got"):
         losses.ibot(online, targets, mask[:, 1:])
+
+
+def rows_of_length_1(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def relations_by_loops(z, t):
+    def of(x):
+        return rows_of_length_1(np.array([[a @ b for b in x] for a in x]))
+
+    return sum(((a - b) ** 2).sum() for a, b in zip(of(z), of(t)))
+
+
+def drawn_relations():
+    rng = np.random.default_rng(62)
+    return [rng.normal(size=shape) for shape in ((4, 3), (4, 3), (4, 5), (4, 5))]
+
+
+def test_relations_match_loops_and_an_independent_program():
+    z, target, logits, target_logits = drawn_relations()
+    relation = jax.jit(losses.relation_distillation)
+    channel = jax.jit(losses.channel_distillation)
+    for expected in (relations_by_loops(z, target) / 4, 0.5756941):
+        np.testing.assert_allclose(relation(z, target), expected, rtol=1e-5)
+    for expected in (relations_by_loops(z.T, target.T) / 4, 1.252099):
+        np.testing.assert_allclose(channel(z, target), expected, rtol=1e-5)
+    e = np.exp(target_logits)
+    q = e / e.sum(axis=1, keepdims=True)
+    entropy = -(q * np.log(q)).sum(axis=1).mean()
+    found = jax.jit(losses.soft_cross_entropy)(logits, q) - entropy  # a KL
+    np.testing.assert_allclose(found, 0.5100743, rtol=1e-5)
+
+
+def test_relations_know_neither_rotation_nor_scale_nor_width():
+    z, target, wide, _ = drawn_relations()
+    relation = jax.jit(losses.relation_distillation)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    found = relation(3 * z @ turn, target)
+    np.testing.assert_allclose(found, relation(z, target), rtol=1e-5)
+    np.testing.assert_allclose(relation(z, 2 * z @ turn), 0, atol=1e-5)
+    assert relation(z, wide) > 0
+    eye = np.eye(2)  # rows of [[1, 1], [1, 1]] / sqrt 2 against the identity
+    by_hand = 2 - np.sqrt(2)
+    np.testing.assert_allclose(relation(eye, eye * 0 + 1), by_hand, rtol=1e-5)
+    for loss in (losses.relation_distillation, losses.channel_distillation):
+        assert not jax.jit(jax.grad(loss, argnums=1))(z, target).any()
+    with pytest.raises(ValueError, match="relation_distillation: expected targets wi"):
+        losses.relation_distillation(z, target[:-1])
+
+
+def rare_by_loops(online, targets, usage, temperature):
+    weights, terms = [], []
+    for row, q in zip(online / temperature, targets):
+        log_z = np.log(np.exp(row - row.max()).sum()) + row.max()
+        weights.append(sum(q / np.maximum(usage, 1e-6)))
+        terms.append(-(q * (row - log_z)).sum())
+    weights = np.array(weights) / np.mean(weights)
+    return weights, np.mean(weights * terms)
+
+
+def test_rare_prototypes_match_loops_and_an_independent_program():
+    rng = np.random.default_rng(61)
+    logits, online = rng.normal(size=(2, 6, 4))
+    e = np.exp(logits / 0.1)
+    targets = e / e.sum(axis=1, keepdims=True)
+    usage = targets.mean(axis=0)
+    weights, expected = rare_by_loops(online, targets, usage, 0.1)
+    printed = [0.4555332, 0.5718073, 1.320929, 0.4841644, 1.500852, 1.666714]
+    np.testing.assert_allclose(weights, printed, rtol=1e-5)
+    rare = jax.jit(losses.rare_prototypes)
+    for value in (expected, 5.952967):
+        np.testing.assert_allclose(rare(online, targets, usage), value, rtol=1e-5)
+    equal = rare(online, targets, np.full(4, 0.25))
+    plain = jax.jit(losses.soft_cross_entropy)(online / 0.1, targets)
+    np.testing.assert_allclose(equal, plain, rtol=1e-5)
+    same = rare(0 * online, targets, usage)
+    np.testing.assert_allclose(same, np.log(4), rtol=1e-5)
+    gradient = jax.jit(jax.grad(losses.rare_prototypes, argnums=(1, 2)))
+    assert not any(g.any() for g in gradient(online, targets, usage))
+    with pytest.raises(ValueError, match=r"rare_prototypes: expected usage of shape"):
+        losses.rare_prototypes(online, targets, usage[:2])

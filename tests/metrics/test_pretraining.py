@@ -65,3 +65,32 @@ def test_memorization_of_absent_rows_and_of_one_encoder():
         metrics.memorization(g, f_views, g, g_views)
     with pytest.raises(ValueError, match=r"f_views of shape \(5, 3, 4\)"):
         metrics.memorization(g, f_views[:, :2], g, f_views)
+
+
+def test_conditional_cross_covariance_matches_loops_and_an_independent_program():
+    rng = np.random.default_rng(33)
+    a = rng.normal(size=(12, 2))
+    b = a @ np.diag([0.5, -0.2]) + rng.normal(size=(12, 2))
+    labels = np.arange(12) % 3
+    function = jax.jit(
+        metrics.conditional_cross_covariance, static_argnames="num_classes"
+    )
+    found = np.asarray(function(a, b, labels, num_classes=3))
+    expected = np.zeros((2, 2))
+    for c in range(3):
+        rows = labels == c
+        expected += (a[rows] - a[rows].mean(0)).T @ (b[rows] - b[rows].mean(0)) / 12
+    printed = [[0.117161, 0.08989711], [0.07827168, -0.2161152]]
+    for values in (expected, printed):
+        np.testing.assert_allclose(found, values, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, 2), 0.236468, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found), 0.273204, rtol=1e-5)
+    alone = function(a, b, np.arange(12), num_classes=12)  # a class of one row adds 0
+    np.testing.assert_allclose(alone, 0, atol=1e-6)
+    where = np.arange(12) != 4
+    spoiled = np.where(where[:, None], a, np.nan)
+    found = function(spoiled, b, labels, num_classes=3, where=where)
+    same = function(a, b, np.where(where, labels, -1), num_classes=3)
+    np.testing.assert_allclose(found, same, rtol=1e-5)
+    with pytest.raises(ValueError, match="conditional_cross_covariance: expected a wi"):
+        metrics.conditional_cross_covariance(a[:5], b, labels, num_classes=3)
