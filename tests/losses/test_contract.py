@@ -18,7 +18,8 @@ from repr_jax import losses
 from tests import older_jax
 from tests.jaxprs import rounded_products
 from tests.lanes import slow_unless
-from tests.losses.contract_rows import BATCH, DIM, ROWS
+from tests.losses.contract_calls import BATCH, DIM
+from tests.losses.contract_rows import ROWS
 
 NUM_DEVICES = 4
 # pytest runs what is of the scope of a module together: all tests of one loss, so that
