@@ -112,10 +112,21 @@ def test_what_holds_the_scores_exists():
     """The functions, tests and checks of `configs/evaluation/scores.md`."""
     parts = WAVES["scores"].values()
     found = {check.name for part in parts for check in part}
-    page = (ROOT / "configs" / "evaluation" / "scores.md").read_text()
-    lines = re.findall(r"^\| (.+) \| `(.+)` \| `(.+)::(\w+)` \| (.+) \|$", page, re.M)
-    assert len(lines) == len(re.findall(r"^\| [^-]", page, re.M)) - 1 > 60
-    for _, function, file, test, checks in lines:
+    lines = held("scores", r" (.+) \|", more_than=60)
+    assert all(set(checks.split(", ")) <= found for *_, checks in lines)
+
+
+def test_what_holds_the_views_exists():
+    held("views", "()", more_than=60)
+
+
+def held(page, checks, more_than):
+    """Lines of a page whose functions and tests exist: all of them, and so many."""
+    text = (ROOT / "configs" / "evaluation" / f"{page}.md").read_text()
+    form = rf"^\| (.+) \| `(.+)` \| `(.+)::(\w+)` \|{checks}$"
+    lines = re.findall(form, text, re.M)
+    assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > more_than
+    for _, function, file, test, _ in lines:
         pkgutil.resolve_name(f"repr_jax.{function}")
         assert f"def {test}(" in (ROOT / file).read_text(), test
-        assert set(checks.split(", ")) <= found, checks
+    return lines
