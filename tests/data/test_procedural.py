@@ -60,23 +60,20 @@ def test_shapes_have_the_area_of_polygons_on_a_circle(shape, area, spread):
 
 
 def test_later_leaves_cover_earlier_ones_until_nothing_is_bare():
-    class Largest:
-        """Draws circles around the middle of the image, of falling radii."""
+    class Circles:
+        """Draws circles around the middle of the image, the third covers it."""
 
-        def __init__(self):
-            self.radii = iter([0.5, 0.3, 0.9])
-            self.colors = iter(np.eye(3))
-
-        def choice(self, radii, p):
-            return next(self.radii)
+        def choice(self, radii, num, p):
+            return np.resize([0.5, 0.3, 0.9, 0.2], num)
 
         def uniform(self, size):
-            return np.full(2, 0.5) if size == 2 else next(self.colors)
+            middle = np.full(size, 0.5)
+            return middle if size[1] == 2 else np.resize(np.eye(4)[:, :3], size)
 
-        def integers(self, num):
-            return procedural.SHAPES.index("circle")
+        def integers(self, num, size):
+            return np.full(size, procedural.SHAPES.index("circle"))
 
-    image = procedural.leaves(Largest(), 9, None, None)
+    image = procedural.leaves(Circles(), 9, None, None)
     np.testing.assert_array_equal(image, np.tile(np.eye(3)[2], (9, 9, 1)))
     images = next(procedural.dead_leaves(num_examples=8, size=16).evaluate("test", 8))
     flat = images["image"].reshape(-1, 3)
