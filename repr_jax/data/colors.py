@@ -7,7 +7,7 @@ ranges and order are those of torchvision's transforms of tensors.
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from repr_jax.data.augment import sometimes
 from repr_jax.ops import checks
@@ -155,6 +155,46 @@ def solarize(
     """Values x >= threshold become 1 - x in a share `rate` of the images."""
     inverted = jnp.where(images >= threshold, 1 - images, images)
     return sometimes(key, images, inverted, rate)
+
+
+def chroma_blur(images: Array, *, size: int) -> Array:
+    """Color differences of each pixel averaged around it, brightness as it was.
+
+    Y = 0.299 R + 0.587 G + 0.114 B is kept; (B - Y) / 1.772 and (R - Y) / 1.402 become
+    means over a square of pixels, edges continued. Fringes of chromatic aberration,
+    from which a network could read where a patch lay in the image, are smeared. Not
+    one of torchvision's.
+
+    Args:
+      images: see the module; gray ones stay.
+      size: odd, pixels of a side of the square; 1 changes nothing.
+
+    Returns:
+      images of the same shape, float32. Values may leave [0, 1] where a color is strong
+      and its surroundings differ; cutting them off would change Y.
+
+    Raises:
+      ValueError: images are not [batch, height, width, 3], or size is not odd.
+
+    Source: Mundhenk, Ho and Chen, "Improvements to Context Based Self-Supervised
+      Learning", 2018, https://arxiv.org/abs/1711.06379, who blur the two channels of
+      color of Lab. Those of YCbCr are our choice: they keep Y exactly.
+    """
+    who = "chroma_blur"
+    check_colors(who, images)
+    checks.count(who, size=size)
+    if size % 2 == 0:
+        raise ValueError(f"{who}: expected an odd size; got {size}.")
+    red, green, blue = (images[..., i].astype(jnp.float32) for i in range(3))
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    around, square = size // 2, (1, size, size, 1)
+    chroma = jnp.stack([blue - luma, red - luma], axis=-1)
+    edges = [(0, 0), (around, around), (around, around), (0, 0)]
+    chroma = jnp.pad(chroma, edges, mode="edge")
+    total = lax.reduce_window(chroma, 0.0, lax.add, square, (1, 1, 1, 1), "VALID")
+    blue, red = (luma + total[..., i] / size**2 for i in range(2))
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return jnp.stack([red, green, blue], axis=-1)
 
 
 def check_colors(who: str, images: Array) -> None:

@@ -93,21 +93,49 @@ def grid_patches(
       [batch, num_cells^2, patch_size, patch_size, channels], cells row by row, of mean
       0 and variance 1 per patch, or 0 if constant.
     """
-    who = "grid_patches"
+    room = _room("grid_patches", images, num_cells, patch_size)
+    shape = (len(images), num_cells**2, 2)
+    return _cut(images, jax.random.randint(key, shape, 0, room), num_cells, patch_size)
+
+
+def yoked_patches(
+    key: Array, images: Array, *, num_cells: int = 3, patch_size: int
+) -> Array:
+    """`grid_patches` with one random place in their cells for all patches of an image.
+
+    The grid moves as a whole: its distances tell nothing and are those of the image,
+    where independent places skew what lies across patches.
+
+    Source: yoked jitter in Mundhenk, Ho and Chen, "Improvements to Context Based
+      Self-Supervised Learning", 2018, https://arxiv.org/abs/1711.06379. Standardizing
+      as above is our choice; against color fringes, `colors.chroma_blur`.
+    """
+    room = _room("yoked_patches", images, num_cells, patch_size)
+    offsets = jax.random.randint(key, (len(images), 1, 2), 0, room)
+    return _cut(images, offsets, num_cells, patch_size)
+
+
+def _room(who, images, num_cells, patch_size):
+    """[1, 1, 2] int, how many places a patch has within its cell, along each axis."""
     checks.same_shape(who, rank=4, images=images)
     checks.floating(who, images=images)
     checks.count(who, num_cells=num_cells, patch_size=patch_size)
-    batch, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     cells = height // num_cells, width // num_cells
     if height % num_cells or width % num_cells or patch_size > min(cells):
         raise ValueError(
             f"{who}: expected sides that are multiples of {num_cells} and patches "
             f"within a cell; got {height} x {width} and patch_size {patch_size}."
         )
-    room = np.array(cells)[None, None] - patch_size + 1
-    offsets = jax.random.randint(key, (batch, num_cells**2, 2), 0, room)
+    return np.array(cells)[None, None] - patch_size + 1
+
+
+def _cut(images, offsets, num_cells, patch_size):
+    """Standardized patches at offsets [batch, num_cells^2 or 1, 2] in their cells."""
+    height, width, channels = images.shape[1:]
+    cells = np.array([height // num_cells, width // num_cells])
     corners = np.stack(np.divmod(np.arange(num_cells**2), num_cells), axis=1)
-    starts = offsets + jnp.array(corners * np.array(cells))[None]
+    starts = offsets + jnp.array(corners * cells)[None]
 
     def cut(image, start):
         size = (patch_size, patch_size, channels)

@@ -70,6 +70,7 @@ from repr_jax.metrics.inductive_bias import (
     noncentral_bits,
     sankaran,
 )
+from repr_jax.metrics.information import info_nce_bound
 from repr_jax.metrics.latent_classes import (
     mean_classifier_bound,
     mean_classifier_loss,
@@ -187,6 +188,7 @@ __all__ = [
     "hubness",
     "hungarian_accuracy",
     "hungarian_matching",
+    "info_nce_bound",
     "inpainting_distance",
     "inverse_entropy",
     "keep_masks",

@@ -38,6 +38,22 @@ def linear_alpha_bars(
     return np.cumprod(1 - np.linspace(start, end, num_times))
 
 
+def cosine_alpha_bars(*, num_times: int = 1000, offset: float = 0.008) -> np.ndarray:
+    """[num_times] float64: f(t + 1) / f(0), f(t) = cos^2(pi / 2 (t / T + s) / (1 + s)).
+
+    With each beta, 1 less the ratio of neighbors, at most 0.999; s is the offset, >= 0,
+    T the number of times.
+
+    Source: Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models",
+      2021, eq. 17, https://arxiv.org/abs/2102.09672.
+    """
+    checks.count("cosine_alpha_bars", num_times=num_times)
+    checks.non_negative("cosine_alpha_bars", offset=offset)
+    t = np.arange(num_times + 1) / num_times
+    f = np.cos(np.pi / 2 * (t + offset) / (1 + offset)) ** 2
+    return np.cumprod(np.maximum(f[1:] / f[:-1], 0.001))
+
+
 def add_noise(x: Array, noise: Array, alpha_bar: Array) -> Array:
     """x_t of x_0 = x and noise [batch, ...], alpha_bar [batch]."""
     shape = (-1,) + (1,) * (x.ndim - 1)

@@ -345,3 +345,53 @@ def test_bad_input_is_named():
         recipes.views(KEY, draw(), recipes=recipes.SWAV, counts=(1,))
     with pytest.raises(ValueError, match="expected flip_rate >= 0; got -1"):
         recipes.view(KEY, draw(), size=4, flip_rate=-1)
+
+
+chroma_blur = jax.jit(colors.chroma_blur, static_argnames="size")
+
+
+def luma_of(images):
+    return np.asarray(images, np.float64) @ [0.299, 0.587, 0.114]
+
+
+def chroma_blur_in_loops(image, size):
+    """Y kept, both differences of color averaged over a square with edges continued."""
+    height, width, _ = image.shape
+    y = luma_of(image)
+    differences = (image[..., 2] - y) / 1.772, (image[..., 0] - y) / 1.402
+    found, half = np.empty(image.shape), size // 2
+    for i, j in np.ndindex(height, width):
+        rows = np.clip(np.arange(i - half, i + half + 1), 0, height - 1)
+        columns = np.clip(np.arange(j - half, j + half + 1), 0, width - 1)
+        blue, red = (np.mean(d[np.ix_(rows, columns)]) for d in differences)
+        b, r = y[i, j] + 1.772 * blue, y[i, j] + 1.402 * red
+        found[i, j] = r, (y[i, j] - 0.299 * r - 0.114 * b) / 0.587, b
+    return found
+
+
+def test_chroma_blur_has_the_values_of_loops_and_of_an_independent_program():
+    image = np.random.default_rng(29).uniform(size=(4, 4, 3))
+    found = np.asarray(chroma_blur(image[None].astype("f"), size=3))[0]
+    np.testing.assert_allclose(found, chroma_blur_in_loops(image, 3), rtol=1e-5)
+    np.testing.assert_allclose(found[1, 2], [0.4912298, 0.7657602, 0.690147], rtol=1e-5)
+    np.testing.assert_allclose(luma_of(found)[1, 2], 0.6750557, rtol=1e-5)
+    wide = np.asarray(chroma_blur(draw((1, 9, 7, 3)), size=5))[0]
+    expected = chroma_blur_in_loops(draw((1, 9, 7, 3))[0].astype(float), 5)
+    np.testing.assert_allclose(wide, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_chroma_blur_keeps_luma_and_gray_and_smears_a_fringe():
+    images = draw()
+    found = chroma_blur(images, size=5)
+    np.testing.assert_allclose(luma_of(found), luma_of(images), rtol=1e-5)
+    gray = np.repeat(images[..., :1], 3, axis=-1)
+    np.testing.assert_allclose(chroma_blur(gray, size=5), gray, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(chroma_blur(images, size=1), images, atol=1e-6)
+    fringe = np.full((1, 9, 9, 3), 0.5, "f")
+    fringe[0, 4, 4, 0] = 0.6  # by hand: a ninth of what red is above luma
+    red = np.asarray(chroma_blur(fringe, size=3))[0, 4, 4, 0]
+    np.testing.assert_allclose(red, 0.5 + 0.0299 + (0.1 - 0.0299) / 9, rtol=1e-5)
+    with pytest.raises(ValueError, match="chroma_blur: expected an odd size; got 4"):
+        colors.chroma_blur(images, size=4)
+    with pytest.raises(ValueError, match="chroma_blur: expected images"):
+        colors.chroma_blur(images[..., :2], size=3)

@@ -82,3 +82,19 @@ def test_each_training_row_is_a_class_and_evaluation_keeps_labels():
     unnumbered = numbered()._replace(train_rows=None)
     with pytest.raises(ValueError, match="rows are numbered"):
         pretext.instances(dataset=unnumbered)
+
+
+def test_yoked_patches_move_together_within_their_cells():
+    """Of images of one bright pixel in each cell, at the same place in all."""
+    images = np.tile(np.eye(4)[1][:, None] * np.eye(4)[2][None], (3, 3))
+    images = np.tile(images[None, :, :, None], (64, 1, 1, 1)).astype("f")
+    cut = jax.jit(pretext.yoked_patches, static_argnames=("num_cells", "patch_size"))
+    patches = np.asarray(cut(KEY, images, patch_size=3))
+    assert patches.shape == (64, 9, 3, 3, 1)
+    np.testing.assert_array_equal(patches, patches[:, :1].repeat(9, axis=1))
+    places = patches[:, 0].reshape(64, 9).argmax(axis=1)
+    assert len(np.unique(places)) == 4  # 2 x 2 places in each cell, one an image
+    apart = jax.jit(pretext.grid_patches, static_argnames=("num_cells", "patch_size"))
+    assert (np.asarray(apart(KEY, images, patch_size=3)) != patches).any()
+    with pytest.raises(ValueError, match="yoked_patches: expected sides that are"):
+        pretext.yoked_patches(KEY, images, patch_size=5)

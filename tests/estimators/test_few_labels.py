@@ -75,6 +75,15 @@ def moons(noise_dims=0, num=100):
     return x, np.where(np.arange(num) < num // 2, 1, -1)
 
 
+def test_the_inverse_laplacian_has_the_stated_eta():
+    x, _, _, _ = draw_spectral()
+    kernel = np.exp(-((x[:, None] - x[None]) ** 2).sum(axis=2))
+    values = np.linalg.eigvalsh(kernel / len(x)).astype("f")
+    found = np.asarray(jax.jit(spectral_kernel.inverse_laplacian)(values))
+    eta = (1 / values - 1 / found)[values > 0.1]  # of s = l / (1 - eta l)
+    np.testing.assert_allclose(eta, 2.501408, rtol=1e-4)
+
+
 def test_a_steeper_spectrum_labels_two_moons_better():
     x, kinds = moons()
     labeled = np.isin(np.arange(100), [25, 75])

@@ -6,6 +6,7 @@ there, with an exact network and 20 steps, was found apart from this code.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -376,3 +377,23 @@ def test_levels_that_are_not_finite_are_refused():
         )
     with pytest.raises(ValueError, match="geometric_levels: expected 0 < smallest"):
         langevin.geometric_levels(largest=np.inf, smallest=1.0, num_levels=3)
+
+
+def test_cosine_schedule_is_that_of_loops():
+    for times in (50, 8):
+        f = [
+            math.cos(math.pi / 2 * (t / times + 0.008) / 1.008) ** 2
+            for t in range(times + 1)
+        ]
+        expected, product = [], 1.0
+        for t in range(times):
+            product *= 1 - min(1 - f[t + 1] / f[t], 0.999)
+            expected.append(product)
+        found = diffusion.cosine_alpha_bars(num_times=times)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        diffusion.cosine_alpha_bars(num_times=50)[20], 0.6174247, rtol=1e-6
+    )
+    assert found[-1] > 0 and (np.diff(found) < 0).all()
+    with pytest.raises(ValueError, match="cosine_alpha_bars: expected offset >= 0"):
+        diffusion.cosine_alpha_bars(offset=-0.1)
