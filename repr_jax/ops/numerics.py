@@ -10,6 +10,9 @@ from jax import Array, dtypes, lax
 from repr_jax.ops import checks
 
 EXP_LIMIT = 30.0  # exp(30) = 1e13: what grows from it still has a float32 square
+WIDE = (
+    512  # dims, from where a product costs more than adding a matrix to its transpose
+)
 
 
 def to_float(x: Any) -> Array:
@@ -65,7 +68,22 @@ def stored(x: Array) -> Array:
 
 def pairwise_dot(a: Array, b: Array) -> Array:
     """[n, dim], [m, dim] -> [n, m] inner products in full float32 on every backend."""
+    if a is b and a.shape[1] >= WIDE:
+        return _gram(a)
     return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)
+
+
+@jax.custom_jvp
+def _gram(a):
+    return jnp.matmul(a, a.T, precision=lax.Precision.HIGHEST)
+
+
+@_gram.defjvp
+def _gram_jvp(primals, tangents):
+    """With half + half^T the gradient of G is (G + G^T) a: one product, not two."""
+    (a,), (change,) = primals, tangents
+    half = jnp.matmul(change, a.T, precision=lax.Precision.HIGHEST)
+    return _gram(a), half + half.T
 
 
 def argmax(scores: Array) -> Array:

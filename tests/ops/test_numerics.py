@@ -126,3 +126,28 @@ def test_pairwise_dot_takes_rows_with_rows():
     a, b = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     expected = [[row @ other for other in b[:2]] for row in a]
     np.testing.assert_allclose(numerics.pairwise_dot(a, b[:2]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [3, numerics.WIDE])
+def test_products_of_rows_with_themselves_have_the_derivatives_of_any(dim):
+    a, weights = np.random.default_rng(0).normal(size=(2, 5, dim))
+    weights = weights @ weights.T + np.arange(5)[None]  # not symmetric
+
+    def alone(a):
+        return jnp.sum(weights * numerics.pairwise_dot(a, a) ** 2)
+
+    def apart(a):
+        return jnp.sum(weights * numerics.pairwise_dot(a, 1 * a) ** 2)
+
+    def derivatives(f):
+        along = jax.jvp(jax.grad(f), (a,), (np.cos(a),))  # a second one, forward
+        return f(a), *along
+
+    with jax.enable_x64():
+        for found, expected in zip(derivatives(alone), derivatives(apart), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+        products = [
+            str(jax.make_jaxpr(jax.grad(f))(a)).count("dot_general")
+            for f in (alone, apart)
+        ]
+    assert products == [2 if dim == numerics.WIDE else 3, 3]
