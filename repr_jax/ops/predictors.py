@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops import checks
+from repr_jax.ops import checks, orthogonal
 from repr_jax.ops.batch import checked_rows, num_present
 from repr_jax.ops.numerics import pairwise_dot, to_float
 
@@ -43,8 +43,7 @@ def polar(
 ) -> Array:
     """u v^T of the singular vectors of z^T targets: the best orthogonal predictor."""
     _, cross = _moments("predictors.polar", z, targets, where, axis_name)
-    u, _, v = jnp.linalg.svd(cross)
-    return pairwise_dot(u, v.T)
+    return orthogonal.polar(cross)
 
 
 def newton_schulz(
@@ -55,17 +54,9 @@ def newton_schulz(
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """`polar` by products alone: p <- 1.5 p - 0.5 p p^T p, from z^T targets over its
-    norm. In 15 steps it is near for condition numbers below about 30."""
-    checks.count("predictors.newton_schulz", num_steps=num_steps)
+    """`polar` by products alone: `ops.orthogonal.newton_schulz` of z^T targets."""
     _, cross = _moments("predictors.newton_schulz", z, targets, where, axis_name)
-    norm = jnp.linalg.norm(cross)
-
-    def step(_, p):
-        return 1.5 * p - 0.5 * pairwise_dot(pairwise_dot(p, p), p.T)
-
-    start = cross / jnp.where(norm > 0, norm, 1)
-    return lax.fori_loop(0, num_steps, step, start)
+    return orthogonal.newton_schulz(cross, num_steps=num_steps)
 
 
 def projector(
