@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.losses.classification import cross_entropy
-from repr_jax.ops import checks
+from repr_jax.losses.classification_segmentation import focal_terms
+from repr_jax.ops import checks, margins
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean
 from repr_jax.ops.numerics import one_hot, to_float
 
@@ -91,9 +92,8 @@ def ldam(
     checks.integers("ldam", labels=labels)
     checks.non_negative("ldam", margin=margin)
     checks.positive("ldam", scale=scale)
-    margins = margin * (jnp.min(counts) / counts) ** 0.25
-    own = one_hot(labels, cosines.shape[1], dtype=cosines.dtype)
-    logits = scale * (cosines - own * margins[None])
+    widths = margin * (jnp.min(counts) / counts) ** 0.25
+    logits = margins.cosface(cosines, labels, margin=widths[None], scale=scale)
     return cross_entropy(logits, labels, where=where, axis_name=axis_name)
 
 
@@ -136,8 +136,7 @@ def focal_binary(
     checks.shape(who, logits.shape, targets=targets)
     checks.boolean(who, targets=targets)
     checks.non_negative(who, gamma=gamma)
-    signed = jnp.where(targets, logits, -logits)
-    terms = -jax.nn.log_sigmoid(signed) * jax.nn.sigmoid(-signed) ** gamma
+    terms = focal_terms(logits, targets, gamma)
     if alpha is not None:
         checks.fraction(who, alpha=alpha)
         terms *= jnp.where(targets, alpha, 1 - alpha)

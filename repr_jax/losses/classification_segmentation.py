@@ -46,14 +46,21 @@ def focal_balanced(
     who = "focal_balanced"
     checks.non_negative(who, gamma=gamma)
     logits, masks, where = _checked(who, logits, masks, where)
-    signed = jnp.where(masks, logits, -logits)
-    wrong, surprise = jax.nn.sigmoid(-signed), -jax.nn.log_sigmoid(signed)
-    terms = wrong**gamma * surprise
+    terms = focal_terms(logits, masks, gamma)
     kinds = (masks & where[:, None], ~masks & where[:, None])
     return sum(
         masked_mean(terms.ravel(), where=kind.ravel(), axis_name=axis_name)
         for kind in kinds
     )
+
+
+def focal_terms(logits: Array, targets: Array, gamma: float | Array) -> Array:
+    """(1 - p)^gamma (-log p), p the sigmoid of a logit, or 1 less it: by element.
+
+    logits: float, targets: bool of the same shape, which of the two p is.
+    """
+    signed = jnp.where(targets, logits, -logits)
+    return jax.nn.sigmoid(-signed) ** gamma * -jax.nn.log_sigmoid(signed)
 
 
 def dice(

@@ -2,6 +2,7 @@
 
 cosines are [batch, num_classes] float in [-1, 1]; labels [batch] int, of which one
 outside of [0, num_classes) has no class and no margin; scale > 0, s in the papers.
+A margin of cosines may be [1, num_classes], one for each class.
 """
 
 import jax.numpy as jnp
