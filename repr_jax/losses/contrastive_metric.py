@@ -12,6 +12,7 @@ from repr_jax.losses.contrastive_labels import labeled
 from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, num_present
 from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, to_float
+from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 
@@ -96,19 +97,8 @@ def multi_similarity(
     checks.positive(who, **sharpness)
     pairs.check(who, chunk_size, axis_name, ring)
     rows = labeled(who, x, labels, where, axis_name, cosine)
-
-    def near(rows, columns, params):
-        sharpness, base = params
-        logits = sharpness * (base - cosine.of_pairs(rows.x, columns.x))
-        return jnp.where(pairs.same_label(rows, columns), logits, -jnp.inf)
-
-    def far(rows, columns, params):
-        sharpness, base = params
-        logits = sharpness * (cosine.of_pairs(rows.x, columns.x) - base)
-        return jnp.where(pairs.other_label(rows, columns), logits, -jnp.inf)
-
     terms = 0.0
-    for score, sharp in ((near, positive_sharpness), (far, negative_sharpness)):
+    for score, sharp in ((below, positive_sharpness), (above, negative_sharpness)):
         log_sum = pairs.log_sum_exp(
             score,
             rows,
@@ -120,6 +110,20 @@ def multi_similarity(
         )
         terms += jax.nn.softplus(log_sum) / sharp
     return masked_mean(terms, where=rows.where, axis_name=axis_name)
+
+
+def below(rows: Rows, columns: Rows, params: tuple) -> Array:
+    """sharpness (base - cosine) of pairs of a class, -inf of others, as a score."""
+    sharpness, base = params
+    logits = sharpness * (base - cosine.of_pairs(rows.x, columns.x))
+    return jnp.where(pairs.same_label(rows, columns), logits, -jnp.inf)
+
+
+def above(rows: Rows, columns: Rows, params: tuple) -> Array:
+    """sharpness (cosine - base) of pairs of two classes, -inf of others, as a score."""
+    sharpness, base = params
+    logits = sharpness * (cosine.of_pairs(rows.x, columns.x) - base)
+    return jnp.where(pairs.other_label(rows, columns), logits, -jnp.inf)
 
 
 def circle(

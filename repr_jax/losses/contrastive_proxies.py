@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.losses.classification_margins import checked_cosines
+from repr_jax.losses.contrastive_metric import above, below
 from repr_jax.ops import checks, margins, pairs
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.numerics import class_ids, l2_normalize, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
-from repr_jax.ops.similarity import cosine
 
 
 def proxy_anchor(
@@ -54,28 +54,17 @@ def proxy_anchor(
     every = jnp.ones(num_classes, bool)
     names = jnp.arange(num_classes)
     rows = Rows(l2_normalize(proxies), every, -1 - names, names)  # of no row here
-
-    def near(rows, columns, params):
-        margin, sharpness = params
-        logits = -sharpness * (cosine.of_pairs(rows.x, columns.x) - margin)
-        return jnp.where(pairs.same_label(rows, columns), logits, -jnp.inf)
-
-    def far(rows, columns, params):
-        margin, sharpness = params
-        logits = sharpness * (cosine.of_pairs(rows.x, columns.x) + margin)
-        return jnp.where(pairs.other_label(rows, columns), logits, -jnp.inf)
-
     attract, repel = (
         pairs.log_sum_exp(
             score,
             rows,
             columns,
-            (margin, sharpness),
+            (sharpness, base),
             chunk_size=chunk_size,
             axis_name=axis_name,
             ring=ring,
         )
-        for score in (near, far)
+        for score, base in ((below, margin), (above, -margin))
     )
     # Terms of proxies are equal on all devices, and so is their mean.
     attract, repel = (
