@@ -151,14 +151,8 @@ def instance_discrimination(
     """
     who = "instance_discrimination"
     check_options(who, temperature, chunk_size, axis_name)
-    x, where = checked_rows(who, where, x=x)
-    bank, all_present = checked_rows(who, None, bank=bank)
-    checks.shape(who, (len(bank), x.shape[1]), bank=bank)
-    checks.shape(who, where.shape, index=index)
-    checks.integers(who, index=index)
-    checks.within(who, len(bank), where=where, index=index)
-    x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))
-    index = present(jnp.asarray(index), where)
+    x, bank, index, where = _stored(who, x, bank, index, where)
+    all_present = jnp.ones(len(bank), bool)
     log_negatives = pairs.log_sum_exp(
         negative_logits(cosine),
         Rows(x, where, index),
@@ -331,15 +325,23 @@ def relational_js(
 
 def _stored_cosines(who, x, bank, index, other_index, where, name):
     """[batch] cosines with the rows of `index`, [batch, num] with others; `where`."""
+    x, bank, index, where = _stored(who, x, bank, index, where)
+    checks.shape(who, (len(x), *jnp.shape(other_index)[1:2]), **{name: other_index})
+    checks.integers(who, **{name: other_index})
+    checks.within(who, len(bank), where=where, **{name: other_index})
+    others = present(jnp.asarray(other_index), where)
+    own = cosine.of_rows(x, bank[index])
+    products = jnp.einsum("bd,bmd->bm", x, bank[others], precision="highest")
+    return own, products, where
+
+
+def _stored(who, x, bank, index, where):
+    """Unit rows, unit bank without gradient, index with 0 where absent; `where`."""
     x, where = checked_rows(who, where, x=x)
     bank, _ = checked_rows(who, None, bank=bank)
     checks.shape(who, (len(bank), x.shape[1]), bank=bank)
     checks.shape(who, where.shape, index=index)
-    checks.shape(who, (len(x), *jnp.shape(other_index)[1:2]), **{name: other_index})
-    checks.integers(who, index=index, **{name: other_index})
-    checks.within(who, len(bank), where=where, index=index, **{name: other_index})
+    checks.integers(who, index=index)
+    checks.within(who, len(bank), where=where, index=index)
     x, bank = cosine.prepare(x), lax.stop_gradient(cosine.prepare(bank))
-    index, others = (present(jnp.asarray(i), where) for i in (index, other_index))
-    own = cosine.of_rows(x, bank[index])
-    products = jnp.einsum("bd,bmd->bm", x, bank[others], precision="highest")
-    return own, products, where
+    return x, bank, present(jnp.asarray(index), where), where

@@ -142,15 +142,10 @@ def log_sum_exp_both_ways(
     For a batch that is whole: one product of matrices forward and two backward, where
     calls for either way take twice as many.
     """
-    dtype = _dtype(rows)
-    scores = score(rows, columns, jax.tree.map(lambda p: jnp.asarray(p, dtype), params))
-
-    def over_columns(scores):
-        start = _LOG_SUM_EXP.start(jnp.zeros_like(scores[:, 0]))
-        return _LOG_SUM_EXP.finish(_LOG_SUM_EXP.add(start, scores))
-
+    scores = score(rows, columns, _typed(params, rows))
     of_rows = jnp.where(rows.where[None], scores.T, -jnp.inf)
-    return over_columns(scores), over_columns(of_rows)
+    sums = ((rows, scores), (columns, of_rows))
+    return tuple(_at_once(_LOG_SUM_EXP, *both) for both in sums)
 
 
 def total(
@@ -208,16 +203,25 @@ _TOTAL = _Reduction(
 
 
 def _reduce(reduction, score, rows, columns, params, chunk_size, axis_name, ring):
-    dtype = _dtype(rows)
-    params = jax.tree.map(lambda p: jnp.asarray(p, dtype), params)
+    params = _typed(params, rows)
     if axis_name is not None and not ring:
         columns = gather_rows(columns, axis_name)
     if chunk_size is None and not ring:
-        start = reduction.start(jnp.zeros_like(rows.index, dtype))
-        return reduction.finish(reduction.add(start, score(rows, columns, params)))
+        return _at_once(reduction, rows, score(rows, columns, params))
     arguments = _equally_varying((rows, columns, params))
     in_blocks = _blockwise(reduction, score, chunk_size, axis_name if ring else None)
     return in_blocks(*arguments)
+
+
+def _typed(params, rows):
+    """As arrays of the dtype of the rows."""
+    return jax.tree.map(lambda p: jnp.asarray(p, _dtype(rows)), params)
+
+
+def _at_once(reduction, rows, scores):
+    """[n] of all scores [n, m] of the rows."""
+    start = reduction.start(jnp.zeros_like(rows.index, _dtype(rows)))
+    return reduction.finish(reduction.add(start, scores))
 
 
 def _blockwise(reduction, score, chunk_size, axis_name):
