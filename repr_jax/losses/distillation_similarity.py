@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.ops import checks
+from repr_jax.ops import checks, quantiles
 from repr_jax.ops.batch import (
     checked_rows,
     gather_rows,
@@ -65,8 +65,8 @@ def similarity_calibration(
     alike, count = lax.stop_gradient(alike), num_present(where, axis_name)
     ranks, total = _ranks(alike, where, axis_name)
     shares = (2 * jnp.arange(total) + 1) / jnp.maximum(2 * count, 1)  # of all ranks
-    quantiles = beta_quantile(jnp.minimum(shares, 1), shape)
-    targets = jax.nn.relu(2 * quantiles.astype(alike.dtype) - 1)[ranks]
+    values = quantiles.beta(jnp.minimum(shares, 1), shape)
+    targets = jax.nn.relu(2 * values.astype(alike.dtype) - 1)[ranks]
     targets = jnp.where(jnp.isnan(alike), alike, targets)
     return masked_mean(jnp.abs(found - targets), where=where, axis_name=axis_name)
 
@@ -89,21 +89,6 @@ def code_quantization(
     signs = jnp.where(codes < 0, -1.0, 1.0).astype(codes.dtype)
     near = cosine.of_rows(cosine.prepare(codes), cosine.prepare(signs))
     return masked_mean(1 - near, where=where, axis_name=axis_name)
-
-
-def beta_quantile(shares: Array, shape: float) -> Array:
-    """[...] in [0, 1] -> [...] quantiles of Beta(shape, shape), by bisection."""
-
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        below = jax.scipy.special.betainc(shape, shape, middle) < shares
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-    shares = lax.stop_gradient(shares)
-    ends = 0 * shares, 0 * shares + 1
-    low, high = lax.fori_loop(0, 40, halve, ends)
-    return (low + high) / 2
 
 
 def _ranks(values, where, axis_name):

@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from numpy.typing import ArrayLike
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, checked_where, num_present, present
+from repr_jax.ops.batch import checked_rows, checked_where
 from repr_jax.ops.class_statistics import class_means
+from repr_jax.ops.covariance import cross_covariance
 from repr_jax.ops.numerics import l2_normalize, one_hot, pairwise_dot
 
 
@@ -147,8 +148,6 @@ def conditional_cross_covariance(
 
     def away(x):
         _, means = class_means(x, labels, **options)
-        return present(x - pairwise_dot(code, means.T), where)
+        return x - pairwise_dot(code, means.T)  # of mean 0
 
-    products = pairwise_dot(away(a).T, away(b).T)
-    products = products if axis_name is None else lax.psum(products, axis_name)
-    return products / jnp.maximum(num_present(where, axis_name), 1)
+    return cross_covariance(away(a), away(b), where=where, axis_name=axis_name)

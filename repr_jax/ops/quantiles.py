@@ -1,8 +1,9 @@
-"""Quantiles that keep a promise about the next draw, and bins of equal mass."""
+"""Quantiles that keep a promise about the next draw or are of a law, and bins."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from repr_jax.ops import checks
 from repr_jax.ops.batch import checked_where
@@ -58,3 +59,18 @@ def equal_mass_bins(values: Array, *, num_bins: int, where: Array) -> Array:
     ranks = jnp.zeros(len(order), jnp.int32).at[order].set(jnp.arange(len(order)))
     starts = jnp.arange(1, num_bins) * jnp.sum(where) // num_bins
     return jnp.searchsorted(starts, ranks, side="right")
+
+
+def beta(shares: Array, shape: float) -> Array:
+    """[...] in [0, 1] -> [...] quantiles of Beta(shape, shape), by bisection."""
+
+    def halve(_, ends):
+        low, high = ends
+        middle = (low + high) / 2
+        below = jax.scipy.special.betainc(shape, shape, middle) < shares
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    shares = lax.stop_gradient(shares)
+    ends = 0 * shares, 0 * shares + 1
+    low, high = lax.fori_loop(0, 40, halve, ends)
+    return (low + high) / 2

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import beta
 
 from repr_jax import losses
-from repr_jax.losses.distillation_similarity import beta_quantile
+from repr_jax.ops import quantiles as ops_quantiles
 
 similarity_calibration = jax.jit(losses.similarity_calibration)
 code_quantization = jax.jit(losses.code_quantization)
@@ -47,7 +47,7 @@ def test_it_has_the_stated_values():
     np.testing.assert_allclose(similarity_calibration(*draw()), 0.6248029, rtol=1e-5)
     codes = np.concatenate(draw()[2:])
     np.testing.assert_allclose(code_quantization(codes), 0.1855127, rtol=1e-5)
-    quantiles = jax.jit(beta_quantile)(np.array([1, 3, 5, 7], "f") / 8, 5.0)
+    quantiles = jax.jit(ops_quantiles.beta)(np.array([1, 3, 5, 7], "f") / 8, 5.0)
     targets = np.maximum(2 * np.asarray(quantiles) - 1, 0)
     np.testing.assert_allclose(targets, [0, 0, 0.1030318, 0.3602623], rtol=1e-4)
 
