@@ -12,13 +12,13 @@ import os
 import pathlib
 import statistics
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from experiments.benchmarks.speed.peers.timing import timed
 from experiments.results.tables import Table
 
 SERVER = pathlib.Path(__file__).with_name("peers") / "__main__.py"
@@ -57,10 +57,9 @@ class Subject(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Seconds and processor seconds a call, by turn; and what a call returned."""
+    """Seconds of a call, by turn, and what a call returned."""
 
     seconds: list[float]
-    cpu_seconds: list[float]
     value: list[float]
 
 
@@ -107,15 +106,6 @@ def wait(function: Callable) -> Callable:
     return lambda: jax.block_until_ready(function())
 
 
-def timed(function: Callable, calls: int) -> tuple[float, float]:
-    """Seconds of one call, and processor seconds of all threads."""
-    began, cpu_began = time.perf_counter(), time.process_time()
-    for _ in range(calls):
-        function()
-    cpu, seconds = time.process_time() - cpu_began, time.perf_counter() - began
-    return seconds / calls, cpu / calls
-
-
 def flat(value) -> list[float]:
     """The numbers of the first array of a result, if they are few."""
     found = np.ravel(next(iter(jax.tree.leaves(value)), []))
@@ -130,20 +120,18 @@ def solve(problem: Problem, peer: Peer, turns: int) -> dict[str, Measured]:
     values = {name: flat(function()) for name, function in own.items()}
     if problem.name in peer.problems:
         values |= peer.ask("prepare", problem.name)
-    found = {name: Measured([], [], value) for name, value in values.items()}
+    found = {name: Measured([], value) for name, value in values.items()}
 
     def turn(name, calls):
         if name in own:
             return timed(own[name], calls)
         return peer.ask("turn", problem.name, name, calls)
 
-    once = {name: turn(name, 1)[0] for name in found}
+    once = {name: turn(name, 1) for name in found}
     calls = {name: max(1, min(1000, round(LEAST / once[name]))) for name in found}
     for _ in range(turns):
         for name, measured in found.items():
-            seconds, cpu = turn(name, calls[name])
-            measured.seconds.append(seconds)
-            measured.cpu_seconds.append(cpu)
+            measured.seconds.append(turn(name, calls[name]))
     if problem.name in peer.problems:
         peer.ask("drop", problem.name)
     return found

@@ -5,18 +5,17 @@
 SUBJECT names a file beside this one, whose `problems(smoke)` gives {problem: {program:
 a function that prepares it and returns one to be timed}}. Each line on stdin is a JSON
 list, answered by a line of JSON: ["problems"] by names; ["prepare", problem] by what
-its first call returned; ["turn", problem, program, calls] by seconds, and processor
-seconds, of one call; ["drop", problem] forgets it. Needs PACKAGES
-alone.
+its first call returned; ["turn", problem, program, calls] by seconds of one call;
+["drop", problem] forgets it. Needs PACKAGES alone.
 """
 
 import importlib
 import importlib.metadata
 import json
 import os
-import pathlib
 import sys
-import time
+
+from timing import timed
 
 PACKAGES = (
     "torch",
@@ -54,19 +53,9 @@ def plain(value) -> list[float]:
     return [float(x) for x in flat] if len(flat) <= 100 else []
 
 
-def timed(function, calls: int) -> list[float]:
-    """Seconds of one call, and processor seconds."""
-    began, cpu_began = time.perf_counter(), time.process_time()
-    for _ in range(calls):
-        function()
-    cpu, seconds = time.process_time() - cpu_began, time.perf_counter() - began
-    return [seconds / calls, cpu / calls]
-
-
 def main(subject: str, smoke: bool) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what packages print is not an answer
-    sys.path.insert(0, os.fspath(pathlib.Path(__file__).parent))
     problems = importlib.import_module(f"{subject}_peers").problems(smoke)
     ready = {}
     for line in sys.stdin:
