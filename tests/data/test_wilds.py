@@ -39,7 +39,7 @@ def fmow(tmp_path):
         row = {
             "split": part,
             "category": kind,
-            "country_code": ("FRA", "JPN", "XXX")[i % 3],
+            "country_code": ("FRA", "JPN", "XKX")[i % 3],
         }
         rows.append(row | {"timestamp": f"{year}-01-01T10:00:00Z", "img_path": place})
         write_image(folder / "images" / f"rgb_img_{i}.png", 224, i)
