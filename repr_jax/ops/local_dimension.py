@@ -2,8 +2,7 @@
 
 distances: [..., k] float, ascending, k >= 2, to the k nearest other rows. Estimates
 are clipped to [1e-3, 1e4]: equal distances have no finite one. Scaling all distances
-changes nothing. Of 20 neighbors among 1000 Gaussian rows of 2, 5 and 10 dimensions the
-moments say 2.06, 5.07 and 8.97.
+changes nothing.
 """
 
 import jax.numpy as jnp
