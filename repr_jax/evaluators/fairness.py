@@ -43,6 +43,7 @@ from repr_jax.ops.measurement import Operator
 
 WHO = "fairness"
 HEADLINE = ("accuracy", "rdp/chi2", "pr/chi2", "ucpr/chi2")
+BLOCK = 16  # pixels a side that NIQE looks at together
 
 psnr = jax.jit(metrics.psnr)
 cosine_distance = jax.jit(metrics.cosine_distance)
@@ -52,9 +53,6 @@ laplacian_variance = jax.jit(metrics.laplacian_variance)
 @jax.jit
 def dissimilarity(x, z):
     return (1 - metrics.ssim(x, z)) / 2
-
-
-BLOCK = 16  # pixels a side that NIQE looks at together
 
 
 def benchmark(

@@ -20,7 +20,7 @@ from repr_jax.ops.covariance import (
     variance,
 )
 from repr_jax.ops.numerics import l2_normalize, pairwise_dot
-from repr_jax.ops.pairs import Rows, others, row_index
+from repr_jax.ops.pairs import Rows
 
 
 def barlow_twins(
@@ -218,12 +218,12 @@ def batch_barlow(
     predictions, targets, where = checked_rows(
         who, where, rank=3, **dict(zip(("predictions", "targets"), by_row))
     )
-    index = row_index(where, axis_name)
+    index = pairs.row_index(where, axis_name)
 
     def squares(rows, columns, weight):
         cosines = jnp.einsum("ikd,jkd->kij", rows.x, columns.x, precision="highest")
         other = weight * jnp.mean(cosines**2, axis=0)
-        own = columns.where[None] & ~others(rows, columns)
+        own = columns.where[None] & ~pairs.others(rows, columns)
         terms = jnp.where(own, jnp.mean((1 - cosines) ** 2, axis=0), other)
         return jnp.where(columns.where[None], terms, 0)
 
@@ -259,9 +259,9 @@ def prompt_orthogonality(
       2025, https://arxiv.org/abs/2503.10080, as in the authors' code.
     """
     x, where = checked_rows("prompt_orthogonality", where, prompts=prompts)
-    rows = Rows(l2_normalize(x), where, row_index(where, axis_name))
+    rows = Rows(l2_normalize(x), where, pairs.row_index(where, axis_name))
     columns = gather_rows(rows, axis_name)
     squares = pairwise_dot(rows.x, columns.x) ** 2
-    squares = jnp.where(others(rows, columns), squares, 0)
+    squares = jnp.where(pairs.others(rows, columns), squares, 0)
     terms = jnp.sum(squares, axis=1) / jnp.maximum(num_present(where, axis_name), 1)
     return masked_mean(terms, where=where, axis_name=axis_name)

@@ -10,9 +10,7 @@ from jax import Array, dtypes, lax
 from repr_jax.ops import checks
 
 EXP_LIMIT = 30.0  # exp(30) = 1e13: what grows from it still has a float32 square
-WIDE = (
-    512  # dims, from where a product costs more than adding a matrix to its transpose
-)
+WIDE = 512  # dims: there a product costs more than adding a matrix to its transpose
 
 
 def to_float(x: Any) -> Array:
