@@ -15,13 +15,14 @@ import io
 import math
 import os
 import pickletools
-import struct
 import zipfile
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+
+from repr_jax import files
 
 ZIP = b"PK\x03\x04"
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
@@ -38,8 +39,6 @@ DTYPES = {
     "BoolStorage": np.dtype("?"),
 }
 BROKEN = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError)
-BROKEN_ZIP = (*BROKEN, zipfile.BadZipFile, EOFError, OSError, struct.error)
-BROKEN_ZIP += (NotImplementedError, RuntimeError)
 MAX_RANK = 32
 MAX_REPEATED = 2**20  # elements of a tensor that repeats its storage, by a stride of 0
 LARGEST = 2**96  # of whole numbers; MAGIC has 77 bits
@@ -137,7 +136,7 @@ def _members(file: BinaryIO, path: str) -> dict[str, bytes]:
             if sum(info.file_size for info in infos) > os.path.getsize(path):
                 raise zipfile.BadZipFile("members larger than the file")
             return {info.filename: archive.read(info) for info in infos}
-    except BROKEN_ZIP as error:
+    except files.BROKEN as error:
         raise ValueError(
             f"{path}: expected a whole archive of torch; got {_brief(str(error))}."
         ) from None
