@@ -22,6 +22,7 @@ import venv
 
 from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
 from experiments.benchmarks.speed import turns
+from experiments.benchmarks.speed.peers.packages import PACKAGES
 from experiments.benchmarks.speed.turns import Peer, Subject
 from experiments.results import store, tables
 
@@ -33,12 +34,6 @@ SUBJECTS = (
     "data",
     "start",
     "checkpoints",
-)
-PEERS = (
-    ("torch==2.13.0",),
-    # Without what they need: they bring other builds of torch.
-    ("--no-deps", "lightly", "lightly-utils", "multivae", "open_clip_torch"),
-    ("scikit-learn", "scipy", "faiss-cpu", "albumentations", "pillow"),
 )
 
 
@@ -57,11 +52,10 @@ def environment(folder: pathlib.Path) -> str:
     if not (folder / "complete").exists():
         print(f"peers: an environment is made in {folder}", flush=True)
         venv.create(folder, with_pip=True)
-        for words in PEERS:
-            command = [os.fspath(python), "-m", "pip", "install", "--quiet", *words]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise ValueError(f"{' '.join(command)}: {done.stderr[-1000:]}")
+        command = [os.fspath(python), "-m", "pip", "install", "--quiet", *PACKAGES]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ValueError(f"{' '.join(command)}: {done.stderr[-1000:]}")
         (folder / "complete").touch()
     return os.fspath(python)
 

@@ -53,7 +53,7 @@ def peer(tmp_path, monkeypatch):
     folder.mkdir()
 
     def make(text):
-        for name in ("__main__.py", "timing.py"):
+        for name in ("__main__.py", "packages.py", "timing.py"):
             shutil.copy(turns.SERVER.with_name(name), folder)
         (folder / "losses_peers.py").write_text(textwrap.dedent(text))
         monkeypatch.setattr(turns, "SERVER", folder / "__main__.py")

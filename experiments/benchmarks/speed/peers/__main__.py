@@ -15,21 +15,8 @@ import json
 import os
 import sys
 
+from packages import PACKAGES
 from timing import timed
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "lightly",
-    "multivae",
-    "open_clip_torch",
-    "pytorch-metric-learning",
-    "scikit-learn",
-    "scipy",
-    "faiss-cpu",
-    "albumentations",
-    "numpy",
-)
 
 
 def versions() -> dict[str, str]:
