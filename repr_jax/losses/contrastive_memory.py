@@ -188,8 +188,8 @@ def instance_nce(
       index: [batch] int in [0, num_examples), which example each row is.
       noise_index: [batch, m] int in [0, num_examples), drawn uniformly; it may hit the
         example itself. The paper takes m = 4096.
-      normalizer: > 0, what `instance_normalizer` estimates on the first batch, kept
-        from then on. The paper writes Z.
+      normalizer: > 0, what `contrastive_memory.instance_normalizer` estimates on the
+        first batch, kept from then on. The paper writes Z.
 
     Source: Wu et al. 2018 (as `instance_discrimination`), eqs. 4 to 7. Their proximal
       regularization, |x - bank_index|^2 of unit rows, is `byol`(x, bank[index]); their
