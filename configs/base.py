@@ -19,6 +19,7 @@ def base(*, smoke: bool = False) -> ml_collections.ConfigDict:
     config.checkpoint_every = 1 if smoke else 1_000  # steps
     config.keep_last = 2  # checkpoints
     config.eval_every = 0  # steps between evaluations while training; 0 for none
+    config.eval_names = ()  # of evals, those to call then; () for all
     config.best_metric = "loss"  # the best checkpoint is kept too; "" for none; of an
     # evaluator as in "knn/accuracy", evaluated while training
     config.best_mode = "min"  # or max: which best_metric is best

@@ -101,6 +101,12 @@ def check(config, mesh) -> None:
     _at_least(config, "keep_last", 1)
     _at_least(config, "eval_every", 0)
     _at_least(config, "data_patience", 1)
+    for name in config.eval_names:
+        if name not in config.evals:
+            raise ValueError(
+                f"config.eval_names: expected some of {', '.join(sorted(config.evals))}"
+                f"; got {name!r}."
+            )
     every = config.steps_per_call
     for name in ("num_steps", "log_every", "checkpoint_every", "eval_every"):
         optional = name == "eval_every"
@@ -159,8 +165,9 @@ def _check_best_metric(config, of_training) -> None:
     name = config.best_metric
     if not name or name in of_training:
         return
-    if name.split("/")[0] not in config.evals:
-        known = [*sorted(of_training), *(f"{e}/..." for e in sorted(config.evals))]
+    while_training = _while_training(config)
+    if name.split("/")[0] not in while_training:
+        known = [*sorted(of_training), *(f"{e}/..." for e in sorted(while_training))]
         raise ValueError(
             f'config.best_metric: expected one of {", ".join(known)}, or ""; got '
             f"{name!r}."
@@ -171,6 +178,11 @@ def _check_best_metric(config, of_training) -> None:
             f"({config.checkpoint_every}), since best_metric is {name}; got "
             f"{config.eval_every}."
         )
+
+
+def _while_training(config) -> tuple[str, ...]:
+    """Names of the evaluators that are called every config.eval_every steps."""
+    return tuple(config.eval_names) or tuple(config.evals)
 
 
 # Training
@@ -330,12 +342,13 @@ def numbers_of(config, parts: Parts, workdir) -> Callable | None:
     if not config.eval_every:
         return None
     outputs, numberless = outputs_of(parts), set()  # who only draws is asked once
+    evaluators = {name: parts.evaluators[name] for name in _while_training(config)}
 
     def evaluate(state):
         model = trained(parts, state, workdir, outputs)
         found = {
             name: evaluator(model, parts.dataset)
-            for name, evaluator in parts.evaluators.items()
+            for name, evaluator in evaluators.items()
             if name not in numberless
         }
         numberless.update(name for name, x in found.items() if not x.numbers)

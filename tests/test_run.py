@@ -141,6 +141,14 @@ def test_a_best_checkpoint_by_a_training_mean(finished):
     [
         ({"best_metric": "knn/accuracy"}, r"grad_norm, loss, error/\.\.\."),
         ({"best_metric": "error/mse", "eval_every": 0}, "divisor of checkpoint_every"),
+        (
+            {
+                "best_metric": "error/mse",
+                "evals.other": {"fn": error},
+                "eval_names": ("other",),
+            },
+            r"grad_norm, loss, other/\.\.\.",
+        ),
         ({"evals.error.fn": accuracy}, "output 'logits'"),
     ],
 )
@@ -171,6 +179,16 @@ def test_two_evaluators_of_one_kind_are_two_results(finished):
     config.evals.twice = dict(fn=error, scale=2.0)
     found = run.evaluate(config, workdir)
     assert found["twice/mse"] == pytest.approx(2 * found["error/mse"])
+
+
+def test_while_training_only_those_are_called_that_are_named(tmp_path):
+    config = small(eval_names=("other",), num_steps=10, checkpoint_every=10)
+    config.eval_every, config.best_metric = 10, "other/mse"
+    config.evals.other = dict(fn=error, scale=2.0)
+    run.train(config, tmp_path)
+    names = {name for row in logs.read(tmp_path) for name in row if "/" in name}
+    assert names == {"other/mse"}
+    assert "error/mse" in run.evaluate(config, tmp_path, step="best")
 
 
 # The moving average

@@ -197,6 +197,7 @@ def test_a_half_written_row_of_metrics_does_not_count(tmp_path):
         ({"best_metric": "los"}, "expected one of bias, grad_norm, loss"),
         ({"best_mode": "lowest"}, "min or max; got 'lowest'"),
         ({"eval_every": -1}, "eval_every: expected at least 0"),
+        ({"eval_names": ("knn",)}, "eval_names: expected some of .*; got 'knn'"),
         ({"eval_every": 3, "steps_per_call": 2}, "eval_every: .* steps_per_call"),
         ({"optimizer.learning_rate": -1.0}, "learning_rate > 0; got -1.0"),
     ],

@@ -8,15 +8,15 @@ networks untrained, the pixels themselves, and a classifier that sees the labels
 each: nearest neighbors, linear probes, the dimensions in use (a collapsed
 representation uses one) at the end and over training, and steps a second.
 Parts, all of them unless --only names some:
-  digits  MNIST: the subset in the package, or with --data_dir all of it.
+  digits  MNIST: the subset in the package, or at --scale=paper all of --data_dir.
   emoji   drawn by two artists, of nine categories; where emoji.npz of --data_dir is.
 Writes DIR/self_supervised.json, .md and .csv, and a picture a part. Finished runs are
-not repeated: the same command continues. Scales: cpu, 2,000 steps; paper, 5,000;
-smoke, two of every run.
+not repeated: the same command continues. Scales: cpu, 1,000 steps of 64 images; paper,
+5,000 of 256; smoke, two of every run.
 
-Every setting but the number of steps is of the method's config, see `METHODS`: those
-of the losses are the published ones, the others ours. There are no published figures of
-these networks and data.
+Every setting but the numbers of steps and images is of the method's config, see
+`METHODS`: those of the losses are the published ones, the others ours. There are no
+published figures of these networks and data.
 """
 
 import itertools
@@ -58,8 +58,9 @@ UNTRAINED = {  # configs whose network is looked at as it starts
 LABELS, PIXELS = "classifier, sees the labels", "pixels"
 CONTROLS = {**UNTRAINED, LABELS: "configs/classification/labels_{}.py"}
 PARTS = {"digits": "mnist", "emoji": "emoji"}  # what stands in the names of configs
-NUM_STEPS = {"cpu": 2_000, "paper": 5_000, "smoke": 2}
-NUM_POINTS = 10  # of a curve over training
+SIZES = {"cpu": (1_000, 64), "paper": (5_000, 256), "smoke": (2, 8)}  # steps, images
+NUM_POINTS = 5  # of a curve over training
+CURVES = ("knn", "rank")  # evaluators of the points
 COLUMNS = {
     "20 neighbors": "knn/accuracy/20",
     "linear probe": "linear_probe/accuracy",
@@ -101,17 +102,18 @@ def rows_of(part: str, asked) -> list[Row]:
 def row(part: str, method: str, asked) -> Row:
     """The runs of a method or a control."""
     file = (METHODS | CONTROLS)[method].format(PARTS[part])
-    steps, untrained = NUM_STEPS[asked.scale], method in UNTRAINED
+    (steps, batch_size), untrained = SIZES[asked.scale], method in UNTRAINED
     steps = min(100, steps) if untrained else steps
     every = max(1, steps // NUM_POINTS)
-    values = {"num_steps": steps, "checkpoint_every": every, "eval_every": every}
+    values = {"num_steps": steps, "batch_size": batch_size, "checkpoint_every": every}
+    values |= {"eval_every": every, "eval_names": CURVES}
     values["log_every"] = max(1, every // 5)  # most of them with no evaluation between
     if untrained:  # its optimizer moves nothing, averages over batches do
         values |= {"eval_every": 0, "optimizer.peak": 1e-12}
         values |= {"optimizer.warmup_steps": 0}
     if asked.scale == "smoke":
         file += ":smoke"
-    elif asked.data_dir:
+    elif part == "emoji" or asked.scale == "paper":
         values |= {"data_dir": asked.data_dir}
         values |= {"data_source": "tfds"} if part == "digits" else {}
     folder = re.sub(r"\W+", "_", method)
@@ -256,7 +258,7 @@ def main(arguments=None) -> int:
         __doc__,
         PARTS,
         arguments,
-        data_dir="of tfds' MNIST and of emoji.npz; if empty, the digits in the package",
+        data_dir="of emoji.npz and, at --scale=paper, of tfds' MNIST",
     )
     if "emoji" in asked.only and not asked.data_dir and asked.scale != "smoke":
         print("error: emoji need --data_dir; or --only=digits", file=sys.stderr)

@@ -28,7 +28,7 @@ def test_every_run_is_a_config_with_values_that_it_has(scale, part):
             config = configs.load(run.config, run.overrides)
             names.add(run.name)
             assert config.dataset.seed == run.overrides["seed"]
-            if scale != "smoke":
+            if scale == "paper" or (scale, part) == ("cpu", "emoji"):
                 assert config.data_dir == "DIR"
                 assert "DIR" in (
                     config.dataset.get("data_dir"),
@@ -36,9 +36,12 @@ def test_every_run_is_a_config_with_values_that_it_has(scale, part):
                 )
             moved = config.optimizer.peak > 1e-6
             assert moved == (row.method not in paper.UNTRAINED)
-            assert (config.num_steps == paper.NUM_STEPS[scale]) or not moved
+            num_steps, batch_size = paper.SIZES[scale]
+            assert config.num_steps == num_steps or not moved
+            assert config.batch_size == batch_size
             for metric in paper.COLUMNS.values():
                 assert metric.partition("/")[0] in config.evals
+            assert set(paper.CURVES) <= set(config.evals)
             if "decay" in config and moved and "num_steps" in config.decay:
                 assert config.decay.num_steps == config.num_steps
             assert config.optimizer.num_steps == config.num_steps
