@@ -26,6 +26,7 @@ from experiments.papers.checks import (
     scores_post_hoc,
     scores_probes,
     scores_quality,
+    views_contrast,
 )
 from experiments.papers.checks.table import ABOUT, Check, Figures, tabulated
 from experiments.results import store
@@ -44,9 +45,15 @@ WAVES = {
         "Calibration and uncertainty": scores_calibration.CHECKS,
         "Probes": scores_probes.CHECKS,
         "Quality of representations, unlearning": scores_quality.CHECKS,
-    }
+    },
+    "views": {
+        "Contrast": views_contrast.CHECKS,
+    },
 }
-TITLES = {"scores": "Checks of scores: outliers, calibration, evaluation, unlearning"}
+TITLES = {
+    "scores": "Checks of scores: outliers, calibration, evaluation, unlearning",
+    "views": "Checks of views: contrast, distillation, retrieval, labels",
+}
 NOTES = {  # paragraphs
     "scores": [
         "Changed after a first seed in which the method was not better: the data of "
@@ -66,7 +73,8 @@ NOTES = {  # paragraphs
         "tried after the first line was measured. Images of BEYOND were cut for time. "
         "Scores of one classifier share its training, whose seconds are in the first "
         "line."
-    ]
+    ],
+    "views": [],
 }
 
 
