@@ -27,6 +27,7 @@ from experiments.papers.checks import (
     scores_probes,
     scores_quality,
     views_contrast,
+    views_memory,
 )
 from experiments.papers.checks.table import ABOUT, Check, Figures, tabulated
 from experiments.results import store
@@ -48,6 +49,7 @@ WAVES = {
     },
     "views": {
         "Contrast": views_contrast.CHECKS,
+        "Contrast with stored rows, relations, clients": views_memory.CHECKS,
     },
 }
 TITLES = {

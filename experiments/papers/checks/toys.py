@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from repr_jax import losses, metrics, optim
-from repr_jax.data import augment, mnist
+from repr_jax.data import augment, mnist, pretext
 from repr_jax.evaluators import knn, linear_probe
 from repr_jax.ops import uncertainty
 from repr_jax.ops.dense import he_normal
@@ -170,6 +170,21 @@ def nearest(bank, labels, queries, wanted, num_neighbors: int = 20) -> float:
         num_classes=int(np.max(labels)) + 1,
     )
     return float(np.mean(np.argmax(shares, axis=1) == wanted))
+
+
+def rotating(seed, num_steps):
+    """A dense encoder of digits that tells four rotations of 32 moved ones apart."""
+    x, _ = digits("train")
+
+    def loss(params, key):
+        keys = jax.random.split(key)
+        some = moved(keys[1], *batch(keys[0], x[:5_000], size=32)).reshape(
+            -1, 14, 14, 1
+        )
+        images, turns = pretext.rotations(some)
+        return losses.cross_entropy(apply(params, images.reshape(-1, 196)), turns)
+
+    return descend(loss, encoder(seed, 4), seed=seed, num_steps=num_steps)
 
 
 @functools.cache
