@@ -27,6 +27,7 @@ from experiments.papers.checks import (
     scores_probes,
     scores_quality,
     views_contrast,
+    views_distillation,
     views_memory,
 )
 from experiments.papers.checks.table import ABOUT, Check, Figures, tabulated
@@ -50,6 +51,7 @@ WAVES = {
     "views": {
         "Contrast": views_contrast.CHECKS,
         "Contrast with stored rows, relations, clients": views_memory.CHECKS,
+        "Self-distillation": views_distillation.CHECKS,
     },
 }
 TITLES = {
