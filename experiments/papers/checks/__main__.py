@@ -28,6 +28,7 @@ from experiments.papers.checks import (
     scores_quality,
     views_contrast,
     views_distillation,
+    views_information,
     views_memory,
     views_pretexts,
 )
@@ -52,6 +53,7 @@ WAVES = {
     "views": {
         "Contrast": views_contrast.CHECKS,
         "Contrast with stored rows, relations, clients": views_memory.CHECKS,
+        "Information and sequences": views_information.CHECKS,
         "Self-distillation": views_distillation.CHECKS,
         "Pretexts and regularizers": views_pretexts.CHECKS,
     },
