@@ -28,6 +28,7 @@ from experiments.papers.checks import (
     scores_quality,
     views_contrast,
     views_distillation,
+    views_images,
     views_information,
     views_memory,
     views_pretexts,
@@ -56,6 +57,7 @@ WAVES = {
         "Information and sequences": views_information.CHECKS,
         "Self-distillation": views_distillation.CHECKS,
         "Pretexts and regularizers": views_pretexts.CHECKS,
+        "Tasks and images": views_images.CHECKS,
     },
 }
 TITLES = {
