@@ -144,7 +144,7 @@ def _usage(logits):
     """Entropy of how often each prototype is the first, over that of equal use."""
     counts = np.bincount(np.argmax(logits, axis=1), minlength=PROTOTYPES)
     shares = counts[counts > 0] / counts.sum()
-    return -np.sum(shares * np.log(shares)) / np.log(PROTOTYPES)
+    return np.sum(shares * np.log(1 / shares)) / np.log(PROTOTYPES)
 
 
 @check(
