@@ -189,13 +189,6 @@ def bias(seed):
     return abs(found - bits), abs(simple - bits)
 
 
-def _probe(features_of, limit=500):
-    """Test accuracy of a linear probe of digits."""
-    (x, y), (t, label) = (toys.digits(split) for split in ("train", "test"))
-    rows = features_of(x[:limit]), features_of(t[:1_000])
-    return linear_probe.score(rows[0], y[:limit], rows[1], label[:1_000]).accuracy
-
-
 @check(
     "rotations as a pretext",
     "data.pretext.rotations",
@@ -220,7 +213,7 @@ def rotations(seed):
             jax.nn.relu(x.reshape(len(x), -1) @ params[0][0] + params[0][1])
         )
 
-    return _probe(features(params), 100), _probe(features(start), 100)
+    return toys.probe(features(params), 100), toys.probe(features(start), 100)
 
 
 @check(
@@ -263,7 +256,7 @@ def rotation_probe(seed):
             for k in jax.random.split(jax.random.key(seed))
         )
         loss = float(losses.nt_xent(a, b, temperature=0.2))
-        found.append((_probe(features), score, -loss))
+        found.append((toys.probe(features), score, -loss))
     labels, turns, loss = np.float32(found).T
     return metrics.spearman(labels, turns), metrics.spearman(labels, loss)
 
@@ -280,7 +273,7 @@ def utility(seed):
     counts = [20, 40, 80, 160, 320, 640, 1_280, 2_560]
 
     def curve(features):
-        return [_probe(features, n) for n in counts]
+        return [toys.probe(features, n) for n in counts]
 
     pretrained = curve(lambda x: np.asarray(hidden(params, x.reshape(len(x), -1))))
     scratch = curve(lambda x: x.reshape(len(x), -1))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from repr_jax import losses, metrics, optim
-from repr_jax.data import augment, mnist
+from repr_jax.data import augment, mnist, pretext
+from repr_jax.evaluators import knn, linear_probe
 from repr_jax.ops import uncertainty
 from repr_jax.ops.dense import he_normal
 
@@ -77,21 +78,38 @@ def _affine(x, kernel, bias):
 
 def descend(loss, params, *, seed: int, num_steps: int, rate: float = 1e-3):
     """Adam on loss(params, key), its rate falling to 0; the parameters after it."""
+    run = training(
+        lambda params, extras, key, step: (loss(params, key), extras),
+        num_steps=num_steps,
+        rate=rate,
+    )
+    return run(params, (), seed)[0]
+
+
+def training(loss, *, num_steps: int, rate: float = 1e-3, after_update=None):
+    """(params, extras, seed) -> both after Adam on loss; compiled once for all calls.
+
+    Loss and after_update are those of `optim.descend`; what is not learned but differs
+    between calls, such as a weight, is an extra.
+    """
     optimizer = optim.adam_cosine(peak=rate, num_steps=num_steps)
-    state = optim.start_descent(params, optimizer, num_steps=num_steps)
-    key = jax.random.key(seed)
 
     @jax.jit
-    def run(state):
-        return optim.descend(
-            lambda params, extras, key, step: (loss(params, key), extras),
+    def run(params, extras, key):
+        state = optim.start_descent(
+            params, optimizer, num_steps=num_steps, extras=extras
+        )
+        state = optim.descend(
+            loss,
             state,
             key=key,
             optimizer=optimizer,
             until=num_steps,
+            after_update=after_update,
         )
+        return state.params, state.extras
 
-    return run(state).params
+    return lambda params, extras, seed: run(params, extras, jax.random.key(seed))
 
 
 def batch(key, *arrays, size: int = 128):
@@ -111,21 +129,85 @@ def classifier(seed: int, x, y, *, widths=(64, 64), num_steps=600, rate=1e-3, si
     return descend(loss, start, seed=seed, num_steps=num_steps, rate=rate)
 
 
+def moved(key, images, **views):
+    """[rows, 14, 14] -> [rows, 196], each image moved and zoomed at random."""
+    numbers = dict(shift=0.15, zoom=0.15, brightness=0.0, contrast=0.0) | views
+    changed = augment.jitter(key, images[..., None], fill=0.0, **numbers)
+    return changed.reshape(len(images), -1)
+
+
 def simclr(seed, x, num_steps=300, **views):
     """A dense encoder of digits [rows, 14, 14], trained by NT-Xent on moved ones."""
-    numbers = dict(shift=0.15, zoom=0.15, brightness=0.0, contrast=0.0) | views
 
     def loss(params, key):
         keys = jax.random.split(key, 3)
-        some = batch(keys[0], x)[0][..., None]
-        a, b = (
-            augment.jitter(k, some, fill=0.0, **numbers).reshape(-1, 196)
-            for k in keys[1:]
-        )
-        return losses.nt_xent(apply(params, a), apply(params, b), temperature=0.2)
+        (some,) = batch(keys[0], x)
+        a, b = (apply(params, moved(k, some, **views)) for k in keys[1:])
+        return losses.nt_xent(a, b, temperature=0.2)
 
-    start = dense(jax.random.key(seed), (196, 256, 128, 32))
-    return descend(loss, start, seed=seed, num_steps=num_steps)
+    return descend(loss, encoder(seed), seed=seed, num_steps=num_steps)
+
+
+def encoder(seed, out: int = 32):
+    """A dense encoder of digits [rows, 196] that is not trained."""
+    return dense(jax.random.key(seed), (196, 256, 128, out))
+
+
+def probe(features_of, limit: int = 500) -> float:
+    """Test accuracy of a linear classifier of what is made of digits [rows, 14, 14]."""
+    (x, y), (t, label) = (digits(split) for split in ("train", "test"))
+    rows = features_of(x[:limit]), features_of(t[:1_000])
+    return linear_probe.score(rows[0], y[:limit], rows[1], label[:1_000]).accuracy
+
+
+def nearest(bank, labels, queries, wanted, num_neighbors: int = 20) -> float:
+    """Accuracy of the weighted vote of the nearest rows of a bank."""
+    shares = knn.shares(
+        jnp.asarray(bank),
+        labels,
+        jnp.asarray(queries),
+        num_neighbors=num_neighbors,
+        num_classes=int(np.max(labels)) + 1,
+    )
+    return float(np.mean(np.argmax(shares, axis=1) == wanted))
+
+
+def rotating(seed, num_steps):
+    """A dense encoder of digits that tells four rotations of 32 moved ones apart."""
+    x, _ = digits("train")
+
+    def loss(params, key):
+        keys = jax.random.split(key)
+        some = moved(keys[1], *batch(keys[0], x[:5_000], size=32)).reshape(
+            -1, 14, 14, 1
+        )
+        images, turns = pretext.rotations(some)
+        return losses.cross_entropy(apply(params, images.reshape(-1, 196)), turns)
+
+    return descend(loss, encoder(seed, 4), seed=seed, num_steps=num_steps)
+
+
+@functools.cache
+def displaced(split: str, num: int):
+    """The first digits, [num, 196], each moved once as views are, and their labels.
+
+    Where a digit lies tells nothing of its class: what views teach is of use.
+    """
+    x, y = digits(split)
+    return np.asarray(moved(jax.random.key(len(split)), x[:num])), y[:num]
+
+
+def nearest_digits(params) -> float:
+    """`nearest` of displaced digits by the hidden layer of an encoder of digits."""
+    (x, y), (t, label) = (displaced(split, 2_000) for split in ("train", "test"))
+    return nearest(hidden(params, x), y, hidden(params, t), label)
+
+
+def probe_of(params) -> float:
+    """Accuracy of a linear classifier of the hidden layer, for displaced digits."""
+    (x, y), (t, label) = displaced("train", 1_000), displaced("test", 2_000)
+    rows = (np.asarray(hidden(params, some)) for some in (x, t))
+    return linear_probe.score(next(rows), y, next(rows), label).accuracy
 
 
 def windows(x, size: int = 3):

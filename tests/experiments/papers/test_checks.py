@@ -34,6 +34,7 @@ def toy(monkeypatch):
 
 
 def test_every_check_has_a_name_of_its_own_and_names_what_it_checks():
+    assert list(checks.WAVES) == list(checks.TITLES) == list(checks.NOTES)
     every = checks.all_checks()
     assert len({check.name for check in every}) == len(every) > 70
     assert not any("," in check.name for check in every)  # they stand between commas
