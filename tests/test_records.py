@@ -108,25 +108,16 @@ def test_a_loss_belongs_to_the_family_of_its_file():
                 assert module.split("_")[0] == page.parent.name, name
 
 
-def test_what_holds_the_scores_exists():
-    """The functions, tests and checks of `configs/evaluation/scores.md`."""
-    parts = WAVES["scores"].values()
-    found = {check.name for part in parts for check in part}
-    lines = held("scores", r" (.+) \|", more_than=60)
-    assert all(set(checks.split(", ")) <= found for *_, checks in lines)
-
-
-def test_what_holds_the_views_exists():
-    held("views", "()", more_than=60)
-
-
-def held(page, checks, more_than):
-    """Lines of a page whose functions and tests exist: all of them, and so many."""
+@pytest.mark.parametrize(
+    ("page", "others"), [("scores", set()), ("views", {"none yet"})]
+)
+def test_what_holds_a_wave_exists(page, others):
+    """Functions, tests and checks of `configs/evaluation/scores.md`, `views.md`."""
+    found = {check.name for part in WAVES[page].values() for check in part} | others
     text = (ROOT / "configs" / "evaluation" / f"{page}.md").read_text()
-    form = rf"^\| (.+) \| `(.+)` \| `(.+)::(\w+)` \|{checks}$"
-    lines = re.findall(form, text, re.M)
-    assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > more_than
-    for _, function, file, test, _ in lines:
+    lines = re.findall(r"^\| (.+) \| `(.+)` \| `(.+)::(\w+)` \| (.+) \|$", text, re.M)
+    assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > 60
+    for _, function, file, test, checks in lines:
         pkgutil.resolve_name(f"repr_jax.{function}")
         assert f"def {test}(" in (ROOT / file).read_text(), test
-    return lines
+        assert set(checks.split(", ")) <= found, checks

@@ -26,6 +26,14 @@ from experiments.papers.checks import (
     scores_post_hoc,
     scores_probes,
     scores_quality,
+    views_additions,
+    views_compatible,
+    views_labels_few,
+    views_labels_rare,
+    views_labels_wrong,
+    views_metric,
+    views_pseudo,
+    views_retrieval,
 )
 from experiments.papers.checks.table import ABOUT, Check, Figures, tabulated
 from experiments.results import store
@@ -44,9 +52,22 @@ WAVES = {
         "Calibration and uncertainty": scores_calibration.CHECKS,
         "Probes": scores_probes.CHECKS,
         "Quality of representations, unlearning": scores_quality.CHECKS,
-    }
+    },
+    "views": {
+        "Metric learning": views_metric.CHECKS,
+        "Retrieval": views_retrieval.CHECKS,
+        "Compatible representations": views_compatible.CHECKS,
+        "Few labels": views_labels_few.CHECKS,
+        "Labels that networks give": views_pseudo.CHECKS,
+        "Wrong labels": views_labels_wrong.CHECKS,
+        "Rare labels": views_labels_rare.CHECKS,
+        "Two views": views_additions.CHECKS,
+    },
 }
-TITLES = {"scores": "Checks of scores: outliers, calibration, evaluation, unlearning"}
+TITLES = {
+    "scores": "Checks of scores: outliers, calibration, evaluation, unlearning",
+    "views": "Checks of views: contrast, distillation, retrieval, labels",
+}
 NOTES = {  # paragraphs
     "scores": [
         "Changed after a first seed in which the method was not better: the data of "
@@ -66,7 +87,8 @@ NOTES = {  # paragraphs
         "tried after the first line was measured. Images of BEYOND were cut for time. "
         "Scores of one classifier share its training, whose seconds are in the first "
         "line."
-    ]
+    ],
+    "views": [],
 }
 
 
