@@ -28,26 +28,30 @@ def _moons(rng, num, noise=0.1, dims=0):
     return np.float32(np.concatenate([x, noise * rng.normal(size=(num, dims))], 1)), y
 
 
+def _steep(eigenvalues, exponent):
+    """Powers of eigenvalues of which the largest is 1."""
+    return spectral.power(eigenvalues / eigenvalues.max(), exponent=exponent)
+
+
 @functools.cache
 def _spectral(seed):
     """Accuracies on moons, 8 labels, 10 draws: s = l, s = l^8, label propagation."""
     rng = np.random.default_rng(seed)
     found = []
+    shapes = [functools.partial(_steep, exponent=n) for n in (1, 8)]
     for _ in range(10):
         x, y = _moons(rng, 300)
         labeled = np.arange(300) < 8
         t, label = _moons(rng, 500)
         signs = np.float32(2 * y - 1)[:, None]
+        fits = [
+            spectral.fit(x, labeled, signs, transform=shape, gamma=10.0, penalty=0.1)
+            for shape in shapes
+        ]
         right = [
             np.mean((np.asarray(spectral.predict(fitted, t))[:, 0] > 0) == label)
-            for fitted in (
-                spectral.fit(
-                    x, labeled, signs, gamma=10.0, penalty=0.1,
-                    transform=lambda e, n=n: spectral.power(e / e.max(), exponent=n),
-                )
-                for n in (1, 8)
-            )
-        ]  # fmt: skip
+            for fitted in fits
+        ]
         spread = label_propagation.fit(
             x, np.where(labeled, y, -1), num_classes=2, gamma=10.0
         )
