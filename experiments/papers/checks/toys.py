@@ -232,3 +232,40 @@ def msp(params, inliers, outliers) -> float:
     """`separation` by the largest softmax of a dense network."""
     scores = (uncertainty.max_softmax(apply(params, x)) for x in (inliers, outliers))
     return separation(*scores)
+
+
+def embedding(seed, x, y, loss, *, widths=(128, 32), more=None, size=128, **descent):
+    """A dense network, and more that it learns, by loss(rows, labels, more)."""
+    start = dense(jax.random.key(seed), (x.shape[1], *widths)), more
+
+    def objective(params, key):
+        some_x, some_y = batch(key, x, y, size=size)
+        return loss(apply(params[0], some_x), some_y, params[1])
+
+    return descend(objective, start, seed=seed, **dict(num_steps=500) | descent)
+
+
+def retrieval(z, labels) -> float:
+    """Mean average precision, every row asking for the others of its label."""
+    z, labels = unit(np.asarray(z)), np.asarray(labels)
+    same, others = labels[:, None] == labels, ~np.eye(len(z), dtype=bool)
+    return float(metrics.mean_average_precision(z @ z.T, same, where=others))
+
+
+def right(logits, labels) -> float:
+    """Share of rows whose largest logit is that of the label."""
+    return float(np.mean(np.argmax(np.asarray(logits), axis=-1) == labels))
+
+
+def balanced(logits, labels) -> float:
+    """`right`, the mean over classes."""
+    hits = np.argmax(np.asarray(logits), axis=-1) == labels
+    return float(np.mean([hits[labels == c].mean() for c in np.unique(labels)]))
+
+
+def flipped(rng, y, num_classes: int, rate: float):
+    """Labels of which a share has been moved to another class; which ones."""
+    wrong = rng.uniform(size=len(y)) < rate
+    return np.where(
+        wrong, (y + rng.integers(1, num_classes, len(y))) % num_classes, y
+    ), wrong

@@ -36,7 +36,7 @@ def toy(monkeypatch):
 def test_every_check_has_a_name_of_its_own_and_names_what_it_checks():
     assert list(checks.WAVES) == list(checks.TITLES) == list(checks.NOTES)
     every = checks.all_checks()
-    assert len({check.name for check in every}) == len(every) > 70
+    assert len({check.name for check in every}) == len(every) > 140
     assert not any("," in check.name for check in every)  # they stand between commas
     for folder in range(3):
         files = {checks.file_of("d", check, folder).name for check in every}
@@ -116,7 +116,9 @@ def test_a_damaged_figure_is_named(toy, tmp_path, capsys):
     assert "expected a check's figures" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["uMSE", "combined scores", "conformal quantile"])
+@pytest.mark.parametrize(
+    "name", ["uMSE", "combined scores", "conformal quantile", "BLiM"]
+)
 def test_a_quick_check_holds(name):
     (check,) = (check for check in checks.all_checks() if check.name == name)
     found = table.Figures(*check.run(0), 0.0)
