@@ -120,6 +120,19 @@ def test_what_holds_the_views_exists():
     held("views", "()", more_than=60)
 
 
+def test_what_is_beside_others_exists():
+    """Our names in `configs/evaluation/beside_others.md`, none of theirs twice."""
+    text = (ROOT / "configs" / "evaluation" / "beside_others.md").read_text()
+    lines = re.findall(r"^\| (lightly|open_clip|PML) \| (.+) \| (.+) \|$", text, re.M)
+    assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > 70
+    theirs = [(package, n) for package, names, _ in lines for n in names.split(", ")]
+    assert len(set(theirs)) == len(theirs)
+    for *_, here in lines:
+        for name in code(here):
+            if name.startswith(("losses.", "ops.")):
+                pkgutil.resolve_name(f"repr_jax.{name}")
+
+
 def held(page, checks, more_than):
     """Lines of a page whose functions and tests exist: all of them, and so many."""
     text = (ROOT / "configs" / "evaluation" / f"{page}.md").read_text()

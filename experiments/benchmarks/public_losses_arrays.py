@@ -16,6 +16,10 @@ def predicted(rng, batch, dim):
     return dict(zip(("predictions", "targets"), views(rng, batch, dim).values()))
 
 
+def asked(rng, batch, dim):
+    return dict(zip(("queries", "keys"), views(rng, batch, dim).values()))
+
+
 def one_view(rng, batch, dim):
     return {"x": rng.normal(size=(batch, dim))}
 
@@ -31,10 +35,10 @@ def labeled(rng, batch, dim):
 
 
 def even(rng, batch, dim):
-    """Classes of as many rows, one after another; at most three of them."""
-    num = 3 if batch % 3 == 0 else 2 if batch % 2 == 0 else 1
-    labels = np.repeat(np.arange(num), batch // num)
-    return {"x": rng.normal(size=(len(labels), dim)), "labels": labels}
+    """As many classes as rows of each, one after another."""
+    num = int(batch**0.5) + 1
+    labels = np.repeat(np.arange(num), num)
+    return {"x": rng.normal(size=(num**2, dim)), "labels": labels}
 
 
 def prototyped(rng, batch, dim, name="prototypes"):
@@ -70,6 +74,15 @@ def with_teacher(rng, batch, dim):
     found = captioned(rng, batch, dim)
     found |= {f"target_{name}": rng.normal(size=(batch, dim + 1)) for name in found}
     return found | {"scale": np.float64(9.0)}
+
+
+def remembered(rng, batch, dim):
+    found, square = views(rng, batch, dim), rng.normal(size=(dim, dim))
+    return found | {"covariance": square @ square.T}
+
+
+def sketched(rng, batch, dim):
+    return one_view(rng, batch, dim) | {"directions": rng.normal(size=(9, dim))}
 
 
 def queued(rng, batch, dim):

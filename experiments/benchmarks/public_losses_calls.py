@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from repr_jax import losses
+from repr_jax.ops import margins
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 PML = "pytorch_metric_learning"
@@ -131,6 +132,16 @@ class Distance(negative_squared_distance):
         squares = -negative_squared_distance.of_pairs(a, b)
         apart = squares > 1e-20  # a row and itself are no pair
         return -jnp.sqrt(jnp.where(apart, squares, 1))
+
+
+def large_margin_softmax(x, labels, prototypes):
+    """cross_entropy() of ops.margins.sphereface(scale=lengths of both)"""
+    cosines = cosine.of_pairs(cosine.prepare(x), cosine.prepare(prototypes))
+    lengths = (jnp.linalg.norm(a, axis=1) for a in (x, prototypes))
+    scale = jnp.outer(*lengths)
+    return losses.cross_entropy(
+        margins.sphereface(cosines, labels, scale=scale), labels
+    )
 
 
 def ibot_of_logits(online, targets, mask):

@@ -1,19 +1,11 @@
-"""What `public_losses` compares, a row a loss and its options."""
+"""What `public_losses` compares: a row a loss and its options."""
 
 from functools import partial
 
-import numpy as np
-
 from experiments.benchmarks import public_losses_arrays as arrays
 from experiments.benchmarks import public_losses_calls as calls
-from experiments.benchmarks.public_losses_calls import (
-    PML,
-    Case,
-    case,
-    lightly,
-    pml,
-    spec,
-)
+from experiments.benchmarks.public_losses_calls import Case, case, lightly, spec
+from experiments.benchmarks.public_losses_pml import of_classes, of_pairs, of_tuplets
 from repr_jax import losses
 
 SIZES = ((6, 4), (17, 8), (32, 3))  # batch and dim
@@ -21,7 +13,8 @@ SIZES = ((6, 4), (17, 8), (32, 3))  # batch and dim
 
 def cases() -> list[Case]:
     """All rows of the table."""
-    return [*of_lightly(), *of_open_clip(), *of_pairs(), *of_classes()]
+    parts = of_lightly, of_spread, of_open_clip, of_pairs, of_tuplets, of_classes
+    return [row for part in parts for row in part()]
 
 
 def of_lightly() -> list[Case]:
@@ -48,6 +41,14 @@ def of_lightly() -> list[Case]:
             temperature=0.2,
         ),
         case(losses.dcl, lightly("DCLLoss"), arrays.views, temperature=0.1),
+        case(losses.dcl_weighted, lightly("DCLWLoss"), arrays.views),
+        case(
+            losses.dcl_weighted,
+            lightly("DCLWLoss", temperature=0.5, sigma=0.2),
+            arrays.views,
+            temperature=0.5,
+            sigma=0.2,
+        ),
         case(losses.barlow_twins, lightly("BarlowTwinsLoss"), arrays.views),
         case(
             losses.barlow_twins,
@@ -117,6 +118,54 @@ def of_lightly() -> list[Case]:
     ]
 
 
+def of_spread() -> list[Case]:
+    """Those of lightly that act on moments, or on a distribution."""
+    given = "lightly's directions are replaced by ours, its window by one in float64"
+    unit = "lightly takes rows as they are, which are normalized here"
+    return [
+        case(
+            losses.alignment_uniformity,
+            lightly("hypersphere_loss.HypersphereLoss", t=2.0),
+            arrays.views,
+        ),
+        case(
+            losses.alignment_uniformity,
+            lightly("hypersphere_loss.HypersphereLoss", t=1.0, lam=0.3, alpha=3.0),
+            arrays.views,
+            scale=1.0,
+            uniformity_weight=0.3,
+            power=3.0,
+        ),
+        case(losses.tico, lightly("TiCoLoss"), arrays.remembered, "remembered"),
+        case(
+            losses.tico,
+            lightly("TiCoLoss", beta=0.3, rho=2.0),
+            arrays.remembered,
+            "remembered",
+            decay=0.3,
+            contrast_weight=2.0,
+        ),
+        case(
+            losses.mmcr,
+            lightly("MMCRLoss"),
+            arrays.several,
+            "stacked",
+            local_weight=0.005,
+            note=unit,
+        ),
+        case(losses.sigreg, lightly("SIGReg"), arrays.sketched, "sketched", note=given),
+        case(
+            losses.sigreg,
+            lightly("SIGReg", knots=9, t_max=2.0),
+            arrays.sketched,
+            "sketched",
+            num_knots=9,
+            most=2.0,
+            note=given,
+        ),
+    ]
+
+
 def of_open_clip() -> list[Case]:
     scaled = partial(arrays.captioned, scale=9.0)
     return [
@@ -145,142 +194,5 @@ def of_open_clip() -> list[Case]:
             spec("open_clip.loss.DistillClipLoss"),
             arrays.with_teacher,
             "distilled",
-        ),
-    ]
-
-
-def of_pairs() -> list[Case]:
-    """Losses of pairs and triplets."""
-    plain = spec(f"{PML}.distances.LpDistance", normalize_embeddings=False)
-    squared = spec(f"{PML}.distances.LpDistance", normalize_embeddings=False, power=2)
-    mean = spec(f"{PML}.reducers.MeanReducer")
-    apart = spec(f"{PML}.reducers.DoNothingReducer")
-    hadsell = "Hadsell et al. square both terms and take one mean over all pairs"
-    positive = (
-        "PML averages over the triplets that are above 0, Schroff et al. over all"
-    )
-    return [
-        case(
-            losses.nt_xent,
-            pml("NTXentLoss", temperature=0.2),
-            arrays.views,
-            "as_views",
-            temperature=0.2,
-        ),
-        case(losses.sup_con, pml("SupConLoss"), arrays.labeled),
-        case(
-            losses.sup_con,
-            pml("SupConLoss", temperature=0.5),
-            arrays.labeled,
-            temperature=0.5,
-        ),
-        case(losses.vicreg, pml("VICRegLoss"), arrays.views, "beside"),
-        case(losses.multi_similarity, pml("MultiSimilarityLoss"), arrays.labeled),
-        case(
-            losses.multi_similarity,
-            pml("MultiSimilarityLoss", alpha=1.0, beta=9.0, base=0.1),
-            arrays.labeled,
-            positive_sharpness=1.0,
-            negative_sharpness=9.0,
-            base=0.1,
-        ),
-        case(losses.circle, pml("CircleLoss"), arrays.labeled),
-        case(
-            losses.circle,
-            pml("CircleLoss", m=0.25, gamma=5),
-            arrays.labeled,
-            margin=0.25,
-            scale=5,
-        ),
-        case(
-            losses.triplet,
-            pml("TripletMarginLoss", margin=0.2, distance=squared),
-            arrays.triples,
-            "triplets",
-            note=positive,
-        ),
-        case(
-            losses.triplet,
-            pml("TripletMarginLoss", margin=0.2, distance=squared, reducer=mean),
-            arrays.triples,
-            "triplets",
-            note="as above, by PML's MeanReducer",
-        ),
-        case(
-            calls.hardest_of_unit_rows,
-            pml(
-                "TripletMarginLoss",
-                margin=0.1,
-                reducer=mean,
-                miner=spec(f"{PML}.miners.BatchHardMiner"),
-            ),
-            arrays.labeled,
-            "mined",
-        ),
-        case(
-            losses.contrastive_margin,
-            pml("ContrastiveLoss", distance=plain),
-            arrays.labeled,
-            note=hadsell,
-        ),
-        case(
-            losses.contrastive_margin,
-            pml("ContrastiveLoss", distance=plain, reducer=apart),
-            arrays.labeled,
-            "squared_terms",
-            note="as above, PML's terms squared and averaged so",
-        ),
-    ]
-
-
-def of_classes() -> list[Case]:
-    """Losses with weights, proxies or centers of classes."""
-
-    def learned(name, **options):
-        return pml(name, **options, num_classes=arrays.NUM_CLASSES, embedding_size=4)
-
-    degrees = float(np.rad2deg(0.5))
-    return [
-        case(
-            losses.cosface,
-            learned("CosFaceLoss", margin=0.35, scale=64),
-            arrays.prototyped,
-            "with_weights",
-        ),
-        case(
-            losses.cosface,
-            learned("NormalizedSoftmaxLoss", temperature=0.05),
-            arrays.prototyped,
-            "with_weights",
-            margin=0.0,
-            scale=20.0,
-        ),
-        case(
-            losses.arcface,
-            learned("ArcFaceLoss", margin=degrees, scale=64),
-            arrays.prototyped,
-            "with_weights",
-        ),
-        case(
-            losses.arcface,
-            learned("ArcFaceLoss", margin=float(np.rad2deg(1.2)), scale=8),
-            arrays.prototyped,
-            "with_weights",
-            margin=1.2,
-            scale=8.0,
-        ),
-        case(
-            losses.proxy_anchor,
-            learned("ProxyAnchorLoss"),
-            partial(arrays.prototyped, name="proxies"),
-            "with_weights",
-        ),
-        case(
-            losses.proxy_anchor,
-            learned("ProxyAnchorLoss", margin=0.3, alpha=4.0),
-            partial(arrays.prototyped, name="proxies"),
-            "with_weights",
-            margin=0.3,
-            sharpness=4.0,
         ),
     ]

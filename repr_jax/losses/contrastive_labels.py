@@ -14,10 +14,11 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
-from repr_jax.ops import checks, pairs
+from repr_jax.ops import checks, mining, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
+from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import class_ids, length, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
@@ -326,16 +327,11 @@ def triplet_hardest(
     checks.non_negative("triplet_hardest", margin=margin)
     rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
-    alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
-    positive = pairs.same_label(rows, columns)
-    negative = pairs.other_label(rows, columns)
-    farthest = jnp.argmin(jnp.where(positive, alike, jnp.inf), axis=1)
-    nearest = jnp.argmax(jnp.where(negative, alike, -jnp.inf), axis=1)
-    far = similarity.of_rows(rows.x, columns.x[nearest])
-    near = similarity.of_rows(rows.x, columns.x[farthest])
-    counted = rows.where & jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+    found = mining.hardest_of(rows, columns, similarity)
+    far = similarity.of_rows(rows.x, columns.x[found.negative])
+    near = similarity.of_rows(rows.x, columns.x[found.positive])
     terms = jax.nn.relu(margin + far - near)
-    return masked_mean(terms, where=counted, axis_name=axis_name)
+    return masked_mean(terms, where=found.where, axis_name=axis_name)
 
 
 def triplet_semi_hard(
@@ -374,19 +370,3 @@ def triplet_semi_hard(
     counted = (pairs.same_label(rows, columns) & some) | jnp.isnan(distances)
     counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
-
-
-def labeled(
-    who: str,
-    x: Array,
-    labels: Array,
-    where: Array | None,
-    axis_name: str | None,
-    similarity: Similarity,
-) -> Rows:
-    """The arguments, checked and prepared, every row an example of its own."""
-    x, where = checked_rows(who, where, x=x)
-    checks.shape(who, where.shape, labels=labels)
-    checks.integers(who, labels=labels)
-    index = pairs.row_index(where, axis_name)
-    return Rows(similarity.prepare(x), where, index, class_ids(labels))

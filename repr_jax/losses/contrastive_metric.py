@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive_labels import labeled
 from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, num_present
+from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, to_float
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine, negative_squared_distance

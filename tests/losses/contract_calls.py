@@ -141,6 +141,12 @@ def with_prototypes(loss, arrays, decoder, **rest):
     )
 
 
+def with_centers(loss, arrays, decoder, **rest):
+    """Two centers a class, that are learned, of three classes."""
+    centers = jnp.stack([decoder.T, jnp.roll(decoder.T, 1, axis=0)], axis=1)
+    return labeled(lambda x, y, **k: loss(x, y, centers, **k), arrays, decoder, **rest)
+
+
 def supported(loss, arrays, decoder, **rest):
     """With counts and shares, which are at least 0."""
     q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))

@@ -42,6 +42,12 @@ def target_fixed(spec, arrays):
     return made(spec)(first, second.detach())
 
 
+def unit_rows(spec, arrays):
+    """Of a first array that is normalized."""
+    x, *others = arrays.values()
+    return made(spec)(F.normalize(x, dim=1), *others)
+
+
 def as_views(spec, arrays):
     """Losses of labels, of two views of unlabeled examples."""
     both = torch.cat(list(arrays.values()))
@@ -147,10 +153,17 @@ def clustered(spec, arrays):
     return made(spec)(scores[:2], scores[2:], stored)
 
 
-def listed(spec, arrays):
-    """loss([each view])."""
-    (views,) = arrays.values()
-    return made(spec)(list(views))
+def sketched(spec, arrays):
+    """Of directions that are given, and a window in float64."""
+    x, directions = arrays.values()
+    loss = made(spec)
+    unit = F.normalize(directions.detach(), dim=1)
+    loss._generate_unit_vectors = lambda *_: unit.T
+    loss.t = loss.t.double()
+    window = torch.exp(-(loss.t**2) / 2)
+    loss.weights = (loss.weights / loss.phi).round(decimals=6).double() * window
+    loss.phi = window
+    return loss(x)
 
 
 def remembered(spec, arrays):
@@ -162,9 +175,9 @@ def remembered(spec, arrays):
 
 
 def stacked(spec, arrays):
-    """Views of an example side by side, half of them for each argument."""
+    """Views of an example side by side, normalized, half of them for each argument."""
     (views,) = arrays.values()
-    views = views.transpose(0, 1)
+    views = F.normalize(views.transpose(0, 1), dim=2)
     half = views.shape[1] // 2
     return made(spec)(views[:, :half], views[:, half:])
 
@@ -174,6 +187,7 @@ HANDS = {
     for hand in (
         in_order,
         target_fixed,
+        unit_rows,
         as_views,
         beside,
         triplets,
@@ -188,7 +202,7 @@ HANDS = {
         centered,
         masked,
         clustered,
-        listed,
+        sketched,
         remembered,
         stacked,
     )
