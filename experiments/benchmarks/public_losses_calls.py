@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from repr_jax import losses
-from repr_jax.ops import margins
+from repr_jax.ops import margins, mining
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 PML = "pytorch_metric_learning"
@@ -118,6 +118,18 @@ def hardest_of_unit_rows(x, labels):
     """triplet_hardest(similarity=-|a - b|, margin=0.1) of unit rows"""
     x = cosine.prepare(x)
     return losses.triplet_hardest(x, labels, similarity=Distance, margin=0.1)
+
+
+def informative(x, labels):
+    """multi_similarity(pair_where=ops.mining.informative_pairs(x, labels))"""
+    kept = mining.informative_pairs(x, labels)
+    return losses.multi_similarity(x, labels, pair_where=kept)
+
+
+def beyond_margins(x, labels):
+    """circle(pair_where=ops.mining.margin_pairs(x, labels, 0.6, -0.3))"""
+    kept = mining.margin_pairs(x, labels, positive_bound=0.6, negative_bound=-0.3)
+    return losses.circle(x, labels, pair_where=kept)
 
 
 class Distance(negative_squared_distance):

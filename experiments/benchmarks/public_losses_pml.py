@@ -47,7 +47,30 @@ def of_pairs() -> list[Case]:
             negative_sharpness=9.0,
             base=0.1,
         ),
+        case(
+            calls.informative,
+            pml(
+                "MultiSimilarityLoss",
+                miner=spec(f"{PML}.miners.MultiSimilarityMiner"),
+            ),
+            arrays.labeled,
+            "mined",
+        ),
         case(losses.circle, pml("CircleLoss"), arrays.labeled),
+        case(
+            calls.beyond_margins,
+            pml(
+                "CircleLoss",
+                miner=spec(
+                    f"{PML}.miners.PairMarginMiner",
+                    pos_margin=0.6,
+                    neg_margin=-0.3,
+                    distance=spec(f"{PML}.distances.CosineSimilarity"),
+                ),
+            ),
+            arrays.labeled,
+            "mined",
+        ),
         case(
             losses.circle,
             pml("CircleLoss", m=0.25, gamma=5),

@@ -1,7 +1,9 @@
 """Contrastive losses with labels, which say which rows belong together.
 
 x is [rows, dim] float, every view of every example a row of its own, or of every pair
-of rows a number; labels [rows] int, equal for rows that belong together. Other
+of rows a number; labels [rows] int, equal for rows that belong together; pair_where
+[rows, rows of the whole batch] bool, False for pairs that do not count, such as
+`ops.mining.informative_pairs`, without chunk_size and ring. Other
 arguments and errors are those of `contrastive`; TypeError also for labels that are not
 integers.
 """
@@ -31,6 +33,7 @@ def sup_con(
     temperature: float | Array = 0.1,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -43,8 +46,8 @@ def sup_con(
     Source: Khosla et al., "Supervised Contrastive Learning", 2020, eq. 2,
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
-    check_options("sup_con", temperature, chunk_size, axis_name, ring)
-    rows = labeled("sup_con", x, labels, where, axis_name, cosine)
+    check_options("sup_con", temperature, chunk_size, axis_name, ring, pair_where)
+    rows = labeled("sup_con", x, labels, where, axis_name, cosine, pair_where)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature

@@ -27,6 +27,7 @@ def nca(
     temperature: float | Array = 1.0,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -40,8 +41,8 @@ def nca(
       https://papers.nips.cc/paper/2566-neighbourhood-components-analysis, the form
       with a logarithm, of x as a network makes it.
     """
-    check_options("nca", temperature, chunk_size, axis_name, ring)
-    rows = labeled("nca", x, labels, where, axis_name, similarity)
+    check_options("nca", temperature, chunk_size, axis_name, ring, pair_where)
+    rows = labeled("nca", x, labels, where, axis_name, similarity, pair_where)
 
     def of(kind):
         def score(rows, columns, temperature):

@@ -1,14 +1,16 @@
-"""Miners: the positive and the negative that each row of a batch is compared with.
+"""Miners: which other rows of a batch each row is compared with.
 
 Common to all:
   x: [batch, dim] float; labels: [batch] int, equal for rows of one class.
   similarity: one of `ops.similarity`; of `distance_weighted` it is the cosine.
   where: [batch] bool, False for absent rows; None if all are present.
   axis_name: the mapped axis the batch is split over; None if it is whole.
-Each returns `Triplets`, without gradient, that any loss of triplets takes:
+Each returns `Triplets`, without gradient, that any loss of triplets takes, or a mask of
+pairs that losses of labels take as pair_where:
 
     found = mining.hardest(x, labels)
     losses.triplet(x, x[found.positive], x[found.negative], where=found.where)
+    losses.circle(x, labels, pair_where=mining.informative_pairs(x, labels))
 
 and raises ValueError for shapes that do not fit; TypeError for rows of integers, or
 labels that are none. All pairs are compared at once.
@@ -138,6 +140,53 @@ def distance_weighted(
     )
 
 
+def informative_pairs(
+    x: Array,
+    labels: Array,
+    *,
+    margin: float | Array = 0.1,
+    similarity: Similarity = cosine,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, all rows] bool: pairs that are harder than the hardest of the other kind.
+
+    A positive counts if it is less similar than the most similar negative of the row
+    plus the margin, a negative if it is more so than the least similar positive less
+    the margin. A row without one kind has none of the other.
+
+    Source: Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep
+      Metric Learning", 2019, the mining, https://arxiv.org/abs/1904.06627.
+    """
+    who = "informative_pairs"
+    rows = labeled(who, x, labels, where, axis_name, similarity)
+    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    nearest = jnp.max(_only(other, alike), axis=1, keepdims=True)
+    farthest = -jnp.max(_only(same, -alike), axis=1, keepdims=True)
+    kept = same & ~(alike - margin >= nearest)  # a NaN counts
+    return kept | other & ~(alike + margin <= farthest)
+
+
+def margin_pairs(
+    x: Array,
+    labels: Array,
+    *,
+    positive_bound: float | Array,
+    negative_bound: float | Array,
+    similarity: Similarity = cosine,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, all rows] bool: positives less similar than a bound, negatives more so.
+
+    Each kind has a bound of its own.
+    """
+    rows = labeled("margin_pairs", x, labels, where, axis_name, similarity)
+    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    kept = same & ~(alike >= positive_bound)  # a NaN counts
+    return kept | other & ~(alike <= negative_bound)
+
+
 def hardest_of(rows: Rows, columns: Rows, similarity: Similarity) -> Triplets:
     """`hardest` of rows that are labeled and prepared, among columns."""
     alike, same, other = _compared(rows, columns, similarity)
@@ -151,13 +200,18 @@ def labeled(
     where: Array | None,
     axis_name: str | None,
     similarity: Similarity,
+    pair_where: Array | None = None,
 ) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = checked_rows(who, where, x=x)
     checks.shape(who, where.shape, labels=labels)
     checks.integers(who, labels=labels)
     index = pairs.row_index(where, axis_name)
-    return Rows(similarity.prepare(x), where, index, class_ids(labels))
+    if pair_where is not None:
+        shards = 1 if axis_name is None else lax.psum(1, axis_name)
+        checks.shape(who, (len(x), shards * len(x)), pair_where=pair_where)
+        checks.boolean(who, pair_where=pair_where)
+    return Rows(similarity.prepare(x), where, index, class_ids(labels), pair_where)
 
 
 def _compared(rows, columns, similarity):

@@ -11,6 +11,8 @@ from repr_jax.ops import mining
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 MINERS = (mining.hardest, mining.easy_positive, mining.easy_positive_semi_hard)
 
+PAIR_LOSSES = ("contrastive_margin", "multi_similarity", "circle", "sup_con", "nca")
+
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape or (8, 3)).astype("f")
@@ -87,6 +89,80 @@ def test_what_is_too_far_is_no_negative_and_numbers_out_of_range_are_refused():
         mining.distance_weighted(key, x, labels, most=2.0)
     with pytest.raises(TypeError, match=r"hardest: expected .* of integers"):
         mining.hardest(x, labels / 2)
+
+
+def informative_in_loops(x, labels, margin):
+    x = np.float64(x) / np.linalg.norm(x, axis=1, keepdims=True)
+    s, kept = x @ x.T, np.zeros((len(x), len(x)), bool)
+    for i in range(len(x)):
+        same = [j for j in range(len(x)) if j != i and labels[j] == labels[i]]
+        other = [j for j in range(len(x)) if labels[j] != labels[i]]
+        for p in same:
+            kept[i, p] = any(s[i, p] - margin < s[i, n] for n in other)
+        for n in other:
+            kept[i, n] = any(s[i, n] + margin > s[i, p] for p in same)
+    return kept
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])
+def test_informative_pairs_are_those_of_the_loops(margin):
+    x = draw(seed=2)
+    found = mining.informative_pairs(x, LABELS, margin=margin)
+    np.testing.assert_array_equal(found, informative_in_loops(x, LABELS, margin))
+    assert not found[6].any()  # which is alone
+    x[3], there = np.nan, np.arange(8) != 3
+    found = mining.informative_pairs(x, LABELS, margin=margin, where=there)
+    expected = informative_in_loops(x[there], LABELS[there], margin)
+    np.testing.assert_array_equal(np.asarray(found)[there][:, there], expected)
+
+
+def test_pairs_beyond_bounds_by_hand():
+    x, labels = np.array([[1, 0], [1, 1], [0, 1.0]]), np.array([0, 0, 1])
+    found = mining.margin_pairs(x, labels, positive_bound=0.8, negative_bound=0.1)
+    assert np.argwhere(found).tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    found = mining.margin_pairs(x, labels, positive_bound=0.7, negative_bound=-0.1)
+    assert np.argwhere(found).tolist() == [[0, 2], [1, 2], [2, 0], [2, 1]]
+
+
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_pairs_that_do_not_count_are_as_good_as_absent(name):
+    """Without pairs between two batches, it is the mean of theirs."""
+    loss, x = jax.jit(getattr(losses, name)), draw(16, 3)
+    x, labels = x[:14], np.r_[0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 2, 0, 1, 2]
+    part = np.arange(14) < 8
+    mask = part[:, None] == part[None]
+    found = loss(x, labels, pair_where=mask)
+    counts = np.array([8, 6])
+    if name == "contrastive_margin":
+        counts *= counts - 1  # a mean over pairs
+    both = [float(loss(x[rows], labels[rows])) for rows in (part, ~part)]
+    np.testing.assert_allclose(found, both @ counts / counts.sum(), rtol=1e-5)
+    every = loss(x, labels, pair_where=np.ones((14, 14), bool))
+    np.testing.assert_allclose(every, loss(x, labels), rtol=1e-6)
+    assert loss(x, labels, pair_where=np.zeros((14, 14), bool)) == 0
+
+
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_pairs_of_a_split_batch_are_those_of_the_whole(name):
+    x, loss = draw(), getattr(losses, name)
+
+    def mined(x, labels, **split):
+        kept = mining.informative_pairs(x, labels, **split)
+        return loss(x, labels, pair_where=kept, **split)
+
+    found = jax.vmap(lambda *b: mined(*b, axis_name="data"), axis_name="data")
+    parts = found(x.reshape(4, 2, 3), LABELS.reshape(4, 2))
+    np.testing.assert_allclose(parts, np.full(4, mined(x, LABELS)), rtol=1e-5)
+
+
+def test_masks_that_do_not_fit_are_refused():
+    x, mask = draw(), np.ones((8, 7), bool)
+    with pytest.raises(ValueError, match=r"circle: expected pair_where of shape"):
+        losses.circle(x, LABELS, pair_where=mask)
+    with pytest.raises(TypeError, match="nca: expected pair_where"):
+        losses.nca(x, LABELS, pair_where=np.ones((8, 8)))
+    with pytest.raises(ValueError, match="sup_con: expected pair_where without chunk"):
+        losses.sup_con(x, LABELS, pair_where=mask, chunk_size=2)
 
 
 def test_losses_take_what_is_found():
