@@ -103,6 +103,13 @@ def crops(rng, batch, dim):
     return found | {"center": rng.normal(size=dim)}
 
 
+def masked_views(rng, batch, dim):
+    """Three views with masks, one without."""
+    anchors, targets = rng.normal(size=(3, batch, dim)), rng.normal(size=(batch, dim))
+    prototypes = rng.normal(size=(7, dim))
+    return {"anchors": anchors, "targets": targets, "prototypes": prototypes}
+
+
 def patches(rng, batch, dim):
     """Six, of which some are hidden, the first always."""
     found = {name: rng.normal(size=(batch, 6, dim)) for name in ("online", "targets")}

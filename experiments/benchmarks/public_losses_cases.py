@@ -107,6 +107,22 @@ def of_lightly() -> list[Case]:
             arrays.patches,
             "masked",
         ),
+        case(losses.msn, lightly("MSNLoss"), arrays.masked_views, "view_by_view"),
+        case(
+            losses.msn,
+            lightly(
+                "MSNLoss",
+                temperature=0.4,
+                sinkhorn_iterations=1,
+                regularization_weight=3.0,
+            ),
+            arrays.masked_views,
+            "view_by_view",
+            temperature=0.4,
+            target_temperature=0.1,
+            num_steps=1,
+            entropy_weight=3.0,
+        ),
         case(losses.koleo, lightly("KoLeoLoss"), arrays.one_view, note=far),
         case(
             losses.koleo,

@@ -139,6 +139,7 @@ from repr_jax.losses.distillation import (
 )
 from repr_jax.losses.distillation_compatible import backward_compatible
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
+from repr_jax.losses.distillation_masked import msn
 from repr_jax.losses.distillation_similarity import (
     code_quantization,
     similarity_calibration,
@@ -287,6 +288,7 @@ __all__ = [
     "moco",
     "moe_elbo",
     "mopoe",
+    "msn",
     "multi_similarity",
     "mvae",
     "mvtcae",

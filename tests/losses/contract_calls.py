@@ -320,6 +320,12 @@ def prototyped(loss, arrays, decoder, **rest):
     return loss(views, decoder.T, queue=stored, queue_where=where, **rest)
 
 
+def masked_views(loss, arrays, decoder, **rest):
+    """Two views, and three prototypes that are learned."""
+    anchors = jnp.moveaxis(arrays["anchors"], 1, 0)
+    return loss(anchors, arrays["targets"], decoder.T, **rest)
+
+
 def hiding(loss, arrays, decoder, **rest):
     """Of two patches the first is hidden, or both."""
     both = arrays["predictions"][:, 0, 0] > 0

@@ -127,6 +127,7 @@ ROWS = {
     "cross_view": Row(calls.heads, CROPS),
     "dino": Row(partial(calls.heads, center=calls.MARGINAL[0]), CROPS),
     "swav": Row(calls.prototyped, {"views": (3, DIM)}),
+    "msn": Row(calls.masked_views, {"anchors": (2, DIM), "targets": (DIM,)}),
     "masked_patches": Row(calls.hiding, {"predictions": (2, 3), "patches": (2, 3)}),
     "psp": Row(calls.restored, RESTORED),
     "cross_entropy": Row(calls.labeled, LABELED),

@@ -121,6 +121,12 @@ def distilled(spec, arrays):
     return sum(made(spec)(images, texts, scale, *targets, scale.detach()))
 
 
+def view_by_view(spec, arrays):
+    """Views one after another in the batch."""
+    views, *others = arrays.values()
+    return made(spec)(views.flatten(0, 1), *others)
+
+
 def queued(spec, arrays):
     """A full memory bank; keys get no gradient, as callers detach them."""
     queries, keys, queue = arrays.values()
@@ -198,6 +204,7 @@ HANDS = {
         images_and_texts,
         captions,
         distilled,
+        view_by_view,
         queued,
         centered,
         masked,

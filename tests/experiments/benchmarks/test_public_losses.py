@@ -19,7 +19,7 @@ FEW = slice(0, None, 12)
 
 def test_a_case_shows_the_call_and_the_class():
     listed = cases.cases()
-    names = [(case.ours, str(case.peer)) for case in listed]
+    names = [(case.ours, str(case.peer), case.hand) for case in listed]
     assert len(set(names)) == len(names) > 40
     options = dict(temperature=0.07, num_classes=3)
     assert calls.shown(calls.lightly("A", **options)) == "A(temperature=0.07)"
