@@ -229,7 +229,7 @@ PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hiera
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
 PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness", "checks"]
 BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "outliers_peer"]
-BENCHMARKS += ["calibration", "self_supervised", "speed"]
+BENCHMARKS += ["calibration", "self_supervised", "speed", "public_losses"]
 LAUNCHERS = {
     "local": (),
     "slurm": ("--gpus=2", "--time=1:00:00"),
@@ -240,6 +240,7 @@ CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launc
 STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
 STARTED |= {"experiments.benchmarks.lightly_peer", "experiments.benchmarks.ood_peer"}
 STARTED |= {"experiments.benchmarks.speed.peers"}
+STARTED |= {"experiments.benchmarks.losses_peer"}
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]

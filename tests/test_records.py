@@ -108,6 +108,19 @@ def test_a_loss_belongs_to_the_family_of_its_file():
                 assert module.split("_")[0] == page.parent.name, name
 
 
+def test_what_is_beside_others_exists():
+    """Our names in `configs/evaluation/beside_others.md`, none of theirs twice."""
+    text = (ROOT / "configs" / "evaluation" / "beside_others.md").read_text()
+    lines = re.findall(r"^\| (lightly|open_clip|PML) \| (.+) \| (.+) \|$", text, re.M)
+    assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > 70
+    theirs = [(package, n) for package, names, _ in lines for n in names.split(", ")]
+    assert len(set(theirs)) == len(theirs)
+    for *_, here in lines:
+        for name in code(here):
+            if name.startswith(("losses.", "ops.")):
+                pkgutil.resolve_name(f"repr_jax.{name}")
+
+
 @pytest.mark.parametrize(
     ("page", "others"), [("scores", set()), ("views", {"none yet"})]
 )

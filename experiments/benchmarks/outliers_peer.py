@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.arguments import one_line_errors, parser_of, writable_folder
-from experiments.benchmarks import outliers
+from experiments.benchmarks import outliers, processes
 from experiments.papers.checks import toys
 from experiments.results import store
 from experiments.results.tables import Table
@@ -238,10 +237,7 @@ def run_peer(peer: str, folder: pathlib.Path) -> tuple[dict, dict, dict]:
     Raises:
       ValueError: it failed; the end of what it said.
     """
-    command = [peer, os.fspath(PEER), os.fspath(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"{' '.join(command)}: {done.stderr[-1000:]}")
+    processes.run(peer, PEER, folder)
     told = json.loads((folder / "peer.json").read_text())
     return dict(np.load(folder / "peer.npz")), told["ms"], told["versions"]
 

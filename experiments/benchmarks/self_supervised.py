@@ -29,6 +29,7 @@ import numpy as np
 
 from experiments import two_view
 from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
+from experiments.benchmarks import processes
 from experiments.papers.self_supervised import CONVOLUTIONS, METHODS
 from experiments.results import store, tables
 from repr_jax import config as configs
@@ -182,12 +183,9 @@ def theirs(config, parts, folder: pathlib.Path, peer: str) -> Side:
     """The same by the peer, of what `hand_over` wrote.
 
     Raises:
-      RuntimeError: its process failed; the end of what it said.
+      ValueError: its process failed; the end of what it said.
     """
-    command = [peer, os.fspath(PEER), os.fspath(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-2000:]}")
+    processes.run(peer, PEER, folder)
     found = np.load(folder / "peer.npz")
     labels = {
         split: np.concatenate(

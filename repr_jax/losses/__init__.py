@@ -14,6 +14,7 @@ from repr_jax.losses.classification import (
     swapped_cross_entropy,
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
+from repr_jax.losses.classification_centers import soft_triple, sub_center_arcface
 from repr_jax.losses.classification_contamination import soft_outlier
 from repr_jax.losses.classification_imbalanced import (
     focal_binary,
@@ -22,7 +23,7 @@ from repr_jax.losses.classification_imbalanced import (
     ldam,
     logit_adjusted,
 )
-from repr_jax.losses.classification_margins import arcface, cosface, madacos
+from repr_jax.losses.classification_margins import arcface, cosface, madacos, sphereface
 from repr_jax.losses.classification_outliers import (
     background_outliers,
     energy_margin_outliers,
@@ -91,8 +92,14 @@ from repr_jax.losses.contrastive_metric import (
     multi_similarity,
     triplet_ratio,
 )
+from repr_jax.losses.contrastive_precision import fast_ap, smooth_ap
 from repr_jax.losses.contrastive_proxies import proxy_anchor, unified_negatives
-from repr_jax.losses.contrastive_reweighted import dcl, debiased, hard_negative
+from repr_jax.losses.contrastive_reweighted import (
+    dcl,
+    dcl_weighted,
+    debiased,
+    hard_negative,
+)
 from repr_jax.losses.contrastive_sequence import cpc, masked_contrastive
 from repr_jax.losses.contrastive_spread import (
     alignment,
@@ -101,6 +108,12 @@ from repr_jax.losses.contrastive_spread import (
     mean_shifted,
     spectral_contrastive,
     uniformity,
+)
+from repr_jax.losses.contrastive_tuplets import (
+    angular,
+    distance_margin,
+    lifted_structure,
+    nca,
 )
 from repr_jax.losses.decorrelation import (
     barlow_twins,
@@ -112,6 +125,7 @@ from repr_jax.losses.decorrelation import (
     vicreg_variance,
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
+from repr_jax.losses.decorrelation_views import mmcr, tico
 from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import (
     byol,
@@ -125,6 +139,7 @@ from repr_jax.losses.distillation import (
 )
 from repr_jax.losses.distillation_compatible import backward_compatible
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
+from repr_jax.losses.distillation_masked import msn
 from repr_jax.losses.distillation_similarity import (
     code_quantization,
     similarity_calibration,
@@ -153,6 +168,7 @@ from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.regularizers import (
     codebook_diversity,
     local_dimension,
+    sigreg,
     soft_orthogonality,
 )
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
@@ -166,6 +182,7 @@ __all__ = [
     "aligned_spheres",
     "alignment",
     "alignment_uniformity",
+    "angular",
     "arcface",
     "background_outliers",
     "backward_compatible",
@@ -191,6 +208,7 @@ __all__ = [
     "cvad",
     "cvae",
     "dcl",
+    "dcl_weighted",
     "debiased",
     "deep_cca",
     "deep_ect",
@@ -198,6 +216,7 @@ __all__ = [
     "dino",
     "directional_pinball",
     "discriminative",
+    "distance_margin",
     "dmvae",
     "donsker_varadhan",
     "dreg",
@@ -206,6 +225,7 @@ __all__ = [
     "energy_margins",
     "event_nce",
     "evidential_cross_entropy",
+    "fast_ap",
     "fixmatch",
     "flow_con",
     "flow_kl",
@@ -242,6 +262,7 @@ __all__ = [
     "joint_to_unimodal",
     "koleo",
     "ldam",
+    "lifted_structure",
     "local_dimension",
     "local_triplet",
     "logit_adjusted",
@@ -253,6 +274,7 @@ __all__ = [
     "mean_shifted",
     "mhvae",
     "mixture_outlier_exposure",
+    "mmcr",
     "mmjsd",
     "mmjsd_arithmetic",
     "mmvae",
@@ -266,9 +288,11 @@ __all__ = [
     "moco",
     "moe_elbo",
     "mopoe",
+    "msn",
     "multi_similarity",
     "mvae",
     "mvtcae",
+    "nca",
     "negative_cosine",
     "nexus_top",
     "nnclr",
@@ -292,19 +316,25 @@ __all__ = [
     "sdm",
     "selective_pseudo_label",
     "siglip",
+    "sigreg",
     "similarity_calibration",
+    "smooth_ap",
     "soft_cross_entropy",
     "soft_margin_ranking",
     "soft_margin_ranking_average",
     "soft_orthogonality",
     "soft_outlier",
+    "soft_triple",
     "spectral_contrastive",
+    "sphereface",
+    "sub_center_arcface",
     "sup_con",
     "swapped_cross_entropy",
     "swav",
     "symmetric_info_nce",
     "temi",
     "textual_outliers",
+    "tico",
     "tree_elbo",
     "triplet",
     "triplet_hardest",

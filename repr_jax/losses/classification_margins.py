@@ -18,7 +18,7 @@ from jax import Array, lax
 from repr_jax.losses.classification import cross_entropy
 from repr_jax.ops import checks, margins
 from repr_jax.ops.batch import checked_rows, gather_rows
-from repr_jax.ops.numerics import l2_normalize, one_hot, pairwise_dot
+from repr_jax.ops.numerics import l2_normalize, length, one_hot, pairwise_dot
 
 
 def cosface(
@@ -77,6 +77,40 @@ def arcface(
     checks.non_negative("arcface", margin=margin)
     checks.positive("arcface", scale=scale)
     logits = margins.arcface(cosines, labels, margin=margin, scale=scale)
+    return cross_entropy(logits, labels, where=where, axis_name=axis_name)
+
+
+def sphereface(
+    x: Array,
+    labels: Array,
+    prototypes: Array,
+    *,
+    margin: int = 4,
+    scale: float | Array = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Cross-entropy in which a row's angle to its own class is multiplied by a margin.
+
+    -mean_i log softmax(scale |x_i| c_i) of the label, c_ik the cosine of x_i and
+    prototype k, for the own class of `margin` times the angle: `ops.margins.sphereface`
+    says how it goes on beyond pi.
+
+    Args:
+      margin: >= 1; 1 is the softmax of x by normalized prototypes. The paper writes m.
+      scale: > 0, beside the length of the row. The paper has none.
+
+    Source: Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition",
+      2017, https://arxiv.org/abs/1704.08063, without the annealing of the
+      authors' code.
+    """
+    who = "sphereface"
+    cosines, where = checked_cosines(who, x, labels, prototypes, where)
+    checks.count(who, margin=margin)
+    checks.positive(who, scale=scale)
+    (x,) = checked_rows(who, where, x=x)[:1]
+    lengths = scale * length(x)[:, None]
+    logits = margins.sphereface(cosines, labels, margin=margin, scale=lengths)
     return cross_entropy(logits, labels, where=where, axis_name=axis_name)
 
 

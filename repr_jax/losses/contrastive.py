@@ -346,10 +346,11 @@ def check_options(
     chunk_size: int | None,
     axis_name: str | None,
     ring: bool = False,
+    pair_where: Array | None = None,
 ) -> None:
     """ValueError for options that no loss of the family accepts."""
     checks.positive(who, temperature=temperature)
-    pairs.check(who, chunk_size, axis_name, ring)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where)
 
 
 def two_views(

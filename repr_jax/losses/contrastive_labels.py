@@ -1,7 +1,9 @@
 """Contrastive losses with labels, which say which rows belong together.
 
 x is [rows, dim] float, every view of every example a row of its own, or of every pair
-of rows a number; labels [rows] int, equal for rows that belong together. Other
+of rows a number; labels [rows] int, equal for rows that belong together; pair_where
+[rows, rows of the whole batch] bool, False for pairs that do not count, such as
+`ops.mining.informative_pairs`, without chunk_size and ring. Other
 arguments and errors are those of `contrastive`; TypeError also for labels that are not
 integers.
 """
@@ -14,10 +16,11 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
-from repr_jax.ops import checks, pairs
+from repr_jax.ops import checks, mining, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
+from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import class_ids, length, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import Similarity, cosine
@@ -30,6 +33,7 @@ def sup_con(
     temperature: float | Array = 0.1,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -42,8 +46,8 @@ def sup_con(
     Source: Khosla et al., "Supervised Contrastive Learning", 2020, eq. 2,
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
-    check_options("sup_con", temperature, chunk_size, axis_name, ring)
-    rows = labeled("sup_con", x, labels, where, axis_name, cosine)
+    check_options("sup_con", temperature, chunk_size, axis_name, ring, pair_where)
+    rows = labeled("sup_con", x, labels, where, axis_name, cosine, pair_where)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
@@ -326,16 +330,11 @@ def triplet_hardest(
     checks.non_negative("triplet_hardest", margin=margin)
     rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
     columns = gather_rows(rows, axis_name)
-    alike = lax.stop_gradient(similarity.of_pairs(rows.x, columns.x))
-    positive = pairs.same_label(rows, columns)
-    negative = pairs.other_label(rows, columns)
-    farthest = jnp.argmin(jnp.where(positive, alike, jnp.inf), axis=1)
-    nearest = jnp.argmax(jnp.where(negative, alike, -jnp.inf), axis=1)
-    far = similarity.of_rows(rows.x, columns.x[nearest])
-    near = similarity.of_rows(rows.x, columns.x[farthest])
-    counted = rows.where & jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
+    found = mining.hardest_of(rows, columns, similarity)
+    far = similarity.of_rows(rows.x, columns.x[found.negative])
+    near = similarity.of_rows(rows.x, columns.x[found.positive])
     terms = jax.nn.relu(margin + far - near)
-    return masked_mean(terms, where=counted, axis_name=axis_name)
+    return masked_mean(terms, where=found.where, axis_name=axis_name)
 
 
 def triplet_semi_hard(
@@ -374,19 +373,3 @@ def triplet_semi_hard(
     counted = (pairs.same_label(rows, columns) & some) | jnp.isnan(distances)
     counted &= rows.where[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
-
-
-def labeled(
-    who: str,
-    x: Array,
-    labels: Array,
-    where: Array | None,
-    axis_name: str | None,
-    similarity: Similarity,
-) -> Rows:
-    """The arguments, checked and prepared, every row an example of its own."""
-    x, where = checked_rows(who, where, x=x)
-    checks.shape(who, where.shape, labels=labels)
-    checks.integers(who, labels=labels)
-    index = pairs.row_index(where, axis_name)
-    return Rows(similarity.prepare(x), where, index, class_ids(labels))

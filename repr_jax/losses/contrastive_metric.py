@@ -8,9 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from repr_jax.losses.contrastive_labels import labeled
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, num_present
+from repr_jax.ops.batch import (
+    checked_rows,
+    checked_where,
+    gather_rows,
+    masked_mean,
+    num_present,
+)
+from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, to_float
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine, negative_squared_distance
@@ -23,6 +29,7 @@ def contrastive_margin(
     margin: float | Array = 1.0,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -40,8 +47,10 @@ def contrastive_margin(
     """
     who = "contrastive_margin"
     checks.non_negative(who, margin=margin)
-    pairs.check(who, chunk_size, axis_name, ring)
-    rows = labeled(who, x, labels, where, axis_name, negative_squared_distance)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where)
+    rows = labeled(
+        who, x, labels, where, axis_name, negative_squared_distance, pair_where
+    )
 
     def terms(rows, columns, margin):
         squares = -negative_squared_distance.of_pairs(rows.x, columns.x)
@@ -60,8 +69,13 @@ def contrastive_margin(
         axis_name=axis_name,
         ring=ring,
     )
-    others = jnp.maximum(num_present(rows.where, axis_name) - 1, 1)
-    return masked_mean(total / others, where=rows.where, axis_name=axis_name)
+    others = num_present(rows.where, axis_name) - 1
+    if pair_where is not None:
+        columns = gather_rows(rows._replace(pair_where=None), axis_name)
+        others = jnp.sum(pairs.others(rows, columns), axis=1)
+        others = masked_mean(others, where=rows.where, axis_name=axis_name)
+    mean = masked_mean(total, where=rows.where, axis_name=axis_name)
+    return mean / jnp.where(others > 0, others, 1)
 
 
 def multi_similarity(
@@ -73,6 +87,7 @@ def multi_similarity(
     base: float | Array = 0.5,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -88,15 +103,16 @@ def multi_similarity(
 
     Source: Wang et al., "Multi-Similarity Loss with General Pair Weighting for Deep
       Metric Learning", 2019, eq. 15, https://arxiv.org/abs/1904.06627, over all pairs:
-      the paper first mines some of them. Defaults of pytorch-metric-learning.
+      the paper first mines some, `ops.mining.informative_pairs`. Defaults of
+      pytorch-metric-learning.
     """
     who = "multi_similarity"
     sharpness = dict(
         positive_sharpness=positive_sharpness, negative_sharpness=negative_sharpness
     )
     checks.positive(who, **sharpness)
-    pairs.check(who, chunk_size, axis_name, ring)
-    rows = labeled(who, x, labels, where, axis_name, cosine)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where)
+    rows = labeled(who, x, labels, where, axis_name, cosine, pair_where)
     terms = 0.0
     for score, sharp in ((below, positive_sharpness), (above, negative_sharpness)):
         log_sum = pairs.log_sum_exp(
@@ -134,6 +150,7 @@ def circle(
     scale: float | Array = 80.0,
     chunk_size: int | None = None,
     ring: bool = False,
+    pair_where: Array | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -153,8 +170,8 @@ def circle(
     """
     checks.non_negative("circle", margin=margin)
     checks.positive("circle", scale=scale)
-    pairs.check("circle", chunk_size, axis_name, ring)
-    rows = labeled("circle", x, labels, where, axis_name, cosine)
+    pairs.check("circle", chunk_size, axis_name, ring, pair_where)
+    rows = labeled("circle", x, labels, where, axis_name, cosine, pair_where)
 
     def near(rows, columns, params):
         margin, scale = params

@@ -5,7 +5,7 @@ being each other's positive; arguments and errors are those of `contrastive`.
 """
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from repr_jax.losses.contrastive import (
     check_options,
@@ -14,7 +14,7 @@ from repr_jax.losses.contrastive import (
     two_views,
 )
 from repr_jax.ops import checks, pairs
-from repr_jax.ops.batch import masked_mean, num_present
+from repr_jax.ops.batch import log_mean_exp, masked_mean, num_present
 from repr_jax.ops.similarity import cosine
 
 
@@ -49,6 +49,50 @@ def dcl(
         ring=ring,
     )
     terms = log_negatives - _positives(both, temperature)
+    counted = both.where & (log_negatives != -jnp.inf)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def dcl_weighted(
+    view_a: Array,
+    view_b: Array,
+    *,
+    temperature: float | Array = 0.1,
+    sigma: float | Array = 0.5,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`dcl` whose positives weigh more the less alike they are.
+
+    mean_i [ log sum_k exp(s_ik / temperature) - w_i s_ip / temperature ], w_i = 2 -
+    exp(s_ip / sigma) / mean_j exp(s_jp / sigma), the mean over the examples that are
+    present; without gradient.
+
+    Args:
+      sigma: > 0, of the weights.
+
+    Source: Yeh et al. 2022 (as `dcl`), the loss L_DCW with the negative von
+      Mises-Fisher weights.
+    """
+    who = "dcl_weighted"
+    check_options(who, temperature, chunk_size, axis_name, ring)
+    checks.positive(who, sigma=sigma)
+    both, where = two_views(who, view_a, view_b, where, axis_name, cosine)
+    log_negatives = pairs.log_sum_exp(
+        negative_logits(cosine),
+        both,
+        both,
+        temperature,
+        chunk_size=chunk_size,
+        axis_name=axis_name,
+        ring=ring,
+    )
+    logits = lax.stop_gradient(_positives(both, sigma))
+    mean = log_mean_exp(logits, where=both.where, axis_name=axis_name)
+    weights = 2 - jnp.exp(logits - mean)
+    terms = log_negatives - weights * _positives(both, temperature)
     counted = both.where & (log_negatives != -jnp.inf)
     return masked_mean(terms, where=counted, axis_name=axis_name)
 

@@ -145,7 +145,8 @@ def dino(
       online: [view, batch, prototype] float logits, the global views first.
       targets: [global view, batch, prototype] float logits of the target network on
         the first of these views, without gradient.
-      center: [prototype] float, the running mean of targets: `ops.center`.
+      center: [prototype] float, the running mean of targets: `ops.center`; without
+        gradient.
       temperature, target_temperature: > 0. The paper writes tau_s and tau_t; the
         second is the lower one, which sharpens.
       where: [batch] bool, False for absent rows; None if all are present.
@@ -167,7 +168,8 @@ def dino(
     checks.positive(
         "dino", temperature=temperature, target_temperature=target_temperature
     )
-    logits = (targets - to_float(center)[None, None]) / target_temperature
+    center = lax.stop_gradient(to_float(center))
+    logits = (targets - center[None, None]) / target_temperature
     targets = jax.nn.softmax(logits, axis=-1)
     return _cross_view(online / temperature, targets, where, axis_name)
 

@@ -14,7 +14,7 @@ from jax import Array, lax
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import local_dimension as dimension
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_present
-from repr_jax.ops.numerics import length, pairwise_dot
+from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import negative_squared_distance
 
@@ -120,3 +120,51 @@ def soft_orthogonality(
     norm = length((gram - jnp.eye(len(gram), dtype=gram.dtype)).ravel())
     value = norm * jax.nn.sigmoid(sharpness * (norm - threshold))
     return jnp.where(num_present(where, axis_name) > 0, value, 0)
+
+
+def sigreg(
+    x: Array,
+    directions: Array,
+    *,
+    num_knots: int = 17,
+    most: float = 3.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """How far projections of the rows are from standard normal ones.
+
+    N mean_m int_-most^most |phi_m(t) - g(t)|^2 g(t) dt, g(t) = exp(-t^2 / 2), phi_m(t)
+    = mean_i exp(i t x_i . directions_m) of the N rows: the test of Epps and Pulley, by
+    the trapezoidal rule.
+
+    Args:
+      x: [batch, dim] float, projections of one view.
+      directions: [num, dim] float, of any length, drawn anew at every step, such as
+        jax.random.normal(key, (1024, dim)); without gradient.
+      num_knots: >= 2, where the functions are evaluated, from 0 to `most`.
+      most: > 0.
+
+    Source: Balestriero and LeCun, "LeJEPA: Provable and Scalable Self-Supervised
+      Learning Without the Heuristics", 2025, https://arxiv.org/abs/2511.08544. Their
+      loss is lambda times it, lambda = 0.05, and 1 - lambda times the mean square of
+      what views differ by from the mean of the global ones.
+    """
+    checks.count("sigreg", minimum=2, num_knots=num_knots)
+    checks.positive("sigreg", most=most)
+    x, where = checked_rows("sigreg", where, x=x)
+    checks.floating("sigreg", directions=directions)
+    checks.shape(
+        "sigreg", (*jnp.shape(directions)[:1], x.shape[1]), directions=directions
+    )
+    unit = lax.stop_gradient(l2_normalize(directions))
+    t = jnp.linspace(0, most, num_knots, dtype=x.dtype)
+    phases = pairwise_dot(x, unit)[..., None] * t[None, None]  # [batch, num, knots]
+    split = dict(where=where, axis_name=axis_name)
+    real, imaginary = (masked_mean(f(phases), **split) for f in (jnp.cos, jnp.sin))
+    normal = jnp.exp(-(t**2) / 2)
+    away = (real - normal[None]) ** 2 + imaginary**2
+    ends = (jnp.arange(num_knots) % (num_knots - 1)) == 0
+    weights = jnp.where(ends, 1, 2) * normal * most / (num_knots - 1)
+    return num_present(where, axis_name) * jnp.mean(
+        jnp.sum(away * weights[None], axis=1)
+    )

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import centered, masked_mean, num_present
-from repr_jax.ops.numerics import pairwise_dot
+from repr_jax.ops.batch import centered, checked_rows, masked_mean, num_present
+from repr_jax.ops.numerics import l2_normalize, pairwise_dot, to_float
 
 
 def scaled(
@@ -37,6 +37,25 @@ def variance(x: Array, *, where: Array, axis_name: str | None = None) -> Array:
     """[batch, n] -> [n], the diagonal of the covariance of x with itself."""
     x, _ = centered(x, where=where, axis_name=axis_name)
     return masked_mean(x**2, where=where, axis_name=axis_name)
+
+
+def moving_moment(
+    average: Array,
+    x: Array,
+    *,
+    decay: float | Array = 0.9,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[n, n] decay * average + (1 - decay) mean_i u_i u_i^T, u the rows of x [batch, n]
+    over their lengths; without gradient. With no row present, decay * average."""
+    x, where = checked_rows("moving_moment", where, x=x)
+    unit, average = lax.stop_gradient((l2_normalize(x), to_float(average)))
+    products = pairwise_dot(unit.T, unit.T)
+    if axis_name is not None:
+        products = lax.psum(products, axis_name)
+    mean = products / jnp.maximum(num_present(where, axis_name), 1)
+    return decay * average + (1 - decay) * mean
 
 
 def check_ridge(who: str, ridge: float, *found: Array) -> None:

@@ -6,7 +6,7 @@ A margin of cosines may be [1, num_classes], one for each class.
 """
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from repr_jax.ops.numerics import one_hot
 
@@ -43,3 +43,23 @@ def arcface(
     falls = cosines >= -jnp.cos(margin)
     moved = jnp.where(falls, turned, cosines - margin * jnp.sin(margin))
     return scale * jnp.where(own, moved, cosines)
+
+
+def sphereface(
+    cosines: Array,
+    labels: Array,
+    *,
+    margin: int = 4,
+    scale: float | Array = 1.0,
+) -> Array:
+    """scale ((-1)^k cos(margin theta) - 2 k) for the class of the row, k = floor(margin
+    theta / pi); scale cos theta for others. It falls from theta = 0 to pi.
+    """
+    own = one_hot(labels, cosines.shape[1], dtype=bool)
+    before, turned = jnp.ones_like(cosines), cosines  # cos(n theta), Chebyshev's
+    for _ in range(margin - 1):
+        before, turned = turned, 2 * cosines * turned - before
+    angles = jnp.arccos(jnp.clip(lax.stop_gradient(cosines), -1, 1))
+    k = jnp.clip(jnp.floor(margin * angles / jnp.pi), 0, margin - 1)
+    sign = 1 - 2 * jnp.mod(k, 2)
+    return scale * jnp.where(own, sign * turned - 2 * k, cosines)

@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     where: Array  # [n] bool, present
     index: Array  # [n] int32, which example of the whole batch it belongs to
     label: Array | None = None  # [n] int
+    pair_where: Array | None = None  # [n, m] bool, of rows alone: columns that count
 
 
 _NO_GRADIENT = Rows(None, None, None)  # for custom_vjp: of masks and integers
@@ -97,7 +98,7 @@ def relation_pairs(z: Array, *, where: Array | None = None) -> RelationPairs:
 
 def others(rows: Rows, columns: Rows) -> Array:
     """[n, m] bool, the present columns that belong to another example than the row."""
-    return columns.where[None] & (rows.index[:, None] != columns.index[None])
+    return _counted(rows, columns) & (rows.index[:, None] != columns.index[None])
 
 
 def same_label(rows: Rows, columns: Rows) -> Array:
@@ -107,15 +108,29 @@ def same_label(rows: Rows, columns: Rows) -> Array:
 
 def other_label(rows: Rows, columns: Rows) -> Array:
     """[n, m] bool, the present columns with another label than the row."""
-    return columns.where[None] & (rows.label[:, None] != columns.label[None])
+    return _counted(rows, columns) & (rows.label[:, None] != columns.label[None])
 
 
-def check(who: str, chunk_size: int | None, axis_name: str | None, ring: bool) -> None:
-    """Refuses a chunk below 1 and a ring without an axis to go round."""
+def _counted(rows, columns):
+    """[n or 1, m] bool, the columns that are present, of pairs that count."""
+    present = columns.where[None]
+    return present if rows.pair_where is None else present & rows.pair_where
+
+
+def check(
+    who: str,
+    chunk_size: int | None,
+    axis_name: str | None,
+    ring: bool,
+    pair_where: Array | None = None,
+) -> None:
+    """Refuses a chunk below 1, a ring without an axis to go round, blocks of a mask."""
     if chunk_size is not None:
         checks.count(who, chunk_size=chunk_size)
     if ring and axis_name is None:
         raise ValueError(f"{who}: expected ring with an axis_name; got axis_name None.")
+    if pair_where is not None and (ring or chunk_size is not None):
+        raise ValueError(f"{who}: expected pair_where without chunk_size or ring.")
 
 
 def log_sum_exp(
@@ -203,7 +218,7 @@ _TOTAL = _Reduction(
 
 
 def _reduce(reduction, score, rows, columns, params, chunk_size, axis_name, ring):
-    params = _typed(params, rows)
+    params, columns = _typed(params, rows), columns._replace(pair_where=None)
     if axis_name is not None and not ring:
         columns = gather_rows(columns, axis_name)
     if chunk_size is None and not ring:

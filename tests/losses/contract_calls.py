@@ -141,6 +141,12 @@ def with_prototypes(loss, arrays, decoder, **rest):
     )
 
 
+def with_centers(loss, arrays, decoder, **rest):
+    """Two centers a class, that are learned, of three classes."""
+    centers = jnp.stack([decoder.T, jnp.roll(decoder.T, 1, axis=0)], axis=1)
+    return labeled(lambda x, y, **k: loss(x, y, centers, **k), arrays, decoder, **rest)
+
+
 def supported(loss, arrays, decoder, **rest):
     """With counts and shares, which are at least 0."""
     q, d = (jnp.abs(arrays[name]) for name in ("num_matches", "closeness"))
@@ -312,6 +318,12 @@ def prototyped(loss, arrays, decoder, **rest):
     where = np.arange(len(STORED)) != 1
     stored = np.stack([STORED, STORED[::-1]])
     return loss(views, decoder.T, queue=stored, queue_where=where, **rest)
+
+
+def masked_views(loss, arrays, decoder, **rest):
+    """Two views, and three prototypes that are learned."""
+    anchors = jnp.moveaxis(arrays["anchors"], 1, 0)
+    return loss(anchors, arrays["targets"], decoder.T, **rest)
 
 
 def hiding(loss, arrays, decoder, **rest):

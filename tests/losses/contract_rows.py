@@ -107,6 +107,7 @@ ROWS = {
     "fresh_negatives_nce": Row(calls.fresh_negatives, FRESH),
     "pairwise": Row(calls.modalities, {f"view{m}": (DIM,) for m in range(3)}, 3),
     "dcl": Row(calls.embeddings, VIEWS),
+    "dcl_weighted": Row(calls.embeddings, VIEWS),
     "debiased": Row(calls.embeddings, VIEWS),
     "hard_negative": Row(calls.embeddings, VIEWS),
     "spectral_contrastive": Row(calls.embeddings, VIEWS),
@@ -114,6 +115,8 @@ ROWS = {
     "uniformity": Row(calls.embeddings, {"x": (DIM,)}),
     "alignment_uniformity": Row(calls.embeddings, VIEWS),
     "barlow_twins": Row(calls.embeddings, VIEWS),
+    "tico": Row(partial(calls.embeddings, covariance=np.eye(DIM, dtype="f")), VIEWS),
+    "mmcr": Row(partial(calls.heads, local_weight=0.3), {"views": (2, DIM)}),
     "deep_cca": Row(calls.embeddings, VIEWS),
     "vicreg": Row(calls.embeddings, VIEWS),
     "vicreg_invariance": Row(calls.embeddings, VIEWS),
@@ -124,6 +127,7 @@ ROWS = {
     "cross_view": Row(calls.heads, CROPS),
     "dino": Row(partial(calls.heads, center=calls.MARGINAL[0]), CROPS),
     "swav": Row(calls.prototyped, {"views": (3, DIM)}),
+    "msn": Row(calls.masked_views, {"anchors": (2, DIM), "targets": (DIM,)}),
     "masked_patches": Row(calls.hiding, {"predictions": (2, 3), "patches": (2, 3)}),
     "psp": Row(calls.restored, RESTORED),
     "cross_entropy": Row(calls.labeled, LABELED),
@@ -190,11 +194,20 @@ ROWS = {
     "cosface": Row(calls.with_prototypes, LABELED),
     "arcface": Row(calls.with_prototypes, LABELED),
     "madacos": Row(calls.with_prototypes, LABELED),
+    "sphereface": Row(calls.with_prototypes, LABELED),
+    "sub_center_arcface": Row(calls.with_centers, LABELED),
+    "soft_triple": Row(calls.with_centers, LABELED),
     "proxy_anchor": Row(calls.with_prototypes, LABELED),
     "unified_negatives": Row(calls.with_prototypes, LABELED),
     "contrastive_margin": Row(calls.labeled, LABELED),
     "multi_similarity": Row(calls.labeled, LABELED),
     "circle": Row(partial(calls.labeled, scale=4.0), LABELED),  # values not of hundreds
+    "nca": Row(calls.labeled, LABELED),
+    "lifted_structure": Row(calls.labeled, LABELED),
+    "angular": Row(calls.labeled, LABELED),
+    "distance_margin": Row(calls.embeddings, TRIPLETS),
+    "smooth_ap": Row(partial(calls.labeled, temperature=0.3), LABELED),
+    "fast_ap": Row(calls.labeled, LABELED),
     "triplet_ratio": Row(calls.embeddings, TRIPLETS),
     "local_triplet": Row(
         calls.embeddings,
@@ -232,6 +245,9 @@ ROWS = {
     "batch_barlow": Row(calls.heads, {name: (2, DIM) for name in PREDICTED}),
     "codebook_diversity": Row(calls.heads, {"probabilities": (2, 3)}),
     "local_dimension": Row(partial(calls.embeddings, num_neighbors=3), {"x": (DIM,)}),
+    "sigreg": Row(
+        partial(calls.embeddings, directions=np.eye(DIM, dtype="f")), {"x": (DIM,)}
+    ),
     "soft_orthogonality": Row(
         partial(calls.embeddings, threshold=0.5), {"weights": (DIM,)}
     ),

@@ -131,3 +131,36 @@ def test_bad_arguments_are_named():
         losses.madacos(x, LABELS, prototypes, median_probability=1.0)
     with pytest.raises(ValueError, match="madacos: expected num_classes >= 2; got 1"):
         losses.madacos(x, LABELS, prototypes[:1])
+
+
+def sphereface_in_loops(x, labels, prototypes, margin, scale):
+    """-log softmax, the own class at `margin` times the angle, made to fall."""
+    total = 0.0
+    for row, theta, label in zip(x, angles(x, prototypes), labels):
+        k = min(math.floor(margin * theta[label] / math.pi), margin - 1)
+        logits = [math.cos(t) for t in theta]
+        logits[label] = (-1) ** k * math.cos(margin * theta[label]) - 2 * k
+        logits = [scale * np.linalg.norm(row) * z for z in logits]
+        total += math.log(sum(math.exp(z - logits[label]) for z in logits))
+    return total / len(labels)
+
+
+@pytest.mark.parametrize(("margin", "scale"), [(1, 1.0), (2, 3.0), (3, 0.5), (4, 1.0)])
+def test_sphereface_matches_the_paper(margin, scale):
+    x, prototypes = draw()
+    expected = sphereface_in_loops(x, LABELS, prototypes, margin, scale)
+    found = losses.sphereface(x, LABELS, prototypes, margin=margin, scale=scale)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_cosine_of_a_multiplied_angle_falls_without_a_jump():
+    theta = np.linspace(0, math.pi, 400)
+    cosines = np.float32(np.cos(theta))[:, None]
+    labels = np.zeros(400, int)
+    for margin in (1, 2, 3, 4):
+        moved = np.asarray(margins.sphereface(cosines, labels, margin=margin))[:, 0]
+        assert (np.diff(moved) < 1e-4).all() and np.diff(moved).min() > -0.1
+        np.testing.assert_allclose(moved[[0, -1]], [1, 1 - 2 * margin], atol=1e-4)
+    x = np.ones((5, 4), "f")
+    found = losses.sphereface(x, LABELS, np.ones((3, 4), "f"))
+    np.testing.assert_allclose(found, math.log(3), rtol=1e-5)  # an angle of 0

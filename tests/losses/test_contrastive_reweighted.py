@@ -116,3 +116,32 @@ def test_rates_that_are_no_probabilities_are_refused():
                 loss(*draw(), positive_rate=rate)
     with pytest.raises(ValueError, match="hard_negative: expected beta >= 0"):
         losses.hard_negative(*draw(), beta=-1.0)
+
+
+@pytest.mark.parametrize(("temperature", "sigma"), [(0.1, 0.5), (0.5, 0.1), (2.0, 3.0)])
+def test_weighted_dcl_matches_the_paper(temperature, sigma):
+    a, b = draw()
+    cosines = [temperature * math.log(p) for p, _ in exponentials(a, b, temperature)]
+    total = sum(math.exp(s / sigma) for s in cosines[: len(a)])
+    terms = []
+    for s, (_, others) in zip(cosines, exponentials(a, b, temperature)):
+        weight = 2 - len(a) * math.exp(s / sigma) / total
+        terms.append(math.log(sum(others)) - weight * s / temperature)
+    options = dict(temperature=temperature, sigma=sigma)
+    found = jax.jit(partial(losses.dcl_weighted, **options))(a, b)
+    np.testing.assert_allclose(found, np.mean(terms), rtol=1e-5)
+
+
+def test_weights_of_dcl_are_1_where_all_positives_are_as_alike():
+    a, _ = draw()
+    found = losses.dcl_weighted(a, a)
+    np.testing.assert_allclose(found, losses.dcl(a, a), rtol=1e-5)
+    a, b = draw()
+    pulls = [
+        np.linalg.norm(
+            jax.grad(lambda a, loss=loss: loss(a, b, temperature=10.0))(a)[i]
+        )
+        for loss in (losses.dcl, losses.dcl_weighted)
+        for i in [int(np.argmin(np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1)))]
+    ]
+    assert pulls[1] > pulls[0]  # the pair that is least alike

@@ -111,6 +111,8 @@ def test_targets_get_no_gradient():
     for loss, arrays in calls:
         own, target = jax.jit(jax.grad(loss, argnums=(0, 1)))(*arrays)
         assert (own != 0).any() and (target == 0).all(), loss
+    by_center = jax.jit(jax.grad(losses.dino, argnums=2))
+    assert not by_center(online, targets, np.zeros(3, "f")).any()
 
 
 def test_shapes_that_do_not_fit_are_named():

@@ -105,3 +105,40 @@ def test_a_rotation_costs_nothing_and_a_steep_gate_all_beyond_the_threshold():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="soft_orthogonality: expected threshold >= 0"):
         losses.soft_orthogonality(turn, threshold=-1)
+
+
+def sigreg_in_loops(x, directions, num_knots, most):
+    terms = []
+    for direction in directions:
+        projected = x @ (direction / np.linalg.norm(direction))
+        knots = np.linspace(-most, most, 2 * num_knots - 1)
+        away = [
+            abs(np.mean(np.exp(1j * t * projected)) - np.exp(-(t**2) / 2)) ** 2
+            * np.exp(-(t**2) / 2)
+            for t in knots
+        ]
+        steps = np.diff(knots) / 2
+        terms.append(len(x) * sum(steps * (np.add(away[1:], away[:-1]))))
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize(("num_knots", "most"), [(17, 3.0), (5, 1.0), (2, 4.0)])
+def test_sigreg_matches_the_paper(num_knots, most):
+    rng = np.random.default_rng(8)
+    x, directions = rng.normal(1.0, 2.0, size=(9, 3)), rng.normal(size=(6, 3))
+    expected = sigreg_in_loops(x, directions, num_knots, most)
+    found = losses.sigreg(x, directions, num_knots=num_knots, most=most)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_sigreg_is_small_of_normal_rows_and_known_of_zeros():
+    rng = np.random.default_rng(8)
+    x, directions = rng.normal(size=(500, 3)), rng.normal(size=(20, 3))
+    normal = losses.sigreg(x, directions)
+    assert normal < 1 < 20 < losses.sigreg(x + 1, directions)
+    t = np.linspace(-3, 3, 1001)
+    integral = 6 * np.mean((1 - np.exp(-(t**2) / 2)) ** 2 * np.exp(-(t**2) / 2))
+    found = losses.sigreg(0 * x[:4], directions)
+    np.testing.assert_allclose(found, 4 * integral, rtol=2e-3)
+    by_x, by_direction = jax.grad(losses.sigreg, argnums=(0, 1))(x[:4], directions)
+    assert by_x.any() and not by_direction.any()

@@ -16,11 +16,10 @@ its times mean nothing. Trees of logits have a command of their own,
 import importlib
 import os
 import pathlib
-import subprocess
 import sys
-import venv
 
 from experiments.arguments import at_least, one_line_errors, parser_of, writable_folder
+from experiments.benchmarks import processes
 from experiments.benchmarks.speed import turns
 from experiments.benchmarks.speed.peers.packages import PACKAGES
 from experiments.benchmarks.speed.turns import Peer, Subject
@@ -40,24 +39,6 @@ SUBJECTS = (
 def subject_of(name: str) -> Subject:
     """The subject of a file here."""
     return importlib.import_module(f"experiments.benchmarks.speed.{name}").SUBJECT
-
-
-def environment(folder: pathlib.Path) -> str:
-    """The interpreter of DIR/peer, made where it is not there.
-
-    Raises:
-      ValueError: pip could not install a package; what it said.
-    """
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        print(f"peers: an environment is made in {folder}", flush=True)
-        venv.create(folder, with_pip=True)
-        command = [os.fspath(python), "-m", "pip", "install", "--quiet", *PACKAGES]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise ValueError(f"{' '.join(command)}: {done.stderr[-1000:]}")
-        (folder / "complete").touch()
-    return os.fspath(python)
 
 
 def measure(name: str, asked, peer: Peer) -> list:
@@ -120,7 +101,8 @@ def main(arguments=None) -> int:
             f"--only: expected some of {', '.join(SUBJECTS)}; got {min(unknown)}."
         )
     with one_line_errors(parser):
-        python = asked.peer or environment(pathlib.Path(asked.workdir) / "peer")
+        folder = pathlib.Path(asked.workdir) / "peer"
+        python = asked.peer or processes.environment(folder, PACKAGES)
         for name in names:
             run(name, asked, None if python == "none" else python, arguments)
     return 0

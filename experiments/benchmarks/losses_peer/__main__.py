@@ -1,0 +1,250 @@
+"""The peer of `public_losses`: losses of torch packages, in a process of its own.
+
+  PYTHON experiments/benchmarks/losses_peer/__main__.py FOLDER
+
+FOLDER has jobs.json, a list of {"key", "peer", "hand"}: a class with its options, and
+which function here hands the arrays over; and arrays.npz, those of "KEY/NAME". Adds
+peer.npz, "KEY/value" and "KEY/grad/NAME" of every array of floats, all in float64; and
+peer.json, versions. Needs numpy, torch and the packages of the classes alone.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import pathlib
+import sys
+
+import numpy as np
+import torch
+from torch.func import functional_call
+from torch.nn import functional as F
+
+PACKAGES = ("torch", "lightly", "pytorch-metric-learning", "open_clip_torch", "numpy")
+
+
+def made(spec):
+    """What {"class", "options"} describes, options being of that form or plain."""
+    if not isinstance(spec, dict):
+        return spec
+    module, _, name = spec["class"].rpartition(".")
+    options = {key: made(value) for key, value in spec["options"].items()}
+    return getattr(importlib.import_module(module), name)(**options)
+
+
+def in_order(spec, arrays):
+    """loss(*arrays)."""
+    return made(spec)(*arrays.values())
+
+
+def target_fixed(spec, arrays):
+    """The second array gets no gradient, as callers of these losses detach it."""
+    first, second = arrays.values()
+    return made(spec)(first, second.detach())
+
+
+def unit_rows(spec, arrays):
+    """Of a first array that is normalized."""
+    x, *others = arrays.values()
+    return made(spec)(F.normalize(x, dim=1), *others)
+
+
+def as_views(spec, arrays):
+    """Losses of labels, of two views of unlabeled examples."""
+    both = torch.cat(list(arrays.values()))
+    labels = torch.arange(len(both) // 2).repeat(2)
+    return made(spec)(both, labels)
+
+
+def beside(spec, arrays):
+    """loss(x, ref_emb=y)."""
+    first, second = arrays.values()
+    return made(spec)(first, ref_emb=second)
+
+
+def triplets(spec, arrays):
+    """Row i of the anchors, the positives and the negatives."""
+    x = torch.cat(list(arrays.values()))
+    places = torch.arange(len(x)).reshape(3, -1)
+    return made(spec)(x, torch.zeros(len(x), dtype=torch.long), tuple(places))
+
+
+def mined(spec, arrays):
+    """With a miner, which is an option of the class here alone."""
+    options = dict(spec["options"])
+    miner = made(options.pop("miner"))
+    x, labels = arrays.values()
+    return made({**spec, "options": options})(x, labels, miner(x, labels))
+
+
+def squared_terms(spec, arrays):
+    """The mean over all pairs of the square of the loss of each."""
+    terms = made(spec)(*arrays.values())
+    squares = [part["losses"] ** 2 for part in terms.values()]
+    return torch.cat(squares).mean()
+
+
+def with_weights(spec, arrays):
+    """The only parameter of the loss is the third array, or its transpose."""
+    x, labels, weights = arrays.values()
+    loss = made(spec)
+    ((name, parameter),) = loss.named_parameters()
+    flat = weights.reshape(-1, weights.shape[-1])
+    flat = flat.T if name in ("W", "fc", "weight") else flat
+    if flat.shape != parameter.shape:
+        raise ValueError(f"{spec}: expected {parameter.shape}; got {flat.shape}.")
+    return functional_call(loss, {name: flat}, (x, labels))
+
+
+def first_features(spec, arrays):
+    """Of images with one pixel."""
+    return made(spec)(*(x[:, :, None, None] for x in arrays.values()))
+
+
+def images_and_texts(spec, arrays):
+    """Normalized, as the models of open_clip are."""
+    images, texts, *numbers = arrays.values()
+    return made(spec)(F.normalize(images, dim=1), F.normalize(texts, dim=1), *numbers)
+
+
+def captions(spec, arrays):
+    """Both terms of CoCa; labels of no word are 0."""
+    images, texts, logits, labels, scale = arrays.values()
+    images, texts = (F.normalize(x, dim=1) for x in (images, texts))
+    return sum(made(spec)(images, texts, logits, labels, scale))
+
+
+def distilled(spec, arrays):
+    """Both terms; the features of the teacher get no gradient."""
+    images, texts, target_images, target_texts, scale = arrays.values()
+    rows = (images, texts, target_images.detach(), target_texts.detach())
+    images, texts, *targets = (F.normalize(x, dim=1) for x in rows)
+    return sum(made(spec)(images, texts, scale, *targets, scale.detach()))
+
+
+def view_by_view(spec, arrays):
+    """Views one after another in the batch."""
+    views, *others = arrays.values()
+    return made(spec)(views.flatten(0, 1), *others)
+
+
+def queued(spec, arrays):
+    """A full memory bank; keys get no gradient, as callers detach them."""
+    queries, keys, queue = arrays.values()
+    loss = made(spec)
+    loss.memory_bank.bank = F.normalize(queue.detach(), dim=1)
+    return loss(queries, keys.detach())
+
+
+def centered(spec, arrays):
+    """Of a center of the targets."""
+    online, targets, center = arrays.values()
+    loss = made(spec)
+    loss.center.data = center.detach()[None, None]
+    return loss(list(targets.detach()), list(online))
+
+
+def masked(spec, arrays):
+    """Patches in a row; the center is 0."""
+    online, targets, mask = arrays.values()
+    grid = mask[:, None]
+    return made(spec)(targets.detach()[mask], online[mask], grid)
+
+
+def clustered(spec, arrays):
+    """Cosines to prototypes; two views are of high resolution."""
+    views, prototypes, *queue = arrays.values()
+    unit = F.normalize(prototypes, dim=1)
+    scores = [F.normalize(x, dim=1) @ unit.T for x in views]
+    stored = [F.normalize(x, dim=1) @ unit.T for x in queue[0]] if queue else None
+    return made(spec)(scores[:2], scores[2:], stored)
+
+
+def sketched(spec, arrays):
+    """Of directions that are given, and a window in float64."""
+    x, directions = arrays.values()
+    loss = made(spec)
+    unit = F.normalize(directions.detach(), dim=1)
+    loss._generate_unit_vectors = lambda *_: unit.T
+    loss.t = loss.t.double()
+    window = torch.exp(-(loss.t**2) / 2)
+    loss.weights = (loss.weights / loss.phi).round(decimals=6).double() * window
+    loss.phi = window
+    return loss(x)
+
+
+def remembered(spec, arrays):
+    """A covariance of former batches."""
+    view_a, view_b, covariance = arrays.values()
+    loss = made(spec)
+    loss.C = covariance.detach()
+    return loss(view_a, view_b)
+
+
+def stacked(spec, arrays):
+    """Views of an example side by side, normalized, half of them for each argument."""
+    (views,) = arrays.values()
+    views = F.normalize(views.transpose(0, 1), dim=2)
+    half = views.shape[1] // 2
+    return made(spec)(views[:, :half], views[:, half:])
+
+
+HANDS = {
+    hand.__name__: hand
+    for hand in (
+        in_order,
+        target_fixed,
+        unit_rows,
+        as_views,
+        beside,
+        triplets,
+        mined,
+        squared_terms,
+        with_weights,
+        first_features,
+        images_and_texts,
+        captions,
+        distilled,
+        view_by_view,
+        queued,
+        centered,
+        masked,
+        clustered,
+        sketched,
+        remembered,
+        stacked,
+    )
+}
+
+
+def evaluate(job, arrays):
+    """Value and gradients of a job, by name."""
+    given = {name: torch.from_numpy(x) for name, x in arrays.items()}
+    floats = [x.requires_grad_() for x in given.values() if x.is_floating_point()]
+    value = HANDS[job["hand"]](job["peer"], given).reshape(())
+    grads = torch.autograd.grad(value, floats, allow_unused=True)
+    names = [name for name, x in given.items() if x.is_floating_point()]
+    found = {"value": value.detach().numpy()}
+    for name, x, grad in zip(names, floats, grads):
+        grad = torch.zeros_like(x) if grad is None else grad
+        found[f"grad/{name}"] = grad.numpy()
+    return found
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    jobs = json.loads((folder / "jobs.json").read_text())
+    torch.set_default_dtype(torch.float64)  # of temperatures that classes hold, too
+    found, arrays = {}, {}
+    for key, x in np.load(folder / "arrays.npz").items():
+        number, _, name = key.partition("/")
+        arrays.setdefault(number, {})[name] = x
+    for job in jobs:
+        results = evaluate(job, arrays[job["key"]])
+        found |= {f"{job['key']}/{name}": x for name, x in results.items()}
+    np.savez(folder / "peer.npz", **found)
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    (folder / "peer.json").write_text(json.dumps(versions))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,161 @@
+"""A row of `public_losses`: our call, and the class of others that it is to equal.
+
+A class is {"class", "options"}, as `losses_peer` makes it; options are plain, or of
+this form. `hand` names the function there that hands the same arrays to it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from repr_jax import losses
+from repr_jax.ops import margins, mining
+from repr_jax.ops.similarity import cosine, negative_squared_distance
+
+PML = "pytorch_metric_learning"
+SIZED = ("num_classes", "embedding_size", "output_dim", "memory_bank_size")  # options
+
+
+class Case(NamedTuple):
+    """A row of the table."""
+
+    ours: str  # as the table shows it
+    function: Callable[..., jax.Array]  # (**arrays) -> scalar
+    peer: dict
+    given: Callable  # (rng, batch, dim) -> arrays, in the order of the peer's arguments
+    hand: str = "in_order"
+    note: str = ""
+
+
+def spec(name: str, **options) -> dict:
+    """A class, by its full name."""
+    return {"class": name, "options": options}
+
+
+def lightly(name: str, **options) -> dict:
+    return spec(f"lightly.loss.{name}", **options)
+
+
+def pml(name: str, **options) -> dict:
+    return spec(f"{PML}.losses.{name}", **options)
+
+
+def case(
+    loss: Callable, peer: dict, given: Callable, hand: str = "in_order", **rest
+) -> Case:
+    """A loss that takes the arrays by name and the rest; `note` stands beside it.
+
+    Its docstring begins with what to show, if it is none of `losses`.
+    """
+    note, call = rest.pop("note", ""), partial(loss, **rest)
+    ours = f"{loss.__name__}({words(rest)})"
+    ours = ours if loss.__name__ in losses.__all__ else loss.__doc__.split(": ")[0]
+    return Case(ours, call, peer, given, hand, note)
+
+
+def words(options: dict) -> str:
+    """As in a call, without the sizes of arrays."""
+    kept = {name: value for name, value in options.items() if name not in SIZED}
+    return ", ".join(f"{name}={shown(value)}" for name, value in kept.items())
+
+
+def shown(value) -> str:
+    """A class with its options, a similarity by name, a number to four digits."""
+    if isinstance(value, dict):
+        return f"{value['class'].split('.')[-1]}({words(value['options'])})"
+    if isinstance(value, type):
+        return value.__name__
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+def byol_of_cosine(predictions, targets):
+    """byol() / 2 - 1"""
+    return losses.byol(predictions, targets) / 2 - 1
+
+
+def direct_clr(view_a, view_b):
+    """nt_xent(temperature=0.5) of x[:, :2]"""
+    return losses.nt_xent(view_a[:, :2], view_b[:, :2], temperature=0.5)
+
+
+def clip_of_scale(images, texts, scale):
+    """clip(temperature=1 / scale)"""
+    return losses.clip(images, texts, temperature=1 / scale)
+
+
+def siglip_of_scale(images, texts, scale, bias):
+    """siglip(temperature=1 / scale, bias=bias)"""
+    return losses.siglip(images, texts, temperature=1 / scale, bias=bias)
+
+
+def coca(images, texts, logits, labels, scale):
+    """clip(temperature=1 / scale) + 2 cross_entropy(where=words): of all steps."""
+    labels, logits = labels.ravel(), logits.reshape(-1, logits.shape[-1])
+    caption = losses.cross_entropy(logits, labels, where=labels != 0)
+    return clip_of_scale(images, texts, scale) + 2 * caption
+
+
+def distilled_clip(images, texts, target_images, target_texts, scale):
+    """clip(temperature=1 / scale) + mean of soft_cross_entropy() both ways: of cosines
+    times the scale, which gets no gradient in the teacher's.
+    """
+
+    def logits(a, b, scale):
+        return scale * cosine.of_pairs(cosine.prepare(a), cosine.prepare(b))
+
+    ours = logits(images, texts, scale)
+    theirs = logits(target_images, target_texts, lax.stop_gradient(scale))
+    ways = ((ours, theirs), (ours.T, theirs.T))
+    terms = (losses.soft_cross_entropy(a, jax.nn.softmax(b)) for a, b in ways)
+    return clip_of_scale(images, texts, scale) + sum(terms) / 2
+
+
+def hardest_of_unit_rows(x, labels):
+    """triplet_hardest(similarity=-|a - b|, margin=0.1) of unit rows"""
+    x = cosine.prepare(x)
+    return losses.triplet_hardest(x, labels, similarity=Distance, margin=0.1)
+
+
+def informative(x, labels):
+    """multi_similarity(pair_where=ops.mining.informative_pairs(x, labels))"""
+    kept = mining.informative_pairs(x, labels)
+    return losses.multi_similarity(x, labels, pair_where=kept)
+
+
+def beyond_margins(x, labels):
+    """circle(pair_where=ops.mining.margin_pairs(x, labels, 0.6, -0.3))"""
+    kept = mining.margin_pairs(x, labels, positive_bound=0.6, negative_bound=-0.3)
+    return losses.circle(x, labels, pair_where=kept)
+
+
+class Distance(negative_squared_distance):
+    """-|a - b|, of rows that differ."""
+
+    @staticmethod
+    def of_rows(a, b):
+        return -jnp.sqrt(-negative_squared_distance.of_rows(a, b))
+
+    @staticmethod
+    def of_pairs(a, b):
+        squares = -negative_squared_distance.of_pairs(a, b)
+        apart = squares > 1e-20  # a row and itself are no pair
+        return -jnp.sqrt(jnp.where(apart, squares, 1))
+
+
+def large_margin_softmax(x, labels, prototypes):
+    """cross_entropy() of ops.margins.sphereface(scale=lengths of both)"""
+    cosines = cosine.of_pairs(cosine.prepare(x), cosine.prepare(prototypes))
+    lengths = (jnp.linalg.norm(a, axis=1) for a in (x, prototypes))
+    scale = jnp.outer(*lengths)
+    return losses.cross_entropy(
+        margins.sphereface(cosines, labels, scale=scale), labels
+    )
+
+
+def ibot_of_logits(online, targets, mask):
+    """ibot() of softmax(targets / 0.04)"""
+    return losses.ibot(online, jax.nn.softmax(targets / 0.04), mask)
