@@ -26,7 +26,6 @@ from experiments.papers.checks import (
     scores_post_hoc,
     scores_probes,
     scores_quality,
-    views_additions,
     views_compatible,
     views_labels_few,
     views_labels_rare,
@@ -61,7 +60,6 @@ WAVES = {
         "Labels that networks give": views_pseudo.CHECKS,
         "Wrong labels": views_labels_wrong.CHECKS,
         "Rare labels": views_labels_rare.CHECKS,
-        "Two views": views_additions.CHECKS,
     },
 }
 TITLES = {
@@ -103,8 +101,7 @@ NOTES = {  # paragraphs
         "were drawn anew at every update, 1.0 against 0.0. LMD had three rounds of "
         "frozen targets in place of a moving average and was cut for time: 0.8705 "
         "against 0.7935 of cross-entropy, and 0.8665 with its head refitted. Pairs of "
-        "PC2 are halves of digits, not of emoji, as these need no file. BYOL and NNCLR "
-        "are measured on a short training without queues of old rows."
+        "PC2 are halves of digits, not of emoji, as these need no file."
     ],
 }
 
