@@ -1,7 +1,8 @@
 """Drawn tissue and drawn land: correlations, what is drawn, and what a pixel is."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -54,8 +55,9 @@ def test_images_are_of_index_and_seed_and_in_range(module):
     assert image.shape == (6, 24, 24, 3) and image.dtype == np.float32
     assert image.min() >= 0 and image.max() <= 1 and image.std() > 0.02
     np.testing.assert_array_equal(image, prepare(again)["image"])
-    alone = prepare({k: v[[3, 3, 0, 1, 2, 4]] for k, v in batch.items()})["image"]
-    np.testing.assert_allclose(alone[0], image[3], atol=1e-6)  # whatever is beside it
+    moved = prepare({k: v[[3, 3, 0, 1, 2, 4]] for k, v in batch.items()})
+    alone = np.asarray(moved["image"])[0]
+    np.testing.assert_allclose(alone, image[3], atol=1e-6)  # whatever is beside it
     other = module.load(**SIZES, data_seed=1)
     assert np.abs(image - jax.jit(other.prepare)(batch)["image"]).max() > 0.1
 
@@ -63,8 +65,9 @@ def test_images_are_of_index_and_seed_and_in_range(module):
 def test_light_is_that_of_loops():
     """exp(-(h v_H + e v_E)) times the balance; stains turned about the grays."""
     h, e = np.random.default_rng(0).uniform(size=(2, 3, 4)).astype("f")
+    stained = jax.jit(histology.stained)
     for hospital in range(5):
-        found = histology.stained(jnp.asarray(h), jnp.asarray(e), jnp.array(hospital))
+        found = np.asarray(stained(h, e, hospital))
         v = histology.stains()[hospital].astype(np.float64)
         for i, j in np.ndindex(3, 4):
             for c in range(3):
@@ -83,9 +86,14 @@ def test_light_is_that_of_loops():
         )
 
 
+@functools.cache
+def rows_drawn(module, size):
+    return jax.jit(jax.vmap(functools.partial(module.draw, size=size)))
+
+
 def drawn(module, labels, domains, seed=0, size=48):
     keys = jax.random.split(jax.random.key(seed), len(labels))
-    draw = jax.jit(jax.vmap(lambda k, y, d: module.draw(k, y, d, size=size)))
+    draw = rows_drawn(module, size)
     return np.asarray(draw(keys, np.array(labels), np.array(domains)))
 
 
@@ -114,26 +122,27 @@ def test_domains_differ_in_color(module):
 
 def test_kinds_are_patterns_by_hand():
     """On the axes of an image that is neither turned nor moved, with wide 0."""
-    at = jnp.array([[0.0, 0.2249, 0.9]])  # u; a cell is 0.45
+    at = np.array([[0.0, 0.2249, 0.9]], "f")  # u; a cell is 0.45
+    pattern = jax.jit(land_use.pattern)
 
     def front(kind, u, v):
-        found = land_use.pattern(jnp.array(kind), u, v, jnp.array(0.0), jnp.array(0.0))
-        return (np.asarray(found) > 0).tolist()[0]
+        found = np.asarray(pattern(kind, u, v, 0.0, 0.0))
+        return (found > 0).tolist()[0]
 
-    zero = jnp.zeros((1, 3))
+    zero = np.zeros((1, 3), "f")
     assert front(0, at, zero) == [True, False, True]  # every cell has a strip
     assert front(1, at, zero) == [True, False, True]
     assert front(3, at, zero) == [True, True, False]  # one block
     assert front(4, at, zero) == [True, True, True]  # on a road
     assert front(4, at, zero + 0.5) == [True, False, False]
     assert front(6, at, zero) == [True, True, False]
-    assert front(5, zero, jnp.array([[0.0, 0.1, 0.3]])) == [True, True, False]
+    assert front(5, zero, np.array([[0.0, 0.1, 0.3]], "f")) == [True, True, False]
 
 
 def test_waves_are_the_sine():
     angle = np.linspace(-3, 3, 40)
     u, v = 0.7 * np.cos(angle), 0.7 * np.sin(angle)
-    found = histology.three_waves(*map(jnp.asarray, (u, v, np.full(40, 0.4))))
+    found = jax.jit(histology.three_waves)(u, v, np.full(40, 0.4))
     np.testing.assert_allclose(found, np.sin(3 * angle + 0.4), atol=1e-4)
 
 

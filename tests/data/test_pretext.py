@@ -8,6 +8,10 @@ from repr_jax.data import pretext
 from repr_jax.data.dataset import of_rows
 
 KEY = jax.random.key(0)
+grid_patches, yoked_patches = (
+    jax.jit(cut, static_argnames=("num_cells", "patch_size"))
+    for cut in (pretext.grid_patches, pretext.yoked_patches)
+)
 
 
 def test_permutations_of_an_independent_program():
@@ -20,7 +24,7 @@ def test_permutations_of_an_independent_program():
 
 def test_rotations_undo_one_another_and_say_their_turns():
     images = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
-    turned, labels = pretext.rotations(images)
+    turned, labels = map(np.asarray, jax.jit(pretext.rotations)(images))
     for image, turns, original in zip(turned, labels, np.tile(images, (4, 1, 1, 1))):
         np.testing.assert_array_equal(
             np.rot90(image, -int(turns)), original.astype("f")
@@ -33,16 +37,16 @@ def test_rotations_undo_one_another_and_say_their_turns():
 def test_patches_lie_in_their_cells_and_are_standardized():
     row, column = np.meshgrid(np.arange(12.0), np.arange(12.0), indexing="ij")
     images = np.stack([row, column], axis=-1)[None].repeat(5, axis=0)
-    patches = np.asarray(pretext.grid_patches(KEY, images, patch_size=3))
+    patches = np.asarray(grid_patches(KEY, images, patch_size=3))
     assert patches.shape == (5, 9, 3, 3, 2)
     np.testing.assert_allclose(patches.mean(axis=(2, 3, 4)), 0, atol=1e-6)
     np.testing.assert_allclose(patches.std(axis=(2, 3, 4)), 1, rtol=1e-5)
-    flat = pretext.grid_patches(KEY, np.ones((1, 6, 6, 1)), patch_size=2)
+    flat = grid_patches(KEY, np.ones((1, 6, 6, 1)), patch_size=2)
     assert (np.asarray(flat) == 0).all()
     with pytest.raises(ValueError, match="within a cell"):
         pretext.grid_patches(KEY, images, patch_size=5)
     mean = images[0].reshape(3, 4, 3, 4, 2)[0, :, 1].mean(axis=(0, 1))  # cell 1
-    whole = pretext.grid_patches(KEY, images, patch_size=4)[0, 1]
+    whole = np.asarray(grid_patches(KEY, images, patch_size=4))[0, 1]
     spread = np.std(images[0, :4, 4:8])
     expected = (images[0, :4, 4:8] - mean.mean()) / spread
     np.testing.assert_allclose(whole, expected, rtol=1e-5, atol=1e-5)
@@ -50,13 +54,15 @@ def test_patches_lie_in_their_cells_and_are_standardized():
 
 def test_labels_say_which_patch_and_which_order():
     patches = np.tile(np.arange(9.0)[None, :, None], (40, 1, 1))
-    pairs, labels = pretext.relative_pairs(KEY, patches)
+    found = jax.jit(pretext.relative_pairs)(KEY, patches)
+    pairs, labels = map(np.asarray, found)
     around = np.array([0, 1, 2, 3, 5, 6, 7, 8])
-    np.testing.assert_array_equal(pairs[:, 1, 0], around[np.asarray(labels)])
-    assert (np.asarray(pairs[:, 0]) == 4).all() and len(np.unique(labels)) > 4
+    np.testing.assert_array_equal(pairs[:, 1, 0], around[labels])
+    assert (pairs[:, 0] == 4).all() and len(np.unique(labels)) > 4
     orders = pretext.permutations(4, 3)
-    moved, labels = pretext.shuffled(KEY, patches[:, :4], orders)
-    for row, label in zip(np.asarray(moved)[..., 0], labels):
+    found = jax.jit(pretext.shuffled)(KEY, patches[:, :4], orders)
+    moved, labels = map(np.asarray, found)
+    for row, label in zip(moved[..., 0], labels):
         np.testing.assert_array_equal(row[np.argsort(orders[label])], np.arange(4))
 
 
@@ -88,13 +94,11 @@ def test_yoked_patches_move_together_within_their_cells():
     """Of images of one bright pixel in each cell, at the same place in all."""
     images = np.tile(np.eye(4)[1][:, None] * np.eye(4)[2][None], (3, 3))
     images = np.tile(images[None, :, :, None], (64, 1, 1, 1)).astype("f")
-    cut = jax.jit(pretext.yoked_patches, static_argnames=("num_cells", "patch_size"))
-    patches = np.asarray(cut(KEY, images, patch_size=3))
+    patches = np.asarray(yoked_patches(KEY, images, patch_size=3))
     assert patches.shape == (64, 9, 3, 3, 1)
     np.testing.assert_array_equal(patches, patches[:, :1].repeat(9, axis=1))
     places = patches[:, 0].reshape(64, 9).argmax(axis=1)
     assert len(np.unique(places)) == 4  # 2 x 2 places in each cell, one an image
-    apart = jax.jit(pretext.grid_patches, static_argnames=("num_cells", "patch_size"))
-    assert (np.asarray(apart(KEY, images, patch_size=3)) != patches).any()
+    assert (np.asarray(grid_patches(KEY, images, patch_size=3)) != patches).any()
     with pytest.raises(ValueError, match="yoked_patches: expected sides that are"):
         pretext.yoked_patches(KEY, images, patch_size=5)

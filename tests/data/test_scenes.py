@@ -9,6 +9,8 @@ import pytest
 from repr_jax.data import captions, celeba, characters, mnist, scene_captions, scenes
 from repr_jax.data.scene_captions import ATTRIBUTES, PHOTOGRAPHS, TINTS
 
+compose = jax.jit(scenes.compose)
+
 
 @pytest.fixture(scope="module")
 def described():
@@ -66,7 +68,6 @@ def ink_of(**known):
     attributes = np.array([flags.get(name, False) for name in ATTRIBUTES])
     digits = np.zeros((2, 28, 28), np.uint8)
     digits[:, 4:24, 12:16] = 255  # a bar of 20 x 4 in the middle
-    compose = jax.jit(scenes.compose)
     images = [compose(jax.random.key(i), digits, attributes) for i in range(6)]
     return np.asarray(images)[..., 0] > 0.7  # nothing else is as red
 
@@ -98,7 +99,7 @@ def test_light_color_and_blur_are_as_said():
     def image(**known):
         flags = base | known
         attributes = np.array([flags.get(name, False) for name in ATTRIBUTES])
-        return np.asarray(scenes.compose(jax.random.key(3), digits, attributes))
+        return np.asarray(compose(jax.random.key(3), digits, attributes))
 
     plain = image()
     np.testing.assert_allclose(image(Dark=True), 0.4 * plain, atol=1e-6)
@@ -119,7 +120,7 @@ def test_an_inverted_digit_stands_out():
         blank = np.zeros_like(digits)
         for i in range(4):
             drawn, back = (
-                np.asarray(scenes.compose(jax.random.key(i), d, attributes))
+                np.asarray(compose(jax.random.key(i), d, attributes))
                 for d in (digits, blank)
             )
             changed = np.abs(drawn - back).max(axis=-1)

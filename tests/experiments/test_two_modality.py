@@ -1,5 +1,7 @@
 """Encodings of two modalities: who shares, who takes part, what is learned."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -58,23 +60,24 @@ def batch():
 
 
 def started(config, batch, make=two_modality.make):
+    """The experiment, compiled, and what it starts with."""
     experiment = make(config)
-    params, extras = experiment.init(jax.random.key(0), batch)
-    return experiment, params, extras
+    params, extras = jax.jit(experiment.init)(jax.random.key(0), batch)
+    loss = jax.jit(experiment.loss)
+    outputs = {name: jax.jit(f) for name, f in experiment.outputs.items()}
+    return experiment._replace(loss=loss, outputs=outputs), params, extras
 
 
 def test_loss_is_that_of_the_two_encodings(batch):
     config = make_config()
     experiment, params, extras = started(config, batch)
     value, (new, terms) = experiment.loss(params, extras, batch, jax.random.key(1), 0)
-    left = MLP((8, 3)).apply(
-        {"params": params["encoders"]["left"]}, batch["left"], train=True
+    left = jax.jit(partial(MLP((8, 3)).apply, train=True))(
+        {"params": params["encoders"]["left"]}, batch["left"]
     )
-    right, stats = MLP((5, 3), batch_norm=True).apply(
-        {"params": params["encoders"]["right"], **extras["right"]},
-        batch["right"],
-        train=True,
-        mutable=["batch_stats"],
+    apply = MLP((5, 3), batch_norm=True).apply
+    right, stats = jax.jit(partial(apply, train=True, mutable=["batch_stats"]))(
+        {"params": params["encoders"]["right"], **extras["right"]}, batch["right"]
     )
     expected = np.mean(np.sum((np.asarray(left) - np.asarray(right)) ** 2, axis=1))
     np.testing.assert_allclose(value, expected, rtol=1e-6)
@@ -87,14 +90,15 @@ def test_one_modality_is_represented_by_its_own_encoding_and_two_by_their_mean(b
     experiment, params, extras = started(make_config(), batch)
 
     def represent(left, right):
-        rows = jnp.broadcast_to(jnp.array([left, right]), (8, 2))
-        return experiment.outputs["represent"](
-            params, extras, {**batch, "present": rows}, None
+        rows = np.tile([left, right], (8, 1))
+        present = {**batch, "present": rows}
+        return np.asarray(
+            experiment.outputs["represent"](params, extras, present, None)
         )
 
     left, right = represent(True, False), represent(False, True)
-    expected = MLP((8, 3)).apply(
-        {"params": params["encoders"]["left"]}, batch["left"], train=False
+    expected = jax.jit(partial(MLP((8, 3)).apply, train=False))(
+        {"params": params["encoders"]["left"]}, batch["left"]
     )
     np.testing.assert_allclose(left, expected, rtol=1e-6)
     np.testing.assert_allclose(represent(True, True), (left + right) / 2, rtol=1e-5)
@@ -144,7 +148,7 @@ def test_loss_of_three_modalities_is_the_mean_over_their_pairs(batch):
     present[:, 2] = False  # nobody has the third: its pairs do not count
     value, _ = loss(present=present)
     pair = make_config(encoders={m: encoders[m] for m in names[:2]})
-    expected = two_modality.make(pair).loss(
+    expected = jax.jit(two_modality.make(pair).loss)(
         params, extras, batch, jax.random.key(0), 0
     )[0]
     np.testing.assert_allclose(value, expected, rtol=1e-6)
@@ -156,13 +160,12 @@ def test_training_sees_augmented_modalities_and_evaluation_does_not(batch):
         encoders=plain, augment={"left": dict(fn=negated, at_most=0.8)}
     )
     experiment, params, extras = started(config, batch)
-    unchanged = two_modality.make(make_config(encoders=plain))
+    unchanged, _, _ = started(make_config(encoders=plain), batch)
     key = jax.random.key(3)
     value, _ = experiment.loss(params, extras, batch, key, 0)
-    changed = {
-        **batch,
-        "left": negated(jax.random.fold_in(key, 0), batch["left"], at_most=0.8),
-    }
+    augment = jax.jit(partial(negated, at_most=0.8))
+    left = augment(jax.random.fold_in(key, 0), batch["left"])
+    changed = {**batch, "left": left}
     expected, _ = unchanged.loss(params, extras, changed, key, 0)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     assert abs(value - unchanged.loss(params, extras, batch, key, 0)[0]) > 1e-3
@@ -183,15 +186,18 @@ def test_learned_temperature_and_bias(batch):
     def loss(params):
         return experiment.loss(params, extras, batch, jax.random.key(0), 0)
 
-    (value, (_, terms)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    evaluate = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (value, (_, terms)), grads = evaluate(params)
+    terms = jax.tree.map(float, terms)
     np.testing.assert_allclose(terms["temperature"], 0.5, rtol=1e-6)
     np.testing.assert_allclose(value, terms["alignment"] / 0.5 - 3.0, rtol=1e-5)
     np.testing.assert_allclose(  # d/dlog t of alignment / t
         grads["log_temperature"], -terms["alignment"] / 0.5, rtol=1e-5
     )
     assert float(grads["bias"]) == 1.0
-    params["log_temperature"] = jnp.log(1e-4)
-    np.testing.assert_allclose(loss(params)[1][1]["temperature"], 0.01, rtol=1e-6)
+    params["log_temperature"] = np.log(np.float32(1e-4))
+    (_, (_, terms)), _ = evaluate(params)
+    np.testing.assert_allclose(terms["temperature"], 0.01, rtol=1e-6)
 
 
 def test_fresh_negatives_are_the_second_half(batch):
@@ -202,11 +208,11 @@ def test_fresh_negatives_are_the_second_half(batch):
     )
     value, _ = experiment.loss(params, extras, batch, jax.random.key(0), 0)
     pairs = make_config(encoders=plain)
-    reference = two_modality.make(pairs)
+    loss = jax.jit(two_modality.make(pairs).loss)
 
     def of_rows(rows):
         part = {name: x[rows] for name, x in batch.items()}
-        return reference.loss(params, extras, part, jax.random.key(0), 0)[0]
+        return float(loss(params, extras, part, jax.random.key(0), 0)[0])
 
     expected = of_rows(slice(0, 4)) - 0.5 * of_rows(slice(4, 8))
     np.testing.assert_allclose(value, expected, rtol=1e-5)

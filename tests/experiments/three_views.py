@@ -3,8 +3,8 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from experiments import multimodal_vae
 from repr_jax import losses
@@ -41,8 +41,9 @@ def made(loss=losses.mopoe, posterior=multimodal_vae.product_of_experts):
 
 
 def with_present(batch, *columns):
-    present = jnp.zeros((BATCH, 3), bool)
-    return {**batch, "present": present.at[:, list(columns)].set(True)}
+    present = np.zeros((BATCH, 3), bool)
+    present[:, list(columns)] = True
+    return {**batch, "present": present}
 
 
 def with_private(c, dim=2):

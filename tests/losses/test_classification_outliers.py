@@ -10,6 +10,16 @@ import pytest
 from repr_jax import losses, metrics
 from repr_jax.losses import classification_outliers
 
+energy_margins, mixture_outlier_exposure, outlier_exposure, textual_outliers = map(
+    jax.jit,
+    (
+        losses.energy_margins,
+        losses.mixture_outlier_exposure,
+        losses.outlier_exposure,
+        losses.textual_outliers,
+    ),
+)
+
 
 def lse(z):
     return np.log(np.exp(z).sum(axis=-1))
@@ -50,20 +60,18 @@ def test_mixtures_match_the_paper(share, weight):
     for z, y, s in zip(mixed, labels, shares):
         target = s * np.eye(5)[y] + (1 - s) / 5
         expected += weight * sum(target * (lse(z) - z)) / 4
-    found = losses.mixture_outlier_exposure(
-        logits, labels, mixed, share, mixed_weight=weight
-    )
+    found = mixture_outlier_exposure(logits, labels, mixed, share, mixed_weight=weight)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_mixtures_without_an_outlier_are_labeled_and_without_an_inlier_exposed():
     logits, labels, mixed = exposure_draw()
-    whole = losses.mixture_outlier_exposure(logits, labels, mixed, 1.0)
+    whole = mixture_outlier_exposure(logits, labels, mixed, 1.0)
     np.testing.assert_allclose(whole, ce(logits, labels) + ce(mixed, labels), rtol=1e-5)
-    none = losses.mixture_outlier_exposure(logits, labels, mixed, 0.0, mixed_weight=0.5)
-    exposed = losses.outlier_exposure(logits, labels, mixed)
+    none = mixture_outlier_exposure(logits, labels, mixed, 0.0, mixed_weight=0.5)
+    exposed = outlier_exposure(logits, labels, mixed)
     np.testing.assert_allclose(none, exposed, rtol=1e-6)
-    even = losses.outlier_exposure(logits, labels, np.ones((7, 5)))
+    even = outlier_exposure(logits, labels, np.ones((7, 5)))
     np.testing.assert_allclose(even, ce(logits, labels) + 0.5 * math.log(5), rtol=1e-5)
 
 
@@ -79,7 +87,7 @@ def test_energy_margins_match_the_paper_and_met_ones_cost_nothing():
         logits, labels, outliers[:3]
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    met = losses.energy_margins(logits + 30, labels, outliers - 9)
+    met = energy_margins(logits + 30, labels, outliers - 9)
     np.testing.assert_allclose(met, ce(logits, labels), rtol=1e-5)
 
 
@@ -92,8 +100,10 @@ def wild_draw():
 
 def test_energy_margins_of_wild_data_have_the_stated_value_and_that_of_the_paper():
     loss = partial(losses.energy_margin_outliers, loss_tolerance=0.8)
-    found = jax.jit(partial(loss, margin=-1.0))(*wild_draw())
+    jitted = jax.jit(loss)
+    found = jitted(*wild_draw(), margin=-1.0)
     np.testing.assert_allclose(found, 5.218833, rtol=1e-5)
+    constraints_of = jax.jit(classification_outliers.energy_margin_constraints)
     logits, labels, wild, a, b, multipliers, weights = wild_draw()
     for margin in (0.0, -3.0):
         expected = np.mean(sigmoid(-(a * (lse(wild) - margin) + b)))
@@ -101,18 +111,16 @@ def test_energy_margins_of_wild_data_have_the_stated_value_and_that_of_the_paper
         constraints = np.array([alarms, ce(logits, labels) - 0.8])
         for c, m, w in zip(constraints, multipliers, weights):
             expected += m * c + w * c**2 / 2 if w * c + m >= 0 else -(m**2) / (2 * w)
-        found = loss(*wild_draw(), margin=margin)
+        found = jitted(*wild_draw(), margin=margin)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
-        found = classification_outliers.energy_margin_constraints(
-            logits, labels, a, b, loss_tolerance=0.8
-        )
+        found = constraints_of(logits, labels, a, b, loss_tolerance=0.8)
         np.testing.assert_allclose(found, constraints, rtol=1e-5)
 
 
 def test_constraints_that_are_met_have_no_gradient_without_a_multiplier():
     logits, labels, wild, a, b, multipliers, weights = wild_draw()
     options = dict(margin=0.0, loss_tolerance=9.0, false_alarm=1.0)
-    gradient = jax.grad(losses.energy_margin_outliers)(
+    gradient = jax.jit(jax.grad(losses.energy_margin_outliers))(
         logits, labels, wild, a, b, 0 * multipliers, weights, **options
     )
     np.testing.assert_array_equal(gradient, 0)
@@ -151,10 +159,12 @@ def test_background_cells_match_the_paper_and_the_stated_value(threshold, counts
 def test_of_background_cells_a_missing_kind_adds_nothing_and_half_ignores_none():
     cells, ids, labels = cells_draw()
     none = np.zeros_like(cells)  # all cells have 1/4: background at 0.75
-    found = losses.background_outliers(none, ids, labels, threshold=0.75)
+    quarters = jax.jit(partial(losses.background_outliers, threshold=0.75))
+    found = quarters(none, ids, labels)
     np.testing.assert_allclose(found, np.mean(np.log1p(np.exp(ids))), rtol=1e-5)
     loss = partial(losses.background_outliers, threshold=0.5)
-    slopes, of_cells = jax.grad(loss, (1, 0))(cells, ids, labels)
+    gradients = jax.jit(jax.grad(loss, (1, 0)))(cells, ids, labels)
+    slopes, of_cells = map(np.asarray, gradients)
     assert (slopes != 0).all() and (of_cells == 0).all()
     with pytest.raises(ValueError, match=r"threshold in \[1/2, 1\]; got 0.2"):
         losses.background_outliers(cells, ids, labels, threshold=0.2)
@@ -185,7 +195,8 @@ def test_textual_outliers_match_the_paper_and_the_stated_value(gamma, stated):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     if stated:
         np.testing.assert_allclose(found, stated, rtol=1e-5)
-    score = metrics.textual_share(inliers, classes, outlier_texts, temperature=0.1)
+    measure = jax.jit(partial(metrics.textual_share, temperature=0.1))
+    score = np.asarray(measure(inliers, classes, outlier_texts))
     np.testing.assert_allclose(score, [share(x) for x in inliers], rtol=1e-5)
     np.testing.assert_allclose(score[0], 0.1126343, rtol=1e-5)
 
@@ -193,13 +204,13 @@ def test_textual_outliers_match_the_paper_and_the_stated_value(gamma, stated):
 def test_outliers_that_are_absent_leave_the_loss_of_the_inliers():
     logits, labels, outliers = exposure_draw()
     none = dict(outliers_where=np.zeros(4, bool))
-    found = losses.outlier_exposure(logits, labels, outliers, **none)
+    found = outlier_exposure(logits, labels, outliers, **none)
     np.testing.assert_allclose(found, ce(logits, labels), rtol=1e-5)
-    found = losses.energy_margins(logits + 30, labels, outliers, **none)
+    found = energy_margins(logits + 30, labels, outliers, **none)
     np.testing.assert_allclose(found, ce(logits, labels), rtol=1e-5)
     inliers, words, *texts = texts_draw()
     some = np.arange(6) < 4
     dirty = np.where(some[:, None], words, np.nan)
-    found = losses.textual_outliers(inliers, dirty, *texts, outliers_where=some)
-    expected = losses.textual_outliers(inliers, words[some], *texts)
+    found = textual_outliers(inliers, dirty, *texts, outliers_where=some)
+    expected = textual_outliers(inliers, words[some], *texts)
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -6,6 +6,8 @@ import pytest
 
 from repr_jax import losses
 
+dice, focal_balanced = map(jax.jit, (losses.dice, losses.focal_balanced))
+
 
 def draw():
     rng = np.random.default_rng(32)
@@ -16,9 +18,9 @@ def draw():
 
 
 def test_values_of_an_independent_program():
-    found = jax.jit(losses.focal_balanced)(*draw())
+    found = focal_balanced(*draw())
     np.testing.assert_allclose(found, 0.5030451, rtol=1e-5)
-    np.testing.assert_allclose(losses.dice(*draw()), 0.5538077, rtol=1e-6)
+    np.testing.assert_allclose(dice(*draw()), 0.5538077, rtol=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.5])
@@ -28,26 +30,26 @@ def test_match_loops(gamma):
     p = 1 / (1 + np.exp(-logits))
     on = np.mean([-((1 - q) ** gamma) * np.log(q) for q in p[masks]])
     off = np.mean([-(q**gamma) * np.log(1 - q) for q in p[~masks]])
-    found = losses.focal_balanced(logits, masks, gamma=gamma)
+    found = focal_balanced(logits, masks, gamma=gamma)
     np.testing.assert_allclose(found, on + off, rtol=1e-5)
     terms = [
         1 - (2 * q[m].sum() + 1e-5) / (q.sum() + m.sum() + 1e-5)
         for q, m in zip(p, masks)
     ]
-    np.testing.assert_allclose(losses.dice(logits, masks), np.mean(terms), rtol=1e-5)
+    np.testing.assert_allclose(dice(logits, masks), np.mean(terms), rtol=1e-5)
 
 
 def test_by_hand_and_images_without_an_anomaly():
     logits, masks = np.zeros((1, 4)), np.array([[True, False, False, False]])
     np.testing.assert_allclose(
-        losses.focal_balanced(logits, masks, gamma=2), 2 * np.log(2) / 4, rtol=1e-6
+        focal_balanced(logits, masks, gamma=2), 2 * np.log(2) / 4, rtol=1e-6
     )
-    np.testing.assert_allclose(losses.dice(logits, masks), 1 - 1 / 3, rtol=1e-4)
+    np.testing.assert_allclose(dice(logits, masks), 1 - 1 / 3, rtol=1e-4)
     none = np.zeros((1, 4), bool)
     np.testing.assert_allclose(
-        losses.focal_balanced(logits, none, gamma=0), np.log(2), rtol=1e-6
+        focal_balanced(logits, none, gamma=0), np.log(2), rtol=1e-6
     )
-    assert losses.dice(logits - 50, none) < 1e-6 < losses.dice(logits, none)
+    assert dice(logits - 50, none) < 1e-6 < dice(logits, none)
     with pytest.raises(TypeError, match="dice: expected masks bool"):
         losses.dice(logits, masks.astype(int))
 
@@ -76,11 +78,11 @@ def test_copy_paste_matches_loops_and_an_independent_program():
     parts = [
         region_by_loops(logits, *part) for part in ((outer, outside), (inner, ~outside))
     ]
-    dice, surprise = 0.5 * np.array(parts[0]) + np.array(parts[1])
-    np.testing.assert_allclose([dice, surprise], [0.8216585, 1.955386], rtol=1e-6)
+    shared, surprise = 0.5 * np.array(parts[0]) + np.array(parts[1])
+    np.testing.assert_allclose([shared, surprise], [0.8216585, 1.955386], rtol=1e-6)
     loss = jax.jit(losses.copy_paste)
     found = loss(logits, outer, inner, outside, outer_weight=0.5, inner_weight=1.0)
-    for expected in ((dice + surprise) / 2, 1.388522):
+    for expected in ((shared + surprise) / 2, 1.388522):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
     for name, value in zip(("class_dice", "region_cross_entropy"), parts[0]):
         term = jax.jit(getattr(losses, name))(logits, outer, outside)

@@ -9,6 +9,9 @@ import pytest
 
 from repr_jax import losses
 
+flow_con = jax.jit(losses.flow_con)
+discriminative = jax.jit(losses.discriminative, static_argnames="num_classes")
+
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 
 
@@ -60,7 +63,7 @@ def test_sup_con_of_two_classes_of_identical_rows_by_hand():
     labels = np.array([0, 0, 1, 1])
     with jax.enable_x64(True):
         x = np.repeat(np.eye(2, 5), 2, axis=0)
-        value = losses.sup_con(x, labels, temperature=0.07)
+        value = jax.jit(losses.sup_con)(x, labels, temperature=0.07)
         np.testing.assert_allclose(value, 1.24975e-6, rtol=1e-5)
 
 
@@ -144,13 +147,14 @@ def test_triplets_on_a_line_by_hand():
 )
 def test_classes_of_64_bits_are_not_merged(loss):
     far = np.array([1, 1, 2**32 + 1, 2**32 + 1, 7, 7, 9, 9])
-    x = draw()
-    expected = loss(x, np.array([0, 0, 1, 1, 2, 2, 3, 3]))
-    assert loss(x, far) == expected
-    jitted = jax.jit(lambda x: loss(x, far))  # labels of numpy within a program
-    np.testing.assert_allclose(jitted(x), expected, rtol=1e-6)
+
+    def of(labels):  # of numpy within a program
+        return jax.jit(lambda x: loss(x, labels))(draw())
+
+    expected = of(np.array([0, 0, 1, 1, 2, 2, 3, 3]))
+    assert of(far) == expected
     with jax.enable_x64(True):
-        np.testing.assert_allclose(loss(x, far), expected, rtol=1e-6)
+        np.testing.assert_allclose(of(far), expected, rtol=1e-6)
 
 
 def test_satisfied_triplets_have_no_gradient():
@@ -183,18 +187,16 @@ def test_flow_con_matches_the_paper(sharpness, temperature):
     found = jax.jit(partial(losses.flow_con, **options))(log_probs, LABELS)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     moved = log_probs + np.arange(8.0)[:, None]  # a constant a row
-    np.testing.assert_allclose(
-        losses.flow_con(moved, LABELS, **options), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(flow_con(moved, LABELS, **options), expected, rtol=1e-5)
 
 
 def test_flow_con_has_the_stated_value_and_one_density_for_all_by_hand():
     log_probs = np.random.default_rng(14).normal(size=(6, 6)) - 3
     labels = np.arange(6) % 2
-    found = losses.flow_con(log_probs, labels, sharpness=0.5, temperature=0.1)
+    found = flow_con(log_probs, labels, sharpness=0.5, temperature=0.1)
     np.testing.assert_allclose(found, 5.368497, rtol=1e-5)
     np.testing.assert_allclose(-np.diag(log_probs).mean(), 2.515263, rtol=1e-6)
-    same = losses.flow_con(np.full((6, 6), -7.0), labels)
+    same = flow_con(np.full((6, 6), -7.0), labels)
     np.testing.assert_allclose(same, math.log(5), rtol=1e-5)
     with pytest.raises(ValueError, match=r"flow_con: expected log_probs of shape"):
         losses.flow_con(log_probs[:, :5], labels)
@@ -226,9 +228,9 @@ def test_discriminative_matches_the_paper(margins):
 def test_classes_within_and_beyond_the_margins_cost_their_lengths():
     x = np.array([[0.0, 0.4], [0.0, -0.4], [4.0, 0.0]], np.float32)
     labels = np.array([0, 0, 1])
-    found = losses.discriminative(x, labels, num_classes=2, length_weight=0.5)
+    found = discriminative(x, labels, num_classes=2, length_weight=0.5)
     np.testing.assert_allclose(found, 0.5 * (0 + 4) / 2, rtol=1e-6)
-    same = losses.discriminative(0 * x, labels, num_classes=2)
+    same = discriminative(0 * x, labels, num_classes=2)
     np.testing.assert_allclose(same, 9, rtol=1e-6)
 
 
@@ -281,7 +283,8 @@ def test_open_gates_and_own_classes_make_pairs_of_one_class():
     assert gated_pairs(**rows | dict(partners=np.full(6, 5))) == 0  # no positive
     far = rows | dict(labels=2**40 + rows["labels"], partners=2**40 + rows["partners"])
     expected = gated_pairs(**rows)
-    np.testing.assert_allclose(losses.gated_pairs(**far), expected, rtol=1e-6)
+    whole = jax.jit(partial(losses.gated_pairs, **far))()
+    np.testing.assert_allclose(whole, expected, rtol=1e-6)
     rest = {name: x for name, x in rows.items() if name != "partners"}
     traced = jax.jit(lambda partners: losses.gated_pairs(**rest, partners=partners))
     np.testing.assert_allclose(traced(rows["partners"]), expected, rtol=1e-6)

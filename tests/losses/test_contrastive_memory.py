@@ -71,8 +71,8 @@ def test_equal_rows_by_hand():
 def test_only_the_online_network_gets_a_gradient():
     arrays = draw(6, 6, 9)
     gradient = jax.jit(jax.grad(losses.moco, argnums=(0, 1, 2)))(*arrays)
-    assert np.abs(gradient[0]).max() > 1e-3
-    assert (gradient[1] == 0).all() and (gradient[2] == 0).all()
+    assert np.max(np.abs(np.asarray(gradient[0]))) > 1e-3
+    assert not np.any(gradient[1]) and not np.any(gradient[2])
     x, bank = draw(6, 9)
     loss = jax.jit(jax.grad(losses.instance_discrimination, argnums=(0, 1)))
     gradient = loss(x, bank, np.arange(6))
@@ -127,7 +127,7 @@ def test_nnclr_moves_predictions_alone_and_sees_targets_by_their_neighbors():
     nearest = np.argmax(unit(targets) @ unit(queue).T, axis=1)
     evaluate = jax.jit(jax.value_and_grad(losses.nnclr, argnums=(0, 1, 2)))
     value, gradients = evaluate(predictions, targets, queue)
-    assert [bool((g != 0).any()) for g in gradients] == [True, False, False]
+    assert [bool(np.any(g)) for g in gradients] == [True, False, False]
     expected = jax.jit(losses.info_nce)(queue[nearest], predictions)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     with pytest.raises(ValueError, match="nnclr: expected queue of shape"):

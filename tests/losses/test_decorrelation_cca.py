@@ -6,6 +6,8 @@ import pytest
 
 from repr_jax import losses
 
+deep_cca = jax.jit(losses.deep_cca)
+
 RIDGE = 1e-3
 
 
@@ -56,20 +58,20 @@ def test_gradient_is_that_of_differences():
 def test_equal_and_unrelated_views_by_hand():
     """Uncorrelated features of variance 1: 1 / (1 + ridge) for each of the three."""
     signs = np.array([[i, j, i * j] for i in (1, -1) for j in (1, -1)], "f")
-    equal = losses.deep_cca(signs, signs, ridge=RIDGE)
+    equal = deep_cca(signs, signs, ridge=RIDGE)
     np.testing.assert_allclose(equal, -3 / (1 + RIDGE), rtol=1e-5)
     one = np.array([[1], [1], [-1], [-1]], "f")
     other = np.array([[1], [-1], [1], [-1]], "f")
-    np.testing.assert_allclose(losses.deep_cca(one, other), 0, atol=1e-6)
+    np.testing.assert_allclose(deep_cca(one, other), 0, atol=1e-6)
 
 
 def test_linear_maps_of_a_view_hardly_change_it():
     a, b = draw()
     turned = a @ np.random.default_rng(3).normal(size=(3, 3)).astype("f") + 5
-    values = [losses.deep_cca(x, b, ridge=1e-6) for x in (a, turned)]
+    values = [deep_cca(x, b, ridge=1e-6) for x in (a, turned)]
     np.testing.assert_allclose(*values, rtol=1e-3)
-    scaled = losses.deep_cca(1e3 * a, b, ridge=0.1)  # the ridge grows with them
-    np.testing.assert_allclose(scaled, losses.deep_cca(a, b, ridge=0.1), rtol=1e-4)
+    scaled = deep_cca(1e3 * a, b, ridge=0.1)  # the ridge grows with them
+    np.testing.assert_allclose(scaled, deep_cca(a, b, ridge=0.1), rtol=1e-4)
 
 
 def test_what_it_refuses():
@@ -87,4 +89,4 @@ def test_any_scale_has_the_value_and_the_gradient_of_scale_1(scale):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     if scale < 1:  # of 1e20 it is too small for float32
         np.testing.assert_allclose(scaled * scale, gradient, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(losses.deep_cca(a, 2000 + b), expected, rtol=1e-4)
+    np.testing.assert_allclose(deep_cca(a, 2000 + b), expected, rtol=1e-4)

@@ -8,6 +8,10 @@ import pytest
 from repr_jax import losses
 from repr_jax.ops import diffusion, mixture_posterior
 
+noise_prediction, score_matching = map(
+    jax.jit, (losses.noise_prediction, losses.score_matching)
+)
+
 
 def draw(shape, count):
     arrays = np.random.default_rng(0).normal(size=(count, *shape))
@@ -23,40 +27,45 @@ def test_losses_match_the_papers(shape):
         predicted += np.sum((a[i] - noise[i]) ** 2) / shape[0]
         away = a[i] - (-noise[i] / sigma[i])
         scored += 0.5 * sigma[i] ** 2 * np.sum(away**2) / shape[0]
-    found = jax.jit(losses.noise_prediction)(a32, noise32)
+    found = noise_prediction(a32, noise32)
     np.testing.assert_allclose(found, predicted, rtol=1e-5)
-    found = jax.jit(losses.score_matching)(a32, noise32, sigma.astype("f"))
+    found = score_matching(a32, noise32, sigma.astype("f"))
     np.testing.assert_allclose(found, scored, rtol=1e-5)
 
 
 def test_predicting_nothing_costs_the_size_of_an_example():
     _, (noise,) = draw((2000, 12), 1)
-    found = losses.noise_prediction(np.zeros_like(noise), noise)
+    found = noise_prediction(np.zeros_like(noise), noise)
     np.testing.assert_allclose(found, 12, rtol=0.03)
     sigma = np.full(2000, 2.0, "f")
-    np.testing.assert_allclose(
-        losses.score_matching(-noise / 2, noise, sigma), 0, atol=1e-6
-    )
+    np.testing.assert_allclose(score_matching(-noise / 2, noise, sigma), 0, atol=1e-6)
 
 
 def test_the_exact_network_pays_the_variance_of_the_noise():
     """Of a Gaussian: a l / (a l + 1 - a) along an eigenvector, l its variance."""
     law = mixture_posterior.make([1.0], [[1.0, 2.0]], [np.diag([2.0, 0.5])])
-    x, _ = mixture_posterior.draw(jax.random.key(0), law, 40_000)
-    noise = jax.random.normal(jax.random.key(1), x.shape)
-    a = 0.6
-    noisy = diffusion.add_noise(x, noise, jnp.full(len(x), a))
-    found = losses.noise_prediction(
-        mixture_posterior.predict_noise(law, noisy, a), noise
-    )
+    a, sigma = 0.6, 0.7
+
+    @jax.jit
+    def paid(key):
+        draw_key, noise_key = jax.random.split(key)
+        x, _ = mixture_posterior.draw(draw_key, law, 40_000)
+        noise = jax.random.normal(noise_key, x.shape)
+        noisy = diffusion.add_noise(x, noise, jnp.full(len(x), a))
+        predicted = mixture_posterior.predict_noise(law, noisy, a)
+        scores = mixture_posterior.score(law, x + sigma * noise, sigma**2)
+        levels = jnp.full(len(x), sigma)
+        return (
+            losses.noise_prediction(predicted, noise),
+            losses.score_matching(scores, noise, levels),
+        )
+
+    predicted, scored = paid(jax.random.key(0))
     variances = np.array([2.0, 0.5])
     expected = np.sum(a * variances / (a * variances + 1 - a))
-    np.testing.assert_allclose(found, expected, rtol=0.02)
-    sigma = 0.7
-    scores = mixture_posterior.score(law, x + sigma * noise, sigma**2)
-    found = losses.score_matching(scores, noise, jnp.full(len(x), sigma))
+    np.testing.assert_allclose(predicted, expected, rtol=0.02)
     expected = 0.5 * np.sum(variances / (variances + sigma**2))
-    np.testing.assert_allclose(found, expected, rtol=0.02)
+    np.testing.assert_allclose(scored, expected, rtol=0.02)
 
 
 def test_levels_are_one_a_row():

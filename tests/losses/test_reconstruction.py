@@ -7,6 +7,8 @@ import pytest
 from repr_jax import losses
 from repr_jax.losses.reconstruction import normalized_patches
 
+masked_patches, psp = map(jax.jit, (losses.masked_patches, losses.psp))
+
 rng = np.random.default_rng(0)
 PREDICTIONS, PATCHES = rng.normal(size=(2, 5, 6, 4)).astype("f")
 HIDDEN = rng.random((5, 6)) < 0.6
@@ -32,9 +34,9 @@ def test_by_hand():
     predictions = np.array([[[0, 0], [1, 3], [9, 9]]], "f")
     patches = np.array([[[2, 4], [1, 1], [0, 0]]], "f")
     hidden = np.array([[True, True, False]])
-    value = losses.masked_patches(predictions, patches, hidden)
+    value = masked_patches(predictions, patches, hidden)
     np.testing.assert_allclose(value, ((4 + 16) / 2 + (0 + 4) / 2) / 2)
-    assert losses.masked_patches(predictions, patches, hidden & False) == 0
+    assert masked_patches(predictions, patches, hidden & False) == 0
 
 
 def test_only_hidden_patches_have_a_gradient_and_targets_none():
@@ -96,12 +98,12 @@ def psp_from_the_paper(images, targets, layers, target_layers, offsets, **weight
 
 
 def test_psp_matches_the_paper():
-    actual = jax.jit(losses.psp)(*restored(), **WEIGHTS)
+    actual = psp(*restored(), **WEIGHTS)
     expected = psp_from_the_paper(*restored(), **WEIGHTS)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
     none = dict.fromkeys(WEIGHTS, 0.0)
     images, targets, *rest = restored()
-    value = losses.psp(images, targets, *rest, **none)
+    value = psp(images, targets, *rest, **none)
     np.testing.assert_allclose(value, np.mean((images - targets) ** 2), rtol=1e-5)
 
 
@@ -109,9 +111,10 @@ def test_psp_of_equal_images_is_what_offsets_cost():
     images, _, layers, _, offsets = restored()
     offsets = np.zeros_like(offsets)
     offsets[:, 0] = [3, 4]
-    value = losses.psp(images, images, layers, layers, offsets)
+    value = psp(images, images, layers, layers, offsets)
     np.testing.assert_allclose(value, 0.005 * 5, rtol=1e-4)
-    gradient = jax.grad(lambda x: losses.psp(images, images, layers, layers, x))
-    assert np.isfinite(gradient(0 * offsets)).all()
+    gradient = jax.jit(jax.grad(losses.psp, argnums=4))
+    found = gradient(images, images, layers, layers, 0 * offsets)
+    assert np.isfinite(found).all()
     with pytest.raises(ValueError, match="expected as many layers"):
         losses.psp(images, images, layers, layers[:1], offsets)

@@ -82,7 +82,7 @@ def assert_like_flax(ours, theirs, size):
         jax.jit(ours.init)(jax.random.key(0), x),
         variables,
     )
-    variables["params"]["bias"] += draw(3)
+    variables["params"]["bias"] = variables["params"]["bias"] + draw(3)
     expected = value_and_gradients(theirs, variables, x)
     actual = value_and_gradients(ours, variables, x)
     assert_close(actual, expected)
@@ -174,7 +174,7 @@ def test_gradients_inside_scan(case):
         return carry, grad(kernels, x)
 
     _, actual = jax.jit(lambda x: jax.lax.scan(step, 0, x))(x[None])
-    assert_close(jax.tree.map(lambda a: a[0], actual), expected)
+    assert_close(jax.tree.map(lambda a: np.asarray(a)[0], actual), expected)
 
 
 def test_gradients_of_a_scan(case):
@@ -203,7 +203,8 @@ def test_vmap_over_kernels(case):
     double = jax.tree.map(lambda a: 2 * a, kernels)
     both = jax.tree.map(lambda *a: np.stack(a), kernels, double)
     actual = jax.jit(jax.vmap(down_and_up, in_axes=(0, None)))(both, x)
-    assert_close(actual, np.stack([by_flax(k, x) for k in (kernels, double)]))
+    of_flax = jax.jit(by_flax)
+    assert_close(actual, np.stack([of_flax(k, x) for k in (kernels, double)]))
 
 
 @pytest.mark.parametrize("check_vma", [True, False])
@@ -242,7 +243,7 @@ def test_forward_mode_agrees_with_reverse_mode(case):
         zero = np.zeros_like(x)
         return jax.jvp(mean_down_and_up, (kernels, x), (direction, zero))[1]
 
-    expected = sum(jnp.vdot(g, d) for g, d in zip(gradients, direction))
+    expected = sum(np.vdot(g, d) for g, d in zip(gradients, direction))
     assert_close(jax.jit(slope)(kernels, direction), expected)
 
 
@@ -267,13 +268,13 @@ def test_bfloat16_rounds_only_inputs_and_outputs(module):
     assert actual.dtype == jnp.bfloat16
     assert gradients[0]["params"]["kernel"].dtype == jnp.float32
     exact = module(8, (3, 3), (2, 2), (1, 1))
-    rounded = jax.tree.map(lambda a: jnp.asarray(a, "bfloat16"), (variables, x))
-    rounded = jax.tree.map(lambda a: a.astype("float32"), rounded)
-    expected, exact_gradients = value_and_gradients(exact, *rounded)
-    np.testing.assert_allclose(
-        actual.astype("float32"), expected, rtol=2**-8, atol=1e-2
+    rounded = jax.tree.map(
+        lambda a: np.asarray(a).astype(jnp.bfloat16).astype("f"), (variables, x)
     )
-    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(exact_gradients)):
+    expected, exact_gradients = value_and_gradients(exact, *rounded)
+    np.testing.assert_allclose(np.asarray(actual, "f"), expected, rtol=2**-8, atol=1e-2)
+    leaves = (jax.tree.leaves(tree) for tree in (gradients, exact_gradients))
+    for a, b in zip(*(map(np.asarray, tree) for tree in leaves)):
         np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * np.abs(b).max())
 
 
@@ -288,12 +289,12 @@ def test_only_the_cpu_leaves_xlas_own_convolution(case, platform, count):
 
 
 def test_errors_name_who_wanted_and_got():
-    x, kernel = jnp.zeros((1, 4, 4, 3)), jnp.zeros((3, 3, 3, 2))
+    x, kernel = np.zeros((1, 4, 4, 3), "f"), np.zeros((3, 3, 3, 2), "f")
     with pytest.raises(ValueError, match=r"conv: expected x .* got \(4, 4, 3\)"):
         conv.conv(x[0], kernel)
     with pytest.raises(
         ValueError, match=r"conv_transpose: expected x .*\(3, 3, 2, 3\)"
     ):
-        conv.conv_transpose(x, jnp.zeros((3, 3, 2, 3)))
+        conv.conv_transpose(x, np.zeros((3, 3, 2, 3), "f"))
     with pytest.raises(ValueError, match=r"at least one pixel .*; got \(0, 2\)"):
         conv.conv(x[:, :2], kernel)

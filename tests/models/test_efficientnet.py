@@ -32,8 +32,9 @@ def same_in_loops(x, kernel, stride):
 
 @pytest.mark.parametrize("size,window,stride", [(6, 3, 2), (6, 5, 2), (5, 3, 1)])
 def test_depthwise_convolution_is_that_of_loops_and_of_xla(size, window, stride):
-    x = jax.random.normal(KEY, (2, size, size, 3))
-    kernel = jax.random.normal(jax.random.key(1), (window, window, 1, 3))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, size, size, 3)).astype("f")
+    kernel = rng.normal(size=(window, window, 1, 3)).astype("f")
 
     def xla(x, kernel):
         layout = ("NHWC", "HWIO", "NHWC")
@@ -56,7 +57,7 @@ def test_depthwise_convolution_is_that_of_loops_and_of_xla(size, window, stride)
         return ours(x, kernel), *gradients
 
     found, ours, expected = both(x, kernel)
-    for image, y in zip(np.asarray(x, np.float64), found):
+    for image, y in zip(x.astype(np.float64), np.asarray(found)):
         loops = same_in_loops(image, np.asarray(kernel, np.float64), stride)
         np.testing.assert_allclose(y, loops, atol=1e-5)
     for a, b in zip(ours, expected):
@@ -67,10 +68,10 @@ def test_depthwise_convolution_is_that_of_loops_and_of_xla(size, window, stride)
 def test_block_is_that_of_loops(stride, features):
     """With statistics and scales drawn at random; the input is added if it fits."""
     block = Block(features, 3, stride, 4)
-    x = jax.random.normal(KEY, (2, 5, 5, 2))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 5, 5, 2)).astype("f")
     variables = jax.jit(lambda: block.init(KEY, x, train=False))()
     leaves, structure = jax.tree.flatten(variables)
-    rng = np.random.default_rng(0)
     leaves = [rng.uniform(0.3, 1.3, leaf.shape).astype(np.float32) for leaf in leaves]
     variables = jax.tree.unflatten(structure, leaves)
     found = jax.jit(lambda v: block.apply(v, x, train=False))(variables)
@@ -82,7 +83,7 @@ def test_block_is_that_of_loops(stride, features):
         y = (y - running["mean"]) / np.sqrt(running["var"] + 1e-3)
         return y * scale["scale"] + scale["bias"]
 
-    for image, expected in zip(np.asarray(x, np.float64), found):
+    for image, expected in zip(x.astype(np.float64), np.asarray(found)):
         y = norm(image @ params["expand"]["kernel"][0, 0], "expand")
         y = same_in_loops(
             np.clip(y, 0, 6), params["depthwise"]["kernel"].astype(np.float64), stride
@@ -93,14 +94,15 @@ def test_block_is_that_of_loops(stride, features):
 
 
 def shapes(size=224, **options):
-    model, x = EfficientNetLite0(**options), jnp.zeros((2, size, size, 3))
-    return jax.eval_shape(lambda: model.init(KEY, x, train=False))
+    x = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    model = EfficientNetLite0(**options)
+    return jax.eval_shape(partial(model.init, train=False), KEY, x)
 
 
 def test_size_is_the_published_one_and_training_moves_the_statistics():
     found = shapes()
     assert sum(x.size for x in jax.tree.leaves(found["params"])) == 4_652_008
-    model, x = EfficientNetLite0(dtype="bfloat16"), jnp.zeros((2, 32, 32, 3))
+    model, x = EfficientNetLite0(dtype="bfloat16"), np.zeros((2, 32, 32, 3), "f")
 
     def step(variables):
         return model.apply(variables, x, train=True, mutable=["batch_stats"])

@@ -113,7 +113,7 @@ def outputs(model, converted):
         jnp.shape, shapes
     )
     apply = jax.jit(lambda v: model.apply(v, IMAGES, train=False))
-    return apply(converted.variables)
+    return jax.tree.map(np.asarray, apply(converted.variables))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_decoder_of_masked_autoencoders_has_every_place():
     state = drawn(shapes | scale("decoder_norm", 16))
     converted = from_torch.masked(state)
     decoder = MaskedDecoder(8, 16, 2, 4, (32, 32, 3))
-    tokens, keep = jnp.zeros((2, 5, 24)), jnp.zeros((2, 4), jnp.int32)
+    tokens, keep = np.zeros((2, 5, 24), "f"), np.zeros((2, 4), np.int32)
     wanted = jax.eval_shape(partial(decoder.init, train=False), KEY, tokens, keep)
     assert jax.tree.map(np.shape, converted.variables) == jax.tree.map(
         jnp.shape, wanted
@@ -187,7 +187,7 @@ def test_a_run_starts_from_the_converted_file(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{target}: written; not used: head\n"
     model = ResNet(0, (1, 2, 1, 1))
     shapes = jax.eval_shape(partial(model.init, train=False), KEY, IMAGES)
-    ours = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+    ours = jax.jit(lambda: jax.tree.map(lambda x: jnp.zeros(x.shape), shapes))()
     params, stats, taken = start.take(
         target,
         {"encoder": ours["params"], "head": jnp.zeros(3)},

@@ -51,8 +51,8 @@ def test_encode_stacks_what_each_encoder_says(case):
     for m, (encoder, x) in enumerate(zip(model.encoders, IMAGES)):
         own = {"params": variables["params"][f"encoders_{m}"]}
         alone = jax.jit(lambda v, x, e=encoder: e.apply(v, x, train=True))(own, x)
-        np.testing.assert_allclose(posterior.mean[m], alone.mean, atol=1e-6)
-        np.testing.assert_allclose(posterior.log_var[m], alone.log_var, atol=1e-6)
+        for stacked, own in zip(posterior, alone):
+            np.testing.assert_allclose(np.asarray(stacked)[m], own, atol=1e-6)
 
 
 def test_decode_gives_every_modality_from_one_latent(case):
@@ -84,16 +84,16 @@ def test_modalities_share_no_parameters(case):
     gradients = jax.jit(jax.grad(loss))(variables)["params"]
     for leaf in jax.tree.leaves(gradients["encoders_1"]):
         np.testing.assert_array_equal(leaf, 0)
-    assert np.any(gradients["encoders_0"]["mean_head"]["bias"] != 0)
+    assert np.any(gradients["encoders_0"]["mean_head"]["bias"])
 
 
 def test_modalities_may_differ_in_architecture():
     decoders = (ConvDecoder(widths=(4,), shape=(8, 8, 1)), MLP((5, 7)))
     model = MultimodalVAE((ConvEncoder(3, widths=(4,), shape=(8, 8, 1)),) * 2, decoders)
-    inputs = (jnp.zeros((2, 8, 8, 1)),) * 2
-    _, decoded = jax.jit(
+    inputs = (np.zeros((2, 8, 8, 1), "f"),) * 2
+    _, decoded = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), inputs, train=False)
-    )()[0]
+    )[0]
     assert [x.shape for x in decoded] == [(2, 8, 8, 1), (2, 7)]
 
 

@@ -1,12 +1,11 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from repr_jax.models.set_transformer import SetTransformer
 
 MODEL = SetTransformer(num_outputs=3, dim=8, num_layers=2, num_heads=2)
-APPLY = jax.jit(MODEL.apply)
+INIT, APPLY = jax.jit(MODEL.init), jax.jit(MODEL.apply)
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +14,9 @@ def drawn():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 6, 1)), rng.normal(size=(2, 6))
     context = np.array([[1, 1, 0, 1, 0, 0]] * 2, bool)
-    variables = MODEL.init(jax.random.key(0), x, y, context)
+    variables = INIT(jax.random.key(0), x, y, context)
     variables = jax.tree.map(
-        lambda p: p + 0.3 * rng.normal(size=p.shape).astype("f"), variables
+        lambda p: np.asarray(p) + 0.3 * rng.normal(size=p.shape).astype("f"), variables
     )
     return variables, x.astype("f"), y.astype("f"), context
 
@@ -26,23 +25,23 @@ def test_the_order_of_points_does_not_matter(drawn):
     variables, x, y, context = drawn
     order = np.array([3, 5, 0, 2, 4, 1])
     found = APPLY(variables, x[:, order], y[:, order], context[:, order])
-    expected = APPLY(variables, x, y, context)[:, order]
+    expected = np.asarray(APPLY(variables, x, y, context))[:, order]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_queries_see_the_context_and_not_one_another(drawn):
     variables, x, y, context = drawn
-    plain = APPLY(variables, x, y, context)
+    plain = np.asarray(APPLY(variables, x, y, context))
     spoiled = np.where(context, y, np.nan)  # y of queries is not read
     np.testing.assert_array_equal(APPLY(variables, x, spoiled, context), plain)
     moved = x.copy()
     moved[:, 4] += 1  # a query
     others = [0, 1, 2, 3, 5]
-    found = APPLY(variables, moved, y, context)
+    found = np.asarray(APPLY(variables, moved, y, context))
     np.testing.assert_allclose(found[:, others], plain[:, others], rtol=1e-5, atol=1e-6)
     changed = y.copy()
     changed[:, 0] += 1  # in the context
-    assert jnp.abs(APPLY(variables, x, changed, context) - plain).min(axis=2).min() > 0
+    assert np.abs(APPLY(variables, x, changed, context) - plain).min() > 0
 
 
 def test_heads_divide_dim(drawn):
@@ -53,6 +52,6 @@ def test_heads_divide_dim(drawn):
 
 def test_branches_start_at_zero(drawn):
     _, x, y, context = drawn
-    params = MODEL.init(jax.random.key(0), x, y, context)["params"]
+    params = INIT(jax.random.key(0), x, y, context)["params"]
     assert not np.any(params["attended_0"]["kernel"])
     assert not np.any(params["output_1"]["kernel"])
