@@ -2,12 +2,14 @@
 
   python -m experiments.papers.checks --workdir=DIR
   python -m experiments.papers.checks --only=ViM,PALM --seeds=1 --workdir=DIR
+  python -m experiments.papers.checks --only=views --workdir=DIR
 
 A check measures a method and a baseline that it must beat. Each figure is kept in DIR
 as soon as it is there and not made again: the same command continues, also with more
 seeds. Writes DIR/checks_WAVE.json and .md for every wave of methods with a figure.
---list prints the checks alone. A check that fails is named at the end, exit code 3,
-and the tables are of the others.
+--only takes names of checks and of waves, scores or views; --list prints the checks
+alone. A check that fails is named at the end, exit code 3, and the tables are of the
+others.
 """
 
 import json
@@ -190,13 +192,20 @@ def write(folder, figures, arguments, seeds: int) -> str:
 
 
 def asked_for(parser, names) -> list[Check]:
-    """The checks of these names, all if there is none."""
-    checks = all_checks()
-    known = {check.name for check in checks}
+    """The checks of these names, and of waves of these names; all if there is none."""
+    known = {check.name: [check] for check in all_checks()}
+    known |= {
+        wave: [check for part in parts.values() for check in part]
+        for wave, parts in WAVES.items()
+    }
     for name in names:
         if name not in known:
-            parser.error(f"--only: expected names that --list prints; got {name}.")
-    return [check for check in checks if not names or check.name in names]
+            parser.error(
+                f"--only: expected {', '.join(WAVES)} or names that --list prints; "
+                f"got {name}."
+            )
+    wanted = [check for name in names for check in known[name]]
+    return [check for check in all_checks() if not names or check in wanted]
 
 
 def main(arguments=None) -> int:
@@ -204,7 +213,9 @@ def main(arguments=None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = parser_of(COMMAND, __doc__)
     parser.add_argument("--workdir", type=writable_folder, help="of figures and tables")
-    parser.add_argument("--only", default="", help="names of checks, with commas")
+    parser.add_argument(
+        "--only", default="", help="names of checks or waves, with commas"
+    )
     parser.add_argument("--seeds", type=at_least(1), default=3)
     parser.add_argument("--list", action="store_true", help="prints the checks")
     args = parser.parse_args(arguments)

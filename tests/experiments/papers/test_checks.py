@@ -87,6 +87,8 @@ def test_what_fails_is_named_and_the_others_are_written(toy, tmp_path, capsys):
 
 def test_a_part_is_listed_and_run_by_name(toy, tmp_path, capsys):
     _, calls = toy
+    assert checks.main(["--list", "--only=toy"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
     assert checks.main(["--list", "--only=down"]) == 0
     assert capsys.readouterr().out == "down: error ↓; metrics.brier > nothing at all\n"
     assert checks.main(["--only=up", "--seeds=1", f"--workdir={tmp_path}"]) == 0
@@ -96,7 +98,10 @@ def test_a_part_is_listed_and_run_by_name(toy, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only=sideways", "--workdir=d"], "expected names that --list prints"),
+        (
+            ["--only=sideways", "--workdir=d"],
+            "expected toy or names that --list prints",
+        ),
         ([], "the following arguments are required: --workdir"),
         (["--workdir=d", "--seeds=0"], "expected at least 1"),
     ],
