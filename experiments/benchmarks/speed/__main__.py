@@ -25,6 +25,7 @@ from experiments.benchmarks.speed import turns
 from experiments.benchmarks.speed.peers.packages import PACKAGES
 from experiments.benchmarks.speed.turns import Peer, Subject
 from experiments.results import store, tables
+from repr_jax import memory
 
 SUBJECTS = (
     "losses",
@@ -127,4 +128,5 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
+    memory.keep()  # as `repr_jax.main` does
     sys.exit(main())
