@@ -45,6 +45,8 @@ if __name__ == "__main__":  # before the imports, which take seconds or would fa
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from repr_jax import memory
+
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Path of a config file, or path.py:smoke.", lock_config=True
 )
@@ -105,6 +107,7 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
+    memory.keep()  # before jax starts threads
     import jax
 
     from repr_jax.train import Interrupted, NonFiniteError

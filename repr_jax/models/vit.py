@@ -67,6 +67,11 @@ def resize_positions(
     return jnp.concatenate([positions[:1], image.reshape(-1, dim)])
 
 
+def gelu(x: Array) -> Array:
+    """x times the normal distribution function, by erf; jax.nn's takes two branches."""
+    return x * (0.5 + 0.5 * jax.lax.erf(x * np.sqrt(0.5).astype(x.dtype)))
+
+
 class Attention(nn.Module):
     """[batch, tokens, dim] -> the same; softmax(q k^T / sqrt(dim / num_heads)) v."""
 
@@ -82,9 +87,9 @@ class Attention(nn.Module):
                 f"Attention: expected dim a multiple of num_heads {self.num_heads}; "
                 f"got {dim}."
             )
-        x = nn.Dense(3 * dim, **options, name="qkv")(x)
-        heads = x.reshape(*x.shape[:2], 3, self.num_heads, dim // self.num_heads)
-        queries, keys, values = (heads[:, :, i] for i in range(3))
+        parts = jnp.split(nn.Dense(3 * dim, **options, name="qkv")(x), 3, axis=-1)
+        heads = (*x.shape[:2], self.num_heads, dim // self.num_heads)
+        queries, keys, values = (part.reshape(heads) for part in parts)
         x = jax.nn.dot_product_attention(queries, keys, values)
         x = x.reshape(*x.shape[:2], dim)
         return nn.Dense(dim, **options, name="output")(x)
@@ -113,9 +118,7 @@ class Block(nn.Module):
         attention = Attention(self.num_heads, **options, name="attention")
         x = x + scaled(attention(norms[0](x)), 0)
         y = nn.Dense(self.hidden, **options, name="hidden")(norms[1](x))
-        y = nn.Dense(x.shape[-1], **options, name="output")(
-            nn.gelu(y, approximate=False)
-        )
+        y = nn.Dense(x.shape[-1], **options, name="output")(gelu(y))
         return x + scaled(y, 1)
 
 

@@ -258,6 +258,35 @@ def test_second_derivatives(case):
     assert_close(curvature(down_and_up), curvature(by_flax))
 
 
+def by_xla(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), [(2, 2), (1, 1)], dimension_numbers=conv.LAYOUT
+    )
+
+
+@pytest.mark.parametrize("way", ["forward", "second", "scan", "images", "kernels"])
+def test_stride_1_is_xlas_under_every_transformation(way):
+    x, kernel = draw(2, 5, 4, 3), draw(3, 2, 3, 4, seed=1)
+    x_dot, kernel_dot = draw(*x.shape, seed=2), draw(*kernel.shape, seed=3)
+
+    def transformed(convolve):
+        def loss(x, kernel):
+            return jnp.sum(jnp.sin(convolve(x, kernel)))
+
+        gradient, both = jax.grad(loss, argnums=(0, 1)), jnp.stack([kernel, kernel_dot])
+        ways = {
+            "forward": lambda: jax.jvp(convolve, (x, kernel), (x_dot, kernel_dot)),
+            "second": lambda: jax.jvp(gradient, (x, kernel), (x_dot, kernel_dot)),
+            "scan": lambda: jax.lax.scan(lambda c, k: (c, gradient(x, k)), 0, both),
+            "images": lambda: jax.vmap(gradient, (0, None))(x[:, None], kernel),
+            "kernels": lambda: jax.vmap(gradient, (None, 0))(x, both),
+        }
+        return jax.jit(ways[way])()
+
+    actual = transformed(lambda x, k: conv.conv(x, k, padding=(2, 1)))
+    assert_close(actual, transformed(by_xla))
+
+
 @pytest.mark.parametrize("module", [Conv, ConvTranspose])
 def test_bfloat16_rounds_only_inputs_and_outputs(module):
     x = draw(4, 7, 7, 6)

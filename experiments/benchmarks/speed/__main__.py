@@ -24,6 +24,7 @@ from experiments.benchmarks.speed import turns
 from experiments.benchmarks.speed.peers.packages import PACKAGES
 from experiments.benchmarks.speed.turns import Peer, Subject
 from experiments.results import store, tables
+from repr_jax import memory
 
 SUBJECTS = (
     "losses",
@@ -109,4 +110,5 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
+    memory.keep()  # as `repr_jax.main` does
     sys.exit(main())

@@ -1,4 +1,17 @@
-"""Whole training steps of networks beside MultiVae and torch, in a loop."""
+"""Whole training steps of networks beside MultiVae and torch, in a loop.
+
+What bounds them, from profiles of one call each and programs of the parts, on a busy
+machine of two cores in November 2026 (JAX 0.10, torch 2.14): read shares, not seconds.
+
+All: XLA's one buffer of 470 to 1,400 MB faulted in anew at every step, 8 to 20% of the
+processor time, until the process kept its memory, see `repr_jax.memory`.
+ResNet-18: the kernel's gradient, where XLA's products of few columns reach half the
+rate of large ones, see `repr_jax.models.conv`; normalization passes were not looked at.
+ViT: half is products, for which XLA alone took 0.9 to 2.1 times torch's time on one
+core; a seventh is copies that transpose what gradients of kernels multiply. Layer
+normalization with a gradient of its own, in float32 and in one pass, gained nothing,
+nor did XLA's own code for products and reductions in place of YNNPACK's.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial

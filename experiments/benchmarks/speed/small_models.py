@@ -1,4 +1,10 @@
-"""Training of small networks, whose steps cost less than Python's overhead."""
+"""Training of small networks, many steps in a call.
+
+What bounds identifiability, from a profile of one call on a busy machine of two cores
+in November 2026: the compiled step, 9.5 ms of processor time, beside 0.02 ms of the
+host for its batch. The products of the perceptrons alone would need about a third of
+it; the rest is some forty small kernels of 512 rows, and the matrix of distances.
+"""
 
 import itertools
 import pathlib
