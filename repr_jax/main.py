@@ -107,7 +107,8 @@ def main(argv) -> None:
         _exit(2, f"expected flags alone; got {' '.join(argv[1:])}.")
     if not WORKDIR.value:
         _exit(2, "expected --workdir=DIR; got none.")
-    memory.keep()  # before jax starts threads
+    if memory.is_of_cpu():
+        memory.keep()  # before jax starts threads
     import jax
 
     from repr_jax.train import Interrupted, NonFiniteError

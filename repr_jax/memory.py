@@ -7,10 +7,22 @@ for each 4 KiB, a tenth to a fifth of the processor time of such a step.
 """
 
 import ctypes
+import importlib.metadata
+import importlib.util
+import os
 import sys
 
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # M_... of glibc's malloc.h
 NEVER = -1
+
+
+def is_of_cpu() -> bool:
+    """Whether JAX computes here alone, as far as one sees before it starts."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    if asked:
+        return asked == "cpu"
+    plugins = importlib.metadata.entry_points(group="jax_plugins")
+    return not plugins and importlib.util.find_spec("libtpu") is None
 
 
 def keep() -> bool:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from repr_jax import memory
+
 SCRIPT = """
 import resource
 from repr_jax import memory
@@ -35,3 +37,22 @@ def test_a_large_block_has_no_page_faults_once_it_was_freed(repository):
     assert int(first) > 20_000
     assert kept == "True"
     assert int(again) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "plugins", "libtpu", "expected"),
+    [
+        ("", [], None, True),
+        ("", ["cuda"], None, False),
+        ("", [], "there", False),
+        ("cpu", ["cuda"], "there", True),
+        ("tpu", [], None, False),
+    ],
+)
+def test_where_an_accelerator_may_be_nothing_is_kept(
+    monkeypatch, asked, plugins, libtpu, expected
+):
+    monkeypatch.setenv("JAX_PLATFORMS", asked)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: plugins)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: libtpu)
+    assert memory.is_of_cpu() == expected
