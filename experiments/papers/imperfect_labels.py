@@ -82,10 +82,11 @@ NOTES = {
     "an estimator flags are left out, and the network is trained anew. Confident "
     "learning has probabilities of four folds, the mixture and the separation losses "
     "of a network that was stopped after a tenth of the steps, as the folds were; "
-    "the separation has features that SimCLR learned without labels, the relation "
-    "graph those of the network at the end. Confident learning only flags; its scores "
-    "are 1 - the probability of the label out of fold. Chance is 0.5 of AUROC, and of "
-    "precision and AP the share of wrong rows.",
+    "the separation has features that SimCLR learned without labels and sees no label, "
+    "so that it can only find wrong labels that gather somewhere; the relation graph "
+    "has those of the network at the end. Scores of confident learning, which only "
+    "flags, are 1 - the probability of the label out of fold. Chance is 0.5 of AUROC, "
+    "and of precision and AP the share of wrong rows.",
     "few": "{rows} digits, of which so many of each class have a label. Cross-entropy, "
     "pseudo-labels and FixMatch see moved digits; pseudo-labels are FixMatch's with "
     "one view. Logistic regressions see the labels alone; label propagation, the "
@@ -176,9 +177,7 @@ def read(path: pathlib.Path) -> dict:
     try:
         found = json.loads(path.read_text())
         numbers = {name: float(x) for name, x in found["numbers"].items()}
-        return {**{name: found[name] for name in ("rows", "steps", "digits")}} | {
-            "numbers": numbers
-        }
+        return {n: found[n] for n in ("rows", "steps", "digits")} | {"numbers": numbers}
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(
             f"{NAME}: expected the numbers of a run; got {path}."
