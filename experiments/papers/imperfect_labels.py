@@ -198,7 +198,7 @@ def table(
     title: str,
     lead: str = "method",
 ) -> Table:
-    """A line a method; a column a row and a figure, the best mean of each in bold.
+    """A line a method; the best mean of a column, but the oracle's, in bold.
 
     columns: {name: (row, figure)}, the metric of a run being FIGURE/METHOD.
     """
@@ -207,6 +207,7 @@ def table(
         for name in methods
     ]
     means = np.array([[cell.mean for cell in line] for line in cells])
+    means[[name == label_noise.ORACLE for name in methods]] = np.nan
     best = np.argmax(np.nan_to_num(means, nan=-1), axis=0)
     lines = [
         (name, *(x._replace(best=bool(best[c] == r)) for c, x in enumerate(line)))

@@ -36,6 +36,7 @@ FOLDS = 4
 EARLY = 10  # networks that are stopped early take a tenth of the steps
 PLAIN, STOPPED = "cross-entropy", "cross-entropy, stopped early"
 CLEANED = "cross-entropy without rows of {}"
+ORACLE = CLEANED.format("an oracle")  # which knows the wrong labels
 DETECTIONS = ("precision", "recall", "AUROC", "AP")
 FILE = "labels.npz"  # of a run, for the peer
 
