@@ -363,7 +363,8 @@ def write(rows: Mapping[str, Sequence[Row]], found: Mapping, asked) -> str:
     content = []
     for part, some in rows.items():
         of_part = {run.name: found[run.name] for row in some for run in row.runs}
-        beside = [of_peer(some, found, asked)] * (part == "noise") if asked.peer else []
+        asks = asked.peer and part == "noise"
+        beside = [of_peer(some, of_part, asked)] if asks else []
         content.append(about(part, some, of_part, asked))
         content += [*CONTENTS[part](some, of_part, asked), *beside]
     return grid.write(

@@ -207,6 +207,22 @@ def test_results_are_written_and_what_is_there_is_not_made_again(measures, tmp_p
     assert {line["part"] for line in lines} == set(paper.PARTS)
 
 
+def test_cleanlab_is_asked_about_wrong_labels_alone(measures, tmp_path, monkeypatch):
+    seen = []
+
+    def of_peer(rows, found, where):
+        seen.extend(row.part for row in rows)
+        return tables.Table(("ours",), [("equal",)], title="Beside cleanlab")
+
+    monkeypatch.setattr(paper, "of_peer", of_peer)
+    flags = [f"--workdir={tmp_path}", "--scale=smoke", "--seeds=1", "--peer=PYTHON"]
+    assert paper.main(flags) == 0
+    assert seen == ["noise"] * len(label_noise.SETTINGS)
+    result = store.read(tmp_path / "imperfect_labels.json")
+    assert "--peer=PYTHON" in result.command
+    assert "Beside cleanlab" in [getattr(x, "title", "") for x in result.content]
+
+
 def test_numbers_of_another_scale_are_refused(measures, tmp_path, capsys):
     flags = [f"--workdir={tmp_path}", "--seeds=1", "--only=few"]
     assert paper.main([*flags, "--scale=smoke"]) == 0
