@@ -76,8 +76,8 @@ ABOUT = (
 )
 NOTES = {
     "noise": "{rows} digits, 128 a step, of which the share in the column is labeled "
-    "wrongly: as any other class (symmetric), or 2 as 7, 3 as 8, 5 as 6, 6 as 5 and 7 as 1 "
-    "(asymmetric, 40 % of these). At its end the network of cross-entropy predicts "
+    "wrongly: as any other class (symmetric), or 2 as 7, 3 as 8, 5 as 6, 6 as 5 and "
+    "7 as 1 (asymmetric, 40 % of these). At its end the network of cross-entropy predicts "
     "{memorized} of the wrong labels that it was trained on, in this order. Rows that "
     "an estimator flags are left out, and the network is trained anew. Confident "
     "learning has probabilities of four folds, the mixture and the separation losses "
@@ -95,8 +95,8 @@ NOTES = {
     "width of label propagation was changed: ten times gamma, after a trial on 400 "
     "rows that named one class.",
     "rare": "128 digits a step; which are rare is drawn with the seed: head, the three "
-    "most frequent; tail, the three rarest; balanced, the mean over all classes. Balanced "
-    "softmax is logit adjustment of strength 1.",
+    "most frequent; tail, the three rarest; balanced, the mean over all classes. "
+    "Balanced softmax is logit adjustment of strength 1.",
 }
 
 
