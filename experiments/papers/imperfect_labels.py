@@ -76,17 +76,17 @@ ABOUT = (
 )
 NOTES = {
     "noise": "{rows} digits, 128 a step, of which the share in the column is labeled "
-    "wrongly: as any other class (symmetric), or 2 as 7, 3 as 8, 5 as 6, 6 as 5 and "
-    "7 as 1 (asymmetric, 40 % of these). At its end the network of cross-entropy predicts "
-    "{memorized} of the wrong labels that it was trained on, in this order. Rows that "
-    "an estimator flags are left out, and the network is trained anew. Confident "
-    "learning has probabilities of four folds, the mixture and the separation losses "
-    "of a network that was stopped after a tenth of the steps, as the folds were; "
-    "the separation has features that SimCLR learned without labels and sees no label, "
-    "so that it can only find wrong labels that gather somewhere; the relation graph "
-    "has those of the network at the end. Scores of confident learning, which only "
-    "flags, are 1 - the probability of the label out of fold. Chance is 0.5 of AUROC, "
-    "and of precision and AP the share of wrong rows.",
+    "wrongly: as any other class (symmetric), or 2 as 7, 3 as 8, 5 as 6, 6 as 5 and 7 "
+    "as 1 (asymmetric, 40 % of these). At its end the network of cross-entropy "
+    "predicts {memorized} of the wrong labels that it was trained on, in this order. "
+    "Rows that an estimator flags are left out, and the network is trained anew. "
+    "Confident learning has probabilities of four folds, the mixture and the "
+    "separation losses of a network that was stopped after a tenth of the steps, as "
+    "the folds were; the separation has features that SimCLR learned without labels "
+    "and sees no label, so that it can only find wrong labels that gather somewhere; "
+    "the relation graph has those of the network at the end. Scores of confident "
+    "learning, which only flags, are 1 - the probability of the label out of fold. "
+    "Chance is 0.5 of AUROC, and of precision and AP the share of wrong rows.",
     "few": "{rows} digits, of which so many of each class have a label. Cross-entropy, "
     "pseudo-labels and FixMatch see moved digits, 64 with labels a step and 192 of "
     "all; pseudo-labels are FixMatch's with one view. Logistic regressions see the "
