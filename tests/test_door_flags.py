@@ -228,6 +228,7 @@ def of_render(rng, files):
 PAPERS = ["multimodal_identifiability", "logits_to_hierarchies", "imagenet_hierarchy"]
 PAPERS += ["multimodal_vae_limits", "mopoe", "mmjsd"]
 PAPERS += ["shift_robustness", "self_supervised", "upsampling_fairness", "checks"]
+PAPERS += ["imperfect_labels"]
 BENCHMARKS = ["conv", "contrastive", "hierarchy", "outliers", "outliers_peer"]
 BENCHMARKS += ["calibration", "self_supervised", "speed", "public_losses"]
 LAUNCHERS = {
@@ -240,7 +241,10 @@ CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launc
 STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
 STARTED |= {"experiments.benchmarks.lightly_peer", "experiments.benchmarks.ood_peer"}
 STARTED |= {"experiments.benchmarks.speed.peers"}
-STARTED |= {"experiments.benchmarks.losses_peer"}
+STARTED |= {
+    "experiments.benchmarks.losses_peer",
+    "experiments.benchmarks.cleanlab_peer",
+}
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2
 COMMANDS += [("experiments.launch.sweep", of_sweep)]
@@ -312,6 +316,9 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
         "papers.shift_robustness --workdir=FOLDER --only=sprite",
         "papers.self_supervised --workdir=FOLDER --seeds=0",
         "papers.self_supervised --workdir=FOLDER --only=emoji",
+        "papers.imperfect_labels --scale=paper --workdir=FOLDER",
+        "papers.imperfect_labels --scale=smoke --workdir=FOLDER --only=rarer",
+        "papers.imperfect_labels --scale=smoke --workdir=FILE",
         "make_assets --data_dir=FOLDER --photographs=FOLDER --output=FOLDER",
         "make_emoji --google=FOLDER --twitter=FOLDER --out=FOLDER/emoji.npz",
         "results.render FILE",

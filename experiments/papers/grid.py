@@ -16,37 +16,66 @@ from experiments.results import store
 SCALES = ("paper", "cpu", "smoke")
 
 
-def parse(
-    name: str, doc: str, parts: Iterable[str], arguments, *, data_dir: str = ""
-) -> argparse.Namespace:
-    """The command line.
+def parser(
+    name: str,
+    doc: str,
+    parts: Iterable[str],
+    *,
+    data_dir: str = "",
+    scales: Sequence[str] = SCALES,
+) -> argparse.ArgumentParser:
+    """The flags that all of these commands have; a command may add its own.
 
     Args:
       name: of the command, experiments.papers.NAME.
       doc: the command's docstring, its --help.
       parts: what --only may name; all of them if it is not given.
-      arguments: to parse; None for those of this process.
       data_dir: what --data_dir is, of a command that has it; "" of one without.
+      scales: what --scale may be.
     """
-    parser = parser_of(f"experiments.papers.{name}", doc)
-    add, parts = parser.add_argument, list(parts)
-    add("--scale", choices=SCALES, default="cpu")
+    found = parser_of(f"experiments.papers.{name}", doc)
+    add = found.add_argument
+    add("--scale", choices=scales, default="cpu")
     folder = dict(type=writable_folder, help="folder of runs and results")
     add("--workdir", required=True, **folder)
     if data_dir:
         add("--data_dir", default="", type=os.path.expanduser, help=data_dir)
     add("--only", default=",".join(parts), help="parts, with commas")
     add("--seeds", type=int, default=3, help="runs of each kind")
-    add("--jobs", type=int, help="runs side by side: 2, at --scale=paper 1")
-    found = parser.parse_args(arguments)
+    return found
+
+
+def parsed(
+    parser: argparse.ArgumentParser, parts: Iterable[str], arguments
+) -> argparse.Namespace:
+    """The command line of a `parser`: `only` is a tuple of the parts.
+
+    arguments: to parse; None for those of this process.
+    """
+    found, parts = parser.parse_args(arguments), list(parts)
     found.only = tuple(found.only.split(","))
     unknown = [name for name in found.only if name not in parts]
     if unknown:
         parser.error(f"--only: expected some of {', '.join(parts)}; got {unknown[0]}.")
+    if found.seeds < 1:
+        parser.error(f"--seeds: expected at least 1; got {found.seeds}.")
+    return found
+
+
+def parse(
+    name: str, doc: str, parts: Iterable[str], arguments, *, data_dir: str = ""
+) -> argparse.Namespace:
+    """The command line of a command whose runs are processes, see `parser`."""
+    parts = list(parts)
+    flags = parser(name, doc, parts, data_dir=data_dir)
+    flags.add_argument(
+        "--jobs", type=int, help="runs side by side: 2, at --scale=paper 1"
+    )
+    found = parsed(flags, parts, arguments)
     if found.jobs is None:
         found.jobs = 1 if found.scale == "paper" else 2
-    if found.seeds < 1 or found.jobs < 1:
-        parser.error("expected --seeds and --jobs of at least 1.")
+    if found.jobs < 1:
+        flags.error(f"--jobs: expected at least 1; got {found.jobs}.")
     return found
 
 
@@ -69,6 +98,7 @@ def write(
     content: Sequence,
     columns: Sequence[str],
     data: str,
+    flags: Sequence[str] = (),
 ) -> str:
     """DIR/NAME.csv, every number of every run, and DIR/NAME.json and .md.
 
@@ -80,6 +110,7 @@ def write(
       title, content: of the result.
       columns: the fields of a row that tell it, in the CSV.
       data: what the command names where it was given --data_dir.
+      flags: others that the command names.
 
     Returns:
       the markdown.
@@ -93,12 +124,13 @@ def write(
     ]
     header = (*columns, "seed", "metric", "value")
     store.write_csv(folder / f"{name}.csv", header, lines)
-    data = f" --data_dir={data}" if asked.data_dir else ""
+    flags = [f"--data_dir={data}"] * bool(asked.data_dir) + [*flags]
+    more = "".join(f" {flag}" for flag in flags)
     return store.write(
         folder / f"{name}.json",
         title=title,
         command=f"python -m experiments.papers.{name} --scale={asked.scale} "
-        f"--only={','.join(asked.only)} --seeds={asked.seeds}{data} --workdir=DIR",
+        f"--only={','.join(asked.only)} --seeds={asked.seeds}{more} --workdir=DIR",
         seeds=range(asked.seeds),
         content=content,
         workdirs=[folder / run.name for run in runs_of(rows.values())],
