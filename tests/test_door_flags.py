@@ -239,11 +239,10 @@ LAUNCHERS = {
 }
 CHECKS = ["agreement", "pod_memory", "faults", "cost", "similarity"]  # of launching
 STARTED = {"repr_jax.last_words", "experiments.launch.befall"}  # by others alone
-STARTED |= {"experiments.benchmarks.lightly_peer", "experiments.benchmarks.ood_peer"}
 STARTED |= {"experiments.benchmarks.speed.peers"}
 STARTED |= {
-    "experiments.benchmarks.losses_peer",
-    "experiments.benchmarks.cleanlab_peer",
+    f"experiments.benchmarks.peers.{name}"
+    for name in ("label_errors", "losses", "outliers", "self_supervised")
 }
 COMMANDS = [("repr_jax.main", of_main)] * 4
 COMMANDS += [("repr_jax.estimators.hierarchy", of_hierarchy)] * 2

@@ -3,10 +3,10 @@
   python -m experiments.benchmarks.outliers_peer --peer=PYTHON --workdir=DIR
 
 PYTHON is an interpreter that has torch, pytorch-ood, scikit-learn and pyod, see
-`ood_peer`. Features are of a file as `experiments.benchmarks.outliers` takes it, given
-as --data, or of a small network that was trained on digits 0 to 7. Where a package has
-another scale or sign, its scores are brought to ours, as the table says. Writes
-DIR/outliers_peer.json and .md.
+`peers/outliers.py`. Features are of a file as `experiments.benchmarks.outliers` takes
+it, given as --data, or of a small network that was trained on digits 0 to 7. Where a
+package has another scale or sign, its scores are brought to ours, as the table says.
+Writes DIR/outliers_peer.json and .md.
 """
 
 import json
@@ -33,7 +33,7 @@ from repr_jax.estimators import ecod, gaussian_mixture, knn_distance, mahalanobi
 from repr_jax.evaluators import post_hoc
 from repr_jax.ops.numerics import pairwise_dot
 
-PEER = pathlib.Path(__file__).with_name("ood_peer") / "__main__.py"
+PEER = pathlib.Path(__file__).with_name("peers") / "outliers.py"
 REPEATS = 5
 ROUNDING = 1e-3  # of the spread of the scores
 ABOUT = (

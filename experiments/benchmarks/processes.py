@@ -7,13 +7,13 @@ import venv
 from collections.abc import Sequence
 
 
-def run(python: str, program: pathlib.Path, folder: pathlib.Path) -> None:
-    """python program folder, to its end.
+def run(python: str, program: pathlib.Path, *folders: pathlib.Path) -> None:
+    """python program folder ..., to its end.
 
     Raises:
       ValueError: it failed; the end of what it said.
     """
-    of_command([python, os.fspath(program), os.fspath(folder)])
+    of_command([python, os.fspath(program), *map(os.fspath, folders)])
 
 
 def environment(folder: pathlib.Path, packages: Sequence[str]) -> str:

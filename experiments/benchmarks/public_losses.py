@@ -24,7 +24,7 @@ from experiments.benchmarks.public_losses_cases import SIZES, cases
 from experiments.results import store
 from experiments.results.tables import Table
 
-PEER = pathlib.Path(__file__).with_name("losses_peer") / "__main__.py"
+PEER = pathlib.Path(__file__).with_name("peers") / "losses.py"
 PACKAGES = ("torch", "torchvision", "lightly~=1.6.0", "pytorch-metric-learning~=2.9.0")
 PACKAGES += ("open_clip_torch~=3.3.0", "numpy")
 ROUNDING = 1e-9

@@ -1,6 +1,6 @@
 """A row of `public_losses`: our call, and the class of others that it is to equal.
 
-A class is {"class", "options"}, as `losses_peer` makes it; options are plain, or of
+A class is {"class", "options"}, as `peers/losses.py` makes it; options are plain, or of
 this form. `hand` names the function there that hands the same arrays to it.
 """
 

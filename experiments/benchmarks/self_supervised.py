@@ -4,10 +4,10 @@ python -m experiments.benchmarks.self_supervised --peer=PYTHON --workdir=DIR
 
 SimCLR, BYOL, Barlow Twins, VICReg and DINO train one convolutional network from one
 start by one optimizer on one series of views, here and in a process of PYTHON, an
-interpreter that has torch and lightly, see `lightly_peer`. There the loss is lightly's
-class of that name. One evaluator judges both. A step of ours makes its views, one of
-the peer reads them from a file. Writes DIR/self_supervised_peer.json and .md; --smoke
-takes two steps of eight images.
+interpreter that has torch and lightly, see `peers/self_supervised.py`. There the loss
+is lightly's class of that name. One evaluator judges both. A step of ours makes its
+views, one of the peer reads them from a file. Writes DIR/self_supervised_peer.json and
+.md; --smoke takes two steps of eight images.
 
 The configs are those of `experiments.papers.self_supervised`; DINO's has here the
 network and the optimizer of the others, and local views of the size of an image.
@@ -39,7 +39,7 @@ from repr_jax.evaluators.common import batches, collect
 from repr_jax.train import init_state
 
 NAMES = ("SimCLR", "BYOL", "Barlow Twins", "VICReg", "DINO")
-PEER = pathlib.Path(__file__).with_name("lightly_peer") / "__main__.py"
+PEER = pathlib.Path(__file__).with_name("peers") / "self_supervised.py"
 ABOUT = (
     "{num_steps} steps of {batch_size} digits, the same views on either side; ours "
     "first, then lightly's {versions}. 20 neighbors and a linear probe of {rows} rows "

@@ -21,9 +21,7 @@ other data and networks, so no published figure is comparable, and none is shown
 """
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.arguments import one_line_errors
+from experiments.benchmarks import processes
 from experiments.launch import sweep
 from experiments.papers import grid, label_few, label_noise, label_rare
 from experiments.papers import label_training as training
@@ -42,7 +41,7 @@ from repr_jax.estimators import confident_learning
 from repr_jax.workdir import records
 
 NAME = "imperfect_labels"
-PEER = pathlib.Path(__file__).parents[1] / "benchmarks" / "cleanlab_peer/__main__.py"
+PEER = pathlib.Path(__file__).parents[1] / "benchmarks" / "peers" / "label_errors.py"
 FILE = "numbers.json"  # of a run
 ROUNDING = 1e-5
 
@@ -284,10 +283,7 @@ def of_peer(rows: Sequence[Row], found: Mapping, asked) -> Table:
       ValueError: it failed; the end of what it said.
     """
     folders = [pathlib.Path(asked.workdir) / run.name for r in rows for run in r.runs]
-    command = [asked.peer, os.fspath(PEER), *map(os.fspath, folders)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ValueError(f"{' '.join(command[:2])}: {done.stderr[-1000:]}")
+    processes.run(asked.peer, PEER, *folders)
     each = []
     for row in rows:
         for run in row.runs:

@@ -1,6 +1,6 @@
 """The peer of `outliers_peer`: pytorch-ood, scikit-learn and PyOD, in a process.
 
-  PYTHON experiments/benchmarks/ood_peer/__main__.py FOLDER
+  PYTHON experiments/benchmarks/peers/outliers.py FOLDER
 
 FOLDER has features.npz, as `outliers_peer.hand_over` writes it: train, train_label,
 rows, outlier, weights, bias, and the numbers of neighbors. Adds peer.npz: the scores of

@@ -1,6 +1,6 @@
 """The peer of `public_losses`: losses of torch packages, in a process of its own.
 
-  PYTHON experiments/benchmarks/losses_peer/__main__.py FOLDER
+  PYTHON experiments/benchmarks/peers/losses.py FOLDER
 
 FOLDER has jobs.json, a list of {"key", "peer", "hand"}: a class with its options, and
 which function here hands the arrays over; and arrays.npz, those of "KEY/NAME". Adds

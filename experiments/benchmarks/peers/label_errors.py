@@ -1,6 +1,6 @@
 """The peer of `imperfect_labels`: cleanlab, in a process of its own.
 
-  PYTHON experiments/benchmarks/cleanlab_peer/__main__.py FOLDER FOLDER ...
+  PYTHON experiments/benchmarks/peers/label_errors.py FOLDER FOLDER ...
 
 Each FOLDER has labels.npz, as `label_noise.measure` writes it: the given labels and
 `out`, probabilities out of fold. Adds peer.npz there, what cleanlab flags and its

@@ -1,6 +1,6 @@
 """The peer of `self_supervised`: lightly's losses, in torch, in a process of its own.
 
-  PYTHON experiments/benchmarks/lightly_peer/__main__.py FOLDER
+  PYTHON experiments/benchmarks/peers/self_supervised.py FOLDER
 
 FOLDER has what `self_supervised.hand_over` writes; networks, start, views, optimizer
 and schedules are those of this project, written again in torch, so that what differs
