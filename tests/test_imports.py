@@ -33,7 +33,9 @@ def without_commands(imports, repository, *folders):
     Nor programs of peers, which need packages that are not here.
     """
     names = imports.names_of(repository, *folders)
-    return sorted(name for name in names if not name.endswith(("__main__", "_peers")))
+    return sorted(
+        name for name in names if ".peers." not in name and "__main__" not in name
+    )
 
 
 def circles(graph):
