@@ -116,3 +116,44 @@ def patches(rng, batch, dim):
     mask = rng.random((batch, 6)) < 0.4
     mask[:, 0] = True
     return found | {"mask": mask}
+
+
+def regions(rng, batch, dim, names=("view_a", "view_b")):
+    """Four in a view, of three masks, of which some are in one view alone."""
+    found = {name: rng.normal(size=(batch, 4, dim)) for name in names}
+    masks = ("masks_a", "masks_b")
+    return found | {name: rng.integers(3, size=(batch, 4)) for name in masks}
+
+
+def predicted_regions(rng, batch, dim):
+    names = ("online_a", "online_b", "targets_a", "targets_b")
+    return regions(rng, batch, dim, names)
+
+
+def mapped(rng, batch, dim):
+    """Two views, with features of six patches each and where these are."""
+    found = views(rng, batch, dim)
+    found |= {f"patches_{side}": rng.normal(size=(batch, 6, dim)) for side in "ab"}
+    return found | {f"places_{side}": rng.random((batch, 6, 2)) for side in "ab"}
+
+
+def maps(rng, batch, dim):
+    """Patches of two networks."""
+    return {name: rng.normal(size=(batch, 6, dim)) for name in ("online", "targets")}
+
+
+def hidden_patches(rng, batch, dim):
+    """As many in each image."""
+    order = rng.permuted(np.tile(np.arange(6), (batch, 1)), axis=1)
+    return maps(rng, batch, dim) | {"mask": order < 2}
+
+
+def projected(rng, batch, dim):
+    return several(rng, batch, dim) | {"directions": rng.normal(size=(9, dim))}
+
+
+def frames(rng, batch, dim):
+    """Four steps, and predictions of the last three."""
+    found = {"predictions": rng.normal(size=(batch, 3, dim))}
+    found["embeddings"] = rng.normal(size=(batch, 4, dim))
+    return found | {"directions": rng.normal(size=(9, dim))}

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from repr_jax import losses
-from repr_jax.ops import margins, mining
+from repr_jax.ops import margins, mining, sinkhorn
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 PML = "pytorch_metric_learning"
@@ -159,3 +159,56 @@ def large_margin_softmax(x, labels, prototypes):
 def ibot_of_logits(online, targets, mask):
     """ibot() of softmax(targets / 0.04)"""
     return losses.ibot(online, jax.nn.softmax(targets / 0.04), mask)
+
+
+def power_law(num):
+    """Shares of prototypes, as PMSN takes them."""
+    powers = jnp.arange(1, num + 1) ** -0.25
+    return powers / jnp.sum(powers)
+
+
+def pmsn(anchors, targets, prototypes):
+    """msn(prior=power_law)"""
+    prior = power_law(len(prototypes))
+    return losses.msn(anchors, targets, prototypes, prior=prior)
+
+
+def pmsn_reversed(anchors, targets, prototypes):
+    """msn(entropy_weight=0) + KL(power_law, mean): the mean of the anchors' shares."""
+    prior = power_law(len(prototypes))
+    unit = cosine.prepare(anchors.reshape(-1, anchors.shape[-1]))
+    scores = cosine.of_pairs(unit, cosine.prepare(prototypes))
+    mean = jnp.mean(jax.nn.softmax(scores / 0.1), axis=0)
+    match = losses.msn(anchors, targets, prototypes, entropy_weight=0.0)
+    return match + jnp.sum(prior * jnp.log(prior / mean))
+
+
+def vicregl(view_a, view_b, patches_a, patches_b, places_a, places_b):
+    """vicreg(covariance_weight=0.5) * 0.75 + mean of vicreg_local() both ways * 0.25"""
+    a, b = (patches_a, places_a), (patches_b, places_b)
+    ways = [
+        losses.vicreg_local(x, y, by_x, by_y, num_matches=(4, 2))
+        for (x, by_x), (y, by_y) in ((a, b), (b, a))
+    ]
+    whole = losses.vicreg(view_a, view_b, covariance_weight=0.5)
+    return 0.75 * whole + 0.125 * sum(ways)
+
+
+def capi(online, targets, mask):
+    """ibot(temperature=0.12) of ops.sinkhorn.balanced_by_place(targets)"""
+    balanced = sinkhorn.balanced_by_place(targets)
+    return losses.ibot(online, balanced, mask, temperature=0.12)
+
+
+def visreg_of_views(views, directions):
+    """visreg() * 0.9 + distance to the mean of global views * 0.1: mean over views."""
+    terms = jax.vmap(losses.visreg, in_axes=(0, None))(views, directions)
+    apart = jnp.mean((views - jnp.mean(views[:2], axis=0)[None]) ** 2)
+    return 0.9 * jnp.mean(terms) + 0.1 * apart
+
+
+def le_wm(predictions, embeddings, directions):
+    """distance of predictions + sigreg() * 0.1: the mean over steps of the batch's."""
+    targets = lax.stop_gradient(embeddings[:, 1:])
+    terms = jax.vmap(losses.sigreg, in_axes=(1, None))(embeddings, directions)
+    return jnp.mean((predictions - targets) ** 2) + 0.1 * jnp.mean(terms)

@@ -6,6 +6,7 @@ from experiments.benchmarks import public_losses_arrays as arrays
 from experiments.benchmarks import public_losses_calls as calls
 from experiments.benchmarks.public_losses_calls import Case, case, lightly, spec
 from experiments.benchmarks.public_losses_pml import of_classes, of_pairs, of_tuplets
+from experiments.benchmarks.public_losses_views import of_patches, of_views
 from repr_jax import losses
 
 SIZES = ((6, 4), (17, 8), (32, 3))  # batch and dim
@@ -13,7 +14,8 @@ SIZES = ((6, 4), (17, 8), (32, 3))  # batch and dim
 
 def cases() -> list[Case]:
     """All rows of the table."""
-    parts = of_lightly, of_spread, of_open_clip, of_pairs, of_tuplets, of_classes
+    parts = of_lightly, of_spread, of_views, of_patches
+    parts += of_open_clip, of_pairs, of_tuplets, of_classes
     return [row for part in parts for row in part()]
 
 

@@ -62,6 +62,7 @@ from repr_jax.losses.contrastive import (
 )
 from repr_jax.losses.contrastive_classes import block_contrastive, many_negatives
 from repr_jax.losses.contrastive_compatible import hoc, hoc_strict
+from repr_jax.losses.contrastive_consistency import co2
 from repr_jax.losses.contrastive_events import event_nce
 from repr_jax.losses.contrastive_guided import focal_info_nce, gist
 from repr_jax.losses.contrastive_labels import (
@@ -94,11 +95,13 @@ from repr_jax.losses.contrastive_metric import (
 )
 from repr_jax.losses.contrastive_precision import fast_ap, smooth_ap
 from repr_jax.losses.contrastive_proxies import proxy_anchor, unified_negatives
+from repr_jax.losses.contrastive_regions import detcon_b, detcon_s
 from repr_jax.losses.contrastive_reweighted import (
     dcl,
     dcl_weighted,
     debiased,
     hard_negative,
+    macl,
 )
 from repr_jax.losses.contrastive_sequence import cpc, masked_contrastive
 from repr_jax.losses.contrastive_spread import (
@@ -125,6 +128,8 @@ from repr_jax.losses.decorrelation import (
     vicreg_variance,
 )
 from repr_jax.losses.decorrelation_cca import deep_cca
+from repr_jax.losses.decorrelation_entropy import emp_ssl, frossl, wmse
+from repr_jax.losses.decorrelation_patches import vicreg_local
 from repr_jax.losses.decorrelation_views import mmcr, tico
 from repr_jax.losses.diffusion import noise_prediction, score_matching
 from repr_jax.losses.distillation import (
@@ -140,6 +145,7 @@ from repr_jax.losses.distillation import (
 from repr_jax.losses.distillation_compatible import backward_compatible
 from repr_jax.losses.distillation_forgetting import forget_align, forget_extract
 from repr_jax.losses.distillation_masked import msn
+from repr_jax.losses.distillation_patches import patch_alignment
 from repr_jax.losses.distillation_similarity import (
     code_quantization,
     similarity_calibration,
@@ -170,6 +176,7 @@ from repr_jax.losses.regularizers import (
     local_dimension,
     sigreg,
     soft_orthogonality,
+    visreg,
 )
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_cascade import cvad
@@ -195,6 +202,7 @@ __all__ = [
     "circle",
     "class_dice",
     "clip",
+    "co2",
     "code_quantization",
     "codebook_diversity",
     "consensus_elbo",
@@ -212,6 +220,8 @@ __all__ = [
     "debiased",
     "deep_cca",
     "deep_ect",
+    "detcon_b",
+    "detcon_s",
     "dice",
     "dino",
     "directional_pinball",
@@ -221,6 +231,7 @@ __all__ = [
     "donsker_varadhan",
     "dreg",
     "elbo",
+    "emp_ssl",
     "energy_margin_outliers",
     "energy_margins",
     "event_nce",
@@ -236,6 +247,7 @@ __all__ = [
     "forget_extract",
     "free_nats",
     "fresh_negatives_nce",
+    "frossl",
     "fused_elbo",
     "gan_discriminator",
     "gan_generator",
@@ -266,6 +278,7 @@ __all__ = [
     "local_dimension",
     "local_triplet",
     "logit_adjusted",
+    "macl",
     "madacos",
     "many_negatives",
     "masked_contrastive",
@@ -303,6 +316,7 @@ __all__ = [
     "pair_match",
     "pairwise",
     "palm",
+    "patch_alignment",
     "prompt_orthogonality",
     "proxy_anchor",
     "pseudo_class",
@@ -347,5 +361,8 @@ __all__ = [
     "vicreg",
     "vicreg_covariance",
     "vicreg_invariance",
+    "vicreg_local",
     "vicreg_variance",
+    "visreg",
+    "wmse",
 ]

@@ -196,6 +196,55 @@ def hard_negative(
     return masked_mean(terms, where=both.where, axis_name=axis_name)
 
 
+def macl(
+    view_a: Array,
+    view_b: Array,
+    *,
+    temperature: float | Array = 0.1,
+    adaptation: float | Array = 0.5,
+    initial_alignment: float | Array = 0.0,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """NT-Xent of a temperature that grows with alignment, hard views weighing more.
+
+    mean_i -log(P_i) / (1 - P_i), P_i the softmax that view i finds its partner with as
+    in `nt_xent`, of temperature (1 + adaptation (A - initial_alignment)), A = mean_i
+    s_ip the mean cosine of partners. A and 1 / (1 - P_i) get no gradient.
+
+    Args:
+      temperature: > 0, at A = initial_alignment. The paper writes tau_0.
+      adaptation: in [0, 1]. The paper writes alpha.
+      initial_alignment: in [0, 1], of views at the start. The paper writes A_0.
+
+    Source: Huang et al., "Model-Aware Contrastive Learning: Towards Escaping the
+      Dilemmas", 2023, https://arxiv.org/abs/2207.07874.
+    """
+    check_options("macl", temperature, chunk_size, axis_name, ring)
+    checks.fraction("macl", adaptation=adaptation, initial_alignment=initial_alignment)
+    both, _ = two_views("macl", view_a, view_b, where, axis_name, cosine)
+    cosines = _positives(both, 1.0)
+    alignment = masked_mean(
+        lax.stop_gradient(cosines), where=both.where, axis_name=axis_name
+    )
+    temperature *= 1 + adaptation * (alignment - initial_alignment)
+    log_negatives = pairs.log_sum_exp(
+        negative_logits(cosine),
+        both,
+        both,
+        temperature,
+        chunk_size=chunk_size,
+        axis_name=axis_name,
+        ring=ring,
+    )
+    terms = cross_entropy(cosines / temperature, log_negatives)
+    missed = -jnp.expm1(-lax.stop_gradient(terms))  # 1 - P_i
+    weights = 1 / (missed + 1e-8)
+    return masked_mean(weights * terms, where=both.where, axis_name=axis_name)
+
+
 def _positives(both, temperature):
     """[2 * batch] cosine of each view and its partner, over temperature."""
     return jnp.tile(cosine.of_rows(*jnp.split(both.x, 2)) / temperature, 2)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks
-from repr_jax.ops.batch import checked_rows, masked_mean, num_present
-from repr_jax.ops.numerics import pairwise_dot
+from repr_jax.ops.batch import checked_rows, masked_mean
+from repr_jax.ops.numerics import pairwise_dot, to_float
 from repr_jax.ops.similarity import cosine
 from repr_jax.ops.sinkhorn import balanced_assignment
 
@@ -19,16 +19,17 @@ def msn(
     temperature: float | Array = 0.1,
     target_temperature: float | Array = 0.025,
     entropy_weight: float | Array = 1.0,
+    prior: Array | None = None,
     num_steps: int = 3,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
     """Cross-entropy of the prototypes of masked views, which are to be used alike.
 
-    -mean_vb sum_k q_bk log p_vbk + entropy_weight (log K + sum_k m_k log m_k), p =
-    softmax(s / temperature) of the anchors, m its mean over views and rows, K the
-    number of prototypes, s cosines; q = `ops.sinkhorn.balanced_assignment` of
-    softmax(s / target_temperature) of the targets, without gradient.
+    -mean_vb sum_k q_bk log p_vbk + entropy_weight sum_k m_k log(m_k / prior_k), p =
+    softmax(s / temperature) of the anchors, m its mean over views and rows, s cosines;
+    q = `ops.sinkhorn.balanced_assignment` of softmax(s / target_temperature) of the
+    targets, without gradient.
 
     Args:
       anchors: [view, batch, dim] float, any scale, of views with masked patches.
@@ -37,6 +38,8 @@ def msn(
       temperature: > 0. The paper writes tau.
       target_temperature: > 0; below `temperature` it sharpens. 0.25 times that, here.
       entropy_weight: >= 0. The paper writes lambda.
+      prior: [prototype] float, > 0, of sum 1: the shares that prototypes are to have;
+        None for equal ones. PMSN takes powers, arange(1, K + 1) ** -0.25 over its sum.
       num_steps: >= 1, of Sinkhorn's algorithm.
       where: [batch] bool, False for absent rows; None if all are present.
       axis_name: the mapped axis the batch is split over; None if it is whole.
@@ -48,7 +51,10 @@ def msn(
       ValueError: shapes that do not fit together. TypeError: integers.
 
     Source: Assran et al., "Masked Siamese Networks for Label-Efficient Learning", 2022,
-      https://arxiv.org/abs/2204.07141.
+      https://arxiv.org/abs/2204.07141; the prior, Assran et al., "The Hidden Uniform
+      Cluster Prior in Self-Supervised Learning", 2022,
+      https://arxiv.org/abs/2210.07277. That it is the second argument of the
+      divergence, as equal shares are, is our reading.
     """
     checks.non_negative("msn", entropy_weight=entropy_weight)
     checks.positive(
@@ -64,6 +70,10 @@ def msn(
     checks.floating("msn", prototypes=prototypes)
     checks.shape("msn", (*jnp.shape(prototypes)[:1], dim), prototypes=prototypes)
     unit = cosine.prepare(prototypes)
+    if prior is None:
+        prior = jnp.full((len(unit),), 1 / len(unit), unit.dtype)
+    checks.shape("msn", (len(unit),), prior=prior)
+    checks.floating("msn", prior=prior)
     scores = pairwise_dot(cosine.prepare(targets), unit)
     log_q = jax.nn.log_softmax(lax.stop_gradient(scores) / target_temperature)
     split = dict(where=where, axis_name=axis_name)
@@ -73,8 +83,6 @@ def msn(
     log_p = log_p.reshape(batch, num_views, len(unit))
     terms = -jnp.sum(codes * jnp.mean(log_p, axis=1), axis=1)
     mean = masked_mean(jnp.mean(jnp.exp(log_p), axis=1), **split)
-    negative_entropy = jnp.sum(mean * jnp.log(jnp.where(mean > 0, mean, 1)))
-    spread = jnp.where(
-        num_present(where, axis_name) > 0, negative_entropy + jnp.log(len(unit)), 0
-    )
+    log_mean = jnp.log(jnp.where(mean > 0, mean, 1))
+    spread = jnp.sum(mean * (log_mean - jnp.log(to_float(prior))))
     return masked_mean(terms, **split) + entropy_weight * spread

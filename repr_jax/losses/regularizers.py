@@ -13,7 +13,13 @@ from jax import Array, lax
 
 from repr_jax.ops import checks, pairs
 from repr_jax.ops import local_dimension as dimension
-from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_present
+from repr_jax.ops.batch import (
+    centered,
+    checked_rows,
+    gather_rows,
+    masked_mean,
+    num_present,
+)
 from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import negative_squared_distance
@@ -152,11 +158,7 @@ def sigreg(
     checks.count("sigreg", minimum=2, num_knots=num_knots)
     checks.positive("sigreg", most=most)
     x, where = checked_rows("sigreg", where, x=x)
-    checks.floating("sigreg", directions=directions)
-    checks.shape(
-        "sigreg", (*jnp.shape(directions)[:1], x.shape[1]), directions=directions
-    )
-    unit = lax.stop_gradient(l2_normalize(directions))
+    unit = _directions("sigreg", directions, x)
     t = jnp.linspace(0, most, num_knots, dtype=x.dtype)
     phases = pairwise_dot(x, unit)[..., None] * t[None, None]  # [batch, num, knots]
     split = dict(where=where, axis_name=axis_name)
@@ -168,3 +170,72 @@ def sigreg(
     return num_present(where, axis_name) * jnp.mean(
         jnp.sum(away * weights[None], axis=1)
     )
+
+
+def visreg(
+    x: Array,
+    directions: Array,
+    *,
+    scale_weight: float | Array = 1.0,
+    shape_weight: float | Array = 1.0,
+    center_weight: float | Array = 1.0,
+    epsilon: float = 1e-4,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Features are driven to mean 0 and deviation 1, their projections to normal ones.
+
+    scale_weight mean_k (1 - s_k)^2 + center_weight mean_k m_k^2 + shape_weight mean_jr
+    (p_jr - Q(r / (N + 1)))^2, m and s the means and deviations of features over the N
+    rows; p_jr the r-th smallest of (x - m) / (s + epsilon), s without gradient, in
+    direction j; Q the quantiles of the standard normal distribution.
+
+    Args:
+      x: [batch, dim] float, projections of one view.
+      directions: [num, dim] float, as in `sigreg`.
+      scale_weight, shape_weight, center_weight: >= 0.
+      epsilon: > 0, added to deviations.
+
+    Source: Wu, Balestriero and Levine, "VISReg: Variance-Invariance-Sketching
+      Regularization for JEPA training", 2026, https://arxiv.org/abs/2606.02572. Their
+      loss is lambda times it, lambda = 0.9, and 1 - lambda times the mean square of
+      what views differ by from the mean of the global ones.
+    """
+    weights = dict(scale_weight=scale_weight, shape_weight=shape_weight)
+    checks.non_negative("visreg", center_weight=center_weight, **weights)
+    checks.positive("visreg", epsilon=epsilon)
+    x, where = checked_rows("visreg", where, x=x)
+    unit = _directions("visreg", directions, x)
+    split = dict(where=where, axis_name=axis_name)
+    rows, mean = centered(x, **split)
+    squares = masked_mean(rows**2, **split)
+    constant = squares == 0  # whose deviation has no gradient
+    deviation = jnp.where(constant, 0, jnp.sqrt(jnp.where(constant, 1, squares)))
+    scaled = rows / (lax.stop_gradient(deviation) + epsilon)[None]
+    shape = _from_normal(pairwise_dot(scaled, unit), where, axis_name)
+    scale = jnp.mean((1 - deviation) ** 2)
+    value = scale_weight * scale + center_weight * jnp.mean(mean**2)
+    value = jnp.where(num_present(where, axis_name) > 0, value, 0)
+    return value + shape_weight * shape
+
+
+def _from_normal(projected, where, axis_name):
+    """[] mean square of sorted columns [batch, num] less quantiles of the normal."""
+    projected, there = gather_rows((projected, where), axis_name)
+    count = jnp.sum(there)
+    ordered = jnp.sort(jnp.where(there[:, None], projected, jnp.inf), axis=0)
+    counted = jnp.arange(len(ordered)) < count
+    ordered = jnp.where(counted[:, None], ordered, 0)
+    places = jnp.arange(1, len(ordered) + 1, dtype=ordered.dtype) / (count + 1)
+    normal = jax.scipy.special.ndtri(jnp.where(counted, places, 0.5))
+    squares = jnp.mean((ordered - normal[:, None]) ** 2, axis=1)
+    value = masked_mean(squares, where=counted)
+    return value if axis_name is None else lax.pmean(value, axis_name)  # of equal ones
+
+
+def _directions(who, directions, x):
+    """[num, dim] of unit length, without gradient."""
+    checks.floating(who, directions=directions)
+    shape = (*jnp.shape(directions)[:1], x.shape[1])
+    checks.shape(who, shape, directions=directions)
+    return lax.stop_gradient(l2_normalize(directions))

@@ -111,6 +111,39 @@ def balanced_assignment(
     return present(jnp.exp(log_q) * num_present(where, axis_name), where)
 
 
+def balanced_by_place(
+    scores: Array,
+    *,
+    epsilon: float | Array = 0.06,
+    num_steps: int = 3,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """`balanced_assignment` over the batch, of each place in the images by itself.
+
+    So no prototype can stand for a place. Targets of `losses.ibot`, with temperature =
+    0.12; the prototypes of CAPI are learned by the same loss of the target's logits.
+
+    Args:
+      scores: [batch, place, prototypes] float, logits of the target network.
+
+    Returns:
+      [batch, place, prototypes], of sum 1 in each place; zeros in absent images.
+
+    Source: Darcet et al., "Cluster and Predict Latent Patches for Improved Masked Image
+      Modeling", 2025, https://arxiv.org/abs/2502.08769.
+    """
+    who = "balanced_by_place"
+    scores, where = checked_rows(who, where, rank=3, scores=scores)
+    options = dict(epsilon=epsilon, num_steps=num_steps)
+
+    def of_place(scores):
+        split = dict(where=where, axis_name=axis_name)
+        return balanced_assignment(scores, **options, **split)
+
+    return jax.vmap(of_place, in_axes=1, out_axes=1)(scores)
+
+
 def transport_price(
     a: Array, b: Array, *, epsilon: float | Array = 0.1, num_steps: int = 100
 ) -> Array:

@@ -295,6 +295,14 @@ def hidden_steps(loss, arrays, decoder, **rest):
     return loss(mask=mask, **others, **rest)
 
 
+def masked_regions(loss, arrays, decoder, **rest):
+    """Of two masks, whose numbers are those of two arrays."""
+    label, index = (jnp.nan_to_num(arrays[name]) > 0 for name in ("label", "index"))
+    others = {name: x for name, x in arrays.items() if name not in ("label", "index")}
+    masks = dict(masks_a=label.astype(jnp.int32), masks_b=index.astype(jnp.int32))
+    return loss(**others, **masks, **rest)
+
+
 def modalities(loss, arrays, decoder, *, where, **rest):
     """By the loss of two views that compiles soonest."""
     pairs = losses.spectral_contrastive

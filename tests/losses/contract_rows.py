@@ -45,6 +45,7 @@ MEANS = np.array([[0.5, 0.0], [-0.5, 1.0]], "f")
 COUNTS = np.array([20, 3])
 GAUSSIANS = dict(means=MEANS, covariances=np.stack([np.eye(DIM)] * 2).astype("f"))
 PASTED = {name: (2, 2, 3) for name in ("logits", "label", "index")}
+MASKS = {"label": (3,), "index": (3,)}
 PREDICTED = {"predictions": (DIM,), "targets": (DIM,)}
 CROPS = {"online": (3, 3), "targets": (2, 3)}
 FRESH = VIEWS | {"negatives_a": (DIM,), "negatives_b": (DIM,)}
@@ -110,6 +111,14 @@ ROWS = {
     "dcl_weighted": Row(calls.embeddings, VIEWS),
     "debiased": Row(calls.embeddings, VIEWS),
     "hard_negative": Row(calls.embeddings, VIEWS),
+    "macl": Row(calls.embeddings, VIEWS),
+    "co2": Row(calls.queued, QUERIES),
+    "detcon_s": Row(calls.masked_regions, {name: (3, DIM) for name in VIEWS} | MASKS),
+    "detcon_b": Row(
+        calls.masked_regions,
+        {f"{kind}_{side}": (3, DIM) for kind in ("online", "targets") for side in "ab"}
+        | MASKS,
+    ),
     "spectral_contrastive": Row(calls.embeddings, VIEWS),
     "alignment": Row(calls.embeddings, VIEWS),
     "uniformity": Row(calls.embeddings, {"x": (DIM,)}),
@@ -117,6 +126,14 @@ ROWS = {
     "barlow_twins": Row(calls.embeddings, VIEWS),
     "tico": Row(partial(calls.embeddings, covariance=np.eye(DIM, dtype="f")), VIEWS),
     "mmcr": Row(partial(calls.heads, local_weight=0.3), {"views": (2, DIM)}),
+    "wmse": Row(partial(calls.heads, shrinkage=0.1), {"views": (3, DIM)}),
+    "emp_ssl": Row(calls.heads, {"views": (3, DIM)}),
+    "frossl": Row(calls.heads, {"views": (3, DIM)}),
+    "vicreg_local": Row(
+        partial(calls.embeddings, num_matches=(2, 1)),
+        {"patches_a": (3, DIM), "patches_b": (2, DIM)}
+        | {"places_a": (3, 2), "places_b": (2, 2)},
+    ),
     "deep_cca": Row(calls.embeddings, VIEWS),
     "vicreg": Row(calls.embeddings, VIEWS),
     "vicreg_invariance": Row(calls.embeddings, VIEWS),
@@ -241,11 +258,17 @@ ROWS = {
     "ibot": Row(
         calls.hidden_steps, {"online": (3, 4), "targets": (3, 4), "label": (3,)}
     ),
+    "patch_alignment": Row(
+        calls.embeddings, {"online": (3, DIM), "targets": (3, DIM + 1)}
+    ),
     "koleo": Row(calls.embeddings, {"x": (DIM,)}),
     "batch_barlow": Row(calls.heads, {name: (2, DIM) for name in PREDICTED}),
     "codebook_diversity": Row(calls.heads, {"probabilities": (2, 3)}),
     "local_dimension": Row(partial(calls.embeddings, num_neighbors=3), {"x": (DIM,)}),
     "sigreg": Row(
+        partial(calls.embeddings, directions=np.eye(DIM, dtype="f")), {"x": (DIM,)}
+    ),
+    "visreg": Row(
         partial(calls.embeddings, directions=np.eye(DIM, dtype="f")), {"x": (DIM,)}
     ),
     "soft_orthogonality": Row(

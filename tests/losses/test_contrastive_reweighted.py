@@ -145,3 +145,48 @@ def test_weights_of_dcl_are_1_where_all_positives_are_as_alike():
         for i in [int(np.argmin(np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1)))]
     ]
     assert pulls[1] > pulls[0]  # the pair that is least alike
+
+
+def macl_from_the_paper(a, b, *, temperature, adaptation, initial_alignment):
+    alignment = np.mean([p for p, _ in log_exponentials(a, b)])
+    temperature *= 1 + adaptation * (alignment - initial_alignment)
+    terms = []
+    for positive, others in exponentials(a, b, temperature):
+        p = positive / (positive + sum(others))
+        terms.append(-math.log(p) / (1 - p))
+    return np.mean(terms)
+
+
+def log_exponentials(a, b):
+    """Cosines, as `exponentials` of temperature 1 has them."""
+    for positive, others in exponentials(a, b, 1.0):
+        yield math.log(positive), [math.log(other) for other in others]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "adaptation", "initial_alignment"),
+    [(0.1, 0.5, 0.0), (1.0, 1.0, 0.4), (0.3, 0.0, 0.2)],
+)
+def test_macl_matches_the_paper(temperature, adaptation, initial_alignment):
+    options = dict(adaptation=adaptation, initial_alignment=initial_alignment)
+    expected = macl_from_the_paper(*draw(), temperature=temperature, **options)
+    actual = jax.jit(losses.macl)(*draw(), temperature=temperature, **options)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+def test_macl_by_hand_and_of_views_that_are_told_apart():
+    same = np.ones((4, 3), "f")  # each finds its partner once in seven
+    np.testing.assert_allclose(losses.macl(same, same), math.log(7) * 7 / 6, rtol=1e-5)
+    x = np.eye(4, dtype="f")  # -log(p) / (1 - p) tends to 1, which cannot be improved
+    np.testing.assert_allclose(losses.macl(x, x), 1, rtol=0.01)
+
+
+def test_the_temperature_of_macl_grows_with_alignment_without_gradient():
+    a, b = draw()
+    alignment = np.mean([p for p, _ in log_exponentials(a, b)])
+    fixed = 0.2 * (1 + 0.5 * alignment)
+    grown = jax.grad(partial(losses.macl, temperature=0.2))(a, b)
+    expected = jax.grad(partial(losses.macl, temperature=fixed, adaptation=0))(a, b)
+    np.testing.assert_allclose(grown, expected, rtol=1e-3, atol=1e-5)
+    with pytest.raises(ValueError, match=r"macl: expected adaptation in \[0, 1\]"):
+        losses.macl(a, b, adaptation=2)

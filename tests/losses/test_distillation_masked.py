@@ -28,7 +28,9 @@ def shares(x, prototypes, temperature):
     return p / p.sum(axis=-1, keepdims=True)
 
 
-def msn_in_loops(anchors, targets, prototypes, temperature, target, weight, num_steps):
+def msn_in_loops(
+    anchors, targets, prototypes, temperature, target, weight, num_steps, prior=None
+):
     q = shares(targets, prototypes, target)
     for _ in range(num_steps):
         q = q / q.sum(axis=0, keepdims=True) / len(prototypes)
@@ -37,8 +39,9 @@ def msn_in_loops(anchors, targets, prototypes, temperature, target, weight, num_
     p = shares(anchors, prototypes, temperature)
     terms = [-sum(q[b] * np.log(view[b])) for view in p for b in range(len(q))]
     mean = p.mean(axis=(0, 1))
-    entropy = -sum(m * math.log(m) for m in mean)
-    return np.mean(terms) + weight * (math.log(len(mean)) - entropy)
+    prior = np.ones(len(mean)) / len(mean) if prior is None else prior
+    divergence = sum(m * math.log(m / share) for m, share in zip(mean, prior))
+    return np.mean(terms) + weight * divergence
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,21 @@ def test_msn_matches_the_paper(temperature, target, weight, num_steps):
     options = dict(temperature=temperature, target_temperature=target)
     options |= dict(entropy_weight=weight, num_steps=num_steps)
     np.testing.assert_allclose(msn(*arrays, **options), expected, rtol=1e-5)
+
+
+def test_prototypes_are_driven_to_the_shares_of_a_prior():
+    arrays = draw()
+    prior = np.arange(1, 7) ** -0.25
+    prior /= prior.sum()
+    expected = msn_in_loops(*arrays, 0.1, 0.025, 2.0, 3, prior)
+    found = msn(*arrays, entropy_weight=2.0, prior=prior)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    equal = msn(*arrays, prior=np.ones(6) / 6)
+    np.testing.assert_allclose(equal, msn(*arrays), rtol=1e-6)
+    same = np.ones_like(arrays[2])  # of which all have a share of 1 / 6
+    divergence = -np.mean(np.log(6 * prior))
+    found = msn(*arrays[:2], same, prior=prior)
+    np.testing.assert_allclose(found, math.log(6) + divergence, rtol=1e-5)
 
 
 def test_values_by_hand():
@@ -74,3 +92,5 @@ def test_shapes_that_do_not_fit_are_named():
         losses.msn(anchors, targets[:4], prototypes)
     with pytest.raises(ValueError, match="msn: expected prototypes"):
         losses.msn(anchors, targets, prototypes[:, :3])
+    with pytest.raises(ValueError, match=r"msn: expected prior of shape \(6,\)"):
+        losses.msn(anchors, targets, prototypes, prior=np.ones(5) / 5)

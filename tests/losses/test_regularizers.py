@@ -1,5 +1,8 @@
 """Penalties against float64 loops, by hand, and where they push."""
 
+from functools import partial
+from statistics import NormalDist
+
 import jax
 import numpy as np
 import pytest
@@ -142,3 +145,42 @@ def test_sigreg_is_small_of_normal_rows_and_known_of_zeros():
     np.testing.assert_allclose(found, 4 * integral, rtol=2e-3)
     by_x, by_direction = jax.grad(losses.sigreg, argnums=(0, 1))(x[:4], directions)
     assert by_x.any() and not by_direction.any()
+
+
+def visreg_in_loops(x, directions, scale, shape, center):
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    rows, away = (x - mean) / (deviation + 1e-4), []
+    for direction in directions:
+        ordered = sorted(rows @ (direction / np.linalg.norm(direction)))
+        for rank, value in enumerate(ordered, start=1):
+            normal = NormalDist().inv_cdf(rank / (len(x) + 1))
+            away.append((value - normal) ** 2)
+    terms = np.mean((1 - deviation) ** 2), np.mean(away), np.mean(mean**2)
+    return sum(weight * term for weight, term in zip((scale, shape, center), terms))
+
+
+@pytest.mark.parametrize("weights", [(1, 1, 1), (0.5, 2, 0.1), (0, 1, 0)])
+def test_visreg_matches_the_paper(weights):
+    rng = np.random.default_rng(8)
+    x, directions = rng.normal(1.0, 2.0, size=(9, 3)), rng.normal(size=(6, 3))
+    expected = visreg_in_loops(x, directions, *weights)
+    names = ("scale_weight", "shape_weight", "center_weight")
+    found = losses.visreg(x, directions, **dict(zip(names, weights)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_visreg_by_hand_and_at_collapse():
+    """Equal rows are 1 from deviation 1, and 0 where a quantile should be."""
+    rng = np.random.default_rng(8)
+    x, directions = rng.normal(size=(4, 3)), rng.normal(size=(20, 3))
+    quarters = np.array([NormalDist().inv_cdf(rank / 5) for rank in (1, 2, 3, 4)])
+    found = losses.visreg(0 * x + 2, directions)
+    np.testing.assert_allclose(found, 1 + 4 + np.mean(quarters**2), rtol=1e-5)
+    by_x, by_direction = jax.grad(losses.visreg, argnums=(0, 1))(x, directions)
+    assert by_x.any() and not by_direction.any()
+
+    def scaled(loss):
+        return jax.grad(lambda scale: loss(scale * x, directions))(1e-3)
+
+    scale_alone = partial(losses.visreg, shape_weight=0, center_weight=0)
+    assert scaled(scale_alone) < -1 and abs(scaled(losses.sigreg)) < 0.1  # no push

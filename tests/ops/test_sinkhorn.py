@@ -62,6 +62,18 @@ def test_balanced_assignment_has_the_values_of_the_published_loop():
     np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-6)
 
 
+def test_places_are_balanced_by_themselves():
+    scores = np.random.default_rng(3).normal(size=(6, 4, 3)).astype("f")
+    scores[:, 0, 1] += 9  # a prototype that stands for a place
+    where = np.arange(6) != 2
+    found = np.asarray(sinkhorn.balanced_by_place(scores, epsilon=0.5, where=where))
+    for place in range(4):
+        own = balanced_assignment(scores[:, place], epsilon=0.5, where=where)
+        np.testing.assert_allclose(found[:, place], own, rtol=1e-5, atol=1e-7)
+    many = sinkhorn.balanced_by_place(scores, epsilon=0.5, num_steps=200)
+    np.testing.assert_allclose(np.mean(many, axis=0), 1 / 3, rtol=1e-3)
+
+
 def test_one_prototype_takes_all_and_shifts_do_not_matter():
     scores = np.random.default_rng(1).normal(size=(6, 3)).astype("f")
     one = balanced_assignment(scores[:, :1])

@@ -8,11 +8,14 @@ peer.npz, "KEY/value" and "KEY/grad/NAME" of every array of floats, all in float
 peer.json, versions. Needs numpy, torch and the packages of the classes alone.
 """
 
+import functools
 import importlib
 import importlib.metadata
 import json
 import pathlib
 import sys
+import types
+from unittest import mock
 
 import numpy as np
 import torch
@@ -162,14 +165,18 @@ def clustered(spec, arrays):
 def sketched(spec, arrays):
     """Of directions that are given, and a window in float64."""
     x, directions = arrays.values()
-    loss = made(spec)
+    return given_directions(made(spec), directions)(x)
+
+
+def given_directions(loss, directions):
+    """SIGReg of these, and of a window in float64."""
     unit = F.normalize(directions.detach(), dim=1)
     loss._generate_unit_vectors = lambda *_: unit.T
     loss.t = loss.t.double()
     window = torch.exp(-(loss.t**2) / 2)
     loss.weights = (loss.weights / loss.phi).round(decimals=6).double() * window
     loss.phi = window
-    return loss(x)
+    return loss
 
 
 def remembered(spec, arrays):
@@ -186,6 +193,104 @@ def stacked(spec, arrays):
     views = F.normalize(views.transpose(0, 1), dim=2)
     half = views.shape[1] // 2
     return made(spec)(views[:, :half], views[:, half:])
+
+
+def listed(spec, arrays):
+    """A list of views."""
+    (views,) = arrays.values()
+    return made(spec)(list(views))
+
+
+def unit_views(spec, arrays):
+    """A list of views, normalized, as the authors' models are."""
+    (views,) = arrays.values()
+    return made(spec)(list(F.normalize(views, dim=2)))
+
+
+def minus_unit_views(spec, arrays):
+    """Minus the loss of these."""
+    return -unit_views(spec, arrays)
+
+
+def whitened(spec, arrays):
+    """Views one after another, whitened over the whole batch, however small it is."""
+    (views,) = arrays.values()
+    num, batch, dim = views.shape
+    sizes = dict(embedding_dim=dim, w_size=2 * dim, num_samples=num)
+    loss = made({**spec, "options": spec["options"] | sizes})
+    loss.w_size = batch
+    return loss(views.flatten(0, 1))
+
+
+def consistent(spec, arrays, start=0):
+    """A full memory bank; keys are fixed, and the result keeps its gradient."""
+    queries, keys, queue = arrays.values()
+    loss = made(spec)
+    loss.memory_bank.bank = F.normalize(queue.detach(), dim=1)
+    shares = loss._get_pseudo_labels
+    loss._get_pseudo_labels = lambda *rows: F.log_softmax(
+        shares(*rows)[:, start:], dim=1
+    )
+    with mock.patch.object(torch, "tensor", lambda x: x):
+        return loss(queries, keys.detach())
+
+
+def consistent_of_negatives(spec, arrays):
+    """Without the key among them."""
+    return consistent(spec, arrays, start=1)
+
+
+def targets_fixed(spec, arrays):
+    """Arrays of targets get no gradient."""
+    given = {n: x.detach() if "targets" in n else x for n, x in arrays.items()}
+    return made(spec)(*given.values())
+
+
+def mapped(spec, arrays):
+    """Maps of two by three patches, and where these are."""
+    view_a, view_b, *maps = arrays.values()
+    maps = [x.reshape(len(x), 2, 3, -1) for x in maps]
+    return made(spec)(list(zip((view_a, view_b), maps[:2])), maps[2:])
+
+
+def in_double(spec, arrays):
+    """What lightly rounds to float32 stays in float64; targets get no gradient."""
+    with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+        return targets_fixed(spec, arrays)
+
+
+def hidden(spec, arrays):
+    """Logits of the patches that are hidden, as many in each image."""
+    online, targets, mask = arrays.values()
+    places = mask.nonzero()[:, 1].reshape(len(mask), -1)
+    logits = online[mask].reshape(*places.shape, -1)
+    loss = made(spec)
+    module = importlib.import_module(type(loss).__module__)
+    exact = functools.partial(module.sinkhorn_knopp, epsilon=0.0)
+    with mock.patch.object(module, "sinkhorn_knopp", exact):
+        return loss(targets, logits, places)
+
+
+def projected(spec, arrays):
+    """Of directions that are given, and quantiles in float64; two views are global."""
+    views, directions = arrays.values()
+    loss = made(spec)
+    module = importlib.import_module(type(loss).__module__)
+    own = vars(torch) | {
+        "float32": torch.float64,
+        "randn": lambda *_, **__: directions.detach().T,
+    }
+    with mock.patch.object(module, "torch", types.SimpleNamespace(**own)):
+        return loss(local_proj=views[2:], global_proj=views[:2])
+
+
+def of_steps(spec, arrays):
+    """Predictions of all steps but the first."""
+    predictions, embeddings, directions = arrays.values()
+    loss = made(spec)
+    given_directions(loss.sigreg, directions)
+    targets = embeddings[:, 1:]
+    return loss(predicted=predictions, target=targets, embeddings=embeddings)
 
 
 HANDS = {
@@ -212,6 +317,17 @@ HANDS = {
         sketched,
         remembered,
         stacked,
+        listed,
+        unit_views,
+        minus_unit_views,
+        whitened,
+        consistent,
+        consistent_of_negatives,
+        mapped,
+        in_double,
+        hidden,
+        projected,
+        of_steps,
     )
 }
 
