@@ -46,6 +46,23 @@ def prototyped(rng, batch, dim, name="prototypes"):
     return found | {name: rng.normal(size=(NUM_CLASSES, dim))}
 
 
+def recalled(rng, batch, dim):
+    """With earlier rows, one more than there are new ones."""
+    memory_labels = rng.integers(NUM_CLASSES, size=batch + 1)
+    memory = rng.normal(size=(batch + 1, dim))
+    found = labeled(rng, batch, dim)
+    return found | {"memory_labels": memory_labels, "memory": memory}
+
+
+def weights(rng, batch, dim):
+    return {"weights": rng.normal(size=(batch, dim))}
+
+
+def centers(rng, batch, dim):
+    """Three of each of five classes."""
+    return {"centers": rng.normal(size=(NUM_CLASSES, 3, dim))}
+
+
 def centered(rng, batch, dim):
     """Three centers a class."""
     found = labeled(rng, batch, dim)

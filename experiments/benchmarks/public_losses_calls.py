@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from repr_jax import losses
-from repr_jax.ops import margins, mining, sinkhorn
-from repr_jax.ops.similarity import cosine, negative_squared_distance
+from repr_jax.ops import margins, mining, queue, sinkhorn
+from repr_jax.ops.similarity import cosine, negative_distance
 
 PML = "pytorch_metric_learning"
 SIZED = ("num_classes", "embedding_size", "output_dim", "memory_bank_size")  # options
@@ -117,7 +117,7 @@ def distilled_clip(images, texts, target_images, target_texts, scale):
 def hardest_of_unit_rows(x, labels):
     """triplet_hardest(similarity=-|a - b|, margin=0.1) of unit rows"""
     x = cosine.prepare(x)
-    return losses.triplet_hardest(x, labels, similarity=Distance, margin=0.1)
+    return losses.triplet_hardest(x, labels, similarity=negative_distance, margin=0.1)
 
 
 def informative(x, labels):
@@ -132,18 +132,57 @@ def beyond_margins(x, labels):
     return losses.circle(x, labels, pair_where=kept)
 
 
-class Distance(negative_squared_distance):
-    """-|a - b|, of rows that differ."""
+def hardest_shares(x, labels):
+    """multi_similarity(pair_where=ops.mining.hardest_pairs(x, labels, 0.4))"""
+    kept = mining.hardest_pairs(x, labels, fraction=0.4)
+    return losses.multi_similarity(x, labels, pair_where=kept)
 
-    @staticmethod
-    def of_rows(a, b):
-        return -jnp.sqrt(-negative_squared_distance.of_rows(a, b))
 
-    @staticmethod
-    def of_pairs(a, b):
-        squares = -negative_squared_distance.of_pairs(a, b)
-        apart = squares > 1e-20  # a row and itself are no pair
-        return -jnp.sqrt(jnp.where(apart, squares, 1))
+def semi_hard_triplets(x, labels):
+    """triplet_all(margin=0.3) of ops.mining.margin_triplets(x, labels, 0, 0.3)"""
+    distance = dict(similarity=negative_distance)
+    kept = mining.margin_triplets(x, labels, least=0.0, most=0.3, **distance)
+    return losses.triplet_all(x, labels, margin=0.3, triplet_where=kept, **distance)
+
+
+def wide_triplets(x, labels):
+    """triplet_all(smooth=True, margin=0) of ops.mining.angular_triplets(x, labels)"""
+    x = cosine.prepare(x)
+    kept = mining.angular_triplets(x, labels)
+    options = dict(smooth=True, margin=0.0, similarity=negative_distance)
+    return losses.triplet_all(x, labels, triplet_where=kept, **options)
+
+
+def recalled(loss, x, labels, memory_labels, memory, **options):
+    """A loss of labels with a memory that is full."""
+    where = jnp.ones(len(memory), bool)
+    stored = queue.Labeled(memory, memory_labels, where)
+    return loss(x, labels, memory=stored, **options)
+
+
+def sup_con_recalled(**arrays):
+    """sup_con(memory=memory)"""
+    return recalled(losses.sup_con, **arrays)
+
+
+def multi_similarity_recalled(**arrays):
+    """multi_similarity(memory=memory)"""
+    return recalled(losses.multi_similarity, **arrays)
+
+
+def pair_hinge_recalled(**arrays):
+    """pair_hinge(memory=memory)"""
+    return recalled(losses.pair_hinge, **arrays)
+
+
+def pnp_quotient(x, labels):
+    """pnp(penalty=1 - (1 + r)^-3)"""
+    return losses.pnp(x, labels, penalty=lambda r: 1 - (1 + r) ** -3)
+
+
+def pnp_bounded(x, labels):
+    """pnp(penalty=(2 r - log(1 + 2 r)) / 4)"""
+    return losses.pnp(x, labels, penalty=lambda r: (2 * r - jnp.log1p(2 * r)) / 4)
 
 
 def large_margin_softmax(x, labels, prototypes):

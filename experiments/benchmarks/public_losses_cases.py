@@ -5,6 +5,13 @@ from functools import partial
 from experiments.benchmarks import public_losses_arrays as arrays
 from experiments.benchmarks import public_losses_calls as calls
 from experiments.benchmarks.public_losses_calls import Case, case, lightly, spec
+from experiments.benchmarks.public_losses_metric import (
+    of_hinges,
+    of_lists,
+    of_memories,
+    of_triplets,
+    of_weights,
+)
 from experiments.benchmarks.public_losses_pml import of_classes, of_pairs, of_tuplets
 from experiments.benchmarks.public_losses_views import of_patches, of_views
 from repr_jax import losses
@@ -16,6 +23,8 @@ def cases() -> list[Case]:
     """All rows of the table."""
     parts = of_lightly, of_spread, of_views, of_patches
     parts += of_open_clip, of_pairs, of_tuplets, of_classes
+    parts = of_lightly, of_spread, of_open_clip, of_pairs, of_tuplets, of_classes
+    parts += of_triplets, of_hinges, of_lists, of_memories, of_weights
     return [row for part in parts for row in part()]
 
 

@@ -14,7 +14,11 @@ from repr_jax.losses.classification import (
     swapped_cross_entropy,
 )
 from repr_jax.losses.classification_boundary import aligned_spheres
-from repr_jax.losses.classification_centers import soft_triple, sub_center_arcface
+from repr_jax.losses.classification_centers import (
+    soft_triple,
+    sparse_centers,
+    sub_center_arcface,
+)
 from repr_jax.losses.classification_contamination import soft_outlier
 from repr_jax.losses.classification_imbalanced import (
     focal_binary,
@@ -70,10 +74,8 @@ from repr_jax.losses.contrastive_labels import (
     flow_con,
     gated_pairs,
     sup_con,
-    triplet,
-    triplet_hardest,
-    triplet_semi_hard,
 )
+from repr_jax.losses.contrastive_lists import histogram, pnp, ranked_list
 from repr_jax.losses.contrastive_margins import (
     soft_margin_ranking,
     soft_margin_ranking_average,
@@ -112,11 +114,21 @@ from repr_jax.losses.contrastive_spread import (
     spectral_contrastive,
     uniformity,
 )
+from repr_jax.losses.contrastive_triplets import (
+    triplet,
+    triplet_all,
+    triplet_hardest,
+    triplet_semi_hard,
+)
 from repr_jax.losses.contrastive_tuplets import (
     angular,
     distance_margin,
+    generalized_lifted,
+    intra_pair_variance,
     lifted_structure,
     nca,
+    pair_hinge,
+    tuplet_margin,
 )
 from repr_jax.losses.decorrelation import (
     barlow_twins,
@@ -174,6 +186,7 @@ from repr_jax.losses.regression import bucketed_nll, directional_pinball
 from repr_jax.losses.regularizers import (
     codebook_diversity,
     local_dimension,
+    regular_face,
     sigreg,
     soft_orthogonality,
     visreg,
@@ -254,12 +267,14 @@ __all__ = [
     "gated_pairs",
     "gaussian_affinity",
     "generalized_cross_entropy",
+    "generalized_lifted",
     "gist",
     "gradient_penalty",
     "hard_negative",
     "hierarchical_elbo",
     "hinge_discriminator",
     "hinge_generator",
+    "histogram",
     "hoc",
     "hoc_strict",
     "hyphc",
@@ -268,6 +283,7 @@ __all__ = [
     "instance_discrimination",
     "instance_nce",
     "inter_instance",
+    "intra_pair_variance",
     "iwae",
     "jensen_shannon",
     "jmvae",
@@ -313,16 +329,20 @@ __all__ = [
     "nt_xent",
     "nwj",
     "outlier_exposure",
+    "pair_hinge",
     "pair_match",
     "pairwise",
     "palm",
     "patch_alignment",
+    "pnp",
     "prompt_orthogonality",
     "proxy_anchor",
     "pseudo_class",
     "psp",
+    "ranked_list",
     "rare_prototypes",
     "region_cross_entropy",
+    "regular_face",
     "relation_distillation",
     "relational_js",
     "robust_hinge",
@@ -339,6 +359,7 @@ __all__ = [
     "soft_orthogonality",
     "soft_outlier",
     "soft_triple",
+    "sparse_centers",
     "spectral_contrastive",
     "sphereface",
     "sub_center_arcface",
@@ -351,9 +372,11 @@ __all__ = [
     "tico",
     "tree_elbo",
     "triplet",
+    "triplet_all",
     "triplet_hardest",
     "triplet_ratio",
     "triplet_semi_hard",
+    "tuplet_margin",
     "turtle",
     "unified_negatives",
     "uniformity",

@@ -6,11 +6,14 @@ Arguments and errors are those of `classification_margins`, but for
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from repr_jax.losses.classification import cross_entropy
 from repr_jax.losses.classification_margins import checked_cosines
 from repr_jax.ops import checks, margins
+from repr_jax.ops.batch import checked_rows, masked_mean
+from repr_jax.ops.numerics import l2_normalize, length
 
 
 def sub_center_arcface(
@@ -65,8 +68,8 @@ def soft_triple(
       temperature: > 0. The paper writes gamma.
 
     Source: Qian et al., "SoftTriple Loss: Deep Metric Learning Without Triplet
-      Sampling", 2019, https://arxiv.org/abs/1909.05235, without the
-      regularizer that merges centers.
+      Sampling", 2019, https://arxiv.org/abs/1909.05235; the regularizer that merges
+      centers is `sparse_centers`.
     """
     who = "soft_triple"
     checks.non_negative(who, margin=margin)
@@ -86,3 +89,31 @@ def _cosines(who, x, labels, centers, where):
     flat = jnp.reshape(centers, (-1, dim))
     cosines, where = checked_cosines(who, x, labels, flat, where)
     return cosines.reshape(-1, num_classes, num_centers), where
+
+
+def sparse_centers(
+    centers: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Half the mean distance of the centers of a class: those that are not needed meet.
+
+    mean_k mean_{a < b} |c_ka - c_kb| / 2, c of unit length. In [0, 1]; 0 of one center.
+
+    Args:
+      centers: [classes, centers, dim] float, any scale, those of `soft_triple`.
+      where: [classes] bool, False for absent ones; None if all are present.
+      axis_name: the mapped axis classes are split over; None if they are whole.
+
+    Returns:
+      float32 scalar, to be added to `soft_triple`, times 0.2 in the authors' code.
+
+    Source: Qian et al. 2019 (as `soft_triple`).
+    """
+    centers, where = checked_rows("sparse_centers", where, rank=3, centers=centers)
+    unit = l2_normalize(centers)
+    a, b = np.triu_indices(unit.shape[1], 1)
+    apart = length(unit[:, a] - unit[:, b])  # [classes, pairs]
+    terms = jnp.sum(apart, axis=1) / (2 * max(len(a), 1))
+    return masked_mean(terms, where=where, axis_name=axis_name)

@@ -31,6 +31,7 @@ from repr_jax.ops import checks, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, checked_where, masked_mean, num_present
 from repr_jax.ops.pairs import Rows
+from repr_jax.ops.queue import Labeled
 from repr_jax.ops.similarity import Similarity
 
 
@@ -347,10 +348,11 @@ def check_options(
     axis_name: str | None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
 ) -> None:
     """ValueError for options that no loss of the family accepts."""
     checks.positive(who, temperature=temperature)
-    pairs.check(who, chunk_size, axis_name, ring, pair_where)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where, memory)
 
 
 def two_views(

@@ -2,13 +2,13 @@
 
 x is [rows, dim] float, every view of every example a row of its own, or of every pair
 of rows a number; labels [rows] int, equal for rows that belong together; pair_where
-[rows, rows of the whole batch] bool, False for pairs that do not count, such as
-`ops.mining.informative_pairs`, without chunk_size and ring. Other
-arguments and errors are those of `contrastive`; TypeError also for labels that are not
-integers.
+[rows, columns] bool, False for pairs that do not count, such as
+`ops.mining.informative_pairs`, without chunk_size and ring; memory `ops.queue.Labeled`
+rows of earlier batches, without gradient and without ring, equal on all devices.
+Columns, with which rows are compared, are all rows of the batch and then those of
+memory. Other arguments and errors are those of `contrastive`; TypeError also for labels
+that are not integers.
 """
-
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,14 @@ import numpy as np
 from jax import Array, lax
 
 from repr_jax.losses.contrastive import check_options, cross_entropy, negative_logits
-from repr_jax.ops import checks, mining, pairs
-from repr_jax.ops import similarity as similarities
+from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.class_statistics import class_means
 from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import class_ids, length, one_hot, pairwise_dot
 from repr_jax.ops.pairs import Rows
-from repr_jax.ops.similarity import Similarity, cosine
+from repr_jax.ops.queue import Labeled
+from repr_jax.ops.similarity import cosine
 
 
 def sup_con(
@@ -34,6 +34,7 @@ def sup_con(
     chunk_size: int | None = None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -46,8 +47,10 @@ def sup_con(
     Source: Khosla et al., "Supervised Contrastive Learning", 2020, eq. 2,
       https://arxiv.org/abs/2004.11362; their code also multiplies by temperature.
     """
-    check_options("sup_con", temperature, chunk_size, axis_name, ring, pair_where)
-    rows = labeled("sup_con", x, labels, where, axis_name, cosine, pair_where)
+    check_options(
+        "sup_con", temperature, chunk_size, axis_name, ring, pair_where, memory
+    )
+    rows = labeled("sup_con", x, labels, where, axis_name, cosine, pair_where, memory)
 
     def logits(rows, columns, temperature):
         values = cosine.of_pairs(rows.x, columns.x) / temperature
@@ -270,106 +273,3 @@ def discriminative(
     lengths = masked_mean(length(means), where=there)
     pull = masked_mean(pull, where=there)
     return pull + push_weight * push + length_weight * lengths
-
-
-def triplet(
-    anchors: Array,
-    positives: Array,
-    negatives: Array,
-    *,
-    similarity: Similarity = similarities.negative_squared_distance,
-    margin: float | Array = 0.2,
-    where: Array | None = None,
-    axis_name: str | None = None,
-) -> Array:
-    """How much the positive fails to be more similar than the negative by a margin.
-
-    mean_i max(0, margin + s(anchors_i, negatives_i) - s(anchors_i, positives_i)).
-
-    Args:
-      anchors, positives, negatives: [batch, dim]; the paper's have unit length.
-      margin: >= 0. The paper writes alpha.
-
-    Source: Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face
-      Recognition and Clustering", 2015, section 3.1, https://arxiv.org/abs/1503.03832.
-    """
-    checks.non_negative("triplet", margin=margin)
-    anchors, positives, negatives, where = checked_rows(
-        "triplet", where, anchors=anchors, positives=positives, negatives=negatives
-    )
-    anchors, positives, negatives = (
-        similarity.prepare(x) for x in (anchors, positives, negatives)
-    )
-    near = similarity.of_rows(anchors, positives)
-    far = similarity.of_rows(anchors, negatives)
-    terms = jax.nn.relu(margin + far - near)
-    return masked_mean(terms, where=where, axis_name=axis_name)
-
-
-def triplet_hardest(
-    x: Array,
-    labels: Array,
-    *,
-    similarity: Similarity = similarities.negative_squared_distance,
-    margin: float | Array = 0.2,
-    where: Array | None = None,
-    axis_name: str | None = None,
-) -> Array:
-    """Batch-hard `triplet`: the least similar positive, the most similar negative.
-
-    Positives have the label of the row, negatives another one. Both are found in the
-    whole batch; a row that lacks either does not count. Compares all pairs at once.
-
-    Args:
-      margin: >= 0.
-
-    Source: Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person
-      Re-Identification", 2017, eq. 5 ("batch hard"), https://arxiv.org/abs/1703.07737.
-      There distances are not squared.
-    """
-    checks.non_negative("triplet_hardest", margin=margin)
-    rows = labeled("triplet_hardest", x, labels, where, axis_name, similarity)
-    columns = gather_rows(rows, axis_name)
-    found = mining.hardest_of(rows, columns, similarity)
-    far = similarity.of_rows(rows.x, columns.x[found.negative])
-    near = similarity.of_rows(rows.x, columns.x[found.positive])
-    terms = jax.nn.relu(margin + far - near)
-    return masked_mean(terms, where=found.where, axis_name=axis_name)
-
-
-def triplet_semi_hard(
-    x: Array,
-    labels: Array,
-    *,
-    similarity: Similarity = similarities.negative_squared_distance,
-    margin: float | Array = 0.2,
-    where: Array | None = None,
-    axis_name: str | None = None,
-) -> Array:
-    """`triplet` of all pairs of a class, each with the next negative beyond it.
-
-    The negative is the most similar row of another class that is less similar to the
-    anchor than the positive is; pairs without one do not count. Found in the whole
-    batch, comparing all pairs at once.
-
-    Args:
-      margin: >= 0.
-
-    Source: Schroff et al. 2015 (as `triplet`), section 3.2. Negatives beyond the margin
-      add 0 but count in the mean.
-    """
-    checks.non_negative("triplet_semi_hard", margin=margin)
-    rows = labeled("triplet_semi_hard", x, labels, where, axis_name, similarity)
-    columns = gather_rows(rows, axis_name)
-    distances = -similarity.of_pairs(rows.x, columns.x)  # [rows, all rows]
-    negative = pairs.other_label(rows, columns)
-    beyond = jnp.sort(jnp.where(negative, distances, jnp.inf), axis=1)
-    find = jax.vmap(partial(jnp.searchsorted, side="right"))
-    place = find(*lax.stop_gradient((beyond, distances)))
-    beyond = jnp.pad(beyond, [(0, 0), (0, 1)], constant_values=jnp.inf)
-    next_negative = jnp.take_along_axis(beyond, place, axis=1)
-    some = next_negative < jnp.inf
-    terms = jax.nn.relu(margin + distances - jnp.where(some, next_negative, 0))
-    counted = (pairs.same_label(rows, columns) & some) | jnp.isnan(distances)
-    counted &= rows.where[:, None]
-    return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)

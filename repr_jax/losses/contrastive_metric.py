@@ -12,13 +12,13 @@ from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import (
     checked_rows,
     checked_where,
-    gather_rows,
     masked_mean,
     num_present,
 )
 from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, to_float
 from repr_jax.ops.pairs import Rows
+from repr_jax.ops.queue import Labeled
 from repr_jax.ops.similarity import cosine, negative_squared_distance
 
 
@@ -30,6 +30,7 @@ def contrastive_margin(
     chunk_size: int | None = None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -47,9 +48,9 @@ def contrastive_margin(
     """
     who = "contrastive_margin"
     checks.non_negative(who, margin=margin)
-    pairs.check(who, chunk_size, axis_name, ring, pair_where)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where, memory)
     rows = labeled(
-        who, x, labels, where, axis_name, negative_squared_distance, pair_where
+        who, x, labels, where, axis_name, negative_squared_distance, pair_where, memory
     )
 
     def terms(rows, columns, margin):
@@ -70,8 +71,8 @@ def contrastive_margin(
         ring=ring,
     )
     others = num_present(rows.where, axis_name) - 1
-    if pair_where is not None:
-        columns = gather_rows(rows._replace(pair_where=None), axis_name)
+    if pair_where is not None or memory is not None:
+        columns = pairs.all_columns(rows, axis_name)
         others = jnp.sum(pairs.others(rows, columns), axis=1)
         others = masked_mean(others, where=rows.where, axis_name=axis_name)
     mean = masked_mean(total, where=rows.where, axis_name=axis_name)
@@ -88,6 +89,7 @@ def multi_similarity(
     chunk_size: int | None = None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -111,8 +113,8 @@ def multi_similarity(
         positive_sharpness=positive_sharpness, negative_sharpness=negative_sharpness
     )
     checks.positive(who, **sharpness)
-    pairs.check(who, chunk_size, axis_name, ring, pair_where)
-    rows = labeled(who, x, labels, where, axis_name, cosine, pair_where)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where, memory)
+    rows = labeled(who, x, labels, where, axis_name, cosine, pair_where, memory)
     terms = 0.0
     for score, sharp in ((below, positive_sharpness), (above, negative_sharpness)):
         log_sum = pairs.log_sum_exp(
@@ -151,6 +153,7 @@ def circle(
     chunk_size: int | None = None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -170,8 +173,8 @@ def circle(
     """
     checks.non_negative("circle", margin=margin)
     checks.positive("circle", scale=scale)
-    pairs.check("circle", chunk_size, axis_name, ring, pair_where)
-    rows = labeled("circle", x, labels, where, axis_name, cosine, pair_where)
+    pairs.check("circle", chunk_size, axis_name, ring, pair_where, memory)
+    rows = labeled("circle", x, labels, where, axis_name, cosine, pair_where, memory)
 
     def near(rows, columns, params):
         margin, scale = params

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.losses.contrastive import check_options, cross_entropy
-from repr_jax.ops import checks, pairs
+from repr_jax.ops import checks, margins, pairs
 from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import length
+from repr_jax.ops.queue import Labeled
 from repr_jax.ops.similarity import Similarity, cosine, negative_squared_distance
 
 
@@ -28,6 +29,7 @@ def nca(
     chunk_size: int | None = None,
     ring: bool = False,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
@@ -41,8 +43,8 @@ def nca(
       https://papers.nips.cc/paper/2566-neighbourhood-components-analysis, the form
       with a logarithm, of x as a network makes it.
     """
-    check_options("nca", temperature, chunk_size, axis_name, ring, pair_where)
-    rows = labeled("nca", x, labels, where, axis_name, similarity, pair_where)
+    check_options("nca", temperature, chunk_size, axis_name, ring, pair_where, memory)
+    rows = labeled("nca", x, labels, where, axis_name, similarity, pair_where, memory)
 
     def of(kind):
         def score(rows, columns, temperature):
@@ -169,6 +171,182 @@ def distance_margin(
     gaps = jnp.concatenate([near - boundary + margin, boundary - far + margin])
     counted = jnp.tile(where, 2) & ~(gaps <= 0)  # a NaN counts
     return masked_mean(gaps, where=counted, axis_name=axis_name)
+
+
+def generalized_lifted(
+    x: Array,
+    labels: Array,
+    *,
+    similarity: Similarity = similarities.negative_distance,
+    margin: float | Array = 1.0,
+    chunk_size: int | None = None,
+    ring: bool = False,
+    pair_where: Array | None = None,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """The soft maximum of the distances of a class is below the soft minimum of others.
+
+    mean_i max(0, log sum_p exp(d_ip) + log sum_n exp(margin - d_in)), p the other rows
+    with the label of i, n those with another; d = -similarity. Rows that lack p or n do
+    not count.
+
+    Args:
+      margin: >= 0.
+
+    Source: Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person
+      Re-Identification", 2017, the generalization of the lifted embedding loss,
+      https://arxiv.org/abs/1703.07737.
+    """
+    who = "generalized_lifted"
+    checks.non_negative(who, margin=margin)
+    pairs.check(who, chunk_size, axis_name, ring, pair_where, memory)
+    rows = labeled(who, x, labels, where, axis_name, similarity, pair_where, memory)
+
+    def apart(rows, columns, _):
+        logits = -similarity.of_pairs(rows.x, columns.x)
+        return jnp.where(pairs.same_label(rows, columns), logits, -jnp.inf)
+
+    def close(rows, columns, margin):
+        logits = margin + similarity.of_pairs(rows.x, columns.x)
+        return jnp.where(pairs.other_label(rows, columns), logits, -jnp.inf)
+
+    options = dict(chunk_size=chunk_size, axis_name=axis_name, ring=ring)
+    widest, nearest = (
+        pairs.log_sum_exp(score, rows, rows, margin, **options)
+        for score in (apart, close)
+    )
+    counted = rows.where & (widest != -jnp.inf) & (nearest != -jnp.inf)
+    terms = jax.nn.relu(widest + nearest)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def tuplet_margin(
+    x: Array,
+    labels: Array,
+    *,
+    margin: float | Array = 0.1,
+    scale: float | Array = 64.0,
+    pair_where: Array | None = None,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Softmax of each pair of a class among the negatives of the row, with some slack.
+
+    mean_ip log(1 + sum_n exp(scale (cos a_in - cos(a_ip - margin)))) over the pairs i
+    != p of one label, n the rows with another; a the angle. Pairs without negatives do
+    not count. The paper adds `intra_pair_variance`. Compares all pairs at once.
+
+    Args:
+      margin: >= 0, radians, by which a positive may be farther: easy and wrong pairs
+        weigh less. The paper writes beta, 5.73 degrees.
+      scale: > 0. The paper writes s.
+
+    Source: Yu and Tao, "Deep Metric Learning with Tuplet Margin Loss", 2019,
+      http://openaccess.thecvf.com/content_ICCV_2019/html/
+      Yu_Deep_Metric_Learning_With_Tuplet_Margin_Loss_ICCV_2019_paper.html. There
+      one negative of each other class.
+    """
+    checks.non_negative("tuplet_margin", margin=margin)
+    checks.positive("tuplet_margin", scale=scale)
+    rows = labeled(
+        "tuplet_margin", x, labels, where, axis_name, cosine, pair_where, memory
+    )
+    columns = pairs.all_columns(rows, axis_name)
+    cosines = cosine.of_pairs(rows.x, columns.x)
+    far, some = _log_sum(scale * cosines, pairs.other_label(rows, columns))
+    terms = jax.nn.softplus(far[:, None] - scale * margins.turned(cosines, -margin))
+    counted = rows.where[:, None] & pairs.same_label(rows, columns) & some[:, None]
+    return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
+
+
+def intra_pair_variance(
+    x: Array,
+    labels: Array,
+    *,
+    positive_slack: float | Array = 0.01,
+    negative_slack: float | Array = 0.01,
+    pair_where: Array | None = None,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Similarities of pairs of a kind are near to their mean, or better than it.
+
+    mean_ip max(0, (1 - positive_slack) m_p - s_ip)^2 + mean_in max(0, s_in - (1 +
+    negative_slack) m_n)^2 over the pairs of one label, and those of two; s the cosine,
+    m_p and m_n its means over either kind, with gradient. Compares all pairs at once.
+
+    Args:
+      positive_slack, negative_slack: >= 0. The paper writes epsilon.
+
+    Source: Yu and Tao 2019 (as `tuplet_margin`), intra-pair variance.
+    """
+    who = "intra_pair_variance"
+    slack = dict(positive_slack=positive_slack, negative_slack=negative_slack)
+    checks.non_negative(who, **slack)
+    rows = labeled(who, x, labels, where, axis_name, cosine, pair_where, memory)
+    s, same, other = _of_pairs(rows, axis_name, cosine)
+
+    def mean(values, kind):
+        return masked_mean(values, where=kind, axis_name=axis_name)
+
+    low = jax.nn.relu((1 - positive_slack) * mean(s, same) - s)
+    high = jax.nn.relu(s - (1 + negative_slack) * mean(s, other))
+    return mean(low**2, same) + mean(high**2, other)
+
+
+def pair_hinge(
+    x: Array,
+    labels: Array,
+    *,
+    similarity: Similarity = cosine,
+    positive_bound: float | Array = 0.9,
+    negative_bound: float | Array = 0.5,
+    positive_weight: float | Array = 1.0,
+    negative_weight: float | Array = 1.0,
+    pair_where: Array | None = None,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Positives are more similar than a bound, negatives less so than another one.
+
+    positive_weight mean_ip max(0, positive_bound - s_ip) + negative_weight mean_in
+    max(0, s_in - negative_bound), each mean over the pairs of its kind that are above
+    0. The bounds are one threshold for all classes. Compares all pairs at once.
+
+    Args:
+      positive_bound, negative_bound: similarities.
+      positive_weight, negative_weight: >= 0.
+
+    Source: Zhang et al., "Threshold-Consistent Margin Loss for Open-World Deep Metric
+      Learning", 2024, https://arxiv.org/abs/2307.04047, added there to another loss.
+      With `ops.similarity.signal_to_noise` and the bounds 0 and -1 it is the
+      contrastive loss of Yuan et al. 2019, named there.
+    """
+    who = "pair_hinge"
+    weights = dict(positive_weight=positive_weight, negative_weight=negative_weight)
+    checks.non_negative(who, **weights)
+    rows = labeled(who, x, labels, where, axis_name, similarity, pair_where, memory)
+    s, same, other = _of_pairs(rows, axis_name, similarity)
+
+    def mean(gaps, kind):
+        counted = kind & ~(gaps <= 0)  # a NaN counts
+        return masked_mean(gaps, where=counted, axis_name=axis_name)
+
+    near, far = mean(positive_bound - s, same), mean(s - negative_bound, other)
+    return positive_weight * near + negative_weight * far
+
+
+def _of_pairs(rows, axis_name, similarity):
+    """[rows, columns] similarities; are the two present and of one label, of two?"""
+    columns = pairs.all_columns(rows, axis_name)
+    kinds = pairs.same_label(rows, columns), pairs.other_label(rows, columns)
+    s = similarity.of_pairs(rows.x, columns.x)
+    return s, *(rows.where[:, None] & kind for kind in kinds)
 
 
 def _log_sum(logits, where):

@@ -93,6 +93,35 @@ def local_dimension(
     return -jnp.where(mean == 0, 0, jnp.where(mean == 0, 1, mean) ** (1 / power))
 
 
+def regular_face(
+    weights: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """The mean cosine of the weights of each class to those nearest to them.
+
+    mean_k max_{j != k} cos(weights_k, weights_j), in [-1, 1]. Compares all pairs at
+    once.
+
+    Args:
+      weights: [classes, dim] float, any scale, such as the prototypes of `arcface`.
+      where: [classes] bool, False for absent rows; None if all are present.
+
+    Source: Zhao, Xu and Cheng, "RegularFace: Deep Face Recognition via Exclusive
+      Regularization", 2019, http://openaccess.thecvf.com/content_CVPR_2019/html/
+      Zhao_RegularFace_Deep_Face_Recognition_via_Exclusive_Regularization_CVPR_2019_
+      paper.html.
+    """
+    weights, where = checked_rows("regular_face", where, weights=weights)
+    rows = Rows(l2_normalize(weights), where, pairs.row_index(where, axis_name))
+    columns = gather_rows(rows, axis_name)
+    others = pairs.others(rows, columns)
+    cosines = jnp.where(others, pairwise_dot(rows.x, columns.x), -jnp.inf)
+    counted = where & jnp.any(others, axis=1)
+    return masked_mean(jnp.max(cosines, axis=1), where=counted, axis_name=axis_name)
+
+
 def soft_orthogonality(
     weights: Array,
     *,

@@ -36,13 +36,18 @@ def arcface(
     margin sin(margin)). The slope is finite at cosines of -1 and 1.
     """
     own = one_hot(labels, cosines.shape[1], dtype=bool)
+    moved = turned(cosines, margin)
+    falls = cosines >= -jnp.cos(margin)
+    moved = jnp.where(falls, moved, cosines - margin * jnp.sin(margin))
+    return scale * jnp.where(own, moved, cosines)
+
+
+def turned(cosines: Array, angle: float | Array) -> Array:
+    """cos(theta + angle), of finite slope at cosines of -1 and 1."""
     squares = 1 - cosines**2
     apart = ~(squares < 1e-7)  # NaN stays NaN
     sines = jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
-    turned = cosines * jnp.cos(margin) - sines * jnp.sin(margin)
-    falls = cosines >= -jnp.cos(margin)
-    moved = jnp.where(falls, turned, cosines - margin * jnp.sin(margin))
-    return scale * jnp.where(own, moved, cosines)
+    return cosines * jnp.cos(angle) - sines * jnp.sin(angle)
 
 
 def sphereface(

@@ -3,19 +3,23 @@
 Common to all:
   x: [batch, dim] float; labels: [batch] int, equal for rows of one class.
   similarity: one of `ops.similarity`; of `distance_weighted` it is the cosine.
+  memory: `ops.queue.Labeled` rows of earlier batches; of masks of pairs alone, whose
+    columns are all rows of the batch and then those of memory.
   where: [batch] bool, False for absent rows; None if all are present.
   axis_name: the mapped axis the batch is split over; None if it is whole.
 Each returns `Triplets`, without gradient, that any loss of triplets takes, or a mask of
-pairs that losses of labels take as pair_where:
+pairs that losses of labels take as pair_where, or of triplets for `losses.triplet_all`:
 
     found = mining.hardest(x, labels)
     losses.triplet(x, x[found.positive], x[found.negative], where=found.where)
     losses.circle(x, labels, pair_where=mining.informative_pairs(x, labels))
+    losses.triplet_all(x, labels, triplet_where=mining.margin_triplets(x, labels))
 
 and raises ValueError for shapes that do not fit; TypeError for rows of integers, or
 labels that are none. All pairs are compared at once.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -27,6 +31,7 @@ from repr_jax.ops import similarity as similarities
 from repr_jax.ops.batch import checked_rows, gather_rows, row_keys
 from repr_jax.ops.numerics import class_ids
 from repr_jax.ops.pairs import Rows
+from repr_jax.ops.queue import Labeled
 from repr_jax.ops.similarity import Similarity, cosine
 
 
@@ -146,10 +151,11 @@ def informative_pairs(
     *,
     margin: float | Array = 0.1,
     similarity: Similarity = cosine,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """[batch, all rows] bool: pairs that are harder than the hardest of the other kind.
+    """[batch, columns] bool: pairs that are harder than the hardest of the other kind.
 
     A positive counts if it is less similar than the most similar negative of the row
     plus the margin, a negative if it is more so than the least similar positive less
@@ -159,8 +165,8 @@ def informative_pairs(
       Metric Learning", 2019, the mining, https://arxiv.org/abs/1904.06627.
     """
     who = "informative_pairs"
-    rows = labeled(who, x, labels, where, axis_name, similarity)
-    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    rows = labeled(who, x, labels, where, axis_name, similarity, memory=memory)
+    alike, same, other = _compared(rows, pairs.all_columns(rows, axis_name), similarity)
     nearest = jnp.max(_only(other, alike), axis=1, keepdims=True)
     farthest = -jnp.max(_only(same, -alike), axis=1, keepdims=True)
     kept = same & ~(alike - margin >= nearest)  # a NaN counts
@@ -174,17 +180,120 @@ def margin_pairs(
     positive_bound: float | Array,
     negative_bound: float | Array,
     similarity: Similarity = cosine,
+    memory: Labeled | None = None,
     where: Array | None = None,
     axis_name: str | None = None,
 ) -> Array:
-    """[batch, all rows] bool: positives less similar than a bound, negatives more so.
+    """[batch, columns] bool: positives less similar than a bound, negatives more so.
 
     Each kind has a bound of its own.
     """
-    rows = labeled("margin_pairs", x, labels, where, axis_name, similarity)
-    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    rows = labeled(
+        "margin_pairs", x, labels, where, axis_name, similarity, memory=memory
+    )
+    alike, same, other = _compared(rows, pairs.all_columns(rows, axis_name), similarity)
     kept = same & ~(alike >= positive_bound)  # a NaN counts
     return kept | other & ~(alike <= negative_bound)
+
+
+def hardest_pairs(
+    x: Array,
+    labels: Array,
+    *,
+    fraction: float | Array = 0.5,
+    similarity: Similarity = cosine,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, columns] bool: the hardest share of all positives, and of all negatives.
+
+    The least similar positives and the most similar negatives of the whole batch, as
+    many as the fraction of their kind, rounded up; pairs as hard as the last one count.
+
+    Args:
+      fraction: in [0, 1].
+
+    Source: Yuan, Yang and Zhang, "Hard-Aware Deeply Cascaded Embedding", 2017,
+      https://arxiv.org/abs/1611.05720, where deeper networks take smaller shares.
+    """
+    who = "hardest_pairs"
+    checks.fraction(who, fraction=fraction)
+    rows = labeled(who, x, labels, where, axis_name, similarity, memory=memory)
+    columns = pairs.all_columns(rows, axis_name)
+    alike, same, other = _compared(rows, columns, similarity)
+
+    def hardest(kind, scores):
+        every = gather_rows(_only(rows.where[:, None] & kind, scores), axis_name)
+        count = jnp.sum(every != -jnp.inf)
+        num = jnp.ceil((1 - 1e-6) * fraction * count).astype(int)  # less its rounding
+        last = jnp.sort(every.ravel(), descending=True)[jnp.maximum(num - 1, 0)]
+        return kind & (num > 0) & ~(scores < last)  # a NaN counts
+
+    return hardest(same, -alike) | hardest(other, alike)
+
+
+def margin_triplets(
+    x: Array,
+    labels: Array,
+    *,
+    least: float | Array = -jnp.inf,
+    most: float | Array = 0.2,
+    similarity: Similarity = similarities.negative_squared_distance,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, all rows, all rows] bool: triplets whose gap is in (least, most].
+
+    The gap is how much the row is more similar to the positive than to the negative:
+    most = 0.2 has all that violate this margin, most = 0 the hard ones, least = 0 and
+    most = 0.2 the semi-hard ones, least = 0.2 and most = inf the easy ones.
+
+    Source: Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face
+      Recognition and Clustering", 2015, section 3.2, https://arxiv.org/abs/1503.03832.
+    """
+    rows = labeled("margin_triplets", x, labels, where, axis_name, similarity)
+    columns = gather_rows(rows, axis_name)
+    alike, *_ = _compared(rows, columns, similarity)
+    gap = alike[:, :, None] - alike[:, None]
+    return triplets_of(rows, columns) & ~(gap <= least) & ~(gap > most)  # NaN counts
+
+
+def angular_triplets(
+    x: Array,
+    labels: Array,
+    *,
+    angle: float | Array = math.pi / 9,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, all rows, all rows] bool: triplets of a wide angle at the negative.
+
+    atan(|a - p| / (2 |n - (a + p) / 2|)) > angle, of rows of unit length: the negative
+    is near to the middle of the two.
+
+    Args:
+      angle: in (0, pi / 2), radians.
+
+    Source: Wang et al., "Deep Metric Learning with Angular Loss", 2017, the angle of
+      eq. 4, https://arxiv.org/abs/1708.01682. As a miner with this default it is of
+      pytorch-metric-learning.
+    """
+    checks.positive("angular_triplets", angle=angle)
+    rows = labeled("angular_triplets", x, labels, where, axis_name, cosine)
+    columns = gather_rows(rows, axis_name)
+    alike, *_ = _compared(rows, columns, cosine)
+    every = lax.stop_gradient(cosine.of_pairs(columns.x, columns.x))
+    apart = 2 - 2 * alike  # |a - p|^2, and |n - (a + p) / 2|^2:
+    aside = (3 + alike[:, :, None]) / 2 - alike[:, None] - every[None]
+    narrow = apart[:, :, None] <= 4 * jnp.tan(angle) ** 2 * aside
+    return triplets_of(rows, columns) & ~narrow
+
+
+def triplets_of(rows: Rows, columns: Rows) -> Array:
+    """[n, m, m] bool: is the first a positive of the row, the second a negative?"""
+    same, other = pairs.same_label(rows, columns), pairs.other_label(rows, columns)
+    return rows.where[:, None, None] & same[:, :, None] & other[:, None]
 
 
 def hardest_of(rows: Rows, columns: Rows, similarity: Similarity) -> Triplets:
@@ -201,6 +310,7 @@ def labeled(
     axis_name: str | None,
     similarity: Similarity,
     pair_where: Array | None = None,
+    memory: Labeled | None = None,
 ) -> Rows:
     """The arguments, checked and prepared, every row an example of its own."""
     x, where = checked_rows(who, where, x=x)
@@ -209,9 +319,23 @@ def labeled(
     index = pairs.row_index(where, axis_name)
     if pair_where is not None:
         shards = 1 if axis_name is None else lax.psum(1, axis_name)
-        checks.shape(who, (len(x), shards * len(x)), pair_where=pair_where)
+        columns = shards * len(x) + (0 if memory is None else len(memory.where))
+        checks.shape(who, (len(x), columns), pair_where=pair_where)
         checks.boolean(who, pair_where=pair_where)
-    return Rows(similarity.prepare(x), where, index, class_ids(labels), pair_where)
+    if memory is not None:
+        memory = _remembered(who, memory, x.shape[1], similarity)
+    label = class_ids(labels)
+    return Rows(similarity.prepare(x), where, index, label, pair_where, memory)
+
+
+def _remembered(who, memory, dim, similarity):
+    """`Rows` of a memory, of no example of the batch, without gradient."""
+    x, where = checked_rows(who, memory.where, memory=memory.rows)
+    checks.shape(who, (len(where), dim), memory=x)
+    checks.shape(who, where.shape, **{"labels of memory": memory.labels})
+    checks.integers(who, **{"labels of memory": memory.labels})
+    x = similarity.prepare(lax.stop_gradient(x))
+    return Rows(x, where, -1 - pairs.row_index(where), class_ids(memory.labels))
 
 
 def _compared(rows, columns, similarity):

@@ -35,6 +35,7 @@ class Rows(NamedTuple):
     index: Array  # [n] int32, which example of the whole batch it belongs to
     label: Array | None = None  # [n] int
     pair_where: Array | None = None  # [n, m] bool, of rows alone: columns that count
+    memory: Any = None  # of columns alone: further `Rows`, equal on all devices
 
 
 _NO_GRADIENT = Rows(None, None, None)  # for custom_vjp: of masks and integers
@@ -123,14 +124,26 @@ def check(
     axis_name: str | None,
     ring: bool,
     pair_where: Array | None = None,
+    memory: Any = None,
 ) -> None:
-    """Refuses a chunk below 1, a ring without an axis to go round, blocks of a mask."""
+    """Refuses a chunk below 1, blocks of a mask, a ring without axis or with memory."""
     if chunk_size is not None:
         checks.count(who, chunk_size=chunk_size)
     if ring and axis_name is None:
         raise ValueError(f"{who}: expected ring with an axis_name; got axis_name None.")
     if pair_where is not None and (ring or chunk_size is not None):
         raise ValueError(f"{who}: expected pair_where without chunk_size or ring.")
+    if memory is not None and ring:
+        raise ValueError(f"{who}: expected memory without ring.")
+
+
+def all_columns(rows: Rows, axis_name: str | None) -> Rows:
+    """The rows of the whole batch, as columns, and after them those of memory."""
+    columns = rows._replace(pair_where=None, memory=None)
+    columns = gather_rows(columns, axis_name)
+    if rows.memory is None:
+        return columns
+    return jax.tree.map(lambda *x: jnp.concatenate(x), columns, rows.memory)
 
 
 def log_sum_exp(
@@ -218,9 +231,11 @@ _TOTAL = _Reduction(
 
 
 def _reduce(reduction, score, rows, columns, params, chunk_size, axis_name, ring):
-    params, columns = _typed(params, rows), columns._replace(pair_where=None)
-    if axis_name is not None and not ring:
-        columns = gather_rows(columns, axis_name)
+    params, rows = _typed(params, rows), rows._replace(memory=None)
+    if ring:
+        columns = columns._replace(pair_where=None)
+    else:
+        columns = all_columns(columns, axis_name)
     if chunk_size is None and not ring:
         return _at_once(reduction, rows, score(rows, columns, params))
     arguments = _equally_varying((rows, columns, params))

@@ -45,17 +45,61 @@ def push(
       Learning", 2020, section 3.2, https://arxiv.org/abs/1911.05722.
     """
     where = checked_where("push", where, rows.shape[:1])
-    queue, rows = lax.stop_gradient((queue, present(to_float(rows), where)))
-    rows, where = gather_invariant((rows, where), axis_name)
-    order = jnp.argsort(~where, stable=True)  # present rows first
-    batch, count = where.shape[0], jnp.sum(where)
-    place = jnp.arange(queue.where.shape[0])
+    return _pushed(queue, Queue(present(to_float(rows), where), where), axis_name)
+
+
+class Labeled(NamedTuple):
+    """A queue whose rows have labels: the `memory` of losses of labels."""
+
+    rows: Array  # [size, dim]
+    labels: Array  # [size] int32
+    where: Array  # [size] bool
+
+
+def empty_labeled(size: int, dim: int) -> Labeled:
+    """A labeled queue of `size` places without any row."""
+    return Labeled(jnp.zeros((size, dim)), jnp.zeros(size, int), jnp.zeros(size, bool))
+
+
+def push_labeled(
+    queue: Labeled,
+    rows: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Labeled:
+    """`push` of rows, [batch, dim], with their labels, [batch] int of 32 bits.
+
+    After the loss of the step, so that no row meets itself:
+
+        loss = losses.sup_con(x, labels, memory=memory)
+        memory = queue.push_labeled(memory, x, labels)
+
+    Source: Wang et al., "Cross-Batch Memory for Embedding Learning", 2020,
+      https://arxiv.org/abs/1912.06798.
+    """
+    where = checked_where("push_labeled", where, rows.shape[:1])
+    checks.shape("push_labeled", where.shape, labels=labels)
+    checks.integers("push_labeled", labels=labels)
+    labels = present(jnp.asarray(labels).astype(queue.labels.dtype), where)
+    new = Labeled(present(to_float(rows), where), labels, where)
+    return _pushed(queue, new, axis_name)
+
+
+def _pushed(queue, new, axis_name):
+    """The queue with new present rows in front, both with a `where`."""
+    queue, new = lax.stop_gradient((queue, new))
+    new = gather_invariant(new, axis_name)
+    order = jnp.argsort(~new.where, stable=True)  # present rows first
+    batch, count = len(new.where), jnp.sum(new.where)
+    place = jnp.arange(len(queue.where))
     source = jnp.where(place < count, place, batch + place - count)
-    pool = Queue(
-        jnp.concatenate([rows[order], queue.rows]),
-        jnp.concatenate([where[order], queue.where]),
-    )
-    return Queue(pool.rows[source], pool.where[source])
+
+    def pushed(old, new):
+        return jnp.concatenate([new[order], old])[source]
+
+    return jax.tree.map(pushed, queue, new)
 
 
 class Buffered(NamedTuple):

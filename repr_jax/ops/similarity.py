@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops.batch import masked_mean
-from repr_jax.ops.numerics import l2_normalize, pairwise_dot
+from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot
 
 
 class Similarity(Protocol):
@@ -85,3 +85,56 @@ class negative_squared_distance:
         a, b = a - center, b - center
         squares = jnp.sum(a * a, axis=-1)[:, None] + jnp.sum(b * b, axis=-1)[None]
         return jnp.minimum(2 * pairwise_dot(a, b) - squares, 0.0)
+
+
+class negative_distance:
+    """-|a - b|, at most 0, of gradient 0 where it is 0."""
+
+    symmetric = True
+    prepare = staticmethod(dot.prepare)
+
+    @staticmethod
+    def of_rows(a: Array, b: Array) -> Array:
+        """[n, dim], [n, dim] -> [n]."""
+        return -length(a - b)
+
+    @staticmethod
+    def of_pairs(a: Array, b: Array) -> Array:
+        """[n, dim], [m, dim] -> [n, m]."""
+        squares = -negative_squared_distance.of_pairs(a, b)
+        apart = jnp.sqrt(jnp.where(squares == 0, 1, squares))
+        return jnp.where(squares == 0, 0, -apart)
+
+
+class signal_to_noise:
+    """-var(b - a) / var(a), at most 0, variances over the dimensions of a row.
+
+    The row that asks is the signal, so that it is not symmetric; a shift of either does
+    not matter. An anchor of equal entries has the variance 1 here.
+
+    Source: Yuan et al., "Signal-to-Noise Ratio: A Robust Distance Metric for Deep
+      Metric Learning", 2019, http://openaccess.thecvf.com/content_CVPR_2019/
+      html/Yuan_Signal-To-Noise_Ratio_A_Robust_Distance_Metric_for_Deep_Metric_Learning_
+      CVPR_2019_paper.html.
+    """
+
+    @staticmethod
+    def prepare(x: Array) -> Array:
+        """[n, dim] -> [n, dim], each row less its mean."""
+        return x - jnp.mean(x, axis=-1, keepdims=True)
+
+    @staticmethod
+    def of_rows(a: Array, b: Array) -> Array:
+        """[n, dim], [n, dim] -> [n]."""
+        return negative_squared_distance.of_rows(a, b) / _signal(a)
+
+    @staticmethod
+    def of_pairs(a: Array, b: Array) -> Array:
+        """[n, dim], [m, dim] -> [n, m]."""
+        return negative_squared_distance.of_pairs(a, b) / _signal(a)[:, None]
+
+
+def _signal(a):
+    """[n] squared length of centered rows, 1 for that of zeros."""
+    square = jnp.sum(a * a, axis=-1)
+    return jnp.where(square == 0, 1, square)

@@ -208,6 +208,7 @@ ROWS = {
     "triplet": Row(calls.embeddings, TRIPLETS),
     "triplet_hardest": Row(calls.labeled, LABELED),
     "triplet_semi_hard": Row(calls.labeled, LABELED),
+    "triplet_all": Row(calls.labeled, LABELED),
     "cosface": Row(calls.with_prototypes, LABELED),
     "arcface": Row(calls.with_prototypes, LABELED),
     "madacos": Row(calls.with_prototypes, LABELED),
@@ -222,6 +223,13 @@ ROWS = {
     "nca": Row(calls.labeled, LABELED),
     "lifted_structure": Row(calls.labeled, LABELED),
     "angular": Row(calls.labeled, LABELED),
+    "generalized_lifted": Row(calls.labeled, LABELED),
+    "tuplet_margin": Row(partial(calls.labeled, scale=4.0), LABELED),
+    "intra_pair_variance": Row(calls.labeled, LABELED),
+    "pair_hinge": Row(calls.labeled, LABELED),
+    "histogram": Row(partial(calls.labeled, num_bins=10), LABELED),
+    "pnp": Row(partial(calls.labeled, temperature=0.3), LABELED),
+    "ranked_list": Row(calls.labeled, LABELED),
     "distance_margin": Row(calls.embeddings, TRIPLETS),
     "smooth_ap": Row(partial(calls.labeled, temperature=0.3), LABELED),
     "fast_ap": Row(calls.labeled, LABELED),
@@ -271,6 +279,8 @@ ROWS = {
     "visreg": Row(
         partial(calls.embeddings, directions=np.eye(DIM, dtype="f")), {"x": (DIM,)}
     ),
+    "regular_face": Row(calls.embeddings, {"weights": (DIM,)}),
+    "sparse_centers": Row(calls.embeddings, {"centers": (3, DIM)}),
     "soft_orthogonality": Row(
         partial(calls.embeddings, threshold=0.5), {"weights": (DIM,)}
     ),

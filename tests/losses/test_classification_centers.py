@@ -8,8 +8,10 @@ import pytest
 
 from repr_jax import losses
 
+sparse = jax.jit(losses.sparse_centers)
 sub_center, soft_triple = map(jax.jit, (losses.sub_center_arcface, losses.soft_triple))
 LABELS = np.array([0, 1, 2, 0, 1])
+PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
 def draw(centers=3):
@@ -84,3 +86,37 @@ def test_centers_of_another_rank_are_refused():
     x, centers = draw()
     with pytest.raises(ValueError, match="soft_triple: expected one shape of rank 3"):
         losses.soft_triple(x, LABELS, centers[0])
+
+
+@pytest.mark.parametrize("num", [2, 3])
+def test_distances_of_centers_match_the_paper(num):
+    centers = draw(num)[1]
+    unit, total = centers / np.linalg.norm(centers, axis=2, keepdims=True), 0.0
+    for own in unit:
+        for a in range(num):
+            total += sum(math.sqrt(2 - 2 * own[a] @ own[b]) for b in range(a))
+    expected = total / (3 * num * (num - 1))
+    np.testing.assert_allclose(sparse(np.float32(centers)), expected, rtol=1e-5)
+
+
+def test_centers_that_meet_cost_nothing_and_opposite_ones_1():
+    centers = np.array([[[2, 0], [1, 0]], [[0, 3], [0, -1]]], "f")
+    np.testing.assert_allclose(sparse(centers), (0 + 2 / 2) / 2, rtol=1e-6)
+    assert sparse(centers[:, :1]) == 0
+
+
+def test_the_compiled_gradient_of_centers_is_that_of_the_loops():
+    centers, step = draw(3)[1], 1e-3
+    found = jax.jit(jax.grad(losses.sparse_centers))(np.float32(centers))
+
+    def value(place, by):
+        moved = centers.copy()
+        moved[place] += by
+        unit = moved / np.linalg.norm(moved, axis=2, keepdims=True)
+        pairs = [np.linalg.norm(c[a] - c[b]) for c in unit for a, b in PAIRS]
+        return np.mean(pairs) / 2
+
+    expected = np.zeros_like(centers)
+    for place in np.ndindex(centers.shape):
+        expected[place] = (value(place, step) - value(place, -step)) / (2 * step)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)

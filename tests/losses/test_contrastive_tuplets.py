@@ -1,4 +1,4 @@
-"""NCA, lifted structure, angles and boundaries: loops, by hand, what each measures."""
+"""Pairs with many negatives, and with bounds: loops, by hand, what each measures."""
 
 import math
 
@@ -14,6 +14,11 @@ lifted, angular, margin_of = (
     jax.jit(loss)
     for loss in (losses.lifted_structure, losses.angular, losses.distance_margin)
 )
+generalized, hinge = (
+    jax.jit(loss, static_argnames="similarity")
+    for loss in (losses.generalized_lifted, losses.pair_hinge)
+)
+tuplet, variance = map(jax.jit, (losses.tuplet_margin, losses.intra_pair_variance))
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 
 
@@ -121,7 +126,113 @@ def test_classes_far_apart_cost_nothing():
 
 def test_rows_of_one_class_alone_have_no_negative():
     x = np.float32(draw(4, 3))
-    for loss in (nca, lifted, angular):
+    for loss in (nca, lifted, angular, generalized, tuplet):
         value, gradient = jax.value_and_grad(loss)(x, np.zeros(4, int))
         assert value == 0 and not gradient.any()
         assert loss(x, np.arange(4)) == 0
+
+
+def generalized_in_loops(x, labels, margin):
+    terms = []
+    for i in range(len(x)):
+        d = {j: math.dist(x[i], x[j]) for j in range(len(x)) if j != i}
+        near = sum(math.exp(d[j]) for j in d if labels[j] == labels[i])
+        far = sum(math.exp(margin - d[j]) for j in d if labels[j] != labels[i])
+        if near and far:
+            terms.append(max(0, math.log(near) + math.log(far)))
+    return np.mean(terms)
+
+
+def tuplet_in_loops(x, labels, margin, scale):
+    s, terms = unit(x) @ unit(x).T, []
+    for i, p, far in pairs_of(labels):
+        own = math.cos(math.acos(s[i, p]) - margin)
+        terms.append(math.log1p(sum(math.exp(scale * (s[i, n] - own)) for n in far)))
+    return np.mean(terms)
+
+
+def kinds_of(s, labels):
+    """Similarities of pairs of one label, and of two."""
+    rows = range(len(labels))
+    pairs = [(i, j) for i in rows for j in rows if i != j]
+    return (
+        np.array([s[i, j] for i, j in pairs if (labels[i] == labels[j]) == same])
+        for same in (True, False)
+    )
+
+
+@pytest.mark.parametrize("number", [0.1, 0.5, 1.3])
+def test_tuplets_match_the_papers(number):
+    x, few = draw(), np.float32(draw())
+    found = generalized(few, LABELS, margin=number)
+    expected = generalized_in_loops(x, LABELS, number)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for scale in (1.0, 8.0):
+        found = tuplet(few, LABELS, margin=number, scale=scale)
+        expected = tuplet_in_loops(x, LABELS, number, scale)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    near, far = kinds_of(unit(x) @ unit(x).T, LABELS)
+    low = np.maximum(0, (1 - number) * near.mean() - near) ** 2
+    high = np.maximum(0, far - (1 + number / 2) * far.mean()) ** 2
+    slack = dict(positive_slack=number, negative_slack=number / 2)
+    found = variance(few, LABELS, **slack)
+    np.testing.assert_allclose(found, low.mean() + high.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("positive", "negative"), [(0.9, 0.5), (0.3, -0.2)])
+def test_bounds_of_pairs_match_the_paper(positive, negative):
+    x = draw()
+    near, far = kinds_of(unit(x) @ unit(x).T, LABELS)
+    low, high = positive - near[near < positive], far[far > negative] - negative
+    found = hinge(
+        np.float32(x),
+        LABELS,
+        positive_bound=positive,
+        negative_bound=negative,
+        positive_weight=2.0,
+        negative_weight=0.5,
+    )
+    np.testing.assert_allclose(found, 2 * low.mean() + 0.5 * high.mean(), rtol=1e-5)
+
+
+def test_values_of_equal_rows_by_hand():
+    """All rows equal, of two classes of two: one positive, two negatives each."""
+    x, labels = np.eye(3, dtype="f")[[0] * 4], np.array([0, 0, 1, 1])
+    found = generalized(x, labels, margin=1.0)
+    np.testing.assert_allclose(found, 1 + math.log(2), rtol=1e-6)
+    found = tuplet(x, labels, margin=0.0, scale=5.0)
+    np.testing.assert_allclose(found, math.log(3), rtol=1e-6)
+    found = tuplet(x, labels, margin=math.pi / 2, scale=5.0)  # the angle is 0
+    np.testing.assert_allclose(found, math.log1p(2 * math.exp(5)), rtol=1e-6)
+    np.testing.assert_allclose(variance(x, labels), 0, atol=1e-12)
+    np.testing.assert_allclose(hinge(x, labels), 0.5, rtol=1e-6)  # of negatives alone
+
+
+def test_of_a_large_margin_and_one_positive_it_is_a_log_of_shares():
+    """No hinge is at 0: as NCA, but for the positive in the denominator."""
+    x, labels = np.float32(draw()), np.arange(8) // 2
+    found = generalized(x, labels, margin=20.0)
+    d = np.linalg.norm(x[:, None] - x[None], axis=2)
+    same = labels[:, None] == labels
+    far = np.log(np.sum(np.where(same, 0, np.exp(-d)), axis=1))
+    own = d[np.arange(8), np.arange(8) ^ 1]
+    np.testing.assert_allclose(found, np.mean(own + far) + 20, rtol=1e-5)
+
+
+def test_slack_weighs_pairs_that_are_near_enough_less():
+    """A positive within the margin has about the gradient of none."""
+    angles = np.array([0, 0.3, 1.2], "f")
+    x, labels = np.stack([np.cos(angles), np.sin(angles)], 1), np.array([0, 0, 1])
+    length = [
+        np.abs(jax.grad(losses.tuplet_margin)(x, labels, margin=m, scale=20.0)).max()
+        for m in (0.0, 0.3)
+    ]
+    assert 0 < length[1] < length[0] / 2
+
+
+def test_pairs_within_their_bounds_have_no_gradient_and_equal_ones_no_variance():
+    x = np.float32(np.eye(4)[LABELS])
+    for loss in (losses.pair_hinge, losses.intra_pair_variance):
+        value, gradient = jax.value_and_grad(loss)(x, LABELS)
+        np.testing.assert_allclose(value, 0, atol=1e-12)
+        np.testing.assert_allclose(gradient, 0, atol=1e-6)

@@ -184,3 +184,23 @@ def test_visreg_by_hand_and_at_collapse():
 
     scale_alone = partial(losses.visreg, shape_weight=0, center_weight=0)
     assert scaled(scale_alone) < -1 and abs(scaled(losses.sigreg)) < 0.1  # no push
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nearest_weights_match_the_paper_and_by_hand(seed):
+    weights = np.random.default_rng(seed).normal(size=(6, 4))
+    unit = [w / np.linalg.norm(w) for w in weights]
+    nearest = [max(a @ b for b in unit if b is not a) for a in unit]
+    found = jax.jit(losses.regular_face)(np.float32(weights))
+    np.testing.assert_allclose(found, np.mean(nearest), rtol=1e-5)
+    found = losses.regular_face(np.array([[2, 0], [0, 3], [-1, -1]], "f"))
+    np.testing.assert_allclose(found, (0 + 0 - 0.5**0.5) / 3, rtol=1e-6)
+
+
+def test_weights_on_a_simplex_are_as_far_from_each_other_as_can_be():
+    simplex = np.eye(4, dtype="f") - 0.25
+    found = losses.regular_face(simplex)
+    np.testing.assert_allclose(found, -1 / 3, rtol=1e-5)
+    moved = np.random.default_rng(0).normal(size=(4, 4)).astype("f")
+    assert losses.regular_face(simplex + 0.1 * moved) > found
+    assert losses.regular_face(simplex[:1]) == 0  # none is near to it

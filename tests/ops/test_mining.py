@@ -12,6 +12,7 @@ LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 MINERS = (mining.hardest, mining.easy_positive, mining.easy_positive_semi_hard)
 
 PAIR_LOSSES = ("contrastive_margin", "multi_similarity", "circle", "sup_con", "nca")
+PAIR_LOSSES += ("generalized_lifted", "tuplet_margin")
 
 
 def draw(*shape, seed=0):
@@ -124,6 +125,68 @@ def test_pairs_beyond_bounds_by_hand():
     assert np.argwhere(found).tolist() == [[0, 2], [1, 2], [2, 0], [2, 1]]
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.4, 1.0])
+def test_the_hardest_pairs_are_those_of_the_loops(fraction):
+    x, there = draw(seed=3), np.arange(8) != 5
+    unit = np.float64(x) / np.linalg.norm(x, axis=1, keepdims=True)
+    x[5], s = np.nan, unit @ unit.T
+    least, most = set(), set()
+    present = [(i, j) for i in range(8) for j in range(8) if i != j and 5 not in (i, j)]
+    for same, sign in ((True, 1), (False, -1)):
+        kind = [(i, j) for i, j in present if (LABELS[i] == LABELS[j]) == same]
+        kind.sort(key=lambda pair: sign * s[pair])
+        num = int(np.ceil(fraction * len(kind)))
+        least |= set(kind[: num - num % 2])
+        most |= set(kind[: num + num % 2])  # (i, j) and (j, i) are as hard
+    found = jax.jit(mining.hardest_pairs)(x, LABELS, fraction=fraction, where=there)
+    found = np.asarray(found)[there][:, there]
+    places = np.flatnonzero(there)
+    assert least <= {tuple(places[pair]) for pair in np.argwhere(found)} <= most
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(-np.inf, 0.2), (-np.inf, 0.0), (0.0, 2.0), (2.0, np.inf)]
+)
+def test_triplets_of_a_kind_are_those_of_the_loops(least, most):
+    x = draw(seed=4)
+    d = np.linalg.norm(np.float64(x[:, None] - x[None]), axis=2) ** 2
+    expected = [
+        [i, p, n]
+        for i in range(8)
+        for p in range(8)
+        for n in range(8)
+        if p != i
+        and LABELS[p] == LABELS[i] != LABELS[n]
+        and least < d[i, n] - d[i, p] <= most
+    ]
+    found = jax.jit(mining.margin_triplets)(x, LABELS, least=least, most=most)
+    assert np.argwhere(found).tolist() == expected
+
+
+@pytest.mark.parametrize("angle", [0.2, 0.6])
+def test_triplets_of_wide_angles_are_those_of_the_loops(angle):
+    x = draw(seed=5)
+    unit, expected = np.float64(x) / np.linalg.norm(x, axis=1, keepdims=True), []
+    for i, p, n in np.ndindex(8, 8, 8):
+        if p != i and LABELS[p] == LABELS[i] != LABELS[n]:
+            middle = (unit[i] + unit[p]) / 2
+            across = np.linalg.norm(unit[i] - unit[p])
+            found = np.arctan(across / 2 / np.linalg.norm(unit[n] - middle))
+            expected += [[i, p, n]] * bool(found > angle)
+    found = jax.jit(mining.angular_triplets)(x, LABELS, angle=angle)
+    assert np.argwhere(found).tolist() == expected and expected
+
+
+@pytest.mark.parametrize(
+    "miner", [mining.hardest_pairs, mining.margin_triplets, mining.angular_triplets]
+)
+def test_a_split_batch_has_the_masks_of_the_whole(miner):
+    x = draw()
+    split = jax.vmap(lambda *b: miner(*b, axis_name="data"), axis_name="data")
+    parts = np.asarray(split(x.reshape(4, 2, 3), LABELS.reshape(4, 2)))
+    np.testing.assert_array_equal(np.concatenate(parts), miner(x, LABELS))
+
+
 @pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_pairs_that_do_not_count_are_as_good_as_absent(name):
     """Without pairs between two batches, it is the mean of theirs."""
@@ -135,6 +198,8 @@ def test_pairs_that_do_not_count_are_as_good_as_absent(name):
     counts = np.array([8, 6])
     if name == "contrastive_margin":
         counts *= counts - 1  # a mean over pairs
+    if name == "tuplet_margin":
+        counts = np.array([14, 6])  # over those of a class
     both = [float(loss(x[rows], labels[rows])) for rows in (part, ~part)]
     np.testing.assert_allclose(found, both @ counts / counts.sum(), rtol=1e-5)
     every = loss(x, labels, pair_where=np.ones((14, 14), bool))

@@ -55,6 +55,19 @@ def test_stored_rows_have_no_gradient():
     assert (np.asarray(gradient) == 0).all()
 
 
+def test_labels_stay_with_their_rows():
+    stored = queue.empty_labeled(7, 2)
+    for start in (10, 20, 30):
+        labels = np.arange(start, start + 4)
+        stored = jax.jit(queue.push_labeled)(stored, batch(start), labels, where=WHERE)
+        assert (stored.labels[stored.where] == stored.rows[stored.where, 0]).all()
+    np.testing.assert_array_equal(stored.labels, [30, 32, 33, 20, 22, 23, 10])
+    with pytest.raises(TypeError, match="push_labeled: expected labels of integers"):
+        queue.push_labeled(stored, batch(40), labels / 2)
+    with pytest.raises(ValueError, match="push_labeled: expected labels of shape"):
+        queue.push_labeled(stored, batch(40), labels[:2])
+
+
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_all_devices_store_the_rows_of_all(check_vma):
     stored, bank = queue.empty(5, 2), np.eye(4, 2, dtype="f")
@@ -65,6 +78,7 @@ def test_all_devices_store_the_rows_of_all(check_vma):
         return (
             queue.push(stored, rows, **axis),
             queue.update_bank(bank, index, rows, **axis),
+            queue.push_labeled(queue.empty_labeled(5, 2), rows, index, **axis),
         )
 
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -79,6 +93,7 @@ def test_all_devices_store_the_rows_of_all(check_vma):
     expected = (
         push(stored, rows, where=WHERE),
         update_bank(bank, index, rows, where=WHERE),
+        queue.push_labeled(queue.empty_labeled(5, 2), rows, index, where=WHERE),
     )
     for x, y in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6)

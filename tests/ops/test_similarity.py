@@ -5,13 +5,19 @@ import pytest
 
 from repr_jax.ops import similarity
 
-EVERY = (similarity.dot, similarity.cosine, similarity.negative_squared_distance)
+APART = (similarity.negative_squared_distance, similarity.negative_distance)
+APART += (similarity.signal_to_noise,)
+EVERY = (similarity.dot, similarity.cosine, *APART)
 
 
 def from_the_definition(kind, a, b):
     a, b = a.astype(float), b.astype(float)
     if kind is similarity.negative_squared_distance:
         return -((a - b) ** 2).sum()
+    if kind is similarity.negative_distance:
+        return -np.linalg.norm(a - b)
+    if kind is similarity.signal_to_noise:
+        return -np.var(b - a) / np.var(a)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return a @ b / (lengths if kind is similarity.cosine else 1)
 
@@ -55,3 +61,26 @@ def test_zero_rows_have_a_finite_gradient(kind):
 
         gradient = jax.jit(jax.grad(total))(zero)
         assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("kind", APART, ids=lambda kind: kind.__name__)
+def test_of_equal_rows_it_is_0_with_gradient_0(kind):
+    def total(x):
+        x = kind.prepare(x)
+        return kind.of_rows(x, x).sum() + kind.of_pairs(x, x).sum()
+
+    for x in (np.zeros((3, 2), "f"), np.ones((3, 2), "f")):
+        value, gradient = jax.value_and_grad(total)(x)
+        assert value == 0 and not np.any(gradient)
+
+
+def test_signals_and_noise_ignore_a_shift_and_a_common_scale():
+    kind = similarity.signal_to_noise
+    a, b = np.random.default_rng(1).normal(size=(2, 5, 4)).astype("f")
+
+    def found(a, b):
+        return kind.of_pairs(kind.prepare(a), kind.prepare(b))
+
+    np.testing.assert_allclose(found(a + 2, b - 1), found(a, b), rtol=1e-3)
+    np.testing.assert_allclose(found(3 * a, 3 * b), found(a, b), rtol=1e-3)
+    assert not np.allclose(found(a, b), found(b, a).T, rtol=0.1)  # the row asks

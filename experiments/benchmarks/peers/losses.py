@@ -79,6 +79,40 @@ def mined(spec, arrays):
     return made({**spec, "options": options})(x, labels, miner(x, labels))
 
 
+def unit_mined(spec, arrays):
+    """Of rows of unit length, for the loss and its miner."""
+    x, labels = arrays.values()
+    return mined(spec, {"x": F.normalize(x, dim=1), "labels": labels})
+
+
+def recalled(spec, arrays):
+    """Compared with the batch, less the row itself, and with a memory."""
+    x, labels, memory_labels, memory = arrays.values()
+    every = torch.cat([x, memory.detach()])
+    every_label = torch.cat([labels, memory_labels])
+    same = labels[:, None] == every_label[None]
+    itself = torch.eye(len(x), len(every), dtype=torch.bool)
+    pairs = (*torch.where(same & ~itself), *torch.where(~same))
+    return made(spec)(x, labels, pairs, every, every_label)
+
+
+def cross_batch(spec, arrays):
+    """A memory that holds these rows, as the class of the peer."""
+    x, labels, memory_labels, memory = arrays.values()
+    loss = made(spec)
+    num = len(memory)
+    loss.embedding_memory[:num] = memory.detach()
+    loss.label_memory[:num] = memory_labels
+    loss.queue_idx = num
+    return loss(x, labels)
+
+
+def flat(spec, arrays):
+    """All leading axes of the first array are one."""
+    (x,) = arrays.values()
+    return made(spec)(x.flatten(0, -2))
+
+
 def squared_terms(spec, arrays):
     """The mean over all pairs of the square of the loss of each."""
     terms = made(spec)(*arrays.values())
@@ -303,6 +337,10 @@ HANDS = {
         beside,
         triplets,
         mined,
+        unit_mined,
+        recalled,
+        cross_batch,
+        flat,
         squared_terms,
         with_weights,
         first_features,
