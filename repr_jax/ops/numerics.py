@@ -49,7 +49,11 @@ def l2_normalize(x: Array) -> Array:
 
 
 def length(x: Array) -> Array:
-    """Euclidean length over the last axis, of gradient 0 at 0."""
+    """Euclidean length over the last axis, of gradient 0 at 0.
+
+    A product less itself is not always 0 once compiled, see `stored`: where the length
+    of a row's difference from itself may count, leave that pair out.
+    """
     square = jnp.sum(x**2, axis=-1)
     return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
 
