@@ -75,7 +75,13 @@ from repr_jax.losses.contrastive_labels import (
     gated_pairs,
     sup_con,
 )
-from repr_jax.losses.contrastive_lists import histogram, pnp, ranked_list
+from repr_jax.losses.contrastive_lists import (
+    fast_ap,
+    histogram,
+    pnp,
+    ranked_list,
+    smooth_ap,
+)
 from repr_jax.losses.contrastive_margins import (
     soft_margin_ranking,
     soft_margin_ranking_average,
@@ -95,7 +101,6 @@ from repr_jax.losses.contrastive_metric import (
     multi_similarity,
     triplet_ratio,
 )
-from repr_jax.losses.contrastive_precision import fast_ap, smooth_ap
 from repr_jax.losses.contrastive_proxies import proxy_anchor, unified_negatives
 from repr_jax.losses.contrastive_regions import detcon_b, detcon_s
 from repr_jax.losses.contrastive_reweighted import (

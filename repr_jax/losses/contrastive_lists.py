@@ -1,6 +1,9 @@
 """Losses of each row and the list of all others, in the order of their similarity.
 
 Arguments and errors are those of `contrastive_labels`; all pairs are compared at once.
+`smooth_ap` and `fast_ap` are one less the average precision of each row as a query,
+made differentiable: in [0, 1], 0 if every row ranks its own class first; rows whose
+class has no other row do not count.
 """
 
 from collections.abc import Callable
@@ -12,7 +15,11 @@ from jax import Array
 from repr_jax.ops import checks, pairs
 from repr_jax.ops.batch import gather_rows, masked_mean
 from repr_jax.ops.mining import labeled
-from repr_jax.ops.similarity import cosine, negative_distance
+from repr_jax.ops.similarity import (
+    cosine,
+    negative_distance,
+    negative_squared_distance,
+)
 
 
 def histogram(
@@ -39,9 +46,7 @@ def histogram(
     rows = labeled("histogram", x, labels, where, axis_name, cosine)
     columns = gather_rows(rows, axis_name)
     s = cosine.of_pairs(rows.x, columns.x)
-    bins = jnp.linspace(-1, 1, num_bins + 1, dtype=s.dtype)
-    away = jnp.abs(s[..., None] - bins[None, None]) * num_bins / 2
-    weights = jax.nn.relu(1 - away)  # [rows, all rows, bins]
+    weights = _binned(s, -1, 1, num_bins)
     positive, negative = (
         masked_mean(
             weights,
@@ -82,12 +87,10 @@ def pnp(
     rows = labeled("pnp", x, labels, where, axis_name, cosine)
     columns = gather_rows(rows, axis_name)
     s = cosine.of_pairs(rows.x, columns.x)
-    ahead = jax.nn.sigmoid((s[:, None] - s[:, :, None]) / temperature)  # [i, p, n]
-    ahead = jnp.where(pairs.other_label(rows, columns)[:, None], ahead, 0)
-    own = columns.where[None] & (rows.label[:, None] == columns.label[None])
+    own, counted = _own(rows, columns)
+    ahead = _ahead(s, pairs.other_label(rows, columns)[:, None], temperature)
     terms = jnp.where(own, penalty(jnp.sum(ahead, axis=2)), 0)
     terms = jnp.sum(terms, axis=1) / jnp.maximum(jnp.sum(own, axis=1), 1)
-    counted = rows.where & jnp.any(pairs.same_label(rows, columns), axis=1)
     return masked_mean(terms, where=counted, axis_name=axis_name)
 
 
@@ -136,6 +139,95 @@ def ranked_list(
     far = _weighted(boundary - d, other, negative_temperature)
     terms = (1 - balance) * near + balance * far
     return masked_mean(terms, where=rows.where, axis_name=axis_name)
+
+
+def smooth_ap(
+    x: Array,
+    labels: Array,
+    *,
+    temperature: float | Array = 0.01,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """One less average precision, whose ranks are sums of sigmoids.
+
+    1 - mean_i mean_p [ (1 + sum_q G_pq) / (1 + sum_j G_pj) ], G_pj = sigmoid((s_ij -
+    s_ip) / temperature), s the cosine; p and q != p are the rows with the label of i,
+    itself among them, and j != p all rows. Holds a number for every triple.
+
+    Source: Brown et al., "Smooth-AP: Smoothing the Path Towards Large-Scale Image
+      Retrieval", 2020, https://arxiv.org/abs/2007.12163, as in the authors' code, where
+      each row is among its own positives.
+    """
+    checks.positive("smooth_ap", temperature=temperature)
+    rows = labeled("smooth_ap", x, labels, where, axis_name, cosine)
+    columns = gather_rows(rows, axis_name)
+    s = cosine.of_pairs(rows.x, columns.x)
+    own, counted = _own(rows, columns)
+    ahead = _ahead(s, pairs.others(columns, columns)[None], temperature)
+    among = jnp.sum(jnp.where(own[:, None], ahead, 0), axis=2)
+    shares = (1 + among) / (1 + jnp.sum(ahead, axis=2))
+    total = jnp.sum(jnp.where(own, shares, 0), axis=1)
+    terms = 1 - total / jnp.maximum(jnp.sum(own, axis=1), 1)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def fast_ap(
+    x: Array,
+    labels: Array,
+    *,
+    num_bins: int = 10,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """One less average precision, from histograms of the squared distances.
+
+    1 - mean_i sum_b h_ib H_ib / (N_ib count_i), h_ib how many rows with the label of i
+    are in bin b, H_ib those in bins up to b, N_ib rows of any label there, count_i
+    those with the label of i; itself is none of them. A row counts in the two bins next
+    to its distance in [0, 4], linearly.
+
+    Args:
+      num_bins: >= 1, how many intervals; bins are their ends.
+
+    Source: Cakir et al., "Deep Metric Learning to Rank", 2019,
+      http://openaccess.thecvf.com/content_CVPR_2019/html/
+      Cakir_Deep_Metric_Learning_to_Rank_CVPR_2019_paper.html.
+    """
+    checks.count("fast_ap", num_bins=num_bins)
+    rows = labeled("fast_ap", x, labels, where, axis_name, cosine)
+    columns = gather_rows(rows, axis_name)
+    squares = -negative_squared_distance.of_pairs(rows.x, columns.x)
+    weights = _binned(squares, 0, 4, num_bins)
+    same, other = (
+        jnp.sum(jnp.where(kind(rows, columns)[..., None], weights, 0), axis=1)
+        for kind in (pairs.same_label, pairs.other_label)
+    )
+    upto, every = (jnp.cumsum(h, axis=1) for h in (same, same + other))
+    filled = ~(every == 0)  # NaN stays NaN
+    precision = jnp.where(filled, upto / jnp.where(filled, every, 1), 0)
+    count = jnp.sum(pairs.same_label(rows, columns), axis=1)
+    terms = 1 - jnp.sum(same * precision, axis=1) / jnp.maximum(count, 1)
+    return masked_mean(terms, where=rows.where & (count > 0), axis_name=axis_name)
+
+
+def _own(rows, columns):
+    """[n, m] bool, is a column of the row's class, itself too? [n], is one another?"""
+    own = columns.where[None] & (rows.label[:, None] == columns.label[None])
+    return own, rows.where & jnp.any(pairs.same_label(rows, columns), axis=1)
+
+
+def _ahead(s, where, temperature):
+    """[i, p, j] how much j is before p in the list of i, 0 where not marked."""
+    ahead = jax.nn.sigmoid((s[:, None] - s[:, :, None]) / temperature)
+    return jnp.where(where, ahead, 0)
+
+
+def _binned(values, low, high, num_bins):
+    """[..., num_bins + 1] shares of values in the two ends next to them, linearly."""
+    ends = jnp.linspace(low, high, num_bins + 1, dtype=values.dtype)
+    away = jnp.abs(values[..., None] - ends[None, None]) * num_bins / (high - low)
+    return jax.nn.relu(1 - away)
 
 
 def _weighted(gaps, where, temperature):

@@ -16,7 +16,7 @@ from repr_jax.ops.batch import (
     num_present,
 )
 from repr_jax.ops.mining import labeled
-from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, to_float
+from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, root, to_float
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.queue import Labeled
 from repr_jax.ops.similarity import cosine, negative_squared_distance
@@ -55,9 +55,7 @@ def contrastive_margin(
 
     def terms(rows, columns, margin):
         squares = -negative_squared_distance.of_pairs(rows.x, columns.x)
-        apart = jnp.sqrt(jnp.where(squares == 0, 1, squares))
-        apart = jnp.where(squares == 0, 0, apart)
-        pushes = jax.nn.relu(margin - apart) ** 2
+        pushes = jax.nn.relu(margin - root(squares)) ** 2
         pushes = jnp.where(pairs.other_label(rows, columns), pushes, 0)
         return jnp.where(pairs.same_label(rows, columns), squares, pushes)
 

@@ -39,15 +39,7 @@ def dcl(
     """
     check_options("dcl", temperature, chunk_size, axis_name, ring)
     both, _ = two_views("dcl", view_a, view_b, where, axis_name, cosine)
-    log_negatives = pairs.log_sum_exp(
-        negative_logits(cosine),
-        both,
-        both,
-        temperature,
-        chunk_size=chunk_size,
-        axis_name=axis_name,
-        ring=ring,
-    )
+    log_negatives = _log_negatives(both, temperature, chunk_size, axis_name, ring)
     terms = log_negatives - _positives(both, temperature)
     counted = both.where & (log_negatives != -jnp.inf)
     return masked_mean(terms, where=counted, axis_name=axis_name)
@@ -80,15 +72,7 @@ def dcl_weighted(
     check_options(who, temperature, chunk_size, axis_name, ring)
     checks.positive(who, sigma=sigma)
     both, where = two_views(who, view_a, view_b, where, axis_name, cosine)
-    log_negatives = pairs.log_sum_exp(
-        negative_logits(cosine),
-        both,
-        both,
-        temperature,
-        chunk_size=chunk_size,
-        axis_name=axis_name,
-        ring=ring,
-    )
+    log_negatives = _log_negatives(both, temperature, chunk_size, axis_name, ring)
     logits = lax.stop_gradient(_positives(both, sigma))
     mean = log_mean_exp(logits, where=both.where, axis_name=axis_name)
     weights = 2 - jnp.exp(logits - mean)
@@ -124,15 +108,7 @@ def debiased(
     check_options("debiased", temperature, chunk_size, axis_name, ring)
     _check_rate("debiased", positive_rate)
     both, where = two_views("debiased", view_a, view_b, where, axis_name, cosine)
-    log_negatives = pairs.log_sum_exp(
-        negative_logits(cosine),
-        both,
-        both,
-        temperature,
-        chunk_size=chunk_size,
-        axis_name=axis_name,
-        ring=ring,
-    )
+    log_negatives = _log_negatives(both, temperature, chunk_size, axis_name, ring)
     count = _count(where, axis_name)
     positives = _positives(both, temperature)
     log_negatives = _debias(log_negatives, positives, count, positive_rate, temperature)
@@ -230,19 +206,19 @@ def macl(
         lax.stop_gradient(cosines), where=both.where, axis_name=axis_name
     )
     temperature *= 1 + adaptation * (alignment - initial_alignment)
-    log_negatives = pairs.log_sum_exp(
-        negative_logits(cosine),
-        both,
-        both,
-        temperature,
-        chunk_size=chunk_size,
-        axis_name=axis_name,
-        ring=ring,
-    )
+    log_negatives = _log_negatives(both, temperature, chunk_size, axis_name, ring)
     terms = cross_entropy(cosines / temperature, log_negatives)
     missed = -jnp.expm1(-lax.stop_gradient(terms))  # 1 - P_i
     weights = 1 / (missed + 1e-8)
     return masked_mean(weights * terms, where=both.where, axis_name=axis_name)
+
+
+def _log_negatives(both, temperature, chunk_size, axis_name, ring):
+    """[2 * batch] log sum exp of the cosines of a view and those of other examples."""
+    options = dict(chunk_size=chunk_size, axis_name=axis_name, ring=ring)
+    return pairs.log_sum_exp(
+        negative_logits(cosine), both, both, temperature, **options
+    )
 
 
 def _positives(both, temperature):

@@ -17,7 +17,7 @@ from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean
 from repr_jax.ops.mining import labeled
 from repr_jax.ops.numerics import length
 from repr_jax.ops.queue import Labeled
-from repr_jax.ops.similarity import Similarity, cosine, negative_squared_distance
+from repr_jax.ops.similarity import Similarity, cosine, negative_distance
 
 
 def nca(
@@ -92,14 +92,12 @@ def lifted_structure(
     """
     who = "lifted_structure"
     checks.non_negative(who, margin=margin)
-    rows = labeled(who, x, labels, where, axis_name, negative_squared_distance)
-    columns = gather_rows(rows, axis_name)
-    squares = -negative_squared_distance.of_pairs(rows.x, columns.x)
-    apart = jnp.where(squares == 0, 0, jnp.sqrt(jnp.where(squares == 0, 1, squares)))
-    far, some = _log_sum(margin - apart, pairs.other_label(rows, columns))
+    rows = labeled(who, x, labels, where, axis_name, negative_distance)
+    s, same, other = _of_pairs(rows, axis_name, negative_distance)
+    far, some = _log_sum(margin + s, other)
     both = jnp.logaddexp(far[:, None], gather_rows(far, axis_name)[None])
-    terms = jax.nn.relu(both + apart) ** 2 / 2
-    counted = rows.where[:, None] & pairs.same_label(rows, columns) & some[:, None]
+    terms = jax.nn.relu(both - s) ** 2 / 2
+    counted = same & some[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
 
 
@@ -177,7 +175,7 @@ def generalized_lifted(
     x: Array,
     labels: Array,
     *,
-    similarity: Similarity = similarities.negative_distance,
+    similarity: Similarity = negative_distance,
     margin: float | Array = 1.0,
     chunk_size: int | None = None,
     ring: bool = False,
@@ -254,11 +252,10 @@ def tuplet_margin(
     rows = labeled(
         "tuplet_margin", x, labels, where, axis_name, cosine, pair_where, memory
     )
-    columns = pairs.all_columns(rows, axis_name)
-    cosines = cosine.of_pairs(rows.x, columns.x)
-    far, some = _log_sum(scale * cosines, pairs.other_label(rows, columns))
+    cosines, same, other = _of_pairs(rows, axis_name, cosine)
+    far, some = _log_sum(scale * cosines, other)
     terms = jax.nn.softplus(far[:, None] - scale * margins.turned(cosines, -margin))
-    counted = rows.where[:, None] & pairs.same_label(rows, columns) & some[:, None]
+    counted = same & some[:, None]
     return masked_mean(terms.ravel(), where=counted.ravel(), axis_name=axis_name)
 
 

@@ -20,7 +20,7 @@ from repr_jax.ops.batch import (
     masked_mean,
     num_present,
 )
-from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot
+from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, root
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import negative_squared_distance
 
@@ -237,9 +237,7 @@ def visreg(
     unit = _directions("visreg", directions, x)
     split = dict(where=where, axis_name=axis_name)
     rows, mean = centered(x, **split)
-    squares = masked_mean(rows**2, **split)
-    constant = squares == 0  # whose deviation has no gradient
-    deviation = jnp.where(constant, 0, jnp.sqrt(jnp.where(constant, 1, squares)))
+    deviation = root(masked_mean(rows**2, **split))
     scaled = rows / (lax.stop_gradient(deviation) + epsilon)[None]
     shape = _from_normal(pairwise_dot(scaled, unit), where, axis_name)
     scale = jnp.mean((1 - deviation) ** 2)

@@ -73,8 +73,8 @@ def easy_positive(
     Source: Xuan, Stylianou and Pless, "Improved Embeddings with Easy Positive Triplet
       Mining", 2020, with hard negatives, https://arxiv.org/abs/1904.04370.
     """
-    rows = labeled("easy_positive", x, labels, where, axis_name, similarity)
-    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    who = "easy_positive"
+    rows, alike, same, other = _pairs(who, x, labels, where, axis_name, similarity)
     return _found(rows, _only(same, alike), _only(other, alike))
 
 
@@ -93,8 +93,7 @@ def easy_positive_semi_hard(
     Source: Xuan et al. 2020 (as `easy_positive`), with semi-hard negatives.
     """
     who = "easy_positive_semi_hard"
-    rows = labeled(who, x, labels, where, axis_name, similarity)
-    alike, same, other = _compared(rows, gather_rows(rows, axis_name), similarity)
+    rows, alike, same, other = _pairs(who, x, labels, where, axis_name, similarity)
     near = _only(same, alike)
     beyond = other & (alike < jnp.max(near, axis=1, keepdims=True))
     return _found(rows, near, _only(beyond, alike))
@@ -125,9 +124,7 @@ def distance_weighted(
     who = "distance_weighted"
     checks.positive(who, least=least, **{"most - least": most - least})
     checks.positive(who, **{"2 - most": 2 - most})
-    rows = labeled(who, x, labels, where, axis_name, cosine)
-    columns = gather_rows(rows, axis_name)
-    alike, same, other = _compared(rows, columns, cosine)
+    rows, alike, same, other = _pairs(who, x, labels, where, axis_name, cosine)
     distance = jnp.sqrt(jnp.maximum(2 - 2 * alike, 0))
     kept = jnp.clip(distance, least, most)
     dim = rows.x.shape[1]
@@ -136,7 +133,7 @@ def distance_weighted(
 
     def draw(key):
         both = jax.random.split(key)
-        return jax.vmap(lambda k: jax.random.gumbel(k, (len(columns.where),)))(both)
+        return jax.vmap(lambda k: jax.random.gumbel(k, (alike.shape[1],)))(both)
 
     chance = jax.vmap(draw)(keys)  # [batch, 2, all rows]
     positive = _only(same, chance[:, 0])
@@ -165,8 +162,7 @@ def informative_pairs(
       Metric Learning", 2019, the mining, https://arxiv.org/abs/1904.06627.
     """
     who = "informative_pairs"
-    rows = labeled(who, x, labels, where, axis_name, similarity, memory=memory)
-    alike, same, other = _compared(rows, pairs.all_columns(rows, axis_name), similarity)
+    _, alike, same, other = _pairs(who, x, labels, where, axis_name, similarity, memory)
     nearest = jnp.max(_only(other, alike), axis=1, keepdims=True)
     farthest = -jnp.max(_only(same, -alike), axis=1, keepdims=True)
     kept = same & ~(alike - margin >= nearest)  # a NaN counts
@@ -188,10 +184,9 @@ def margin_pairs(
 
     Each kind has a bound of its own.
     """
-    rows = labeled(
-        "margin_pairs", x, labels, where, axis_name, similarity, memory=memory
+    _, alike, same, other = _pairs(
+        "margin_pairs", x, labels, where, axis_name, similarity, memory
     )
-    alike, same, other = _compared(rows, pairs.all_columns(rows, axis_name), similarity)
     kept = same & ~(alike >= positive_bound)  # a NaN counts
     return kept | other & ~(alike <= negative_bound)
 
@@ -219,9 +214,9 @@ def hardest_pairs(
     """
     who = "hardest_pairs"
     checks.fraction(who, fraction=fraction)
-    rows = labeled(who, x, labels, where, axis_name, similarity, memory=memory)
-    columns = pairs.all_columns(rows, axis_name)
-    alike, same, other = _compared(rows, columns, similarity)
+    rows, alike, same, other = _pairs(
+        who, x, labels, where, axis_name, similarity, memory
+    )
 
     def hardest(kind, scores):
         every = gather_rows(_only(rows.where[:, None] & kind, scores), axis_name)
@@ -336,6 +331,12 @@ def _remembered(who, memory, dim, similarity):
     checks.integers(who, **{"labels of memory": memory.labels})
     x = similarity.prepare(lax.stop_gradient(x))
     return Rows(x, where, -1 - pairs.row_index(where), class_ids(memory.labels))
+
+
+def _pairs(who, x, labels, where, axis_name, similarity, memory=None):
+    """`labeled` rows, and `_compared` of them with the whole batch, then memory."""
+    rows = labeled(who, x, labels, where, axis_name, similarity, memory=memory)
+    return rows, *_compared(rows, pairs.all_columns(rows, axis_name), similarity)
 
 
 def _compared(rows, columns, similarity):

@@ -54,7 +54,11 @@ def length(x: Array) -> Array:
     A product less itself is not always 0 once compiled, see `stored`: where the length
     of a row's difference from itself may count, leave that pair out.
     """
-    square = jnp.sum(x**2, axis=-1)
+    return root(jnp.sum(x**2, axis=-1))
+
+
+def root(square: Array) -> Array:
+    """The square root, of gradient 0 at 0."""
     return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops.batch import masked_mean
-from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot
+from repr_jax.ops.numerics import l2_normalize, length, pairwise_dot, root
 
 
 class Similarity(Protocol):
@@ -101,9 +101,7 @@ class negative_distance:
     @staticmethod
     def of_pairs(a: Array, b: Array) -> Array:
         """[n, dim], [m, dim] -> [n, m]."""
-        squares = -negative_squared_distance.of_pairs(a, b)
-        apart = jnp.sqrt(jnp.where(squares == 0, 1, squares))
-        return jnp.where(squares == 0, 0, -apart)
+        return -root(-negative_squared_distance.of_pairs(a, b))
 
 
 class signal_to_noise:
