@@ -1,14 +1,11 @@
 """Scores beside public code: what is handed over, compared, and refused."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from experiments.benchmarks import outliers_peer as benchmark
 from experiments.results import store
+from tests.peers import python_with
 
 
 @pytest.fixture
@@ -56,10 +53,7 @@ def test_a_peer_without_the_packages_is_refused(features, tmp_path, capsys):
 
 
 def test_every_score_is_equal_to_the_peers(features, tmp_path):
-    peer = os.environ.get("REPR_JAX_OOD_PEER", sys.executable)
-    code = "import torch, pyod, importlib.util as u; u.find_spec('pytorch_ood').origin"
-    if subprocess.run([peer, "-c", code], capture_output=True).returncode:
-        pytest.skip(f"needs pytorch-ood and pyod; {peer} lacks one")
+    peer = python_with("REPR_JAX_OOD_PEER", "torch", "pyod", "pytorch_ood")
     arguments = [f"--peer={peer}", f"--data={features}", f"--workdir={tmp_path}"]
     assert benchmark.main(arguments) == 0
     table = store.read(tmp_path / "outliers_peer.json").content[1]

@@ -1,10 +1,8 @@
 """Losses beside those of other packages: what is handed over, compared, and refused."""
 
 import json
-import os
 import pathlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from experiments.benchmarks import public_losses as benchmark
 from experiments.benchmarks import public_losses_calls as calls
 from experiments.benchmarks import public_losses_cases as cases
 from experiments.results import store
+from tests.peers import python_with
 
 FEW = slice(0, None, 12)
 
@@ -75,8 +74,13 @@ def test_a_peer_without_the_packages_is_refused(tmp_path, capsys):
     assert "/nowhere/python" in capsys.readouterr().err
 
 
-def test_the_page_lists_what_the_packages_have():
-    peer = python_with_packages()
+@pytest.fixture
+def peer():
+    packages = ("torch", "lightly", "open_clip", "pytorch_metric_learning")
+    return python_with("REPR_JAX_LOSSES_PEER", *packages)
+
+
+def test_the_page_lists_what_the_packages_have(peer):
     code = """
 from lightly import loss
 from lightly.loss import regularizer
@@ -92,16 +96,7 @@ print(*(n for n in found if not n.startswith("Base") and not n.endswith("Mixin")
     assert set(done.stdout.split()) - words == {"GenericPairLoss"}
 
 
-def python_with_packages():
-    peer = os.environ.get("REPR_JAX_LOSSES_PEER", sys.executable)
-    code = "import lightly, open_clip, pytorch_metric_learning"
-    if subprocess.run([peer, "-c", code], capture_output=True).returncode:
-        pytest.skip(f"needs lightly, open_clip, pytorch-metric-learning; not in {peer}")
-    return peer
-
-
-def test_every_loss_is_equal_to_the_peers_or_says_why_not(tmp_path):
-    peer = python_with_packages()
+def test_every_loss_is_equal_to_the_peers_or_says_why_not(peer, tmp_path):
     assert benchmark.main([f"--peer={peer}", f"--workdir={tmp_path}", "--smoke"]) == 0
     table = store.read(tmp_path / "public_losses.json").content[1]
     assert all(row[6] == "equal" or row[7] for row in table.rows)

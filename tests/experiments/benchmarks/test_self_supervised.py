@@ -1,8 +1,6 @@
 """Methods beside lightly's in the smoke form: the same losses, step by step."""
 
 import argparse
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -10,15 +8,12 @@ import pytest
 from experiments.benchmarks import self_supervised as benchmark
 from experiments.results import store
 from repr_jax import run
+from tests.peers import python_with
 
 
 @pytest.fixture(scope="module")
 def peer():
-    """A Python with torch and lightly: REPR_JAX_PEER, or this one."""
-    found = os.environ.get("REPR_JAX_PEER", sys.executable)
-    if not benchmark.versions(found):
-        pytest.skip(f"needs torch and lightly; {found} lacks one")
-    return found
+    return python_with("REPR_JAX_PEER", "torch", "lightly")
 
 
 def asked(method, folder):

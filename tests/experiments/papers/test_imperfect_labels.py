@@ -3,9 +3,6 @@
 import argparse
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -16,6 +13,7 @@ from experiments.papers import label_few, label_noise, label_rare
 from experiments.papers import label_training as training
 from experiments.papers.checks import toys
 from experiments.results import store, tables
+from tests.peers import python_with
 
 
 def asked(folder, *flags):
@@ -302,9 +300,7 @@ def test_agreement_counts_rows_that_differ_and_why(tmp_path):
 
 
 def test_flags_are_those_of_cleanlab(tmp_path):
-    peer = os.environ.get("REPR_JAX_CLEANLAB_PEER", sys.executable)
-    if subprocess.run([peer, "-c", "import cleanlab"], capture_output=True).returncode:
-        pytest.skip(f"needs cleanlab; {peer} lacks it")
+    peer = python_with("REPR_JAX_CLEANLAB_PEER", "cleanlab")
     where = asked(tmp_path, "--seeds=1", f"--peer={peer}")
     rows = paper.rows_of("noise", where)[:1]
     kept(tmp_path / rows[0].runs[0].name)
