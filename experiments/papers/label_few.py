@@ -139,14 +139,6 @@ def labeled(y, count: int, seed: int) -> np.ndarray:
     return found
 
 
-@functools.lru_cache(maxsize=1)
-def without_labels(seed: int, data_dir: str, num_rows: int, num_steps: int):
-    """A function of [rows, 196] pixels: features by SimCLR, of unit length."""
-    images, _ = toys.digits("train", data_dir=data_dir)
-    params = toys.simclr(seed, images[:num_rows], num_steps)
-    return lambda x: toys.unit(np.asarray(toys.hidden(params, x)))
-
-
 def measure(
     setting: str, seed: int, data: Data, *, data_dir: str, num_steps: int, folder
 ) -> dict[str, float]:
@@ -156,11 +148,11 @@ def measure(
     for name, method in NETWORKS.items():
         params = training.train(seed, rows, method, num_steps=num_steps)
         found[name] = training.predictions(method, params, data.test_x)
-    represent = without_labels(seed, data_dir, len(data.x), num_steps)
-    inputs = {
-        PIXELS: (data.x, data.test_x),
-        FEATURES: (represent(data.x), represent(data.test_x)),
-    }
+    network = training.without_labels(seed, data_dir, len(data.x), num_steps)
+    inputs = {PIXELS: (data.x, data.test_x)}
+    inputs[FEATURES] = tuple(
+        toys.unit(np.asarray(toys.hidden(network, x))) for x in inputs[PIXELS]
+    )
     labels = np.where(known, data.y, -1)
     for name, (function, what) in FITTED.items():
         x, test_x = inputs[what]

@@ -101,15 +101,6 @@ def surprise(params, x, given) -> np.ndarray:
     return -np.asarray(log_p)[np.arange(len(x)), given]
 
 
-@functools.lru_cache(maxsize=1)
-def without_labels(seed: int, data_dir: str, num_rows: int, num_steps: int):
-    """[rows, 128] features of a network that SimCLR trained on the same digits."""
-    images, _ = toys.digits("train", data_dir=data_dir)
-    images = images[:num_rows]
-    params = toys.simclr(seed, images, num_steps)
-    return np.asarray(toys.hidden(params, images.reshape(len(images), -1)))
-
-
 def detectors(x, given, late, early, out, features) -> dict:
     """{name: (scores, higher for what is rather wrong; flags or None)}, [batch] each.
 
@@ -178,7 +169,8 @@ def measure(
     fitted = training.predictions(CROSS_ENTROPY, networks[PLAIN], data.x)
     found["memorized"] = float(np.mean((fitted == given)[wrong]))
     out = out_of_fold(seed, data.x, given, early)
-    features = without_labels(seed, data_dir, len(data.x), num_steps)
+    other = training.without_labels(seed, data_dir, len(data.x), num_steps)
+    features = np.asarray(toys.hidden(other, data.x))
     found_by = detectors(
         data.x, given, networks[PLAIN], networks[STOPPED], out, features
     )

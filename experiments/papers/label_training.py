@@ -111,6 +111,13 @@ def train(seed: Array, rows: Rows, method: Method, *, num_steps: int):
     ).params
 
 
+@functools.lru_cache(maxsize=1)
+def without_labels(seed: int, data_dir: str, num_rows: int | None, num_steps: int):
+    """The parameters of a network that SimCLR trained on the first digits."""
+    images, _ = toys.digits("train", data_dir=data_dir)
+    return toys.simclr(seed, images[:num_rows], num_steps)
+
+
 def predictions(method: Method, params, x) -> np.ndarray:
     """[batch] classes."""
     return np.argmax(np.asarray(jax.jit(method.answer)(params, x)), axis=1)

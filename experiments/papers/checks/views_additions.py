@@ -10,38 +10,24 @@ from experiments.papers.checks import toys
 from experiments.papers.checks.table import Check, checks_in
 from experiments.papers.checks.toys import apply, batch, descend, hidden
 from repr_jax import losses
-from repr_jax.data import augment
-from repr_jax.evaluators import linear_probe
+from repr_jax.ops.numerics import l2_normalize
 
 CHECKS: list[Check] = []
 check = checks_in(CHECKS)
 
 
 PROBE = "linear probe of 200 digits, two moved views"
-VIEWS = dict(brightness=0.0, contrast=0.0, fill=0.0)
 
 
 def _probe(params) -> float:
-    (x, y), (t, label) = (toys.digits(split) for split in ("train", "test"))
-    rows = (
-        np.asarray(hidden(params, a.reshape(len(a), -1))) for a in (x[:200], t[:1_000])
-    )
-    train, test = rows
-    return linear_probe.score(train, y[:200], test, label[:1_000]).accuracy
-
-
-def _start(seed):
-    return toys.dense(jax.random.key(seed), (196, 256, 128, 32))
+    return toys.probe(lambda x: np.asarray(hidden(params, x.reshape(len(x), -1))), 200)
 
 
 def _views(key, shift):
     """Two moved copies of 128 digits, flat."""
     keys = jax.random.split(key, 3)
-    some = batch(keys[0], toys.digits("train")[0][2_000:8_000])[0][..., None]
-    return [
-        augment.jitter(k, some, shift=shift, zoom=shift, **VIEWS).reshape(-1, 196)
-        for k in keys[1:]
-    ]
+    (some,) = batch(keys[0], toys.digits("train")[0][2_000:8_000])
+    return [toys.moved(k, some, shift=shift, zoom=shift) for k in keys[1:]]
 
 
 def _trained(seed, loss, shift=0.15):
@@ -49,12 +35,12 @@ def _trained(seed, loss, shift=0.15):
         a, b = (apply(params, v) for v in _views(key, shift))
         return loss(a, b)
 
-    return descend(objective, _start(seed), seed=seed, num_steps=300)
+    return descend(objective, toys.encoder(seed), seed=seed, num_steps=300)
 
 
 @functools.cache
 def _untrained(seed):
-    return _probe(_start(seed))
+    return _probe(toys.encoder(seed))
 
 
 @check("Barlow Twins", "losses.barlow_twins", PROBE, beats="the network not trained")
@@ -75,7 +61,7 @@ def vicreg(seed):
 )
 def byol(seed):
     keys = jax.random.split(jax.random.key(seed))
-    start = _start(seed), toys.dense(keys[1], (32, 128, 32))
+    start = toys.encoder(seed), toys.dense(keys[1], (32, 128, 32))
 
     def loss(params, key):  # of two branches of one network: SimSiam
         network, predictor = params
@@ -84,10 +70,7 @@ def byol(seed):
         return (losses.byol(p[0], z[1]) + losses.byol(p[1], z[0])) / 2
 
     def both(a, b):
-        a, b = (
-            v / jnp.sqrt(jnp.sum(v**2, axis=1, keepdims=True) + 1e-12) for v in (a, b)
-        )
-        return jnp.mean(jnp.sum((a - b) ** 2, axis=1))
+        return jnp.mean(jnp.sum((l2_normalize(a) - l2_normalize(b)) ** 2, axis=1))
 
     ours, _ = descend(loss, start, seed=seed, num_steps=300)
     return _probe(ours), _probe(_trained(seed, both))
@@ -101,7 +84,7 @@ def byol(seed):
 )
 def nnclr(seed):
     keys = jax.random.split(jax.random.key(seed))
-    start = _start(seed), toys.dense(keys[1], (32, 128, 32))
+    start = toys.encoder(seed), toys.dense(keys[1], (32, 128, 32))
     x = toys.digits("train")[0][2_000:8_000].reshape(-1, 196)
 
     def trained(neighbors):

@@ -12,6 +12,7 @@ from experiments.papers.checks.toys import apply, batch, descend, hidden
 from repr_jax import losses, metrics, optim
 from repr_jax.estimators import logistic, ordinal
 from repr_jax.ops import class_statistics, class_weights, ema, label_mixing
+from repr_jax.ops.numerics import l2_normalize
 
 CHECKS: list[Check] = []
 check = checks_in(CHECKS)
@@ -61,11 +62,7 @@ def adjusted(seed):
 @check("LDAM", "losses.ldam", BALANCED, beats="the same cosines without margins")
 def margins(seed):
     def cosines(z, prototypes):
-        z, prototypes = (
-            a / jnp.sqrt(jnp.sum(a**2, axis=1, keepdims=True) + 1e-12)
-            for a in (z, prototypes)
-        )
-        return z @ prototypes.T
+        return l2_normalize(z) @ l2_normalize(prototypes).T
 
     def accuracy(margin):
         def loss(z, y, prototypes):
@@ -232,8 +229,7 @@ def rare(seed):
         return [apply(params, v) for v in shifted]
 
     def logits(z, prototypes):
-        unit = z / jnp.sqrt(jnp.sum(z**2, axis=1, keepdims=True) + 1e-12)
-        return unit @ prototypes.T / jnp.linalg.norm(prototypes, axis=1)[None]
+        return l2_normalize(z) @ l2_normalize(prototypes).T
 
     def first(prototypes, key):  # of a frozen network, without equal parts
         a, b = (logits(z, prototypes) for z in moved(start, key))
