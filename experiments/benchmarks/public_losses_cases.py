@@ -23,7 +23,6 @@ def cases() -> list[Case]:
     """All rows of the table."""
     parts = of_lightly, of_spread, of_views, of_patches
     parts += of_open_clip, of_pairs, of_tuplets, of_classes
-    parts = of_lightly, of_spread, of_open_clip, of_pairs, of_tuplets, of_classes
     parts += of_triplets, of_hinges, of_lists, of_memories, of_weights
     return [row for part in parts for row in part()]
 
