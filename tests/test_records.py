@@ -14,6 +14,7 @@ from repr_jax import estimators, losses
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "configs").glob("*/README.md"))
+BESIDE_OTHERS = ROOT / "configs" / "evaluation" / "beside_others.md"
 FIELDS = ("Source", "Name", "Config", "Command", "Result")
 PUBLIC = {
     *(f"losses.{name}" for name in losses.__all__),
@@ -82,7 +83,9 @@ def test_what_a_record_names_exists(page, fields):
         assert path.is_file() and path.parent == ROOT / "experiments" / "results", link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, BESIDE_OTHERS], ids=lambda page: f"{page.parent.name}/{page.stem}"
+)
 def test_the_examples_of_a_page_run(page):
     for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S):
         exec(compile(example, str(page), "exec"), {})
@@ -110,7 +113,7 @@ def test_a_loss_belongs_to_the_family_of_its_file():
 
 def test_what_is_beside_others_exists():
     """Our names in `configs/evaluation/beside_others.md`, none of theirs twice."""
-    text = (ROOT / "configs" / "evaluation" / "beside_others.md").read_text()
+    text = BESIDE_OTHERS.read_text()
     lines = re.findall(r"^\| (lightly|open_clip|PML) \| (.+) \| (.+) \|$", text, re.M)
     assert len(lines) == len(re.findall(r"^\| [^-]", text, re.M)) - 1 > 70
     theirs = [(package, n) for package, names, _ in lines for n in names.split(", ")]

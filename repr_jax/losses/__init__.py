@@ -83,6 +83,7 @@ from repr_jax.losses.contrastive_lists import (
     smooth_ap,
 )
 from repr_jax.losses.contrastive_margins import (
+    dynamic_soft_margin,
     soft_margin_ranking,
     soft_margin_ranking_average,
 )
@@ -101,7 +102,11 @@ from repr_jax.losses.contrastive_metric import (
     multi_similarity,
     triplet_ratio,
 )
-from repr_jax.losses.contrastive_proxies import proxy_anchor, unified_negatives
+from repr_jax.losses.contrastive_proxies import (
+    manifold_similarity,
+    proxy_anchor,
+    unified_negatives,
+)
 from repr_jax.losses.contrastive_regions import detcon_b, detcon_s
 from repr_jax.losses.contrastive_reweighted import (
     dcl,
@@ -196,6 +201,7 @@ from repr_jax.losses.regularizers import (
     soft_orthogonality,
     visreg,
 )
+from repr_jax.losses.regularizers_patches import dense_structure
 from repr_jax.losses.variational import dreg, elbo, free_nats, iwae
 from repr_jax.losses.variational_cascade import cvad
 from repr_jax.losses.variational_flow import flow_kl
@@ -238,6 +244,7 @@ __all__ = [
     "debiased",
     "deep_cca",
     "deep_ect",
+    "dense_structure",
     "detcon_b",
     "detcon_s",
     "dice",
@@ -248,6 +255,7 @@ __all__ = [
     "dmvae",
     "donsker_varadhan",
     "dreg",
+    "dynamic_soft_margin",
     "elbo",
     "emp_ssl",
     "energy_margin_outliers",
@@ -301,6 +309,7 @@ __all__ = [
     "logit_adjusted",
     "macl",
     "madacos",
+    "manifold_similarity",
     "many_negatives",
     "masked_contrastive",
     "masked_elbo",

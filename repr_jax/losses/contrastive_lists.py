@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from repr_jax.ops import checks, pairs
+from repr_jax.ops import histogram as histograms
 from repr_jax.ops.batch import gather_rows, masked_mean
 from repr_jax.ops.mining import labeled
 from repr_jax.ops.similarity import (
@@ -46,7 +47,7 @@ def histogram(
     rows = labeled("histogram", x, labels, where, axis_name, cosine)
     columns = gather_rows(rows, axis_name)
     s = cosine.of_pairs(rows.x, columns.x)
-    weights = _binned(s, -1, 1, num_bins)
+    weights = histograms.shares(s, -1, 1, num_bins)
     positive, negative = (
         masked_mean(
             weights,
@@ -198,7 +199,7 @@ def fast_ap(
     rows = labeled("fast_ap", x, labels, where, axis_name, cosine)
     columns = gather_rows(rows, axis_name)
     squares = -negative_squared_distance.of_pairs(rows.x, columns.x)
-    weights = _binned(squares, 0, 4, num_bins)
+    weights = histograms.shares(squares, 0, 4, num_bins)
     same, other = (
         jnp.sum(jnp.where(kind(rows, columns)[..., None], weights, 0), axis=1)
         for kind in (pairs.same_label, pairs.other_label)
@@ -221,13 +222,6 @@ def _ahead(s, where, temperature):
     """[i, p, j] how much j is before p in the list of i, 0 where not marked."""
     ahead = jax.nn.sigmoid((s[:, None] - s[:, :, None]) / temperature)
     return jnp.where(where, ahead, 0)
-
-
-def _binned(values, low, high, num_bins):
-    """[..., num_bins + 1] shares of values in the two ends next to them, linearly."""
-    ends = jnp.linspace(low, high, num_bins + 1, dtype=values.dtype)
-    away = jnp.abs(values[..., None] - ends[None, None]) * num_bins / (high - low)
-    return jax.nn.relu(1 - away)
 
 
 def _weighted(gaps, where, temperature):

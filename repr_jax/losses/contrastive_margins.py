@@ -1,7 +1,8 @@
 """Ranking of matching pairs above others, by a margin of their own that each pair has.
 
-view_a and view_b are [batch, dim] float, of any scale: similarities are cosines. Other
-arguments and errors are those of `contrastive`.
+view_a and view_b are [batch, dim] float, of any scale: similarities are cosines, and
+distances those of rows of unit length. Other arguments and errors are those of
+`contrastive`.
 """
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from repr_jax.ops import checks, pairs
+from repr_jax.ops import histogram as histograms
 from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_present
 from repr_jax.ops.pairs import Rows
 from repr_jax.ops.similarity import cosine
@@ -83,6 +85,48 @@ def soft_margin_ranking_average(
     where = directions[0][0].where
     total /= jnp.maximum(num_present(where, axis_name), 1)
     return masked_mean(total, where=where, axis_name=axis_name)
+
+
+def dynamic_soft_margin(
+    view_a: Array,
+    view_b: Array,
+    histogram: Array,
+    *,
+    decay: float | Array = 0.99,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """Triplets of the hardest negatives, each weighed by how many so far were easier.
+
+    mean_i C(v_i) v_i, v_i = |a_i - b_i| - min_{j != i} min(|a_i - b_j|, |a_j - b_i|) of
+    rows of unit length, C(v) = sum_{e <= v} H_e, H = decay * histogram + (1 - decay)
+    that of this batch, without gradient: `ops.histogram.moving_gaps`. No margin is to
+    be chosen. Compares all pairs at once.
+
+    Args:
+      view_a, view_b: [batch, dim] float, any scale; row i of both shows example i.
+      histogram: [ends] float, the H of the step before at ends from -2 to 2, at first
+        zeros; equal on all devices. The caller keeps H for the next step. The authors
+        take 512 ends.
+      decay: in [0, 1], of H; 0 in effect while histogram is zeros.
+
+    Returns:
+      float32 scalar in [-2, 2]; below 0 where negatives are farther.
+
+    Raises:
+      ValueError: the two differ in shape or are not [batch, dim], or histogram is not
+        of rank 1 with two ends or more. TypeError: integers.
+
+    Source: Zhang and Rusinkiewicz, "Learning Local Descriptors with a CDF-Based Dynamic
+      Soft Margin", 2019, https://doi.org/10.1109/ICCV.2019.00306, as in the authors'
+      code for descriptors of real numbers. That code leaves out negatives nearer than
+      0.008, which are copies in its data.
+    """
+    who = "dynamic_soft_margin"
+    gaps, counted = histograms.hardest_gaps(who, view_a, view_b, where, axis_name)
+    moved = histograms.moved(who, histogram, gaps, counted, decay, axis_name)
+    weights = histograms.share_below(moved, lax.stop_gradient(gaps))
+    return masked_mean(weights * gaps, where=counted, axis_name=axis_name)
 
 
 def _directions(who, view_a, view_b, clean, margin, where, axis_name):

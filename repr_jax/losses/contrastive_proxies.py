@@ -117,6 +117,88 @@ def unified_negatives(
     return masked_mean(terms, where=where, axis_name=axis_name)
 
 
+def manifold_similarity(
+    x: Array,
+    labels: Array,
+    proxies: Array,
+    *,
+    walk_rate: float | Array = 0.8,
+    temperature: float | Array = 0.05,
+    margin: float | Array = 5e-4,
+    context_weight: float | Array = 1.0,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """A random walk over rows and proxies ends at the row's own proxy above all others.
+
+    mean_i [ log(1 + sum_k exp(F_ik - F_iy + margin)) + context_weight log(1 + sum_k
+    exp(cos(F_i, F_k) - cos(F_i, F_y) + margin)) ], over the proxies k other than y =
+    labels_i whose difference, with the margin, is above 0. F = (1 - walk_rate) (I -
+    walk_rate S)^-1 of the rows and the proxies as nodes, S_ij = W_ij / sqrt(D_i D_j),
+    W_ij = exp(max(0, c_ij) / temperature) for j != i, else 0, D its sums over j, c the
+    cosine. With gradient in all of them.
+
+    Each step solves a linear system of as many unknowns as there are rows in the whole
+    batch and proxies, and holds its inverse; a split batch solves it on every device.
+
+    Args:
+      labels: [batch] int in [0, num_proxies), rows of others count as nodes alone. The
+        paper's proxies are of groups of classes, drawn at random [our reading].
+      proxies: [num_proxies, dim] float, any scale, learned.
+      walk_rate: in [0, 1), how much of a node's similarity goes on to its neighbors.
+        The paper writes alpha.
+      temperature: > 0.
+      margin: >= 0.
+      context_weight: >= 0. The paper writes lambda_C.
+
+    Source: Aziere and Todorovic, "Ensemble Deep Manifold Similarity Learning Using Hard
+      Proxies", 2019, http://openaccess.thecvf.com/content_CVPR_2019/html/
+      Aziere_Ensemble_Deep_Manifold_Similarity_Learning_Using_Hard_Proxies_CVPR_2019_
+      paper.html, from the authors' code, as tests of pytorch-metric-learning have it,
+      and its temperature; walk_rate, margin and context_weight are of that package
+      [our reading: the paper's]. Its penalty of proxies is not here.
+    """
+    who = "manifold_similarity"
+    checks.fraction(who, walk_rate=walk_rate)
+    checks.positive(who, temperature=temperature, **{"1 - walk_rate": 1 - walk_rate})
+    checks.non_negative(who, margin=margin, context_weight=context_weight)
+    checked_cosines(who, x, labels, proxies, where)
+    x, where = checked_rows(who, where, x=x)
+    own = one_hot(labels, len(proxies), dtype=bool)
+    rows, own, where = gather_rows((l2_normalize(x), own, where), axis_name)
+    nodes = jnp.concatenate([rows, l2_normalize(proxies)])
+    there = jnp.concatenate([where, jnp.ones(len(proxies), bool)])
+    walk = _random_walk(nodes, there, walk_rate, temperature)
+    of_rows, of_proxies = walk[: len(rows)], walk[len(rows) :]
+    alike = pairwise_dot(l2_normalize(of_rows), l2_normalize(of_proxies))
+    terms = _others_above(of_rows[:, len(rows) :], own, margin)
+    terms += context_weight * _others_above(alike, own, margin)
+    # Terms are equal on all devices, and so is their mean.
+    counted = where & jnp.any(own, axis=1)
+    return masked_mean(terms, where=counted, axis_name=axis_name)
+
+
+def _random_walk(nodes, there, walk_rate, temperature):
+    """[n, n] where a walk from each node ends, absent ones linked to none."""
+    linked = there[:, None] & there[None] & ~jnp.eye(len(nodes), dtype=bool)
+    logits = jax.nn.relu(pairwise_dot(nodes, nodes)) / temperature
+    some = jnp.any(linked, axis=1, keepdims=True)
+    degree = jax.nn.logsumexp(jnp.where(linked | ~some, logits, -jnp.inf), axis=1)
+    both = (degree[:, None] + degree[None]) / 2
+    steps = jnp.exp(jnp.where(linked, logits - both, -jnp.inf))
+    identity = jnp.eye(len(nodes), dtype=steps.dtype)
+    system = jax.scipy.linalg.cho_factor(identity - walk_rate * steps)
+    return (1 - walk_rate) * jax.scipy.linalg.cho_solve(system, identity)
+
+
+def _others_above(scores, own, margin):
+    """[n] log(1 + sum exp of what other scores plus the margin exceed the own by)."""
+    wanted = jnp.sum(jnp.where(own, scores, 0), axis=1, keepdims=True)
+    gaps = scores - wanted + margin
+    kept = ~own & ~(gaps <= 0)  # a NaN counts
+    return jnp.log1p(jnp.sum(jnp.where(kept, jnp.exp(gaps), 0), axis=1))
+
+
 def _log_sum_between(rows, scale, whisker):
     """[] log sum exp of the pairs of different labels within the whiskers."""
     cosines = pairwise_dot(rows.x, rows.x)

@@ -228,6 +228,60 @@ def hardest_pairs(
     return hardest(same, -alike) | hardest(other, alike)
 
 
+def uniform_pairs(
+    key: Array,
+    x: Array,
+    labels: Array,
+    *,
+    num_bins: int = 100,
+    num_pairs: int = 10,
+    similarity: Similarity = similarities.negative_distance,
+    memory: Labeled | None = None,
+    where: Array | None = None,
+    axis_name: str | None = None,
+) -> Array:
+    """[batch, columns] bool: drawn so that pairs of any similarity are about as many.
+
+    The range of all positives is cut into num_bins of one width, and so is that of all
+    negatives. Of each bin num_pairs are drawn, or all that it has.
+
+    Args:
+      key: a PRNG key. num_bins, num_pairs: >= 1.
+
+    Source: the UniformHistogramMiner of pytorch-metric-learning, with its numbers; it
+      draws with replacement, and its distance is of rows of unit length.
+    """
+    who = "uniform_pairs"
+    checks.count(who, num_bins=num_bins, num_pairs=num_pairs)
+    rows, alike, same, other = _pairs(
+        who, x, labels, where, axis_name, similarity, memory
+    )
+    keys = row_keys(key, rows.where, axis_name)
+    chance = jax.vmap(lambda k: jax.random.uniform(k, alike.shape[1:]))(keys)
+
+    def drawn(kind):
+        kind &= rows.where[:, None]
+        scores, chances, kinds = gather_rows((alike, chance, kind), axis_name)
+        known = kinds & ~jnp.isnan(scores)
+        least = jnp.min(jnp.where(known, scores, jnp.inf))
+        width = (jnp.max(jnp.where(known, scores, -jnp.inf)) - least) / num_bins
+
+        def bins(scores, kind):
+            place = jnp.floor((scores - least) / jnp.where(width > 0, width, 1))
+            return jnp.where(kind, jnp.clip(place, 0, num_bins - 1), num_bins)
+
+        place, chances = bins(scores, known).ravel(), chances.ravel()
+        order = jnp.lexsort((-chances, place))
+        names = jnp.arange(num_bins + 1, dtype=place.dtype)
+        ends = jnp.searchsorted(place[order], names, side="right")
+        starts = jnp.pad(ends[:-1], (1, 0))
+        bound = chances[order][jnp.minimum(starts + num_pairs, ends) - 1]  # the last
+        bound = bound[jnp.nan_to_num(bins(alike, kind)).astype(int)]
+        return kind & ~((chance < bound) & ~jnp.isnan(alike))  # a NaN counts
+
+    return drawn(same) | drawn(other)
+
+
 def margin_triplets(
     x: Array,
     labels: Array,

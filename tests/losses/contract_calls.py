@@ -303,6 +303,13 @@ def masked_regions(loss, arrays, decoder, **rest):
     return loss(**others, **masks, **rest)
 
 
+def clustered_patches(loss, arrays, decoder, **rest):
+    """Of two clusters of each kind; centroids get no gradient."""
+    label, index = (jnp.nan_to_num(arrays[name]) > 0 for name in ("label", "index"))
+    numbers = label.astype(jnp.int32), index.astype(jnp.int32)
+    return loss(arrays["patches"], *numbers, decoder.T[:2], **rest)
+
+
 def modalities(loss, arrays, decoder, *, where, **rest):
     """By the loss of two views that compiles soonest."""
     pairs = losses.spectral_contrastive

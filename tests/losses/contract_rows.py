@@ -119,6 +119,7 @@ ROWS = {
         {f"{kind}_{side}": (3, DIM) for kind in ("online", "targets") for side in "ab"}
         | MASKS,
     ),
+    "dense_structure": Row(calls.clustered_patches, {"patches": (3, DIM)} | MASKS),
     "spectral_contrastive": Row(calls.embeddings, VIEWS),
     "alignment": Row(calls.embeddings, VIEWS),
     "uniformity": Row(calls.embeddings, {"x": (DIM,)}),
@@ -205,6 +206,9 @@ ROWS = {
     ),
     "gradient_penalty": Row(calls.embeddings, {"gradients": (2, DIM)}),
     "sup_con": Row(calls.labeled, LABELED),
+    "dynamic_soft_margin": Row(
+        partial(calls.embeddings, histogram=np.full(21, 1 / 21, "f"), decay=0.5), VIEWS
+    ),
     "triplet": Row(calls.embeddings, TRIPLETS),
     "triplet_hardest": Row(calls.labeled, LABELED),
     "triplet_semi_hard": Row(calls.labeled, LABELED),
@@ -216,6 +220,9 @@ ROWS = {
     "sub_center_arcface": Row(calls.with_centers, LABELED),
     "soft_triple": Row(calls.with_centers, LABELED),
     "proxy_anchor": Row(calls.with_prototypes, LABELED),
+    "manifold_similarity": Row(
+        partial(calls.with_prototypes, temperature=0.5), LABELED
+    ),
     "unified_negatives": Row(calls.with_prototypes, LABELED),
     "contrastive_margin": Row(calls.labeled, LABELED),
     "multi_similarity": Row(calls.labeled, LABELED),

@@ -10,6 +10,7 @@ from repr_jax import losses
 
 proxy_anchor = jax.jit(losses.proxy_anchor)
 unified_negatives = jax.jit(losses.unified_negatives)
+manifold_similarity = jax.jit(losses.manifold_similarity)
 cosface = jax.jit(losses.cosface)
 LABELS = np.array([0, 1, 2, 3, 0, 1])
 
@@ -126,3 +127,95 @@ def test_bad_arguments_are_named():
         losses.proxy_anchor(x, LABELS, prototypes, sharpness=0)
     with pytest.raises(ValueError, match="unified_negatives: expected labels of shape"):
         losses.unified_negatives(x, LABELS[1:], prototypes)
+
+
+def walk(x, proxies, alpha, temperature):
+    """Where walks end, step by step: (1 - alpha) sum_t alpha^t S^t, in float64."""
+    nodes = np.concatenate([x, proxies])
+    c, n = cosines(nodes, nodes), len(nodes)
+    w = np.array(
+        [
+            [math.exp(max(0, c[i, j]) / temperature) * (i != j) for j in range(n)]
+            for i in range(n)
+        ]
+    )
+    s = np.array(
+        [
+            [w[i, j] / math.sqrt(w[i].sum() * w[j].sum()) for j in range(n)]
+            for i in range(n)
+        ]
+    )
+    total, power = np.zeros((n, n)), np.eye(n)
+    for _ in range(2000):
+        total, power = total + (1 - alpha) * power, alpha * s @ power
+    return total
+
+
+def manifold_from_the_paper(x, labels, proxies, alpha, temperature, margin, weight):
+    """The authors' loops, with a margin."""
+    ends, b, total, rows = walk(x, proxies, alpha, temperature), len(x), 0.0, 0
+    alike = cosines(ends, ends)
+    for i in range(b):
+        if not 0 <= labels[i] < len(proxies):
+            continue
+        rows += 1
+        for scores, factor in ((ends, 1.0), (alike, weight)):
+            gaps = [
+                scores[i, b + k] - scores[i, b + labels[i]] + margin
+                for k in range(len(proxies))
+                if k != labels[i]
+            ]
+            above = sum(math.exp(gap) for gap in gaps if gap > 0)
+            total += factor * math.log(1 + above)
+    return total / rows
+
+
+@pytest.mark.parametrize(
+    ("alpha", "temperature", "margin", "weight"),
+    [(0.8, 0.05, 5e-4, 1.0), (0.95, 0.5, 0.1, 0.3), (0.0, 0.5, 0.1, 1.0)],
+)
+def test_manifold_similarity_matches_the_authors_loops(
+    alpha, temperature, margin, weight
+):
+    options = dict(temperature=temperature, margin=margin, context_weight=weight)
+    for seed, labels in ((38, LABELS), (40, np.array([0, 1, 2, 3, 9, -1]))):
+        x, proxies = draw(seed)
+        expected = manifold_from_the_paper(
+            x, labels, proxies, alpha, temperature, margin, weight
+        )
+        found = manifold_similarity(x, labels, proxies, walk_rate=alpha, **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_manifold_similarity_of_equal_nodes_by_hand():
+    """No proxy is nearer than another: margins alone."""
+    x, proxies = np.ones((3, 2), "f"), np.ones((4, 2), "f")
+    options = dict(margin=0.1, context_weight=2.0)
+    found = manifold_similarity(x, np.arange(3), proxies, **options)
+    expected = 3 * math.log(1 + 3 * math.exp(0.1))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_walk_reaches_the_proxy_of_a_row_by_way_of_its_neighbors():
+    """Two arcs of one length: cosines of their last rows prefer the wrong proxy."""
+    angles = np.deg2rad([20, 40, 60, 80, -30])
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype("f")
+    ends = np.deg2rad([0, 130])
+    proxies = np.stack([np.cos(ends), np.sin(ends)], axis=1).astype("f")
+    labels = np.zeros(5, int)
+    assert cosines(x, proxies)[3, 1] > cosines(x, proxies)[3, 0]
+    options = dict(temperature=0.05, margin=0.0, context_weight=0.0)
+    near = manifold_similarity(x, labels, proxies, walk_rate=0.1, **options)
+    far = manifold_similarity(x, labels, proxies, walk_rate=0.99, **options)
+    assert near > 0 and far == 0
+
+
+def test_rows_of_no_proxy_are_nodes_that_move_others():
+    x, proxies = draw()
+    labels = np.array([0, 1, 2, 3, -1, -1])
+    gradient = jax.jit(jax.grad(losses.manifold_similarity))(x, labels, proxies)
+    assert np.abs(gradient).sum(axis=1).all()
+    alone = manifold_similarity(x[:4], labels[:4], proxies)
+    assert abs(manifold_similarity(x, labels, proxies) - alone) > 1e-4
+    with pytest.raises(ValueError, match="manifold_similarity: expected 1 - walk_rate"):
+        losses.manifold_similarity(x, labels, proxies, walk_rate=1.0)

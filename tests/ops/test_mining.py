@@ -1,12 +1,14 @@
 """Miners against loops, absent rows, split batches, and losses of what they find."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from repr_jax import losses
-from repr_jax.ops import mining
+from repr_jax.ops import mining, queue
 
 LABELS = np.array([0, 1, 0, 2, 1, 0, 3, 2])  # 3 is alone
 MINERS = (mining.hardest, mining.easy_positive, mining.easy_positive_semi_hard)
@@ -218,6 +220,67 @@ def test_pairs_of_a_split_batch_are_those_of_the_whole(name):
     found = jax.vmap(lambda *b: mined(*b, axis_name="data"), axis_name="data")
     parts = found(x.reshape(4, 2, 3), LABELS.reshape(4, 2))
     np.testing.assert_allclose(parts, np.full(4, mined(x, LABELS)), rtol=1e-5)
+
+
+def counts_by_bin(x, labels, present, num_bins):
+    """[2, num_bins] how many positives and negatives a bin has; bins of all pairs."""
+    rows = np.flatnonzero(present)
+    pairs = [(i, j) for i in rows for j in rows if i != j]
+    away = {p: -np.linalg.norm(np.float64(x[p[0]] - x[p[1]])) for p in pairs}
+    bins, counts = {}, np.zeros((2, num_bins), int)
+    for kind in (0, 1):
+        own = [p for p in pairs if (labels[p[0]] != labels[p[1]]) == kind]
+        low, high = (f(away[p] for p in own) for f in (min, max))
+        for p in own:
+            place = int((away[p] - low) / (high - low) * num_bins)
+            bins[p] = kind, min(place, num_bins - 1)
+            counts[bins[p]] += 1
+    return bins, counts
+
+
+@pytest.mark.parametrize(("num_bins", "num_pairs"), [(3, 2), (5, 1), (7, 100)])
+def test_uniform_pairs_are_as_many_of_each_bin_if_it_has_them(num_bins, num_pairs):
+    options = dict(num_bins=num_bins, num_pairs=num_pairs)
+    x, present = draw(12, 3), np.ones(12, bool)
+    labels = np.arange(12) % 3
+    for absent in ([], [0, 5]):
+        present[absent], x[absent] = False, np.nan
+        bins, available = counts_by_bin(x, labels, present, num_bins)
+        key = jax.random.key(1)
+        found = mining.uniform_pairs(key, x, labels, where=present, **options)
+        drawn = np.zeros_like(available)
+        for i, j in np.argwhere(found):
+            drawn[bins[i, j]] += 1
+        np.testing.assert_array_equal(drawn, np.minimum(available, num_pairs))
+
+
+def test_uniform_pairs_are_drawn_alike_and_split_batches_draw_those_of_the_whole():
+    x = np.array([[0.0], [0.1], [0.2], [5.0]], "f")  # one bin of three, both ways
+    mine = partial(mining.uniform_pairs, num_bins=2, num_pairs=2)
+    keys = jax.random.split(jax.random.key(0), 2000)
+    found = jax.jit(jax.vmap(lambda key: mine(key, x, np.zeros(4, int))))(keys)
+    near = found[:, :3, :3].mean(axis=0)
+    np.testing.assert_allclose(near, (1 - np.eye(3)) / 3, atol=0.05)
+    x, key = draw(), jax.random.key(3)
+    whole = mine(key, x, LABELS)
+    split = jax.vmap(lambda *b: mine(key, *b, axis_name="data"), axis_name="data")
+    parts = split(x.reshape(4, 2, 3), LABELS.reshape(4, 2))
+    np.testing.assert_array_equal(parts.reshape(8, 8), whole)
+
+
+def test_uniform_pairs_of_a_memory_of_one_kind_and_of_nan():
+    x, key = draw(), jax.random.key(3)
+    stored = queue.Labeled(x[:3] + 1, LABELS[:3], np.array([True, True, False]))
+    found = mining.uniform_pairs(key, x, LABELS, num_pairs=99, memory=stored)
+    np.testing.assert_array_equal(
+        found, ~np.eye(8, 11, dtype=bool) & (np.arange(11) < 10)
+    )
+    found = mining.uniform_pairs(key, x, np.zeros(8, int), num_bins=1, num_pairs=5)
+    assert found.sum() == 5  # no negative
+    x[0] = np.nan
+    assert mining.uniform_pairs(key, x, LABELS)[0, 1:].all()
+    with pytest.raises(ValueError, match="uniform_pairs: expected num_pairs >= 1"):
+        mining.uniform_pairs(key, x, LABELS, num_pairs=0)
 
 
 def test_masks_that_do_not_fit_are_refused():
