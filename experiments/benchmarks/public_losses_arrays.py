@@ -54,6 +54,17 @@ def recalled(rng, batch, dim):
     return found | {"memory_labels": memory_labels, "memory": memory}
 
 
+def carried(rng, batch, dim, num_intervals=40):
+    """With the histogram of former batches."""
+    histogram = np.append(rng.random(num_intervals), 0.0)
+    return views(rng, batch, dim) | {"histogram": histogram / histogram.sum()}
+
+
+def eight(rng, batch, dim):
+    """So few rows that no two of their distances are nearly equal."""
+    return labeled(rng, 8, dim)
+
+
 def weights(rng, batch, dim):
     return {"weights": rng.normal(size=(batch, dim))}
 
@@ -163,6 +174,14 @@ def hidden_patches(rng, batch, dim):
     """As many in each image."""
     order = rng.permuted(np.tile(np.arange(6), (batch, 1)), axis=1)
     return maps(rng, batch, dim) | {"mask": order < 2}
+
+
+def clustered_patches(rng, batch, dim):
+    """Of eight images, which lightly clusters at once."""
+    found = {"patches": rng.normal(size=(8, batch, dim))}
+    found["image_clusters"] = rng.integers(3, size=(8, batch))
+    found["clusters"] = rng.integers(24, size=(8, batch))
+    return found | {"centroids": rng.normal(size=(24, dim))}
 
 
 def projected(rng, batch, dim):

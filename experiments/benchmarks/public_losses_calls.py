@@ -1,7 +1,7 @@
 """A row of `public_losses`: our call, and the class of others that it is to equal.
 
-A class is {"class", "options"}, as `peers/losses.py` makes it; options are plain, or of
-this form. `hand` names the function there that hands the same arrays to it.
+A class is {"class", "options"}, as `peers/losses_hands.py` makes it; options are plain,
+or of this form. `hand` names the function there that hands the same arrays to it.
 """
 
 from collections.abc import Callable
@@ -173,6 +173,63 @@ def multi_similarity_recalled(**arrays):
 def pair_hinge_recalled(**arrays):
     """pair_hinge(memory=memory)"""
     return recalled(losses.pair_hinge, **arrays)
+
+
+def first_dynamic_margin(view_a, view_b):
+    """dynamic_soft_margin() of a histogram of zeros"""
+    return losses.dynamic_soft_margin(view_a, view_b, jnp.zeros(41))
+
+
+def dynamic_margin(view_a, view_b, histogram):
+    """dynamic_soft_margin(decay=0.99 / (0.99 + 0.01 batch))"""
+    decay = 0.99 / (0.99 + 0.01 * len(view_a))
+    return losses.dynamic_soft_margin(view_a, view_b, histogram, decay=decay)
+
+
+def uniform_pairs(x, labels):
+    """pair_hinge(pair_where=ops.mining.uniform_pairs(num_bins=10000, num_pairs=1))"""
+    options = dict(num_bins=10000, num_pairs=1)
+    kept = mining.uniform_pairs(jax.random.key(0), x, labels, **options)
+    options = dict(similarity=negative_distance, positive_bound=0, negative_bound=-1)
+    return losses.pair_hinge(x, labels, pair_where=kept, **options)
+
+
+CLASS_WEIGHTS = (0.5, 2.0, 1.0, 3.0, 0.1)
+
+
+def class_weighted(x, labels, prototypes):
+    """mean of weights[labels] times cosface() of each row: by vmap"""
+    each = jax.vmap(lambda x, y: losses.cosface(x[None], y[None], prototypes))
+    return jnp.mean(jnp.asarray(CLASS_WEIGHTS)[labels] * each(x, labels))
+
+
+def between_thresholds(anchors, positives, negatives):
+    """mean of triplet() of each triplet where in (0.5, 3): by vmap"""
+    each = jax.vmap(lambda *rows: losses.triplet(*(x[None] for x in rows)))
+    terms = each(anchors, positives, negatives)
+    return jnp.mean(terms, where=(terms > 0.5) & (terms < 3.0))
+
+
+HINGES = dict(similarity=negative_distance, positive_bound=0, negative_bound=-9)
+
+
+def each_anchor(x, labels, kept):
+    """[batch] pair_hinge of each row and its pairs that are kept."""
+    rows = jnp.eye(len(x), dtype=bool)[:, :, None] & kept[None]
+    hinge = partial(losses.pair_hinge, x, labels, **HINGES)
+    return jax.vmap(lambda row: hinge(pair_where=row))(rows)
+
+
+def per_anchor(x, labels):
+    """mean of pair_hinge(negative_bound=-9) of each row: by vmap over masks of a row"""
+    return jnp.mean(each_anchor(x, labels, jnp.ones(2 * x.shape[:1], bool)))
+
+
+def of_each_kind(x, labels):
+    """pair_hinge(positives) + mean of pair_hinge(negatives) of each row: by masks"""
+    same = labels[:, None] == labels[None]
+    near = losses.pair_hinge(x, labels, pair_where=same, **HINGES)
+    return near + jnp.mean(each_anchor(x, labels, ~same))
 
 
 def pnp_quotient(x, labels):

@@ -9,7 +9,9 @@ from experiments.benchmarks.public_losses_metric import (
     of_hinges,
     of_lists,
     of_memories,
+    of_reducers,
     of_triplets,
+    of_walks,
     of_weights,
 )
 from experiments.benchmarks.public_losses_pml import of_classes, of_pairs, of_tuplets
@@ -24,6 +26,7 @@ def cases() -> list[Case]:
     parts = of_lightly, of_spread, of_views, of_patches
     parts += of_open_clip, of_pairs, of_tuplets, of_classes
     parts += of_triplets, of_hinges, of_lists, of_memories, of_weights
+    parts += of_walks, of_reducers
     return [row for part in parts for row in part()]
 
 

@@ -1,9 +1,11 @@
-"""What `public_losses` compares with pytorch-metric-learning: hinges, lists, memories.
+"""What `public_losses` compares with pytorch-metric-learning: hinges, lists, memories,
+walks and reducers.
 
 Those of `public_losses_pml` are the others.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -259,5 +261,104 @@ def of_weights() -> list[Case]:
             spec(f"{regularizers}.SparseCentersRegularizer", **classes),
             arrays.centers,
             "flat",
+        ),
+    ]
+
+
+def of_walks() -> list[Case]:
+    """Histograms that are carried along, walks of rows and proxies, uniform draws."""
+    histogram = partial(pml, "DynamicSoftMarginLoss", num_bins=40)
+    fixed = "PML fills distances in place, which torch cannot differentiate, so of a "
+    fixed += "copy; its weights would have a gradient, which the authors stop"
+    groups = partial(arrays.prototyped, name="proxies")
+    distant = spec(
+        f"{PML}.miners.UniformHistogramMiner",
+        num_bins=10000,
+        pos_per_bin=1,
+        neg_per_bin=1,
+        distance=PLAIN,
+    )
+    return [
+        case(
+            calls.first_dynamic_margin,
+            histogram(),
+            arrays.views,
+            "carried",
+            note=fixed,
+        ),
+        case(
+            calls.dynamic_margin,
+            histogram(),
+            arrays.carried,
+            "carried",
+            note=f"{fixed}; its momentum is of a sum over the batch",
+        ),
+        case(
+            losses.manifold_similarity,
+            pml("ManifoldLoss"),
+            groups,
+            "walked",
+            temperature=0.5,
+        ),
+        case(
+            losses.manifold_similarity,
+            pml("ManifoldLoss", alpha=0.99, lambdaC=0.3, margin=0.1),
+            groups,
+            "walked",
+            walk_rate=0.99,
+            temperature=0.5,
+            margin=0.1,
+            context_weight=0.3,
+        ),
+        case(
+            calls.uniform_pairs,
+            pml("ContrastiveLoss", distance=PLAIN, miner=distant),
+            arrays.eight,
+            "mined",
+            note="of eight rows, so that a bin has a pair, both ways, or none",
+        ),
+    ]
+
+
+def of_reducers() -> list[Case]:
+    """What reducers of PML do, by calls for each row, or for each kind of pair."""
+    reducer = f"{PML}.reducers"
+    anchors = spec(f"{reducer}.PerAnchorReducer")
+    hinges = partial(pml, "ContrastiveLoss", distance=PLAIN, neg_margin=9)
+    weights = spec("torch.tensor", data=list(calls.CLASS_WEIGHTS))
+    return [
+        case(
+            calls.class_weighted,
+            pml(
+                "CosFaceLoss",
+                reducer=spec(f"{reducer}.ClassWeightedReducer", weights=weights),
+                num_classes=arrays.NUM_CLASSES,
+                embedding_size=4,
+            ),
+            arrays.prototyped,
+            "with_weights",
+        ),
+        case(
+            calls.between_thresholds,
+            pml(
+                "TripletMarginLoss",
+                margin=0.2,
+                distance=SQUARED,
+                reducer=spec(f"{reducer}.ThresholdReducer", low=0.5, high=3.0),
+            ),
+            arrays.triples,
+            "triplets",
+        ),
+        case(calls.per_anchor, hinges(reducer=anchors), arrays.labeled),
+        case(
+            calls.of_each_kind,
+            hinges(
+                reducer=spec(
+                    f"{reducer}.MultipleReducers",
+                    reducers=spec("builtins.dict", neg_loss=anchors),
+                    default_reducer=spec(f"{reducer}.AvgNonZeroReducer"),
+                )
+            ),
+            arrays.labeled,
         ),
     ]

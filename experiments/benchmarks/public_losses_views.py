@@ -146,4 +146,11 @@ def of_patches() -> list[Case]:
             note=normal,
         ),
         case(calls.le_wm, lightly("LeWMLoss"), arrays.frames, "of_steps", note=drawn),
+        case(
+            losses.dense_structure,
+            lightly("regularizer.DSERegularizer"),
+            arrays.clustered_patches,
+            "structured",
+            note="of clusters that are given in place of lightly's k-means",
+        ),
     ]
