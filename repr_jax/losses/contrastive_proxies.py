@@ -156,7 +156,7 @@ def manifold_similarity(
       Aziere_Ensemble_Deep_Manifold_Similarity_Learning_Using_Hard_Proxies_CVPR_2019_
       paper.html, from the authors' code, as tests of pytorch-metric-learning have it,
       and its temperature; walk_rate, margin and context_weight are of that package
-      [our reading: the paper's]. Its penalty of proxies is not here.
+      [our reading: the paper's]. How the paper makes proxies hard is not here.
     """
     who = "manifold_similarity"
     checks.fraction(who, walk_rate=walk_rate)

@@ -34,8 +34,9 @@ def hardest_gaps(
     others = pairs.others(rows, columns)
 
     def nearest(x, y):
-        s = negative_distance.of_pairs(x, y)
-        return jnp.max(jnp.where(others, s, -jnp.inf), axis=1)
+        s = lax.stop_gradient(negative_distance.of_pairs(x, y))
+        place = jnp.argmax(jnp.where(others, s, -jnp.inf), axis=1)
+        return negative_distance.of_rows(x, y[place])  # of near rows more exact
 
     every_a, every_b = columns.x
     far = jnp.maximum(nearest(a, every_b), nearest(b, every_a))
