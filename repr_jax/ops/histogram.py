@@ -9,7 +9,7 @@ from repr_jax.ops.batch import checked_rows, gather_rows, masked_mean, num_prese
 from repr_jax.ops.numerics import to_float
 from repr_jax.ops.similarity import cosine, negative_distance
 
-WIDEST = 2.0  # the distance of rows of unit length
+WIDEST = 2.0  # the greatest distance of rows of unit length
 
 
 def shares(values: Array, low: float, high: float, num_intervals: int) -> Array:
