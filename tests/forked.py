@@ -11,26 +11,12 @@ import subprocess
 import sys
 
 SERVER = """
-import gc, json, os, resource, runpy, sys, traceback, warnings
+import gc, json, os, resource, runpy, sys, warnings
 warnings.simplefilter("ignore")
 import jax, optax, flax.linen, orbax.checkpoint, ml_collections.config_flags
 import matplotlib.figure, tensorboardX
 import repr_jax.run, repr_jax.evaluators.bound, configs.base, experiments.multimodal_vae
-
-def code_of(module, arguments):
-    sys.argv = [module, *arguments]
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
-gc.freeze()  # and no child frees what it has of its parent, which takes a second
+gc.freeze()  # a child would free what it has of its parent, which takes a second
 for line in sys.stdin:
     module, arguments, folder, output = json.loads(line)
     child = os.fork()
@@ -40,9 +26,9 @@ for line in sys.stdin:
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
         resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))
         os.chdir(folder)
-        code = code_of(module, arguments)
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(code)
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit(0)
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 """
