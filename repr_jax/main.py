@@ -12,7 +12,9 @@ number, 143 for SIGTERM, stopped by it, and the same command continues, also aft
 another process of the run died.
 """
 
+import atexit
 import contextlib
+import gc
 import os
 import re
 import signal
@@ -258,4 +260,5 @@ def _parse(argv):
 
 if __name__ == "__main__":
     sys.unraisablehook = _unraisable
+    atexit.register(gc.freeze)  # or the end takes a second of looking for garbage
     app.run(main, flags_parser=_parse)

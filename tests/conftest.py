@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from experiments.launch import local
+from tests import forked as forked_commands
 from tests import older_jax, runs
 
 NUM_DEVICES = 4
@@ -63,6 +64,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+# The processes that tests start read the package compiled, wherever Python is told to
+# keep nothing.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Compiled programs are shared by workers, by the processes that tests start, and by
 # the next run of the suite.
@@ -132,6 +137,19 @@ def start(tmp_path_factory):
 
     start.log = lambda: tmp_path_factory.mktemp("log") / "output"
     return start
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """forked(module, arguments, folder) -> (exit code, what was printed), of a command.
+
+    Its folder is one below others, for ., .., ../.. and ~, too, unless given.
+    """
+    home = tmp_path_factory.mktemp("here") / "a" / "b"
+    home.mkdir(parents=True)
+    output = tmp_path_factory.mktemp("output") / "text"
+    with forked_commands.commands(REPOSITORY, home, output) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

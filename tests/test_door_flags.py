@@ -3,11 +3,8 @@
 REPR_JAX_FUZZ=300 tries more than the suite has time for.
 """
 
-import json
 import os
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,60 +14,12 @@ from tests.runs import CONFIG
 
 NUM_CASES = int(os.environ.get("REPR_JAX_FUZZ", 36))
 
-# Imports once and forks for every case: jax starts no thread before it is used.
-SERVER = """
-import json, os, resource, runpy, sys, warnings
-warnings.simplefilter("ignore")
-import jax, optax, flax.linen, orbax.checkpoint, ml_collections.config_flags
-import repr_jax.run, repr_jax.evaluators.bound, configs.base, experiments.multimodal_vae
-for line in sys.stdin:
-    module, arguments, output = json.loads(line)
-    child = os.fork()
-    if not child:
-        file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(file, 1), os.dup2(file, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))
-        sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        sys.exit(0)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
 VALUES = ["abc", "-1", "0", "nan", "inf", "-inf", "1e400", "()", "(1,2)", "[1]", "None"]
 VALUES += ["True", "{}", "'", "", " ", "1.5", "ü", "../..", "/dev/null", "~", "$HOME"]
 VALUES += ["best", "1,2", "a=b", "=", "\n", "%s", "{}{0}", "/nowhere/at/all", "."]
 VALUES += [300 * "x"]
 FLAGS = ["config", "workdir", "step", "mode", "distributed", "trust", "amend"]
 FLAGS += ["compilation_cache", "unknown", *["value"] * 4]
-
-
-@pytest.fixture(scope="module")
-def run(repository, tmp_path_factory):
-    """run(module, arguments) -> (exit code, what was printed)."""
-    here = tmp_path_factory.mktemp("here") / "a" / "b"  # for ., .., ../.. and ~, too
-    here.mkdir(parents=True)
-    output = tmp_path_factory.mktemp("output") / "text"
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "HOME": str(here)}
-    environment["PYTHONPATH"] = str(repository)
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        cwd=here,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def run(module, arguments):
-        server.stdin.write(json.dumps([module, arguments, str(output)]) + "\n")
-        server.stdin.flush()
-        return int(server.stdout.readline()), output.read_text(errors="replace")
-
-    yield run
-    server.stdin.close()
-    server.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -272,14 +221,14 @@ def test_every_command_is_tried(repository):
     assert there - tried == STARTED and tried <= there
 
 
-def test_no_arguments_make_a_traceback(run, files, monkeypatch):
+def test_no_arguments_make_a_traceback(forked, files, monkeypatch):
     seed, codes = random.randrange(2**32), []
     problems = []
     for number in range(NUM_CASES):
         rng = random.Random(f"{seed} {number}")
         module, make = COMMANDS[number % len(COMMANDS)]
         arguments = make(rng, files)
-        code, text = run(module, arguments)
+        code, text = forked(module, arguments)
         case = f"seed {seed}, case {number}: {module} {arguments}: {code}\n"
         if code not in (0, 2, 3) or "Traceback" in text or (code and not text.strip()):
             problems.append(case + text[-3000:])
@@ -324,11 +273,11 @@ def test_no_arguments_make_a_traceback(run, files, monkeypatch):
         "results.render FOLDER",
     ],
 )
-def test_a_value_that_cannot_be_is_one_line(run, files, command):
+def test_a_value_that_cannot_be_is_one_line(forked, files, command):
     names = {"FILE": str(files / "names.txt"), "FOLDER": str(files)}
     for word, path in names.items():
         command = command.replace(word, path)
     module, *arguments = command.split()
-    code, text = run(f"experiments.{module}", arguments)
+    code, text = forked(f"experiments.{module}", arguments)
     assert code == 2 and "Traceback" not in text, text
     assert "error: " in text.splitlines()[-1], text
