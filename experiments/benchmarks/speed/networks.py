@@ -121,19 +121,25 @@ def ours(name: str, smoke: bool) -> Callable:
     return call
 
 
+def as_products(operations: float, rows: int, side: int) -> Callable:
+    """So many operations in products of a rows x side and a side x side matrix."""
+    times = max(1, round(operations / (2 * rows * side**2)))
+    x = jax.random.normal(jax.random.key(0), (rows, side))
+    a = jax.random.orthogonal(jax.random.key(1), side)  # no product grows
+
+    @jax.jit
+    def products(x, a):
+        return jax.lax.fori_loop(0, times, lambda _, x: pairwise_dot(x, a), x)
+
+    return partial(products, x, a)
+
+
 def roofline(name: str, smoke: bool) -> Callable:
-    """As many operations as our step has, in products of matrices."""
+    """As many operations as our step has, in products of large matrices."""
     step, arguments = NETWORKS[name](smoke)
     needed = 1e12 * measure.operations(jax.jit(step).lower(*arguments))
     side = 64 if smoke else SIDE
-    times = max(1, round(needed / (2 * side**3)))
-    a = jax.random.normal(jax.random.key(0), (side, side)) / side**0.5
-
-    @jax.jit
-    def products(a):
-        return jax.lax.fori_loop(0, times, lambda _, x: pairwise_dot(x, a), a)
-
-    return partial(products, a)
+    return as_products(needed, side, side)
 
 
 def problems(smoke: bool) -> Iterator[Problem]:

@@ -11,38 +11,48 @@ import pathlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import jax
 import numpy as np
 
+from experiments.benchmarks.accelerator import measure
+from experiments.benchmarks.speed.networks import as_products
 from experiments.benchmarks.speed.peers import sizes
 from experiments.benchmarks.speed.turns import Problem, Subject
 from repr_jax import config as configs
 from repr_jax import run, sharding, train
 
+WIDTH = 128
 CONFIGS = pathlib.Path(__file__).resolve().parents[3] / "configs"
 TEXT = (
     "Steps of training by the project's own loop, from a config: one call of the "
-    "compiled program takes `steps_per_call` of them, the peer takes as many in a loop "
-    "of plain torch. Both draw their data: the identifiability experiment has two "
-    "perceptrons of five layers, 128 wide, batch 512; the GAN on a ring two of four "
-    "layers, 128 wide, batch 128, with a penalty of the gradient. Milliseconds are of "
-    "all steps of a call: {identifiability} and {ring}."
-).format(**{name: steps for name, (steps, _) in sizes.small_models(False).items()})
+    "compiled program takes all steps that are named, the peer takes as many in a loop "
+    "of plain torch; milliseconds are of all of them. Both draw their data: the "
+    "identifiability experiment has two perceptrons of five layers, 128 wide; the GAN "
+    "on a ring two of four layers, 128 wide, with a penalty of the gradient. The batch "
+    "of each config, and a small one. The limit is the operations of our steps, as XLA "
+    "counts them in the program as written, done by products of batch x 128 and 128 x "
+    "128 numbers."
+)
 FILES = {
     "identifiability": "contrastive/multimodal_identifiability_cpu.py",
     "ring": "adversarial/gan_ring.py",
 }
 
 
-def ours(name: str, smoke: bool) -> Callable:
-    """Some steps from where the last call ended; returns the last metrics."""
-    steps, batch_size = sizes.small_models(smoke)[name]
+def training(name: str, batch: int, smoke: bool):
+    """Parts, config, a stream of batches and the state of a run that never ends."""
     config = configs.load(f"{CONFIGS / FILES[name]}{':smoke' if smoke else ''}")
-    config.steps_per_call, config.batch_size = steps, batch_size
+    config.batch_size = batch
     for field in ("num_steps", "log_every", "checkpoint_every", "eval_every"):
-        config[field] = 1_000 * steps
+        config[field] = 10**6
     parts = run.build(config)
-    stream = parts.dataset.train(batch_size)
-    state = train.init_state(parts, config, next(stream))
+    stream = parts.dataset.train(batch)
+    return parts, config, stream, train.init_state(parts, config, next(stream))
+
+
+def ours(name: str, batch: int, steps: int, smoke: bool) -> Callable:
+    """Some steps from where the last call ended; returns the last metrics."""
+    parts, config, stream, state = training(name, batch, smoke)
     call = train.make_call(train.make_step(parts, config), parts.mesh)
 
     def taken():
@@ -56,10 +66,18 @@ def ours(name: str, smoke: bool) -> Callable:
     return taken
 
 
+def products(name: str, batch: int, steps: int, smoke: bool) -> Callable:
+    """As many operations as our steps have, in products of such matrices."""
+    parts, config, stream, state = training(name, batch, smoke)
+    step = jax.jit(train.make_step(parts, config))
+    lowered = step.lower(state, next(stream), dict(parts.dataset.fixed))
+    return as_products(1e12 * steps * measure.operations(lowered), batch, WIDTH)
+
+
 def problems(smoke: bool) -> Iterator[Problem]:
-    for name, (steps, _) in sizes.small_models(smoke).items():
-        made = partial(ours, name, smoke)
-        yield Problem(f"{name}, {steps} steps", made, same=False)
+    for size in sizes.small_models(smoke):
+        made, limit = (partial(make, *size, smoke) for make in (ours, products))
+        yield Problem(sizes.small_model(*size), made, limit, same=False)
 
 
 SUBJECT = Subject("Speed of small models", TEXT, problems)

@@ -24,7 +24,17 @@ def vit(smoke: bool):
 
 
 def small_models(smoke: bool):
-    """{name: (steps of a call, batch)}"""
+    """Name, batch, steps of a call."""
     if smoke:
-        return {"identifiability": (3, 8), "ring": (3, 8)}
-    return {"identifiability": (500, 512), "ring": (100, 128)}
+        return (("identifiability", 8, 3), ("ring", 8, 3))
+    return (
+        ("identifiability", 512, 500),
+        ("identifiability", 32, 1_000),
+        ("ring", 128, 200),
+        ("ring", 16, 500),
+    )
+
+
+def small_model(name: str, batch: int, steps: int) -> str:
+    """Of a problem."""
+    return f"{name}, batch {batch}, {steps} steps"

@@ -17,7 +17,7 @@ def perceptron(widths, slope):
     return nn.Sequential(*layers[:-1])
 
 
-def identifiability(steps, batch):
+def identifiability(batch, steps):
     """Latents of 3 x 3 dimensions, mixed by three layers; symmetric InfoNCE."""
     dim, wide = 3, 9
     encoders = [perceptron((wide, 128, 128, 128, 128, dim), 0.01) for _ in range(2)]
@@ -50,7 +50,7 @@ def identifiability(steps, batch):
     return partial(repeated, step, steps)
 
 
-def ring(steps, batch):
+def ring(batch, steps):
     """Eight Gaussians; discriminator with a penalty of its gradient, then generator."""
     discriminator, generator = (
         perceptron((first, 128, 128, 128, last), 0.0)
@@ -93,6 +93,6 @@ def repeated(step, steps):
 def problems(smoke):
     made = {"identifiability": identifiability, "ring": ring}
     return {
-        f"{name}, {steps} steps": {"plain torch": partial(made[name], steps, batch)}
-        for name, (steps, batch) in sizes.small_models(smoke).items()
+        sizes.small_model(*size): {"plain torch": partial(made[size[0]], *size[1:])}
+        for size in sizes.small_models(smoke)
     }
