@@ -1,9 +1,10 @@
 """Views of one image, a network, and a target network that is its moving average.
 
-BYOL is `make`, MoCo `make_queued`, DINO `make_centered`. The target has an encoder and
-a projector, no predictor, and gets no gradient; after every step its parameters move
-towards the online network's, and so do a queue and a center, once a step however many
-parts a batch has. Both networks see batches as they come, with statistics of their own.
+BYOL is `make`, MoCo `make_queued`, DINO `make_centered`, UDI `make_consolidated`. The
+target has an encoder and a projector, no predictor, and gets no gradient; after every
+step its parameters move towards the online network's, and so do a queue and centers,
+once a step however many parts a batch has. Both networks see batches as they come, with
+statistics of their own.
 A batch has `image` and may have `where`, as in `two_view`.
 """
 
@@ -24,8 +25,12 @@ from experiments.two_view import (
 from repr_jax.config import bind
 from repr_jax.experiment import Experiment
 from repr_jax.models.joint_embedding import JointEmbedding
+from repr_jax.models.vit import ClassToken, Tokens
 from repr_jax.ops import center, ema, queue
+from repr_jax.ops.patches import one_per_window, patch_grid
+from repr_jax.ops.targets import consolidated
 
+AFTER_VIEWS = 2**16  # is folded into the key, of which each view has a smaller number
 TARGET = ("encoder", "projector")  # parts of the network that a target has
 
 
@@ -47,7 +52,7 @@ def make(config) -> Experiment:
     as `schedules.cosine`. Represents by the online encoder.
     """
 
-    def objective(loss_fn, online, targets, memory, where, step):
+    def objective(loss_fn, online, targets, memory, where, key, step):
         (a, b), (target_a, target_b) = online, targets
         value = loss_fn(a.prediction, target_b, where=where)
         return value + loss_fn(b.prediction, target_a, where=where), memory
@@ -66,7 +71,7 @@ def make_queued(config) -> Experiment:
     def start(dim):
         return queue.buffered(config.queue_size, config.batch_size, dim)
 
-    def objective(loss_fn, online, targets, memory, where, step):
+    def objective(loss_fn, online, targets, memory, where, key, step):
         stored = memory.queue
         value = loss_fn(
             online[0].prediction,
@@ -92,7 +97,7 @@ def make_centered(config) -> Experiment:
     """
     temperature = bind(config.target_temperature, "config.target_temperature")
 
-    def objective(loss_fn, online, targets, memory, where, step):
+    def objective(loss_fn, online, targets, memory, where, key, step):
         targets = jnp.stack(targets)
         value = loss_fn(
             jnp.stack([view.prediction for view in online]),
@@ -106,23 +111,90 @@ def make_centered(config) -> Experiment:
     def move(memory):
         return center.move(memory, decay=config.center_decay)
 
+    memory = Memory(center.start, move)
+    return _experiment(config, objective, memory, _held(config), by_target=True)
+
+
+def make_consolidated(config) -> Experiment:
+    """As `make_centered`, of both class tokens and the patches of a transformer.
+
+    The encoder is a `vit.ViT` of two class tokens and the shape of the first two views;
+    all tokens have one projector. The loss is the mean of three, each with a center of
+    its own: of the first class token, as DINO; of the second, whose targets mix in one
+    patch of each window, of `config.window` patches a side, with weight `config.mix`;
+    and of the patches of the first two views, at the same place of both, so that these
+    views should move little. Represents by both class tokens, side by side.
+
+    Source: as `ops.targets.consolidated`. There a masked attention of patches comes
+    before the projector, patches of crops are aligned, and what a local view predicts
+    mixes in the patches that it shows alone; here it mixes in those of the whole view.
+    """
+    temperature = bind(config.target_temperature, "config.target_temperature")
+    grid = patch_grid("ViT", config.encoder.shape, config.encoder.patch_size)
+
+    def mixed(key, tokens):
+        sampled = one_per_window(key, len(tokens), grid, config.window)
+        return consolidated(tokens[:, 0], tokens[:, 2:], sampled, mix=config.mix)
+
+    def objective(loss_fn, online, targets, memory, where, key, step):
+        online, targets = [view.prediction for view in online], jnp.stack(targets)
+        first, second = (jnp.stack([x[:, n] for x in online]) for n in (0, 1))
+        keys = jax.random.split(jax.random.fold_in(key, AFTER_VIEWS))
+        goals = targets[:, :, 0], jax.vmap(mixed)(keys, targets)
+        patches = jnp.stack(online[:2])[:, :, 2:], targets[:, :, 2:]
+        patches = [x.reshape(2, -1, x.shape[-1]) for x in patches]
+        levels = (
+            (first, goals[0], where),
+            (second, goals[1], where),
+            (*patches, jnp.repeat(where, patches[0].shape[1] // len(where))),
+        )
+        value, kept = 0.0, []
+        for (x, goal, present), old in zip(levels, memory):
+            options = dict(where=present, target_temperature=temperature(step))
+            value += loss_fn(x, goal, old.mean, **options) / len(levels)
+            kept.append(center.add(old, goal, where=present))
+        return value, tuple(kept)
+
+    def start(dim):
+        return tuple(center.start(dim) for _ in range(3))
+
+    def move(memory):
+        return tuple(center.move(kept, decay=config.center_decay) for kept in memory)
+
+    options = dict(held=_held(config), by_target=True, of_vit=Tokens)
+    experiment = _experiment(config, objective, Memory(start, move), **options)
+
+    def represent(*inputs):
+        tokens = experiment.outputs["represent"](*inputs)
+        return tokens[:, :2].reshape(len(tokens), -1)
+
+    return experiment._replace(outputs={"represent": represent})
+
+
+def _held(config) -> Callable:
+    """(params, step) -> params, whose prototypes get no gradient at first."""
+
     def held(params, step):
         projector = params["projector"]
         prototypes = frozen(projector["prototypes"], step, config.freeze_steps)
         return {**params, "projector": {**projector, "prototypes": prototypes}}
 
-    memory = Memory(center.start, move)
-    return _experiment(config, objective, memory, held, by_target=True)
+    return held
 
 
 def _experiment(
-    config, objective, memory: Memory, held=lambda params, step: params, by_target=False
+    config,
+    objective,
+    memory: Memory,
+    held=lambda params, step: params,
+    by_target=False,
+    of_vit=ClassToken,
 ) -> Experiment:
     """`objective` returns the loss and what is remembered until the step is over.
 
     held: (params, step) -> params, of which some may get no gradient.
     """
-    of_images, model = views(config), joint_embedding(config)
+    of_images, model = views(config), joint_embedding(config, of_vit)
     target_model = JointEmbedding(model.encoder, model.projector)
     loss_fn = bind(config.loss, "config.loss")
     decay = bind(config.decay, "config.decay")
@@ -148,7 +220,7 @@ def _experiment(
             out, target = _embed_target(target_model, target, view)
             targets.append(out.projection)
         value, kept = objective(
-            loss_fn, outputs, targets, extras["memory"], where, step
+            loss_fn, outputs, targets, extras["memory"], where, key, step
         )
         return value, ({"online": online, "target": target, "memory": kept}, {})
 

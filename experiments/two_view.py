@@ -84,17 +84,17 @@ def frozen(x, step, until: int):
     return jnp.where(step < until, jax.lax.stop_gradient(x), x)
 
 
-def joint_embedding(config) -> JointEmbedding:
+def joint_embedding(config, of_vit=ClassToken) -> JointEmbedding:
     """Reads encoder, projector, and predictor if there is one.
 
-    A `vit.ViT` as encoder is represented by its class token.
+    A `vit.ViT` as encoder is represented by its class token, or as `of_vit` has it.
     """
     names = ("encoder", "projector", "predictor")
     parts = {
         name: bind(config[name], f"config.{name}")() for name in names if name in config
     }
     if isinstance(parts["encoder"], ViT):
-        parts["encoder"] = ClassToken(parts["encoder"])
+        parts["encoder"] = of_vit(parts["encoder"])
     return JointEmbedding(**parts)
 
 

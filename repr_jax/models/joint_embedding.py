@@ -38,7 +38,7 @@ class JointEmbedding(nn.Module):
 
 
 class PrototypeHead(nn.Module):
-    """[batch, dim] -> [batch, num_prototypes] cosines, float32.
+    """[..., dim] -> [..., num_prototypes] cosines, float32.
 
     Of what a fully connected network makes of its input, and of learned directions.
     """
@@ -50,7 +50,9 @@ class PrototypeHead(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        x = MLP(self.widths, self.batch_norm, dtype=self.dtype)(x, train=train)
-        shape = (self.num_prototypes, x.shape[-1])
+        network = MLP(self.widths, self.batch_norm, dtype=self.dtype)
+        rows = network(x.reshape(-1, x.shape[-1]), train=train)
+        shape = (self.num_prototypes, rows.shape[-1])
         prototypes = self.param("prototypes", nn.initializers.normal(1.0), shape)
-        return pairwise_dot(l2_normalize(x), l2_normalize(prototypes))
+        cosines = pairwise_dot(l2_normalize(rows), l2_normalize(prototypes))
+        return cosines.reshape(*x.shape[:-1], self.num_prototypes)

@@ -1,8 +1,8 @@
 """Vision transformers, of all patches of an image or of some, and a decoder of them.
 
 Layers are those of the published networks: each block normalizes before attention and
-before its perceptron (epsilon 1e-6), the activation is the exact GELU, and one class
-token goes first. Parameters are float32; `dtype` is of the arithmetic, in which
+before its perceptron (epsilon 1e-6), the activation is the exact GELU, and the class
+token or tokens go first. Parameters are float32; `dtype` is of the arithmetic, in which
 normalization and softmax stay float32.
 """
 
@@ -24,8 +24,8 @@ EPSILON = 1e-6  # of layer normalization
 class ViTOutput(NamedTuple):
     """What a vision transformer makes of a batch, after the last normalization."""
 
-    representation: Array  # [batch, dim] float32, of the class token
-    tokens: Array  # [batch, 1 + patches, dim] float32, the class token first
+    representation: Array  # [batch, dim] float32, of the first class token
+    tokens: Array  # [batch, num_class_tokens + patches, dim] float32
 
 
 def sine_cosine_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
@@ -149,6 +149,7 @@ class ViT(nn.Module):
     std: Sequence[float] = (1.0,)  # which are then divided by these
     kernel_init: Callable = nn.initializers.normal(0.02)
     dtype: str = "float32"  # of the arithmetic; parameters stay float32
+    num_class_tokens: int = 1  # all at the position of the first
 
     @nn.compact
     def __call__(self, images, *, train, keep=None, key=None):
@@ -173,8 +174,11 @@ class ViT(nn.Module):
         options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
         x = nn.Dense(self.dim, **options, name="embed")(x) + places
         init = nn.initializers.normal(0.02)
-        token = self.param("class_token", init, (self.dim,)).astype(self.dtype)
-        x = with_class_token(token + positions[0], x)
+        checks.count("ViT", num_class_tokens=self.num_class_tokens)
+        shape = (self.num_class_tokens, self.dim)
+        shape = shape[1:] if self.num_class_tokens == 1 else shape
+        token = self.param("class_token", init, shape).astype(self.dtype)
+        x = with_class_tokens(jnp.atleast_2d(token) + positions[:1], x)
         for number, scale in enumerate(self._scales(train, key, len(x))):
             hidden = self.mlp_ratio * self.dim
             block = Block(self.num_heads, hidden, **options, name=f"block_{number}")
@@ -222,6 +226,15 @@ class ClassToken(nn.Module):
         return self.vit(images, train=train).representation
 
 
+class Tokens(nn.Module):
+    """[batch, height, width, channels] -> [batch, tokens, dim]: `ClassToken` of all."""
+
+    vit: ViT
+
+    def __call__(self, images, *, train):
+        return self.vit(images, train=train).tokens
+
+
 class MaskedDecoder(nn.Module):
     """Tokens of the kept patches -> all patches [batch, patches, patch_dim] float32.
 
@@ -247,7 +260,8 @@ class MaskedDecoder(nn.Module):
         """See the class.
 
         Args:
-          tokens: [batch, 1 + kept, width] float, as `ViTOutput.tokens`.
+          tokens: [batch, 1 + kept, width] float, as `ViTOutput.tokens` of one class
+            token.
           keep: [batch, kept] int, the places of the tokens after the first.
         """
         del train  # nothing here differs in training
@@ -276,9 +290,9 @@ class MaskedDecoder(nn.Module):
         return nn.Dense(patch_dim, **options, name="output")(x).astype(jnp.float32)
 
 
-def with_class_token(token, x):
-    """[dim] and [batch, patches, dim] -> [batch, 1 + patches, dim]."""
-    first = jnp.broadcast_to(token, (len(x), 1, x.shape[-1]))
+def with_class_tokens(tokens, x):
+    """[tokens, dim] and [batch, patches, dim] -> [batch, tokens + patches, dim]."""
+    first = jnp.broadcast_to(tokens[None], (len(x), *tokens.shape))
     return jnp.concatenate([first, x], axis=1)
 
 

@@ -70,6 +70,29 @@ def random_patches(key: Array, batch: int, num_patches: int, num_kept: int) -> A
     return jnp.sort(order[:, :num_kept], axis=-1).astype(jnp.int32)
 
 
+def one_per_window(key: Array, batch: int, grid: tuple[int, int], window: int) -> Array:
+    """[batch, patches] bool: of each window of patches one, at random.
+
+    Windows have `window` patches a side and lie side by side from the first patch on;
+    those at the far borders are smaller, where sides are no multiple of it.
+
+    Source: stratified sampling of Su and Ji, "Unsqueeze [CLS] Bottleneck to Learn Rich
+      Representations", 2024, https://arxiv.org/abs/2407.17671, with windows of 3.
+    """
+    checks.count("one_per_window", window=window)
+    rows, columns = (-(-side // window) for side in grid)
+    outside = [(0, count * window - side) for count, side in zip((rows, columns), grid)]
+    chance = jax.random.uniform(key, (batch, *grid))
+    chance = jnp.pad(chance, [(0, 0), *outside], constant_values=-1)
+    chance = chance.reshape(batch, rows, window, columns, window)
+    chance = chance.transpose(0, 1, 3, 2, 4).reshape(batch, rows, columns, -1)
+    chosen = jax.nn.one_hot(jnp.argmax(chance, axis=-1), window**2, dtype=bool)
+    chosen = chosen.reshape(batch, rows, columns, window, window)
+    chosen = chosen.transpose(0, 1, 3, 2, 4)
+    chosen = chosen.reshape(batch, rows * window, columns * window)
+    return chosen[:, : grid[0], : grid[1]].reshape(batch, -1)
+
+
 def window_differences(images: Array, others: Array, *, size: int = 5) -> Array:
     """|images - others| in the window around each pixel, as one vector a pixel.
 

@@ -191,6 +191,9 @@ CASES = {
         ),
         lambda module, region, x: module.contains(region, x, *decoded_around(x)),
     ),
+    "online_kmeans": Case(
+        by_key(num_clusters=CLASSES), lambda module, *args: module.assign(*args)
+    ),
     "ordinal": Case(
         lambda module, x, labels, **masks: module.fit(
             x, labels, num_classes=CLASSES, max_steps=20, **masks

@@ -4,13 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import swapped
+from experiments import ema_target, swapped
 from repr_jax import losses, run
+from repr_jax.config import bind
 from repr_jax.models.joint_embedding import JointEmbedding
 from repr_jax.models.mlp import MLP
+from repr_jax.models.vit import Tokens
+from repr_jax.ops.patches import one_per_window
 from tests.experiments.test_moving_state import (
     BATCH,
     DIM,
+    quarter,
     tiny,
     turned,
     unchanged,
@@ -154,6 +158,61 @@ def test_dino_freezes_its_prototypes_at_first():
     assert not np.any(early.pop("prototypes"))
     assert np.any(late.pop("prototypes"))
     assert all(np.any(leaf) for leaf in jax.tree.leaves(early))
+
+
+def softmax(x):
+    p = np.exp(x - x.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def cross_view_in_loops(online, goals, where, temperature):
+    """Mean over rows and pairs of different views; centers are still at 0."""
+    terms = []
+    for j, goal in enumerate(goals):
+        for i, view in enumerate(online):
+            if i != j:
+                p, q = softmax(view / 0.1), softmax(goal / temperature)
+                terms.append(-(q * np.log(p)).sum(-1)[where].mean())
+    return np.mean(terms)
+
+
+def test_udi_compares_both_class_tokens_and_the_patches():
+    config, experiment, params, extras = made("udi")
+    value, (after, _) = jax.jit(experiment.loss)(
+        params, extras, BATCHES["absent"], KEY, 0
+    )
+    parts = Tokens(bind(config.encoder)()), bind(config.projector)()
+    model = JointEmbedding(*parts)
+    corner = quarter(None, IMAGES)
+    seen = (IMAGES, turned(None, IMAGES), corner, corner)
+
+    def logits(variables, x):
+        return np.float64(model.apply(variables, x, train=True).projection)
+
+    online = [logits({"params": params}, x) for x in seen]
+    target = [logits(extras["target"], x) for x in seen[:2]]
+    keys = jax.random.split(jax.random.fold_in(KEY, ema_target.AFTER_VIEWS))
+    mixed = []
+    for key, tokens in zip(keys, target):
+        sampled = np.asarray(one_per_window(key, BATCH, (4, 4), 2))
+        patches = np.stack([t[2:][s].mean(0) for t, s in zip(tokens, sampled)])
+        mixed.append(0.25 * patches + 0.75 * tokens[:, 0])
+    first, second = ([x[:, n] for x in online] for n in (0, 1))
+    levels = [
+        (first, [x[:, 0] for x in target], WHERE),
+        (second, mixed, WHERE),
+        ([x[:, 2:] for x in online[:2]], [x[:, 2:] for x in target], WHERE),
+    ]
+    expected = np.mean([cross_view_in_loops(*level, 0.2) for level in levels])
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    moved = jax.jit(experiment.after_update)(params, after, 0)["memory"]
+    for center, (_, goals, _) in zip(moved, levels):
+        mean = np.concatenate([x[WHERE].reshape(-1, 6) for x in goals]).mean(0)
+        np.testing.assert_allclose(center.mean, 0.1 * mean, rtol=1e-4, atol=1e-6)
+    out = experiment.outputs["represent"](params, extras, {"image": IMAGES}, None)
+    variables = {"params": extras["target"]["params"]["encoder"]}
+    tokens = parts[0].apply(variables, IMAGES, train=False)
+    np.testing.assert_allclose(out, tokens[:, :2].reshape(BATCH, 8), atol=1e-6)
 
 
 def test_swav_freezes_its_prototypes_at_first_and_uses_its_queue_later():

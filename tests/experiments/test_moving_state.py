@@ -20,6 +20,7 @@ from repr_jax import losses, optim, run, sharding, train
 from repr_jax.data import synthetic
 from repr_jax.models.joint_embedding import PrototypeHead
 from repr_jax.models.mlp import MLP
+from repr_jax.models.vit import ViT
 from repr_jax.ops import schedules
 
 STEPS, BATCH, DIM = 6, 8, 3
@@ -67,6 +68,17 @@ def dino(config):
     config.loss = dict(fn=losses.dino)
 
 
+def udi(config):
+    dino(config)
+    config.experiment = ema_target.make_consolidated
+    config.encoder = dict(
+        fn=ViT, patch_size=1, dim=4, depth=1, num_heads=2, shape=(4, 4, 3)
+    )
+    config.encoder.num_class_tokens = 2
+    config.mix, config.window = 0.25, 2
+    config.optimizer.peak = 0.01  # tokens start near 0, and layers normalize them
+
+
 def swav(config):
     config.experiment = swapped.make
     config.local_augment, config.num_local = dict(fn=quarter), 1
@@ -75,7 +87,7 @@ def swav(config):
     config.loss = dict(fn=losses.swav)
 
 
-METHODS = {f.__name__: f for f in (byol, moco, dino, swav)}
+METHODS = {f.__name__: f for f in (byol, moco, dino, udi, swav)}
 every_method = pytest.mark.parametrize("method", METHODS)
 # In two parts, those that have all that moves; of whole batches, these are slow tests.
 IN_PARTS = {"dino": 2, "swav": 2}
@@ -140,13 +152,15 @@ def test_what_moves_moves_and_the_target_is_apart_from_the_network(method, folde
     online = {name: state.params[name] for name in ("encoder", "projector")}
     target = state.extras["target"]["params"]
     chex.assert_trees_all_equal_shapes(online, target)
-    kernels = (tree["encoder"]["Dense_0"]["kernel"] for tree in (online, target))
-    assert not np.array_equal(*kernels)
-    first = start.extras["target"]["params"]["encoder"]["Dense_0"]["kernel"]
-    np.testing.assert_array_equal(
-        first, start.params["encoder"]["Dense_0"]["kernel"]
-    )  # a copy at first
-    assert not np.array_equal(first, target["encoder"]["Dense_0"]["kernel"])
+    assert not np.array_equal(kernel(online), kernel(target))
+    first = kernel(start.extras["target"]["params"])
+    np.testing.assert_array_equal(first, kernel(start.params))  # a copy at first
+    assert not np.array_equal(first, kernel(target))
+
+
+def kernel(params):
+    """The first of the encoder."""
+    return next(x for x in jax.tree.leaves(params["encoder"]) if x.ndim == 2)
 
 
 @also_in_parts

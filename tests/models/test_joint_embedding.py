@@ -51,3 +51,11 @@ def test_prototypes_are_directions():
     longer = {"params": {**variables["params"], "prototypes": 3 * prototypes}}
     found = applied(model)(longer, X)
     np.testing.assert_allclose(found, out, rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_of_tokens_is_that_of_rows():
+    model = PrototypeHead(widths=(6, 3), num_prototypes=7)
+    variables, rows = made(model)
+    tokens = applied(model)(variables, np.stack([X, 2 * X]))
+    assert tokens.shape == (2, 5, 7)
+    np.testing.assert_allclose(tokens[0], rows, rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ from repr_jax.models.vit import (
     Block,
     ClassToken,
     MaskedDecoder,
+    Tokens,
     ViT,
     resize_positions,
     sine_cosine_positions,
@@ -116,6 +117,30 @@ def test_network_is_that_of_loops(fixed):
             np.testing.assert_allclose(
                 found.representation[i], y[0], rtol=1e-3, atol=1e-3
             )
+
+
+def test_more_class_tokens_go_first_each_at_the_position_of_the_first():
+    model, x = ViT(**SMALL, num_class_tokens=2), images()
+    variables = random_variables(model, x)
+    p = variables["params"]
+    assert p["class_token"].shape == (2, 8) and p["positions"].shape == (7, 8)
+    found = jax.jit(lambda x: model.apply(variables, x, train=False))(x)
+    assert found.tokens.shape == (3, 8, 8)
+    for i in range(3):
+        patches = np.asarray(patchify(x[i : i + 1].astype(np.float64), 2)[0])
+        tokens = [token + p["positions"][0] for token in p["class_token"]]
+        for patch, position in zip(patches, p["positions"][1:]):
+            tokens.append(linear(patch, p["embed"]) + position)
+        y = np.stack(tokens)
+        for number in range(2):
+            y = block_in_loops(y, p[f"block_{number}"], 2)
+        y = np.stack([layer_norm(row, p["norm"]) for row in y])
+        np.testing.assert_allclose(found.tokens[i], y, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(found.representation, found.tokens[:, 0])
+    every = Tokens(model).apply({"params": {"vit": p}}, x, train=True)
+    np.testing.assert_allclose(every, found.tokens, atol=1e-6)
+    with pytest.raises(ValueError, match="num_class_tokens"):
+        start(ViT(**SMALL, num_class_tokens=0), x)
 
 
 def test_all_patches_kept_in_order_are_none_left_out():

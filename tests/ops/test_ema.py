@@ -1,4 +1,4 @@
-"""Moving averages: their ends, and a center that batches move."""
+"""Moving averages and means of members, and a center that batches move."""
 
 from functools import partial
 
@@ -25,6 +25,20 @@ def test_an_average_by_hand_and_at_its_ends():
 def test_an_average_has_no_gradient():
     gradient = jax.grad(lambda x: jnp.sum(ema.update(x, 2 * x, decay=0.5)))(np.ones(3))
     assert (gradient == 0).all()
+
+
+def test_a_mean_of_members_by_hand_of_any_sum_of_weights():
+    members = {"w": np.array([[1.0, 3.0], [5.0, 1.0]], "f"), "b": np.array([2, 4], "f")}
+    for weights in (np.array([0.25, 0.75]), np.array([100, 300])):
+        mean = jax.jit(ema.average)(members, weights)
+        np.testing.assert_allclose(mean["w"], [4.0, 1.5], rtol=1e-6)
+        np.testing.assert_allclose(mean["b"], 3.5, rtol=1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(ema.average(x, weights)))(members["w"])
+    assert (gradient == 0).all()
+    with pytest.raises(TypeError, match=r"ema.average: expected \['n'\] of floats"):
+        ema.average({"n": np.arange(2)}, weights)
+    with pytest.raises(ValueError, match=r"expected \['b'\] with 3 rows"):
+        ema.average(members, np.ones(3))
 
 
 add = jax.jit(center.add)

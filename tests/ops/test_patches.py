@@ -22,6 +22,23 @@ def test_patches_are_rows_of_squares():
     np.testing.assert_array_equal(patches.unpatchify(found, (4, 6, 2), 2), image)
 
 
+@pytest.mark.parametrize(("grid", "window"), [((4, 6), 2), ((5, 7), 3), ((2, 2), 4)])
+def test_one_patch_of_each_window_each_as_often(grid, window):
+    found = np.asarray(patches.one_per_window(KEY, 4000, grid, window))
+    assert found.dtype == bool and found.shape == (4000, grid[0] * grid[1])
+    found = found.reshape(-1, *grid)
+    for i in range(0, grid[0], window):
+        for j in range(0, grid[1], window):
+            here = found[:, i : i + window, j : j + window]
+            assert (here.sum((1, 2)) == 1).all()
+            share = 1 / here[0].size
+            near = 5 * np.sqrt(share * (1 - share) / 4000)
+            np.testing.assert_allclose(here.mean(0), share, atol=near)
+    if window == 2:  # windows are drawn apart
+        first, second = found[:, 0, 0], found[:, 2, 2]
+        assert abs(np.mean(first & second) - 1 / 16) < 0.02
+
+
 def test_random_patches_are_ascending_subsets_all_alike():
     found = np.asarray(patches.random_patches(KEY, 6000, 4, 2))
     assert found.dtype == np.int32 and (found[:, 0] < found[:, 1]).all()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.federated import average_clients
 from experiments.papers.checks import toys
 from experiments.papers.checks.table import Check, checks_in
 from experiments.papers.checks.toys import apply, batch, descend
@@ -47,9 +48,9 @@ def _federated(seed, num_rounds=12, num_steps=25):
     start = toys.dense(jax.random.key(seed), (196, 64, 10))
     optimizer = optim.adam_cosine(peak=3e-3, num_steps=num_steps)
 
-    def of_client(shared, x, y, key, mode):
-        def loss(params, extras, key, step):
-            keys = jax.random.split(key, 4)
+    def of_round(shared, key, mode):
+        def loss(params, extras, data, key, step):
+            keys, (x, y) = jax.random.split(key, 4), data
             some, labels = batch(keys[0], x[:OWN], y[:OWN], size=32)
             free = batch(keys[1], x[OWN:], size=64)[0]
             weak, strong = _moved(keys[2], free, 0.05), _moved(keys[3], free, 0.15)
@@ -62,15 +63,9 @@ def _federated(seed, num_rounds=12, num_steps=25):
             agree = jnp.where(mode == 0, losses.agreeing_kl(own, other), 0.0)
             return losses.cross_entropy(apply(params, some), labels) + found + agree, ()
 
-        state = optim.start_descent(shared, optimizer, num_steps=num_steps)
-        return optim.descend(
-            loss, state, key=key, optimizer=optimizer, until=num_steps
-        ).params
-
-    def of_round(shared, key, mode):
-        keys = jax.random.split(key, CLIENTS)
-        each = jax.vmap(of_client, (None, 0, 0, 0, None))(shared, x, y, keys, mode)
-        return jax.tree.map(lambda a: a.mean(0), each), None
+        sizes = jnp.ones(CLIENTS)
+        options = dict(sizes=sizes, optimizer=optimizer, num_steps=num_steps)
+        return average_clients(loss, shared, (), (x, y), key, **options)[0], None
 
     @jax.jit
     def run(mode):
